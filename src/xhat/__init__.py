@@ -1,0 +1,1 @@
+"""What was x, given y = A(x) + noise? Diffusion priors, every solver of the field, one interface."""

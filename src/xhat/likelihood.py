@@ -1,0 +1,94 @@
+"""The likelihood x ↦ p(y | x) of one batch of measurements. What a solver may ask of it is its type."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from .errors import DataError, MismatchError, ShapeError
+from .linalg import bcast
+from .noise import Gaussian, Noise, Noiseless
+from .operators.base import LinearOperator, Operator, SpectralOperator
+from .rng import Rng
+from .types import Data, Image, PerImage
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Any differentiable A and any noise."""
+
+    A: Operator
+    noise: Noise
+    y: Data
+
+    def residual(self, x: Image) -> Data:
+        """y − A(x)."""
+        return self.y - self.A(x)
+
+    def nll(self, x: Image) -> PerImage:
+        """−log p(y | x) per image."""
+        return self.noise.nll(self.y, self.A(x))
+
+    def take(self, index: Tensor) -> Self:
+        """The likelihood of the images `index`, which may repeat or leave out images of the batch."""
+        return replace(self, A=self.A.take(index), noise=self.noise.take(index), y=self.y[index.to(self.y.device)])
+
+    def to(self, device: torch.device | str) -> Self:
+        return replace(self, A=self.A.to(device), y=self.y.to(device))
+
+
+@dataclass(frozen=True)
+class LinearGaussian(Likelihood):
+    """y = A x + σ n with A linear and σ ≥ 0: what closed forms need."""
+
+    A: LinearOperator
+    noise: Gaussian | Noiseless
+
+    @property
+    def var(self) -> PerImage:
+        """σ_y² per image, 0 for noiseless data."""
+        return self.noise.std(self.y) ** 2
+
+    def prox(self, x: Image, rho: Tensor | float) -> Image:
+        """argmin ‖y − A x'‖² + ρ ‖x' − x‖², ρ ≥ 0 a number or one per image; ρ = 0 projects on A x' = y.
+
+        x' = x + (AᵀA + ρ I)⁻¹ Aᵀ (y − A x) = x + Aᵀ (A Aᵀ + ρ I)⁻¹ (y − A x).
+        """
+        res = self.residual(x)
+        if isinstance(rho, Tensor) and not (rho > 0).all():
+            if (rho > 0).any():
+                raise MismatchError("a batch mixes noiseless and noisy measurements")
+            rho = 0.0
+        if not isinstance(rho, Tensor) and rho == 0:
+            return x + self.A.pinv(res)
+        return x + self.A.normal_solve(self.A.adjoint(res), rho)
+
+    def draw(self, x: Image, r: float, rng: Rng) -> Image:
+        """An exact draw from N(x₀; x, r² I) · p(y | x₀), by perturbing both and solving (Papandreou & Yuille, 2010)."""
+        noisy = replace(self, y=self.y + bcast(self.noise.std(self.y), self.y) * rng.randn_like(self.y))
+        return noisy.prox(x + r * rng.randn_like(x), self.var / r**2)
+
+
+@dataclass(frozen=True)
+class SpectralGaussian(LinearGaussian):
+    """A linear-Gaussian likelihood whose operator has a cheap SVD."""
+
+    A: SpectralOperator
+
+
+def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
+    """The most specific likelihood there is for `A` and `noise`.
+
+    Raises ShapeError where `y`, shape (b, *data), is no measurement of `A`, DataError where it is not finite.
+    """
+    if tuple(y.shape[1:]) != A.data_shape:
+        raise ShapeError(
+            f"{type(A).__name__} on images of shape {A.shape} gives data of shape {A.data_shape}, "
+            f"the measurement has {tuple(y.shape[1:])}"
+        )
+    if bad := int((~torch.isfinite(y.abs())).sum()):
+        raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
+    if isinstance(A, LinearOperator) and isinstance(noise, Gaussian | Noiseless):
+        return SpectralGaussian(A, noise, y) if isinstance(A, SpectralOperator) else LinearGaussian(A, noise, y)
+    return Likelihood(A, noise, y)

@@ -1,0 +1,68 @@
+"""Batched inner products, norms and conjugate gradient over all but the batch axis."""
+
+from collections.abc import Callable
+from typing import overload
+
+import torch
+from torch import Tensor
+
+from .errors import DivergedError
+
+Map = Callable[[Tensor], Tensor]
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Re⟨a, b⟩ per image, shape (b,)."""
+    return (a.conj() * b).real.flatten(1).sum(1)
+
+
+def sq(x: Tensor) -> Tensor:
+    """‖x‖² per image, shape (b,)."""
+    return dot(x, x)
+
+
+def rms(x: Tensor) -> Tensor:
+    """Root mean square per image, shape (b,)."""
+    return (sq(x) / x[0].numel()).sqrt()
+
+
+@overload
+def bcast(v: Tensor, x: Tensor) -> Tensor: ...
+@overload
+def bcast(v: float, x: Tensor) -> float: ...
+def bcast(v: Tensor | float, x: Tensor) -> Tensor | float:
+    """Per-image numbers v: (b,) shaped to broadcast against x: (b, *); a float stays a float."""
+    return v.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(v, Tensor) else v
+
+
+def cg(
+    A: Map, b: Tensor, steps: int, tol: float = 0.0, x: Tensor | None = None, precondition: Map = lambda r: r
+) -> Tensor:
+    """Preconditioned conjugate gradient for A x = b, A symmetric positive definite, image by image.
+
+    With `tol` an image stops as soon as ‖b − A x‖ ≤ tol ‖b‖ (and does not move with its
+    neighbours afterwards); DivergedError if one has not done so after `steps` iterations.
+    With tol = 0 exactly `steps` iterations are made: a truncated solve that a method asks for.
+    """
+    tiny = torch.finfo(b.real.dtype).tiny
+    x, r = (torch.zeros_like(b), b) if x is None else (x, b - A(x))
+    goal = tol**2 * sq(b)
+    z = precondition(r)
+    p, rz = z, dot(r, z)
+    for _ in range(steps):
+        active = sq(r) > goal
+        if not active.any():
+            return x
+        Ap = A(p)
+        a = active * rz / dot(p, Ap).clamp_min(tiny)
+        x, r = x + bcast(a, p) * p, r - bcast(a, p) * Ap
+        z = precondition(r)
+        rz, old = dot(r, z), rz
+        p = z + bcast(rz / old.clamp_min(tiny), p) * p
+    if tol and (late := sq(r) > goal).any():
+        i = int(late.nonzero()[0])
+        left = float((sq(r)[i] / sq(b)[i]).sqrt())
+        raise DivergedError(
+            f"conjugate gradient: image {i} is at relative residual {left:.1e} after {steps} iterations, not {tol:g}"
+        )
+    return x

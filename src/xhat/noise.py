@@ -1,0 +1,135 @@
+"""Measurement noise p(y | A(x)); each model owns its constants (the ½ and the σ²)."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from .errors import SpecError
+from .linalg import bcast, rms, sq
+from .registry import concrete
+from .rng import Rng
+from .types import Data, PerImage
+
+
+class Noise(ABC):
+    """What the detector adds to A(x)."""
+
+    @abstractmethod
+    def sample(self, clean: Data, rng: Rng) -> Data:
+        """One noisy measurement per image."""
+
+    @abstractmethod
+    def nll(self, y: Data, clean: Data) -> PerImage:
+        """−log p(y | clean) per image, up to a constant in `clean`."""
+
+    @abstractmethod
+    def expected_residual(self, clean: Data) -> PerImage:
+        """The root mean square of y − clean that the model predicts, in the units of y."""
+
+    def residual(self, y: Data, clean: Data) -> PerImage:
+        """The root mean square of y − clean, in the units of y."""
+        return rms(y - clean)
+
+    def take(self, index: Tensor) -> Self:
+        """The noise of the images `index`."""
+        return self
+
+
+@dataclass(frozen=True)
+class Gaussian(Noise):
+    """y = A(x) + σ n with n ~ N(0, I). σ is in the units of y ([−1, 1] for images), one number or one per image."""
+
+    sigma: float | tuple[float, ...] = 0.05
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sigma, list):
+            object.__setattr__(self, "sigma", tuple(self.sigma))
+        for s in self.sigma if isinstance(self.sigma, tuple) else (self.sigma,):
+            if not s > 0:
+                raise SpecError(f"gaussian: sigma must be positive, not {s}; without noise choose noiseless")
+
+    def std(self, y: Data) -> PerImage:
+        """σ per image, shape (b,)."""
+        return torch.as_tensor(self.sigma, dtype=y.real.dtype, device=y.device).expand(len(y))
+
+    def sample(self, clean: Data, rng: Rng) -> Data:
+        return clean + bcast(self.std(clean), clean) * rng.randn_like(clean)
+
+    def nll(self, y: Data, clean: Data) -> PerImage:
+        return sq(y - clean) / (2 * self.std(y) ** 2)
+
+    def expected_residual(self, clean: Data) -> PerImage:
+        return self.std(clean)
+
+    def take(self, index: Tensor) -> Self:
+        if not isinstance(self.sigma, tuple):
+            return self
+        return replace(self, sigma=tuple(self.sigma[i] for i in index.tolist()))
+
+
+@dataclass(frozen=True)
+class Noiseless(Noise):
+    """y = A(x). Methods that need a density take the error of 8-bit rounding as a Gaussian of that size."""
+
+    tolerance: float = 2 / 255 / 12**0.5
+
+    def __post_init__(self) -> None:
+        if not self.tolerance > 0:
+            raise SpecError(f"noiseless: tolerance must be positive, not {self.tolerance}")
+
+    def std(self, y: Data) -> PerImage:
+        """0 per image: closed forms fulfil y = A(x) exactly."""
+        return torch.zeros(len(y), dtype=y.real.dtype, device=y.device)
+
+    def sample(self, clean: Data, rng: Rng) -> Data:
+        return clean
+
+    def nll(self, y: Data, clean: Data) -> PerImage:
+        return sq(y - clean) / (2 * self.tolerance**2)
+
+    def expected_residual(self, clean: Data) -> PerImage:
+        return torch.zeros(len(clean), dtype=clean.real.dtype, device=clean.device)
+
+
+@dataclass(frozen=True)
+class Poisson(Noise):
+    """Photon counts: y = 2 c/peak − 1 with c ~ Poisson(λ + dark) − dark, λ = peak (A(x) + 1)/2.
+
+    `peak` is the expected count of white (+1), `dark` that of black (−1): it keeps the density
+    finite there. Below black the negative log-likelihood goes on as its Taylor parabola.
+    """
+
+    peak: float = 100.0
+    dark: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("peak", "dark"):
+            if not getattr(self, name) > 0:
+                raise SpecError(f"poisson: {name} must be positive, not {getattr(self, name)}")
+
+    def counts(self, y: Data) -> Data:
+        """From the units of images to expected counts, dark counts included."""
+        return (y + 1) / 2 * self.peak + self.dark
+
+    def sample(self, clean: Data, rng: Rng) -> Data:
+        rate = self.counts(clean).clamp_min(self.dark)
+        draw = iter(rate.cpu())
+        c = rng.each(lambda image, g: image.copy_(torch.poisson(next(draw), generator=g)), rate)
+        return (c - self.dark) / self.peak * 2 - 1
+
+    def nll(self, y: Data, clean: Data) -> PerImage:
+        c, rate = self.counts(y), self.counts(clean)
+        safe = rate.clamp_min(self.dark)
+        below = rate - safe  # 0 inside, negative outside
+        slope, curve = 1 - c / safe, c / safe**2
+        return (safe - c * safe.log() + slope * below + curve / 2 * below**2).flatten(1).sum(1)
+
+    def expected_residual(self, clean: Data) -> PerImage:
+        variance = self.counts(clean).clamp_min(self.dark) * (2 / self.peak) ** 2
+        return variance.flatten(1).mean(1).sqrt()
+
+
+NOISES = concrete(vars(), Noise)

@@ -1,0 +1,155 @@
+"""Forward operators A: x ↦ y. Capabilities are types: differentiable, linear, or diagonal in a known basis.
+
+Build one as `Cls(shape, **physics)`: `shape` is one image's, every other argument has the
+literature's default. Tensors it holds are buffers, so `.to(device)` and `.double()` just work.
+A buffer named in `per_image` has a leading axis of size 1 (shared) or b (one for each image).
+"""
+
+import copy
+from abc import abstractmethod
+from functools import cached_property
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from ..autodiff import vjp
+from ..calls import tally
+from ..errors import ShapeError
+from ..linalg import bcast, cg
+from ..types import Data, Image
+
+
+class Operator(nn.Module):
+    """A deterministic, differentiable map from an image to noiseless data.
+
+    Where the map is not differentiable (quantisation, JPEG), `forward` carries a proxy gradient.
+    """
+
+    per_image: ClassVar[tuple[str, ...]] = ()
+    source: ClassVar[str] = ""  # the paper or code that defines it, for `xhat list`
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    @abstractmethod
+    def forward(self, x: Image) -> Data: ...
+
+    def __call__(self, x: Image) -> Data:
+        if tuple(x.shape[1:]) != self.shape:
+            given = tuple(x.shape[1:])
+            raise ShapeError(f"{type(self).__name__} was built for images of shape {self.shape}, not {given}")
+        tally("operator", len(x))
+        y: Data = super().__call__(x)
+        return y
+
+    @classmethod
+    def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
+        """The shape of the image behind a measurement of `data_shape`, where that is the same unless overridden."""
+        return tuple(data_shape)
+
+    @cached_property
+    def data_shape(self) -> tuple[int, ...]:
+        """The shape of one measurement."""
+        return tuple(self.forward(self.blank(1)).shape[1:])
+
+    def blank(self, batch: int) -> Image:
+        """A batch of zero images with the dtype and device of the operator's buffers."""
+        like = next((b for b in self.buffers() if b.is_floating_point()), torch.empty(0))
+        return torch.zeros(batch, *self.shape, dtype=like.dtype, device=like.device)
+
+    def take(self, index: Tensor) -> Self:
+        """The operator of the images `index`, which may repeat or leave out images of the batch."""
+        new = copy.copy(self)
+        new._modules = {k: m.take(index) if isinstance(m, Operator) else m for k, m in self._modules.items()}
+        new._buffers = {
+            k: b[index.to(b.device)] if k in self.per_image and b is not None and len(b) > 1 else b
+            for k, b in self._buffers.items()
+        }
+        return new
+
+    def __matmul__(self, other: "Operator") -> "Operator":
+        """`(A @ B)(x) = A(B(x))`."""
+        from .compose import compose
+
+        return compose(self, other)
+
+
+class LinearOperator(Operator):
+    """A linear `Operator`; override `adjoint`, `pinv` or `normal_solve` only where a faster form exists."""
+
+    cg_steps: ClassVar[int] = 500
+    cg_tol: ClassVar[float] = 1e-4
+
+    def adjoint(self, y: Data) -> Image:
+        """Aᵀ y."""
+        tally("operator", len(y))
+        x = self.blank(len(y)).to(y.real.dtype)
+        return vjp(self.forward, x)[1](y)
+
+    def pinv(self, y: Data) -> Image:
+        """A⁺ y, the least-squares solution of least norm."""
+        return self.adjoint(cg(lambda v: self(self.adjoint(v)), y, self.cg_steps, self.cg_tol))
+
+    def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
+        """(AᵀA + ρ I)⁻¹ b for ρ > 0, a number or one per image, shape (b,)."""
+        return cg(
+            lambda v: self.adjoint(self(v)) + bcast(rho, v) * v,
+            b,
+            self.cg_steps,
+            self.cg_tol,
+            precondition=lambda r: self.precondition(r, rho),
+        )
+
+    def precondition(self, r: Image, rho: Tensor | float) -> Image:
+        """A cheap approximation of `normal_solve(r, rho)`, symmetric positive definite."""
+        return r
+
+
+class SpectralOperator(LinearOperator):
+    """A linear operator whose singular value decomposition A = U diag(s) Vᵀ is cheap to apply.
+
+    Spectral coordinates are real and have a shape of their own; `s`, shape (1 or b, *spectral),
+    is 0 wherever A sees nothing. V is orthogonal: white noise stays white.
+    """
+
+    s: Tensor  # the singular values on the spectral grid, ≥ 0: a buffer or a property
+
+    @abstractmethod
+    def Vt(self, x: Image) -> Tensor:
+        """Vᵀ x, an orthogonal transform of the image."""
+
+    @abstractmethod
+    def V(self, z: Tensor) -> Image:
+        """V z, its inverse."""
+
+    @abstractmethod
+    def Ut(self, y: Data) -> Tensor:
+        """Uᵀ y on the spectral grid, 0 where s = 0."""
+
+    @abstractmethod
+    def U(self, z: Tensor) -> Data:
+        """U z, which ignores entries where s = 0."""
+
+    def forward(self, x: Image) -> Data:
+        return self.U(self.s * self.Vt(x))
+
+    def adjoint(self, y: Data) -> Image:
+        tally("operator", len(y))
+        return self.V(self.s * self.Ut(y))
+
+    def pinv(self, y: Data) -> Image:
+        tally("operator", len(y))
+        return self.V(self.inverse * self.Ut(y))
+
+    def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
+        tally("operator", len(b))
+        z = self.Vt(b)
+        return self.V(z / (self.s**2 + bcast(rho, z)))
+
+    @property
+    def inverse(self) -> Tensor:
+        """1/s, and 0 where s = 0."""
+        sees = self.s > 0
+        return sees / torch.where(sees, self.s, 1.0)

@@ -1,0 +1,25 @@
+import torch
+from torch import Tensor
+
+from ..types import Data, Image
+from .base import SpectralOperator
+
+
+class Denoise(SpectralOperator):
+    """y = x: only noise stands between image and measurement."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(shape)
+        self.register_buffer("s", torch.ones(1))
+
+    def Vt(self, x: Image) -> Tensor:
+        return x
+
+    def V(self, z: Tensor) -> Image:
+        return z
+
+    def Ut(self, y: Data) -> Tensor:
+        return y
+
+    def U(self, z: Tensor) -> Data:
+        return z

@@ -1,0 +1,52 @@
+"""Priors, known through their denoiser x̂₀ = E[x₀ | x_t]."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from ..calls import tally
+from ..errors import MismatchError
+from ..schedule import EDM, Level, Schedule
+from ..types import Image
+
+
+class Prior(nn.Module):
+    """E[x₀ | x_t]; depends on (x_t, α, σ) only through (x_t / α, σ / α)."""
+
+    schedule: Schedule  # the levels it is best run on; a solver may be given others
+
+    @abstractmethod
+    def forward(self, x: Image, t: Level) -> Image: ...
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises MismatchError if images of `shape` are not the prior's."""
+
+    def __call__(self, x: Image, t: Level) -> Image:
+        tally("forwards", len(x))
+        x0: Image = super().__call__(x, t)
+        if x0.requires_grad:
+            x0.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
+        return x0
+
+
+class FixedShape(Prior):
+    """A prior for images of one shape."""
+
+    shape: tuple[int, ...]
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if tuple(shape) != tuple(self.shape):
+            raise MismatchError(f"this prior knows images of shape {tuple(self.shape)}, the problem has {tuple(shape)}")
+
+
+class Denoiser(Prior):
+    """Your own denoiser as a prior: `Denoiser(lambda x, sigma: ...)`, x = x₀ + σ n of shape (b, *image), σ a number."""
+
+    def __init__(self, denoise: Callable[[Tensor, float], Tensor], schedule: Schedule | None = None) -> None:
+        super().__init__()
+        self.denoise = denoise
+        self.schedule = schedule or EDM()
+
+    def forward(self, x: Image, t: Level) -> Image:
+        return self.denoise(x / t.alpha, t.ratio)

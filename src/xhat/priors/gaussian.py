@@ -1,0 +1,33 @@
+import torch
+from torch import Tensor
+
+from ..rng import Rng
+from ..schedule import EDM, Level, Schedule
+from ..types import Image
+from .base import FixedShape
+
+
+class GaussianPrior(FixedShape):
+    """x₀ ~ N(μ, Q diag(λ) Qᵀ): the exact denoiser, and the oracle of every solver test."""
+
+    lam: Tensor
+    Q: Tensor
+
+    def __init__(
+        self, shape: tuple[int, ...], cov: Tensor, mean: float = 0.0, schedule: Schedule | None = None
+    ) -> None:
+        super().__init__()
+        self.shape, self.mean, self.schedule = tuple(shape), mean, schedule or EDM()
+        eigenvalues, basis = torch.linalg.eigh(cov.double())
+        self.register_buffer("lam", eigenvalues.clamp_min(0).to(torch.get_default_dtype()))
+        self.register_buffer("Q", basis.to(torch.get_default_dtype()))
+
+    def forward(self, x: Image, t: Level) -> Image:
+        z = (x / t.alpha - self.mean).flatten(1) @ self.Q
+        shrink = self.lam / (self.lam + t.ratio**2)
+        return self.mean + ((shrink * z) @ self.Q.T).reshape(x.shape)
+
+    def sample(self, rng: Rng) -> Image:
+        """One exact draw per stream of `rng`."""
+        z = rng.randn_like(self.lam.expand(len(rng.generators), -1))
+        return self.mean + ((z * self.lam.sqrt()) @ self.Q.T).reshape(-1, *self.shape)

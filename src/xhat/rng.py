@@ -1,0 +1,38 @@
+"""Per-image random streams: image i draws the same numbers in any batch, on any device."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+
+class Rng:
+    """One `torch.Generator` per image of the batch, seeded by the image's own seed.
+
+    The generators live on the CPU, so a seed gives the same noise on every device.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(s) for s in seeds]
+
+    def each(self, draw: Callable[[Tensor, Generator], object], x: Tensor) -> Tensor:
+        """A tensor like `x` whose image i was filled in place by `draw(image, generator_i)`."""
+        out = torch.empty_like(x, device="cpu")
+        for image, generator in zip(out, self.generators, strict=True):
+            draw(image, generator)
+        return out.to(x.device)
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        """Standard normal noise of the shape and dtype of `x`, (b, *)."""
+        return self.each(lambda image, g: image.normal_(generator=g), x)
+
+    def rand_like(self, x: Tensor) -> Tensor:
+        """Uniform noise on [0, 1) of the shape and dtype of `x`, (b, *)."""
+        return self.each(lambda image, g: image.uniform_(generator=g), x)
+
+    def state_dict(self) -> list[Tensor]:
+        return [g.get_state() for g in self.generators]
+
+    def load_state_dict(self, state: list[Tensor]) -> None:
+        for g, s in zip(self.generators, state, strict=True):
+            g.set_state(s)

@@ -1,0 +1,184 @@
+"""Noise schedules: x_t = α_t x₀ + σ_t ε, with α, σ host-side float64 numbers."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from .errors import SpecError
+from .registry import concrete
+
+
+@dataclass(frozen=True)
+class Level:
+    """One noise level of the forward process, x_t = α x₀ + σ ε."""
+
+    t: float
+    alpha: float
+    sigma: float
+
+    @property
+    def ratio(self) -> float:
+        """ρ = σ/α, the noise level of x_t / α (EDM's σ)."""
+        return self.sigma / self.alpha
+
+    @property
+    def norm(self) -> float:
+        """n = √(α² + σ²), 1 for variance-preserving schedules."""
+        return math.hypot(self.alpha, self.sigma)
+
+
+CLEAN = Level(0.0, 1.0, 0.0)
+
+
+class Schedule(ABC):
+    """A map from time t ∈ [0, 1] to a noise level; t = 1 is (almost) pure noise."""
+
+    @abstractmethod
+    def __call__(self, t: float) -> Level: ...
+
+    def levels(self, steps: int, start: float = 1.0) -> list[Level]:
+        """`steps` levels uniform in t from `start` downwards, then the clean level."""
+        return [self(start * (1 - i / steps)) for i in range(steps)] + [CLEAN]
+
+
+def _positive(**values: float) -> None:
+    for name, v in values.items():
+        if not v > 0:
+            raise SpecError(f"{name} must be positive, not {v}")
+
+
+@dataclass(frozen=True)
+class VP(Schedule):
+    """Variance preserving, linear β (Song et al., 2021, eq. 33). arXiv:2011.13456"""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+
+    def __post_init__(self) -> None:
+        _positive(beta_min=self.beta_min, beta_max=self.beta_max)
+
+    def __call__(self, t: float) -> Level:
+        integral = self.beta_min * t + (self.beta_max - self.beta_min) * t**2 / 2
+        return Level(t, math.exp(-integral / 2), math.sqrt(-math.expm1(-integral)))
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """ᾱ = cos²((t + s)/(1 + s) · π/2), normalised to 1 at t = 0 (Nichol & Dhariwal, 2021, eq. 17). arXiv:2102.09672
+
+    α is kept above `alpha_min`, as the β ≤ 0.999 clip of the discrete form does.
+    """
+
+    s: float = 0.008
+    alpha_min: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _positive(s=self.s, alpha_min=self.alpha_min)
+
+    def __call__(self, t: float) -> Level:
+        t_max = 2 / math.pi * math.acos(self.alpha_min * self._cos(0)) * (1 + self.s) - self.s
+        alpha = min(1.0, self._cos(t * t_max) / self._cos(0))
+        return Level(t, alpha, math.sqrt((1 - alpha) * (1 + alpha)))
+
+    def _cos(self, t: float) -> float:
+        return math.cos((t + self.s) / (1 + self.s) * math.pi / 2)
+
+
+@dataclass(frozen=True)
+class EDM(Schedule):
+    """Variance exploding, ρ-spaced (Karras et al., 2022, eq. 5). arXiv:2206.00364"""
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        _positive(sigma_min=self.sigma_min, rho=self.rho)
+        if self.sigma_max <= self.sigma_min:
+            raise SpecError(f"sigma_max = {self.sigma_max} must exceed sigma_min = {self.sigma_min}")
+
+    def __call__(self, t: float) -> Level:
+        lo, hi = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        return Level(t, 1.0, (lo + t * (hi - lo)) ** self.rho)
+
+    def levels(self, steps: int, start: float = 1.0) -> list[Level]:
+        """As in the paper, the last level before the clean one is σ_min itself."""
+        return [self(start * (1 - i / max(1, steps - 1))) for i in range(steps)] + [CLEAN]
+
+
+@dataclass(frozen=True)
+class Flow(Schedule):
+    """Rectified flow, α = 1 − σ (Liu et al., 2022). arXiv:2209.03003
+
+    Starts at σ = `sigma_max` < 1: at 1 the state holds nothing of the image and ρ = σ/α is infinite.
+    """
+
+    sigma_max: float = 0.999
+
+    def __post_init__(self) -> None:
+        _positive(sigma_max=self.sigma_max)
+        if self.sigma_max >= 1:
+            raise SpecError(f"sigma_max must be below 1, not {self.sigma_max}")
+
+    def __call__(self, t: float) -> Level:
+        sigma = t * self.sigma_max
+        return Level(t, 1 - sigma, sigma)
+
+
+@dataclass(frozen=True)
+class Discrete(Schedule):
+    """A variance-preserving table β₁ … β_T, as DDPM checkpoints carry it (Ho et al., 2020). arXiv:2006.11239
+
+    `kind` linear or scaled_linear (Stable Diffusion's: linear in √β), or `betas` read from a
+    checkpoint. Between two table entries ln ρ is interpolated, so that any t ∈ (0, 1] has a level;
+    t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
+    """
+
+    kind: str = "linear"
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    steps: int = 1000
+    betas: tuple[float, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.betas:
+            object.__setattr__(self, "betas", self._table())
+        ratios, log_abar = [0.0], 0.0
+        for beta in self.betas:
+            if not 0 < beta < 1:
+                raise SpecError(f"beta must lie in (0, 1), not {beta}")
+            log_abar += math.log1p(-beta)
+            ratios.append(math.sqrt(math.expm1(-log_abar)))
+        object.__setattr__(self, "ratios", tuple(ratios))  # ρ of entry i = 0 (clean) … T
+
+    def _table(self) -> tuple[float, ...]:
+        power = {"linear": 1.0, "scaled_linear": 0.5}.get(self.kind)
+        if power is None:
+            raise SpecError(f"unknown kind {self.kind!r}; choose from linear, scaled_linear")
+        lo, hi = self.beta_start**power, self.beta_end**power
+        return tuple((lo + (hi - lo) * i / (self.steps - 1)) ** (1 / power) for i in range(self.steps))
+
+    ratios: tuple[float, ...] = field(init=False, repr=False, compare=False)
+
+    def __call__(self, t: float) -> Level:
+        place = t * len(self.betas)
+        i = min(int(place), len(self.betas) - 1)
+        lo, hi, part = self.ratios[i], self.ratios[i + 1], place - i
+        ratio = lo ** (1 - part) * hi**part if lo else part * hi
+        alpha = 1 / math.hypot(1, ratio)
+        return Level(t, alpha, ratio * alpha)
+
+    def index(self, ratio: float) -> float:
+        """Where in the table, 0-based and fractional, the noise level ρ = `ratio` stands; clamped to its ends."""
+        import bisect
+
+        if ratio <= self.ratios[1]:
+            return 0.0
+        if ratio >= self.ratios[-1]:
+            return len(self.betas) - 1.0
+        i = bisect.bisect_right(self.ratios, ratio) - 1
+        lo, hi = self.ratios[i], self.ratios[i + 1]
+        return i - 1 + math.log(ratio / lo) / math.log(hi / lo)
+
+
+SCHEDULES = concrete(vars(), Schedule)

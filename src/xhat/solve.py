@@ -1,0 +1,93 @@
+"""The one loop of the package: drives any solver, yields every step. Everything else watches it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from .errors import DivergedError, MismatchError, ShapeError
+from .priors.base import Prior
+from .rng import Rng
+from .schedule import Level, Schedule
+from .solvers.base import L, Solver, State
+from .types import Image
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop yields: step `index` of `total` went from level `t` to `s` and left `state`."""
+
+    index: int
+    total: int
+    t: Level
+    s: Level
+    state: State
+
+
+Watch = Callable[[Iterator[Step]], Iterable[Step]]
+
+
+@torch.no_grad()
+def trajectory(
+    solver: Solver[L],
+    prior: Prior,
+    like: L,
+    rng: Rng,
+    schedule: Schedule | None = None,
+    resume: tuple[int, State] | None = None,
+    done: Callable[[State], Tensor] | None = None,
+) -> Iterator[Step]:
+    """Steps 1, 2, …; lazily, so the caller may watch, save, stop or resume.
+
+    `schedule` defaults to the prior's. `resume` is (steps already made, their last state), with
+    `rng` restored to its state then: the rest is the same bit for bit. Images for which
+    `done(state)`, shape (b,), holds are frozen there.
+
+    Raises MismatchError if solver, prior and likelihood do not fit, before the first network
+    call, and DivergedError as soon as an image is no longer finite.
+    """
+    _check(solver, prior, like, rng)
+    levels = (schedule or prior.schedule).levels(solver.steps)
+    if resume is None:
+        noise = rng.randn_like(torch.empty(len(like.y), *like.A.shape, dtype=like.y.real.dtype, device=like.y.device))
+        start, state = 0, solver.init(noise, levels[0], prior, like)
+    else:
+        start, state = resume
+    for index, (t, s) in list(enumerate(pairwise(levels), 1))[start:]:
+        new = solver.step(state, t, s, prior, like, rng)
+        state = state.where(done(state), new) if done and index > 1 else new
+        _finite(state, solver, t)
+        yield Step(index, len(levels) - 1, t, s, state)
+
+
+def solve(
+    solver: Solver[L], prior: Prior, like: L, rng: Rng, schedule: Schedule | None = None, watch: Watch | None = None
+) -> Image:
+    """x̂ given y, shape (b, *image); `watch` wraps the iteration, e.g. a progress bar."""
+    steps = trajectory(solver, prior, like, rng, schedule)
+    for step in watch(steps) if watch else steps:
+        last = step
+    return last.state.estimate
+
+
+def _check(solver: Solver[L], prior: Prior, like: L, rng: Rng) -> None:
+    if not isinstance(like, solver.needs):
+        from .solvers import fitting
+
+        raise MismatchError(
+            f"{type(solver).__name__} needs a {solver.needs.__name__} problem; {type(like.A).__name__} with "
+            f"{type(like.noise).__name__} noise is a {type(like).__name__} one. "
+            f"Solvers that fit: {', '.join(fitting(like))}"
+        )
+    prior.check(like.A.shape)
+    if len(rng.generators) != len(like.y):
+        raise ShapeError(f"{len(rng.generators)} random streams for {len(like.y)} images")
+
+
+def _finite(state: State, solver: Solver[L], t: Level) -> None:
+    bad = ~(torch.isfinite(state.x).flatten(1).all(1) & torch.isfinite(state.x0).flatten(1).all(1))
+    if bad.any():
+        images = bad.nonzero().flatten().tolist()
+        raise DivergedError(f"{type(solver).__name__} diverged at noise level {t.ratio:.4g}: image {images} not finite")

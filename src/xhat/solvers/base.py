@@ -1,0 +1,81 @@
+"""Solvers: frozen hyper-parameters plus one pure step."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Generic, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..likelihood import Likelihood, LinearGaussian, SpectralGaussian
+from ..linalg import bcast
+from ..priors.base import Prior
+from ..rng import Rng
+from ..schedule import Level
+from ..transition import renoise
+from ..types import Image
+
+__all__ = [
+    "Estimator",
+    "Image",
+    "Level",
+    "Likelihood",
+    "LinearGaussian",
+    "Prior",
+    "Rng",
+    "Solver",
+    "SpectralGaussian",
+    "State",
+]
+
+L = TypeVar("L", bound=Likelihood)
+
+
+@dataclass(frozen=True)
+class State:
+    """All a solver carries between steps; every field is a tensor with the batch first."""
+
+    x: Image
+    x0: Image
+
+    def where(self, keep: Tensor, other: Self) -> Self:
+        """This state for the images in `keep`, `other`'s for the rest."""
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return replace(self, **{k: torch.where(bcast(keep, a), a, b) for k, (a, b) in pairs.items()})
+
+    @property
+    def estimate(self) -> Image:
+        """The answer if the run ended here, (b, *image)."""
+        return self.x0
+
+
+@dataclass(frozen=True)
+class Solver(ABC, Generic[L]):
+    """A frozen set of hyper-parameters and one pure step. `needs` is the likelihood it is written for."""
+
+    needs: ClassVar[type[Likelihood]] = Likelihood
+    returns: ClassVar[str] = "sample"  # or "point": whether it claims a posterior draw or one best answer
+
+    steps: int = 100
+
+    def init(self, noise: Image, t: Level, prior: Prior, like: L) -> State:
+        """The state before the first step; `noise` ~ N(0, I) has the shape of the images."""
+        return State(t.sigma * noise, torch.zeros_like(noise))
+
+    @abstractmethod
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
+        """From noise level t down to s. Pure: no hidden state, all randomness from `rng`."""
+
+
+class Estimator(Solver[L]):
+    """A solver that only says what x₀ is given x_t and y; then renoises with ζ."""
+
+    zeta: float
+
+    @abstractmethod
+    def estimate(self, x: Image, t: Level, prior: Prior, like: L, rng: Rng) -> Image:
+        """x̂₀ given x_t and y."""
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
+        x0 = self.estimate(state.x, t, prior, like, rng)
+        return State(renoise(state.x, x0, t, s, self.zeta, rng), x0)

@@ -1,0 +1,39 @@
+"""From level t to level s < t, given an estimate of the clean image.
+
+    x_s = α_s x̂₀ + σ_s (√(1−ζ) e' + √ζ ε),   e' = ê = (x_t − α_t x̂₀) / σ_t unless a method keeps the old noise
+
+ζ = 0 is DDIM, ζ = 1 forgets x_t (DAPS), ζ = 1 − (ρ_s/ρ_t)² is DDPM; DiffPIR names ζ a constant.
+"""
+
+import math
+
+from .rng import Rng
+from .schedule import Level
+from .types import Image
+
+
+def noise_in(x: Image, x0: Image, t: Level) -> Image:
+    """e = (x_t − α_t x̂₀)/σ_t, the noise that `x0` leaves in `x`."""
+    return (x - t.alpha * x0) / t.sigma
+
+
+def renoise(x: Image, x0: Image, t: Level, s: Level, zeta: float, rng: Rng, old: Image | None = None) -> Image:
+    """R(x0, ζ; e'), with e' the noise recomputed from `x0` or, where given, the `old` one."""
+    if s.sigma == 0:
+        return x0
+    out = s.alpha * x0
+    if zeta < 1:
+        out = out + s.sigma * math.sqrt(1 - zeta) * (noise_in(x, x0, t) if old is None else old)
+    if zeta > 0:
+        out = out + s.sigma * math.sqrt(zeta) * rng.randn_like(x)
+    return out
+
+
+def ddpm(t: Level, s: Level) -> float:
+    """The ζ that makes `renoise` the posterior p(x_s | x_t, x₀ = x̂₀) (Ho et al., 2020, eq. 6). arXiv:2006.11239"""
+    return 1 - (s.ratio / t.ratio) ** 2
+
+
+def ancestral(x: Image, x0: Image, t: Level, s: Level, rng: Rng) -> Image:
+    """One DDPM step."""
+    return renoise(x, x0, t, s, ddpm(t, s), rng)
