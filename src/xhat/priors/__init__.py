@@ -1,6 +1,36 @@
 """Priors. This import list is the registry: one line per prior."""
 
+from pathlib import Path
+
+import torch
+
+from ..spec import build
 from .base import Denoiser, FixedShape, Prior
 from .gaussian import GaussianPrior
+from .photo import Photo
+from .unet import DiffusersPrior
 
-__all__ = ["Denoiser", "FixedShape", "GaussianPrior", "Prior"]
+__all__ = ["PRIORS", "Denoiser", "DiffusersPrior", "FixedShape", "GaussianPrior", "Photo", "Prior", "build_prior"]
+
+# What a spec string can build; the others take tensors or functions.
+PRIORS: dict[str, type[Prior]] = {"photo": Photo, "diffusers": DiffusersPrior}
+
+
+def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior:
+    """The prior behind a spec string such as `photo:dtype=bfloat16`, or behind the path of a diffusers folder.
+
+    `device` auto is the first there is of cuda, mps, cpu. A `Prior` is only moved there.
+    """
+    if isinstance(spec, str):
+        folder = spec not in PRIORS and Path(spec).expanduser().is_dir()
+        prior: Prior = DiffusersPrior(spec) if folder else build(spec, PRIORS)
+    else:
+        prior = spec
+    return prior.to(best_device() if device == "auto" else device)
+
+
+def best_device() -> str:
+    """cuda, mps or cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

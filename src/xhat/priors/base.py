@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -14,6 +15,8 @@ from ..types import Image
 class Prior(nn.Module):
     """E[x₀ | x_t]; depends on (x_t, α, σ) only through (x_t / α, σ / α)."""
 
+    source: ClassVar[str] = ""  # the data or paper behind it, for `xhat list`
+
     schedule: Schedule  # the levels it is best run on; a solver may be given others
 
     @abstractmethod
@@ -21,6 +24,10 @@ class Prior(nn.Module):
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises MismatchError if images of `shape` are not the prior's."""
+
+    def mse(self, t: Level) -> float | None:
+        """E‖x₀ − E[x₀|x_t]‖²/n = tr E Cov[x₀|x_t]/n in squared image units, n numbers an image; None if unknown."""
+        return None
 
     def __call__(self, x: Image, t: Level) -> Image:
         tally("forwards", len(x))

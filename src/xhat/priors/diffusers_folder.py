@@ -1,0 +1,99 @@
+"""Reads folders in the layout of the diffusers library; diffusers itself is imported only to build the network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import DataError, SpecError
+from ..schedule import EDM, Discrete, Schedule
+from .precondition import Karras, Precondition, Tabulated
+
+KARRAS = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
+# All of these carry the same β table and network convention; they differ in how they step, which is a solver's business.
+TABULATED = (
+    "DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "PNDMScheduler",
+    "LMSDiscreteScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
+)  # fmt: skip
+
+
+def existing(path: str | Path) -> Path:
+    """The folder at `path`."""
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder; a diffusers model has the folders unet and scheduler in it")
+    return root
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing") from None
+    except (OSError, ValueError) as e:
+        raise DataError(f"{file} is not readable as JSON: {e}") from e
+    if not isinstance(content, dict):
+        raise DataError(f"{file} does not hold a JSON object")
+    return content
+
+
+def load_unet(root: Path, dtype: torch.dtype) -> Any:
+    """The UNet2DModel in `root`/unet (or in `root` itself, as older checkpoints have it), not trainable."""
+    folder = root / "unet" if (root / "unet").is_dir() else root
+    name = read_json(folder / "config.json").get("_class_name", "UNet2DModel")
+    if name != "UNet2DModel":
+        raise SpecError(f"{folder} holds a {name}; known: UNet2DModel (unconditional, pixel space)")
+    from diffusers import UNet2DModel
+    from diffusers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # hints about optional packages and casts
+    try:
+        net = UNet2DModel.from_pretrained(folder, low_cpu_mem_usage=False, local_files_only=True)
+        net = net.to(dtype).to(memory_format=torch.channels_last)
+    except (OSError, ValueError, RuntimeError) as e:
+        raise DataError(f"{folder}: {e}") from e
+    finally:
+        logging.set_verbosity(verbosity)
+    return net.eval().requires_grad_(False)
+
+
+def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Schedule]:
+    """The network's convention and its own noise levels from `root`/scheduler/scheduler_config.json.
+
+    `whole`: the network knows whole time steps only.
+    """
+    file = next((f for f in (root / "scheduler", root) if f.is_dir() and (f / NAME).exists()), root / "scheduler") / NAME
+    config = read_json(file)
+    kind, prediction = config.get("_class_name"), config.get("prediction_type", "epsilon")
+    try:
+        if kind in KARRAS:
+            edm = EDM(config.get("sigma_min", 0.002), config.get("sigma_max", 80.0), config.get("rho", 7.0))
+            return Karras(prediction, config.get("sigma_data", 0.5)), edm
+        if kind in TABULATED:
+            table = read_table(config)
+            return Tabulated(prediction, table, whole), table
+    except SpecError as e:
+        raise SpecError(f"{file}: {e}") from e
+    raise SpecError(f"{file}: unknown scheduler {kind!r}; known: {', '.join(KARRAS + TABULATED)}")
+
+
+def read_table(config: dict[str, Any]) -> Discrete:
+    """The β table of a scheduler's config."""
+    if config.get("rescale_betas_zero_snr"):
+        raise SpecError("rescale_betas_zero_snr is not supported: at the last entry nothing of the image is left")
+    if config.get("trained_betas") is not None:
+        return Discrete(betas=tuple(config["trained_betas"]))
+    return Discrete(
+        kind=config.get("beta_schedule", "linear"),
+        beta_start=config.get("beta_start", 1e-4),
+        beta_end=config.get("beta_end", 0.02),
+        steps=config.get("num_train_timesteps", 1000),
+    )
+
+
+NAME = "scheduler_config.json"

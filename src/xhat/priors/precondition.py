@@ -1,0 +1,78 @@
+"""How a network's output becomes x̂₀: every convention is four numbers that depend on ρ = σ/α alone.
+
+    x̂₀ = c_skip u + c_out net(c_in u, c_noise),   u = x_t/α_t = x₀ + ρ ε
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from ..errors import SpecError
+from ..schedule import Discrete
+
+
+class Coefficients(NamedTuple):
+    """The four numbers at one noise level."""
+
+    skip: float
+    out: float
+    into: float  # c_in
+    noise: float  # what the network is told the time is
+
+
+@dataclass(frozen=True)
+class Precondition(ABC):
+    """A convention; `prediction` is what the network was trained to output."""
+
+    predictions: ClassVar[tuple[str, ...]]
+
+    prediction: str
+
+    def __post_init__(self) -> None:
+        if self.prediction not in self.predictions:
+            raise SpecError(f"unknown prediction type {self.prediction!r}; known: {', '.join(self.predictions)}")
+
+    @abstractmethod
+    def __call__(self, ratio: float) -> Coefficients: ...
+
+
+@dataclass(frozen=True)
+class Karras(Precondition):
+    """EDM (Karras et al., 2022, table 1), time ln(ρ)/4; "v_prediction" flips the output's sign. arXiv:2206.00364"""
+
+    predictions = ("epsilon", "v_prediction")
+
+    sigma_data: float = 0.5
+
+    def __call__(self, ratio: float) -> Coefficients:
+        norm = math.hypot(ratio, self.sigma_data)
+        out = ratio * self.sigma_data / norm
+        sign = 1 if self.prediction == "epsilon" else -1
+        return Coefficients((self.sigma_data / norm) ** 2, sign * out, 1 / norm, math.log(ratio) / 4)
+
+
+@dataclass(frozen=True)
+class Tabulated(Precondition):
+    """DDPM-type networks on x = ᾱ^½ x₀ + (1−ᾱ)^½ ε, that output ε, v = ᾱ^½ ε − (1−ᾱ)^½ x₀ or x₀ (the "sample").
+
+    Time is the 0-based place in the table, fractional between two entries (ln ρ interpolated), clamped to its ends.
+    With `whole` it is rounded: networks with a learned time embedding know whole numbers only.
+    """
+
+    predictions = ("epsilon", "v_prediction", "sample")
+
+    table: Discrete = Discrete()
+    whole: bool = False
+
+    def __call__(self, ratio: float) -> Coefficients:
+        place, norm = self.table.index(ratio), math.hypot(1, ratio)
+        nearest = round(place)
+        if self.whole or abs(place - nearest) < 1e-6:  # a level of the table itself, up to rounding
+            place = nearest
+        skip, out = {
+            "epsilon": (1.0, -ratio),
+            "v_prediction": (1 / norm**2, -ratio / norm),
+            "sample": (0.0, 1.0),
+        }[self.prediction]
+        return Coefficients(skip, out, 1 / norm, place)

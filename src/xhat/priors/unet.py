@@ -1,0 +1,101 @@
+"""Image priors that are a convolutional network: any image size, colour or grey, in the network's own dtype."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from ..errors import MismatchError, SpecError
+from ..schedule import SCHEDULES, Level
+from ..spec import build
+from ..types import Image
+from . import diffusers_folder as folder
+from .base import Prior
+from .calibrate import Calibration
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+GREY = 3**0.5  # the luma of white RGB noise of std s has std s/√3
+
+
+class DiffusersPrior(Prior):
+    """A pixel-space diffusion model from a folder in the layout of the diffusers library.
+
+    `unet/` holds a UNet2DModel, `scheduler/` the config of an EDM or beta-table scheduler. The network runs in
+    `dtype` (float32, bfloat16, float16), everything around it in the image's. `compile` passes it through
+    torch.compile: slow first call, faster afterwards. Optional files: `xhat.json` (`schedule`: a spec string;
+    `pixel_unshuffle`: 2 if the network works on 2x2 blocks as channels), `calibration.json` (see `calibrate.py`).
+    No clipping to [−1, 1], even where the scheduler's config has `clip_sample`: E[x₀|x_t] needs none.
+    """
+
+    source = "any UNet2DModel of Hugging Face diffusers, github.com/huggingface/diffusers"
+
+    def __init__(self, path: str | Path, dtype: str = "float32", compile: bool = False) -> None:
+        super().__init__()
+        if dtype not in DTYPES:
+            raise SpecError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
+        root = folder.existing(path)
+        extra = folder.read_json(root / "xhat.json") if (root / "xhat.json").exists() else {}
+        self.net = folder.load_unet(root, DTYPES[dtype])
+        config: Any = self.net.config
+        self.precondition, self.schedule = folder.read_scheduler(root, whole=config.time_embedding_type == "learned")
+        if "schedule" in extra:
+            self.schedule = build(extra["schedule"], SCHEDULES)
+        self.block = int(extra.get("pixel_unshuffle", 1))
+        self.channels = config.in_channels // self.block**2
+        if config.out_channels not in (config.in_channels, 2 * config.in_channels):
+            raise MismatchError(f"{root}: {config.in_channels} channels in and {config.out_channels} out")
+        self.multiple = self.block * 2 ** (len(config.block_out_channels) - 1)
+        table = root / "calibration.json"
+        self.calibration = Calibration.read(table) if table.exists() else None
+        if compile:
+            self.net.compile()  # type: ignore[no-untyped-call]
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        takes = (self.channels, 1) if self.channels == 3 else (self.channels,)
+        if len(shape) != 3 or shape[0] not in takes:
+            sizes = " or ".join(f"({c}, height, width)" for c in takes)
+            raise MismatchError(f"this prior knows images of shape {sizes}, the problem has {tuple(shape)}")
+
+    def mse(self, t: Level) -> float | None:
+        """As measured on photographs of `channels` channels, interpolated; None without a `calibration.json`."""
+        return self.calibration(t.ratio) if self.calibration else None
+
+    def forward(self, x: Image, t: Level) -> Image:
+        self.check(tuple(x.shape[1:]))
+        u = x / t.alpha
+        if x.shape[1] == self.channels:
+            return self.denoise(u, t.ratio)
+        return self.denoise(u.expand(-1, self.channels, -1, -1), GREY * t.ratio).mean(1, keepdim=True)
+
+    def denoise(self, u: Tensor, ratio: float) -> Tensor:
+        """x̂₀ from u = x₀ + ρ ε, both (b, channels, h, w)."""
+        h, w = u.shape[-2:]
+        u = pad(u, self.multiple)
+        c = self.precondition(ratio)
+        raw = self.network(c.into * u, c.noise)
+        return (c.skip * u + c.out * raw)[..., :h, :w]
+
+    def network(self, x: Tensor, time: float) -> Tensor:
+        """The network alone: into its dtype and pixel arrangement and back."""
+        own = next(self.net.parameters()).dtype
+        z = pixel_unshuffle(x, self.block).to(own, memory_format=torch.channels_last)
+        when = torch.full((len(x),), time, dtype=torch.float32, device=x.device)
+        z = self.net(z, when, return_dict=False)[0][:, : z.shape[1]]  # a learned variance comes second
+        return pixel_shuffle(z.to(x.dtype), self.block)
+
+
+def pad(x: Tensor, multiple: int) -> Tensor:
+    """Mirrored at the bottom and right edges until both sides are multiples of `multiple`, images of any size."""
+    for dim in (-2, -1):
+        if extra := -x.shape[dim] % multiple:
+            x = x.index_select(dim, mirror(x.shape[dim], x.shape[dim] + extra).to(x.device))
+    return x
+
+
+def mirror(n: int, total: int) -> Tensor:
+    """0, 1, …, n − 1, n − 2, …, 1, 0, 1, …: `total` indices that bounce between the ends."""
+    period = max(1, 2 * (n - 1))
+    i = torch.arange(total) % period
+    return torch.minimum(i, period - i)
