@@ -2,6 +2,10 @@
 
 from ..registry import concrete
 from .base import LinearOperator, Operator, SpectralOperator
+from .blur import Blur, MotionBlur
 from .denoise import Denoise
+from .gaussian_blur import GaussianBlur
+from .inpaint import Inpaint
+from .super_resolution import SuperResolution
 
 OPERATORS = concrete(vars(), Operator)

@@ -1,0 +1,102 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from torch import Generator, Tensor
+
+from ..errors import DataError, ShapeError, SpecError
+from ..types import Data, Image
+from .base import SpectralOperator
+from .checks import planes, seeds_of
+
+
+class Inpaint(SpectralOperator):
+    """y = m ⊙ x with a mask m of 0 and 1, the same in all channels; y is 0 where nothing was seen.
+
+    `mask` is "random" (a fraction `keep` of the pixels stays), "box" (a square of side `box`,
+    half the image unless given, is lost, at least an eighth of the image from its border), or an
+    image file or array whose white or nonzero pixels stay. A list of seeds draws a mask for each image.
+    """
+
+    per_image: ClassVar[tuple[str, ...]] = ("s",)
+    source: ClassVar[str] = "DPS, arXiv 2209.14687; DAPS, arXiv 2407.01521"
+
+    s: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        mask: str | Path | Tensor | np.ndarray = "random",
+        keep: float = 0.3,
+        box: int | None = None,
+        seed: int | Sequence[int] = 0,
+    ) -> None:
+        super().__init__(shape)
+        c, h, w = planes(shape)
+        generators = [Generator().manual_seed(s) for s in seeds_of(seed)]
+        if isinstance(mask, str) and mask == "random":
+            m = torch.stack([random(h, w, keep, g) for g in generators])[:, None]
+        elif isinstance(mask, str) and mask == "box":
+            m = torch.stack([outside_box(h, w, box, g) for g in generators])[:, None]
+        else:
+            m = binary(load(mask) if isinstance(mask, str | Path) else torch.as_tensor(mask))
+            m = m.reshape(-1, *[1] * max(0, 3 - m.ndim), *m.shape[-3:]) if m.ndim in (2, 3, 4) else m
+        if m.ndim != 4 or m.shape[-2:] != (h, w) or m.shape[1] not in (1, c):
+            raise ShapeError(f"the mask of shape {tuple(m.shape)} does not fit images of {c} channels, {h}x{w}")
+        if not m.flatten(1).any(1).all():
+            raise DataError("the mask is empty: nothing of the image would be kept")
+        self.register_buffer("s", m.to(torch.get_default_dtype()))
+
+    def Vt(self, x: Image) -> Tensor:
+        return x
+
+    def V(self, z: Tensor) -> Image:
+        return z
+
+    def Ut(self, y: Data) -> Tensor:
+        return self.s * y
+
+    def U(self, z: Tensor) -> Data:
+        return self.s * z
+
+
+def random(h: int, w: int, keep: float, g: Generator) -> Tensor:
+    """round((1 − keep) h w) pixels dropped without replacement."""
+    if not 0 < keep <= 1:
+        raise SpecError(f"keep must be a fraction in (0, 1], not {keep}")
+    m = torch.ones(h * w, dtype=torch.bool)
+    m[torch.randperm(h * w, generator=g)[: round((1 - keep) * h * w)]] = False
+    return m.reshape(h, w)
+
+
+def outside_box(h: int, w: int, box: int | None, g: Generator) -> Tensor:
+    """One box dropped."""
+    size = min(h, w) // 2 if box is None else box
+    if not 0 < size <= min(h - 2 * (h // 8), w - 2 * (w // 8)):
+        raise SpecError(f"a box of side {size} does not fit an image of {h}x{w} with an eighth of margin on each side")
+    top, left = (int(torch.randint(n // 8, max(n - n // 8 - size, n // 8 + 1), (), generator=g)) for n in (h, w))
+    m = torch.ones(h, w, dtype=torch.bool)
+    m[top : top + size, left : left + size] = False
+    return m
+
+
+def load(path: str | Path) -> Tensor:
+    try:
+        with Pillow.open(path) as image:
+            return torch.from_numpy(np.array(image.convert("L")))
+    except OSError as e:
+        raise DataError(f"mask must be random, box or an image file: {e}") from e
+
+
+def binary(m: Tensor) -> Tensor:
+    """`m` as booleans, if it holds no more than 0 and one other value."""
+    grey = torch.unique(m)
+    if len(grey[grey != 0]) > 1 or bool((m < 0).any()) or not bool(torch.isfinite(m.float()).all()):
+        some = ", ".join(f"{v:g}" for v in grey[:6].tolist())
+        raise DataError(
+            f"a mask holds two values, 0 and white, not {len(grey)} ({some}, …); threshold it, save it as PNG"
+        )
+    return m != 0

@@ -1,0 +1,61 @@
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.fft import irfft2, rfft2
+from torch.nn import functional as F
+
+from ..calls import tally
+from ..types import Data, Image
+from .base import LinearOperator
+from .checks import planes
+from .kernels import fits
+
+
+class Reflect(LinearOperator):
+    """y = k ⋆ x, correlation of the image reflected at its borders (the edge pixel is not repeated)."""
+
+    per_image: ClassVar[tuple[str, ...]] = ("K",)
+
+    K: Tensor
+
+    def __init__(self, shape: tuple[int, ...], kernel: Tensor) -> None:
+        """`kernel` (1 or b, odd height, odd width), its centre at the middle."""
+        super().__init__(shape)
+        _, h, w = planes(shape)
+        fits(kernel, h, w, room=1)
+        self.reach = kernel.shape[-2] // 2, kernel.shape[-1] // 2
+        self.grid = fast(h + 2 * self.reach[0]), fast(w + 2 * self.reach[1])
+        K = torch.view_as_real(rfft2(kernel[:, None].double(), s=self.grid).conj().resolve_conj())
+        self.register_buffer("K", K.to(torch.get_default_dtype()))
+
+    def forward(self, x: Image) -> Data:
+        (y, x_) = self.reach
+        padded = F.pad(x, [x_, x_, y, y], mode="reflect")
+        out: Tensor = irfft2(torch.view_as_complex(self.K) * rfft2(padded, s=self.grid), s=self.grid)
+        return out[..., : self.shape[-2], : self.shape[-1]]
+
+    def adjoint(self, y: Data) -> Image:
+        tally("operator", len(y))
+        out = irfft2(torch.view_as_complex(self.K).conj() * rfft2(y, s=self.grid), s=self.grid)
+        return fold(fold(out, -2, self.reach[0], self.shape[-2]), -1, self.reach[1], self.shape[-1])
+
+
+def fold(x: Tensor, axis: int, reach: int, n: int) -> Tensor:
+    """The adjoint of reflecting `reach` entries at either end of an axis of `n`."""
+    out = x.narrow(axis, reach, n).clone()
+    out.narrow(axis, 1, reach).add_(x.narrow(axis, 0, reach).flip(axis))
+    out.narrow(axis, n - 1 - reach, reach).add_(x.narrow(axis, reach + n, reach).flip(axis))
+    return out
+
+
+def fast(n: int) -> int:
+    """The smallest size ≥ n without prime factors over 5, which the FFT likes."""
+    while True:
+        m = n
+        for p in (2, 3, 5):
+            while m % p == 0:
+                m //= p
+        if m == 1:
+            return n
+        n += 1
