@@ -1,8 +1,10 @@
 """Noise schedules: x_t = α_t x₀ + σ_t ε, with α, σ host-side float64 numbers."""
 
+import bisect
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from .errors import SpecError
 from .registry import concrete
@@ -38,13 +40,14 @@ class Schedule(ABC):
 
     def levels(self, steps: int, start: float = 1.0) -> list[Level]:
         """`steps` levels uniform in t from `start` downwards, then the clean level."""
+        _positive(steps=steps, start=start)
         return [self(start * (1 - i / steps)) for i in range(steps)] + [CLEAN]
 
 
 def _positive(**values: float) -> None:
     for name, v in values.items():
-        if not v > 0:
-            raise SpecError(f"{name} must be positive, not {v}")
+        if not 0 < v < math.inf:
+            raise SpecError(f"{name} must be positive and finite, not {v}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         _positive(s=self.s, alpha_min=self.alpha_min)
+        if self.alpha_min >= 1:
+            raise SpecError(f"alpha_min must be below 1, not {self.alpha_min}")
 
     def __call__(self, t: float) -> Level:
         t_max = 2 / math.pi * math.acos(self.alpha_min * self._cos(0)) * (1 + self.s) - self.s
@@ -103,6 +108,7 @@ class EDM(Schedule):
 
     def levels(self, steps: int, start: float = 1.0) -> list[Level]:
         """As in the paper, the last level before the clean one is σ_min itself."""
+        _positive(steps=steps, start=start)
         return [self(start * (1 - i / max(1, steps - 1))) for i in range(steps)] + [CLEAN]
 
 
@@ -129,9 +135,9 @@ class Flow(Schedule):
 class Discrete(Schedule):
     """A variance-preserving table β₁ … β_T, as DDPM checkpoints carry it (Ho et al., 2020). arXiv:2006.11239
 
-    `kind` linear or scaled_linear (Stable Diffusion's: linear in √β), or `betas` read from a
-    checkpoint. Between two table entries ln ρ is interpolated, so that any t ∈ (0, 1] has a level;
-    t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
+    `kind` is linear, scaled_linear (Stable Diffusion's: linear in √β) or squaredcos_cap_v2 (Nichol & Dhariwal's),
+    with T = `steps`, unless `betas` are given. Between two table entries ln ρ is interpolated, so that any
+    t ∈ (0, 1] has a level; t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
     """
 
     kind: str = "linear"
@@ -139,30 +145,36 @@ class Discrete(Schedule):
     beta_end: float = 0.02
     steps: int = 1000
     betas: tuple[float, ...] = field(default=(), repr=False)
+    ratios: tuple[float, ...] = field(init=False, repr=False, compare=False)  # ρ of entry i = 0 (clean) … T
 
     def __post_init__(self) -> None:
-        if not self.betas:
-            object.__setattr__(self, "betas", self._table())
+        object.__setattr__(self, "betas", tuple(self.betas))
         ratios, log_abar = [0.0], 0.0
-        for beta in self.betas:
+        for beta in self.betas or self._table():
             if not 0 < beta < 1:
                 raise SpecError(f"beta must lie in (0, 1), not {beta}")
             log_abar += math.log1p(-beta)
             ratios.append(math.sqrt(math.expm1(-log_abar)))
-        object.__setattr__(self, "ratios", tuple(ratios))  # ρ of entry i = 0 (clean) … T
+        object.__setattr__(self, "ratios", tuple(ratios))
 
-    def _table(self) -> tuple[float, ...]:
-        power = {"linear": 1.0, "scaled_linear": 0.5}.get(self.kind)
-        if power is None:
-            raise SpecError(f"unknown kind {self.kind!r}; choose from linear, scaled_linear")
-        lo, hi = self.beta_start**power, self.beta_end**power
-        return tuple((lo + (hi - lo) * i / (self.steps - 1)) ** (1 / power) for i in range(self.steps))
-
-    ratios: tuple[float, ...] = field(init=False, repr=False, compare=False)
+    def _table(self) -> list[float]:
+        if self.steps < 2:
+            raise SpecError(f"steps must be at least 2, not {self.steps}")
+        grid = [i / (self.steps - 1) for i in range(self.steps)]
+        if self.kind == "linear":
+            return [self.beta_start + (self.beta_end - self.beta_start) * u for u in grid]
+        if self.kind == "scaled_linear":
+            lo, hi = math.sqrt(self.beta_start), math.sqrt(self.beta_end)
+            return [(lo + (hi - lo) * u) ** 2 for u in grid]
+        if self.kind == "squaredcos_cap_v2":
+            abar = [math.cos((i / self.steps + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(self.steps + 1)]
+            return [min(1 - after / before, 0.999) for before, after in pairwise(abar)]
+        raise SpecError(f"unknown kind {self.kind!r}; choose from linear, scaled_linear, squaredcos_cap_v2")
 
     def __call__(self, t: float) -> Level:
-        place = t * len(self.betas)
-        i = min(int(place), len(self.betas) - 1)
+        entries = len(self.ratios) - 1
+        place = t * entries
+        i = min(int(place), entries - 1)
         lo, hi, part = self.ratios[i], self.ratios[i + 1], place - i
         ratio = lo ** (1 - part) * hi**part if lo else part * hi
         alpha = 1 / math.hypot(1, ratio)
@@ -170,12 +182,10 @@ class Discrete(Schedule):
 
     def index(self, ratio: float) -> float:
         """Where in the table, 0-based and fractional, the noise level ρ = `ratio` stands; clamped to its ends."""
-        import bisect
-
         if ratio <= self.ratios[1]:
             return 0.0
         if ratio >= self.ratios[-1]:
-            return len(self.betas) - 1.0
+            return len(self.ratios) - 2.0
         i = bisect.bisect_right(self.ratios, ratio) - 1
         lo, hi = self.ratios[i], self.ratios[i + 1]
         return i - 1 + math.log(ratio / lo) / math.log(hi / lo)

@@ -7,10 +7,21 @@ import torch
 from ..spec import build
 from .base import Denoiser, FixedShape, Prior
 from .gaussian import GaussianPrior
+from .mixture import MixturePrior
 from .photo import Photo
 from .unet import DiffusersPrior
 
-__all__ = ["PRIORS", "Denoiser", "DiffusersPrior", "FixedShape", "GaussianPrior", "Photo", "Prior", "build_prior"]
+__all__ = [
+    "PRIORS",
+    "Denoiser",
+    "DiffusersPrior",
+    "FixedShape",
+    "GaussianPrior",
+    "MixturePrior",
+    "Photo",
+    "Prior",
+    "build_prior",
+]
 
 # What a spec string can build; the others take tensors or functions.
 PRIORS: dict[str, type[Prior]] = {"photo": Photo, "diffusers": DiffusersPrior}

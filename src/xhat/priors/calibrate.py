@@ -1,7 +1,7 @@
 """A prior's own error per noise level, E‖x₀ − E[x₀|x_t]‖²/n, measured once and kept in a small table.
 
-    prior = build_prior("diffusers:path=FOLDER")
-    measure(prior, images).write("FOLDER/calibration.json")     # read when the folder is loaded again
+prior = build_prior("diffusers:path=FOLDER")
+measure(prior, images).write("FOLDER/calibration.json")     # read when the folder is loaded again
 """
 
 import json

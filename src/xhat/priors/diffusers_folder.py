@@ -11,7 +11,7 @@ from ..schedule import EDM, Discrete, Schedule
 from .precondition import Karras, Precondition, Tabulated
 
 KARRAS = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
-# All of these carry the same β table and network convention; they differ in how they step, which is a solver's business.
+# One β table and one network convention; they differ in how they step, which is a solver's business.
 TABULATED = (
     "DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "PNDMScheduler",
     "LMSDiscreteScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler",
@@ -53,7 +53,8 @@ def load_unet(root: Path, dtype: torch.dtype) -> Any:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # hints about optional packages and casts
     try:
-        net = UNet2DModel.from_pretrained(folder, low_cpu_mem_usage=False, local_files_only=True)
+        load: Any = UNet2DModel.from_pretrained
+        net = load(folder, low_cpu_mem_usage=False, local_files_only=True)
         net = net.to(dtype).to(memory_format=torch.channels_last)
     except (OSError, ValueError, RuntimeError) as e:
         raise DataError(f"{folder}: {e}") from e
@@ -67,7 +68,9 @@ def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Sched
 
     `whole`: the network knows whole time steps only.
     """
-    file = next((f for f in (root / "scheduler", root) if f.is_dir() and (f / NAME).exists()), root / "scheduler") / NAME
+    file = (
+        next((f for f in (root / "scheduler", root) if f.is_dir() and (f / NAME).exists()), root / "scheduler") / NAME
+    )
     config = read_json(file)
     kind, prediction = config.get("_class_name"), config.get("prediction_type", "epsilon")
     try:

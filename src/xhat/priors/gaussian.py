@@ -8,7 +8,12 @@ from .base import FixedShape
 
 
 class GaussianPrior(FixedShape):
-    """x₀ ~ N(μ, Q diag(λ) Qᵀ): the exact denoiser, and the oracle of every solver test."""
+    """x₀ ~ N(μ, Q diag(λ) Qᵀ): the exact denoiser, and the oracle of every solver test.
+
+    E[x₀|x_t] = μ + Q diag(λ/(λ + ρ²)) Qᵀ (x_t/α_t − μ)
+    """
+
+    source = "closed form"
 
     lam: Tensor
     Q: Tensor
@@ -26,6 +31,11 @@ class GaussianPrior(FixedShape):
         z = (x / t.alpha - self.mean).flatten(1) @ self.Q
         shrink = self.lam / (self.lam + t.ratio**2)
         return self.mean + ((shrink * z) @ self.Q.T).reshape(x.shape)
+
+    def mse(self, t: Level) -> float | None:
+        """Exact: the mean of ρ²λ/(λ + ρ²) over the eigenvalues."""
+        var = t.ratio**2
+        return float((var * self.lam / (self.lam + var)).mean())
 
     def sample(self, rng: Rng) -> Image:
         """One exact draw per stream of `rng`."""

@@ -1,6 +1,6 @@
 """How a network's output becomes x̂₀: every convention is four numbers that depend on ρ = σ/α alone.
 
-    x̂₀ = c_skip u + c_out net(c_in u, c_noise),   u = x_t/α_t = x₀ + ρ ε
+x̂₀ = c_skip u + c_out net(c_in u, c_noise),   u = x_t/α_t = x₀ + ρ ε
 """
 
 import math
@@ -62,7 +62,7 @@ class Tabulated(Precondition):
 
     predictions = ("epsilon", "v_prediction", "sample")
 
-    table: Discrete = Discrete()
+    table: Discrete
     whole: bool = False
 
     def __call__(self, ratio: float) -> Coefficients:

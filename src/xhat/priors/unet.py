@@ -1,5 +1,7 @@
 """Image priors that are a convolutional network: any image size, colour or grey, in the network's own dtype."""
 
+import math
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from .base import Prior
 from .calibrate import Calibration
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-GREY = 3**0.5  # the luma of white RGB noise of std s has std s/√3
 
 
 class DiffusersPrior(Prior):
@@ -50,7 +51,7 @@ class DiffusersPrior(Prior):
         table = root / "calibration.json"
         self.calibration = Calibration.read(table) if table.exists() else None
         if compile:
-            self.net.compile()  # type: ignore[no-untyped-call]
+            self.net.compile()
 
     def check(self, shape: tuple[int, ...]) -> None:
         takes = (self.channels, 1) if self.channels == 3 else (self.channels,)
@@ -67,7 +68,10 @@ class DiffusersPrior(Prior):
         u = x / t.alpha
         if x.shape[1] == self.channels:
             return self.denoise(u, t.ratio)
-        return self.denoise(u.expand(-1, self.channels, -1, -1), GREY * t.ratio).mean(1, keepdim=True)
+        # White RGB noise of std √3 ρ is a common grey part of std ρ plus chroma: add the chroma, and a grey
+        # image is one more the network was trained on. Without it, it takes grey noise for texture.
+        rho = math.sqrt(3) * t.ratio
+        return self.denoise(u + rho * chroma(*u.shape[-2:]).to(u), rho).mean(1, keepdim=True)
 
     def denoise(self, u: Tensor, ratio: float) -> Tensor:
         """x̂₀ from u = x₀ + ρ ε, both (b, channels, h, w)."""
@@ -84,6 +88,13 @@ class DiffusersPrior(Prior):
         when = torch.full((len(x),), time, dtype=torch.float32, device=x.device)
         z = self.net(z, when, return_dict=False)[0][:, : z.shape[1]]  # a learned variance comes second
         return pixel_shuffle(z.to(x.dtype), self.block)
+
+
+@lru_cache(maxsize=4)
+def chroma(h: int, w: int) -> Tensor:
+    """White RGB noise of unit std less its grey part, (1, 3, h, w); fixed, so that a denoiser is a function."""
+    noise = torch.randn(1, 3, h, w, generator=torch.Generator().manual_seed(0))
+    return noise - noise.mean(1, keepdim=True)
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
