@@ -1,1 +1,73 @@
-"""What was x, given y = A(x) + noise? Diffusion priors, every solver of the field, one interface."""
+"""What was x, given y = A(x) + noise? Diffusion priors, every solver of the field, one interface.
+
+The short way: `restore(y, operator="gaussian_blur", noise="gaussian:sigma=0.05")`. The explicit one:
+`trajectory(solver, prior, likelihood(A, noise, y), Rng(seeds))` yields every step, `solve` the last.
+"""
+
+from importlib.metadata import version as _version
+
+from .data import load_image, save_image
+from .errors import DataError, DivergedError, MismatchError, ShapeError, SpecError, XhatError
+from .likelihood import Likelihood, LinearGaussian, SpectralGaussian, likelihood
+from .measurement import Measurement
+from .noise import Gaussian, Noise, Noiseless, Poisson
+from .operators.base import LinearOperator, Operator, SpectralOperator
+from .priors import Denoiser, FixedShape, Prior, build_prior
+from .problem import operator
+from .restoration import Restoration
+from .restore import restore
+from .rng import Rng
+from .schedule import EDM, VP, Cosine, Discrete, Flow, Level, Schedule
+from .simulate import simulate
+from .solve import Step, solve, trajectory
+from .solvers.base import Estimator, Solver, State
+from .spec import build
+
+__version__ = _version("xhat")
+
+__all__ = [
+    "EDM",
+    "VP",
+    "Cosine",
+    "DataError",
+    "Denoiser",
+    "Discrete",
+    "DivergedError",
+    "Estimator",
+    "FixedShape",
+    "Flow",
+    "Gaussian",
+    "Level",
+    "Likelihood",
+    "LinearGaussian",
+    "LinearOperator",
+    "Measurement",
+    "MismatchError",
+    "Noise",
+    "Noiseless",
+    "Operator",
+    "Poisson",
+    "Prior",
+    "Restoration",
+    "Rng",
+    "Schedule",
+    "ShapeError",
+    "Solver",
+    "SpecError",
+    "SpectralGaussian",
+    "SpectralOperator",
+    "State",
+    "Step",
+    "XhatError",
+    "__version__",
+    "build",
+    "build_prior",
+    "likelihood",
+    "load_image",
+    "operator",
+    "restore",
+    "save_image",
+    "simulate",
+    "solve",
+    "trajectory",
+]

@@ -1,0 +1,120 @@
+"""A measurement on its way into the package: from a path, array, PIL image or tensor, with what is known about it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import ARRAYS, PICTURES, atomic, from_pixels, is_picture, load_image, pixels_of, save_image
+from .errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+Source = Union[str, Path, "np.ndarray[Any, Any]", "Picture", Tensor, "Measurement"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measurement `y`, shape (*data), without batch axis; `simulate` fills in how it was made."""
+
+    y: Tensor
+    image_shape: tuple[int, ...] | None = None
+    operator: str | None = None
+    noise: str | None = None
+    seed: int | None = None
+    origin: str = "the measurement"
+
+    def save(self, path: str | Path, depth: int = 8) -> None:
+        """As a picture, which clips to [−1, 1] and rounds, or as `.npz`, which keeps everything."""
+        suffix = Path(path).suffix.lower()
+        if suffix in PICTURES:
+            return save_image(path, self.y, depth)
+        if suffix != ".npz":
+            raise DataError(f"{path}: measurements are written as .npz or as a picture ({', '.join(PICTURES)})")
+        known = {"image_shape": self.image_shape, "operator": self.operator, "noise": self.noise, "seed": self.seed}
+        arrays: dict[str, Any] = {k: np.asarray(v) for k, v in known.items() if v is not None}
+        return atomic(path, lambda file: np.savez_compressed(file, y=self.y.cpu().numpy(), **arrays))
+
+
+def load(source: Source) -> Measurement:
+    """Any source as a measurement.
+
+    uint8 and uint16 arrays are pixels, channels last as Pillow and NumPy have them (channels
+    first in a tensor); other numbers are data in the units of y, [−1, 1] for images.
+    """
+    if isinstance(source, Measurement):
+        found = source
+    elif isinstance(source, str | Path):
+        found = _from_file(Path(source))
+    elif isinstance(source, Tensor):
+        found = Measurement(_from_tensor(source.detach(), "the measurement"))
+    elif isinstance(source, np.ndarray):
+        found = Measurement(_from_array(source, "the measurement"))
+    else:
+        from PIL import Image
+
+        if not isinstance(source, Image.Image):
+            raise DataError(f"a measurement is a path, an array, a PIL image or a tensor, not {type(source).__name__}")
+        found = Measurement(from_pixels(pixels_of(source), "the image"))
+    if bad := int((~torch.isfinite(found.y.abs())).sum()):
+        raise DataError(f"{found.origin}: holds {bad} values that are NaN or infinite")
+    if found.y.numel() == 0:
+        raise DataError(f"{found.origin}: is empty")
+    return found
+
+
+def load_reference(source: Source) -> Tensor:
+    """A ground-truth image (*image)."""
+    return load(source).y
+
+
+def _from_file(path: Path) -> Measurement:
+    suffix = path.suffix.lower()
+    if suffix not in ARRAYS:
+        return Measurement(load_image(path), origin=str(path))
+    try:
+        if suffix == ".pt":
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            fields = content if isinstance(content, dict) else {"y": content}
+        else:
+            content = np.load(path, allow_pickle=False)
+            fields = dict(content) if suffix == ".npz" else {"y": content}
+    except FileNotFoundError as e:
+        raise DataError(f"{path}: no such file") from e
+    except Exception as e:  # zipfile, pickle, numpy and torch each have their own errors for a broken file
+        raise DataError(f"{path}: cannot be read ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from e
+    if "y" not in fields and len(fields) == 1:
+        fields = {"y": next(iter(fields.values()))}
+    if "y" not in fields:
+        raise DataError(f"{path}: has no entry 'y', only {', '.join(map(str, fields)) or 'nothing'}")
+    y = fields["y"]
+    if not isinstance(y, Tensor | np.ndarray):
+        raise DataError(f"{path}: 'y' is no array but {type(y).__name__}")
+    return Measurement(
+        y=_from_tensor(y, path) if isinstance(y, Tensor) else _from_array(y, path),
+        image_shape=tuple(int(n) for n in fields["image_shape"]) if "image_shape" in fields else None,
+        operator=str(fields["operator"]) if "operator" in fields else None,
+        noise=str(fields["noise"]) if "noise" in fields else None,
+        seed=int(fields["seed"]) if "seed" in fields else None,
+        origin=str(path),
+    )
+
+
+def _from_array(array: "np.ndarray[Any, Any]", origin: object) -> Tensor:
+    if array.dtype in (np.uint8, np.uint16):
+        return from_pixels(array, origin)
+    if array.dtype.kind not in "biufc":
+        raise DataError(f"{origin}: holds {array.dtype} values, not numbers")
+    return torch.from_numpy(array.astype(np.complex64 if array.dtype.kind == "c" else np.float32))
+
+
+def _from_tensor(x: Tensor, origin: object) -> Tensor:
+    if x.dtype in (torch.uint8, torch.uint16):
+        if not is_picture(tuple(x.shape)):
+            raise DataError(f"{origin}: pixels of shape {tuple(x.shape)} are no image (1 or 3, h, w)")
+        return from_pixels(x.permute(1, 2, 0).cpu().numpy(), origin)
+    return x.to("cpu", torch.complex64 if x.is_complex() else torch.float32)

@@ -1,0 +1,120 @@
+"""What `restore` returns, and how it becomes a folder of pictures."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import record as records
+from .calls import Calls
+from .data import atomic, is_picture, save_image
+from .errors import DataError
+from .likelihood import Likelihood
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """N samples (or N runs of a point estimator) for one measurement, with their account."""
+
+    images: Tensor  # (n, *image), float32, [−1, 1] by convention but never clipped
+    residual: Tensor  # (n,) root mean square of y − A(x̂), in the units of y
+    expected: Tensor  # (n,) what the noise model expects of it
+    calls: Calls
+    seconds: float
+    metrics: Mapping[str, Tensor]  # name → (n,), of each image; `mean_…` → (1,), of their mean
+    record: Mapping[str, Any]
+    problem: Likelihood = field(repr=False)
+    reference: Tensor | None = field(default=None, repr=False)
+    frames: tuple[tuple[int, Tensor], ...] = field(default=(), repr=False)  # (step, x̂₀)
+
+    @property
+    def image(self) -> Tensor:
+        """The first image, (*image)."""
+        return self.images[0]
+
+    @property
+    def best(self) -> int:
+        """The image of smallest measurement residual; the truth plays no part in it."""
+        return int(self.residual.argmin())
+
+    @property
+    def mean(self) -> Tensor:
+        """The posterior mean as estimated by the samples, (*image)."""
+        return self.images.mean(0)
+
+    @property
+    def std(self) -> Tensor:
+        """The pixel-wise standard deviation, (*image); 0 for a single image."""
+        return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.image)
+
+    def save(self, folder: str | Path, depth: int = 8) -> Path:
+        """Writes restored, sample, mean and std pictures (arrays, where images are none), a panel and `record.json`.
+
+        Everything appears at once, at the end; files of an earlier record in `folder` are replaced or removed.
+        """
+        folder = Path(folder)
+        check_folder(folder)
+        files = self._files(depth)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            for name, put in files.items():
+                put(stage / name)
+            std_white = float(self.std.max())
+            account = {**self.record, "std_white": std_white, "files": sorted([*files, "record.json"])}
+            records.write(stage / "record.json", account)
+            _publish(stage, folder)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+        return folder
+
+    def _files(self, depth: int) -> dict[str, Callable[[Path], object]]:
+        from . import panel
+
+        def image(x: Tensor) -> Callable[[Path], object]:
+            if is_picture(tuple(x.shape)):
+                return lambda path: save_image(path, x, depth)
+            return lambda path: atomic(path, lambda file: np.save(file, x.numpy()))
+
+        kind = "png" if is_picture(tuple(self.image.shape)) else "npy"
+        files = {f"restored.{kind}": image(self.image)}
+        if len(self.images) > 1:
+            files |= {f"sample_{i:03d}.{kind}": image(x) for i, x in enumerate(self.images)}
+            std = self.std / self.std.max().clamp_min(1e-12) * 2 - 1 if kind == "png" else self.std
+            files |= {f"mean.{kind}": image(self.mean), f"std.{kind}": image(std)}
+        sheet = panel.of(self)
+        files["panel.png"] = lambda path: sheet.save(path)
+        if self.frames:
+            strip = panel.strip(self.frames)
+            files["trajectory.png"] = lambda path: strip.save(path)
+        return files
+
+
+def check_folder(folder: Path) -> None:
+    """Raises DataError where `folder` cannot become or take a folder of results, before anything is computed."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file, not a folder")
+    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise DataError(f"{folder}: cannot be written here")
+
+
+def _publish(stage: Path, folder: Path) -> None:
+    """Moves the finished files of `stage` into place, `record.json` last."""
+    stage.chmod(0o755)
+    if not folder.exists():
+        os.replace(stage, folder)
+        return
+    old = {name for name in records.read(folder / "record.json").get("files", []) if Path(name).name == name}
+    new = sorted((p.name for p in stage.iterdir()), key=lambda name: name == "record.json")
+    for name in old - set(new):
+        (folder / name).unlink(missing_ok=True)
+    for name in new:
+        os.replace(stage / name, folder / name)
