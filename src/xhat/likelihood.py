@@ -1,7 +1,7 @@
 """The likelihood x ↦ p(y | x) of one batch of measurements. What a solver may ask of it is its type."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from .noise import Gaussian, Noise, Noiseless
 from .operators.base import LinearOperator, Operator, SpectralOperator
 from .rng import Rng
 from .types import Data, Image, PerImage
+
+Some = TypeVar("Some", bound="Likelihood")
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,11 @@ class Likelihood:
         """−log p(y | x) per image."""
         return self.noise.nll(self.y, self.A(x))
 
-    def take(self, index: Tensor) -> Self:
+    def take(self: Some, index: Tensor) -> Some:
         """The likelihood of the images `index`, which may repeat or leave out images of the batch."""
         return replace(self, A=self.A.take(index), noise=self.noise.take(index), y=self.y[index.to(self.y.device)])
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: Some, device: torch.device | str) -> Some:
         return replace(self, A=self.A.to(device), y=self.y.to(device))
 
 

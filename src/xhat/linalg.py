@@ -42,23 +42,26 @@ def cg(
 
     With `tol` an image stops as soon as ‖b − A x‖ ≤ tol ‖b‖ (and does not move with its
     neighbours afterwards); DivergedError if one has not done so after `steps` iterations.
-    With tol = 0 exactly `steps` iterations are made: a truncated solve that a method asks for.
+    With tol = 0 it makes `steps` iterations, a truncated solve that a method asks for, and stops an image
+    early where it meets a direction of no positive curvature (a network's Jacobian is only nearly symmetric).
     """
-    tiny = torch.finfo(b.real.dtype).tiny
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - A(x))
     goal = tol**2 * sq(b)
     z = precondition(r)
     p, rz = z, dot(r, z)
+    active = torch.ones_like(goal, dtype=torch.bool)
     for _ in range(steps):
-        active = sq(r) > goal
+        active = active & (sq(r) > goal)
         if not active.any():
-            return x
+            break
         Ap = A(p)
-        a = active * rz / dot(p, Ap).clamp_min(tiny)
+        curvature = dot(p, Ap)
+        active = active & (curvature > 0)
+        a = torch.where(active, rz / curvature, 0.0)
         x, r = x + bcast(a, p) * p, r - bcast(a, p) * Ap
         z = precondition(r)
         rz, old = dot(r, z), rz
-        p = z + bcast(rz / old.clamp_min(tiny), p) * p
+        p = z + bcast(torch.where(active, rz / old, 0.0), p) * p
     if tol and (late := sq(r) > goal).any():
         i = int(late.nonzero()[0])
         left = float((sq(r)[i] / sq(b)[i]).sqrt())

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from .linalg import bcast, rms, sq
 from .registry import concrete
 from .rng import Rng
 from .types import Data, PerImage
+
+N = TypeVar("N", bound="Noise")
 
 
 class Noise(ABC):
@@ -29,11 +31,15 @@ class Noise(ABC):
     def expected_residual(self, clean: Data) -> PerImage:
         """The root mean square of y − clean that the model predicts, in the units of y."""
 
+    @abstractmethod
+    def scale(self, y: Data) -> PerImage:
+        """The standard deviation that sets the size of an inner step, in the units of y."""
+
     def residual(self, y: Data, clean: Data) -> PerImage:
         """The root mean square of y − clean, in the units of y."""
         return rms(y - clean)
 
-    def take(self, index: Tensor) -> Self:
+    def take(self: N, index: Tensor) -> N:
         """The noise of the images `index`."""
         return self
 
@@ -64,7 +70,9 @@ class Gaussian(Noise):
     def expected_residual(self, clean: Data) -> PerImage:
         return self.std(clean)
 
-    def take(self, index: Tensor) -> Self:
+    scale = std
+
+    def take(self, index: Tensor) -> "Gaussian":
         if not isinstance(self.sigma, tuple):
             return self
         return replace(self, sigma=tuple(self.sigma[i] for i in index.tolist()))
@@ -83,6 +91,9 @@ class Noiseless(Noise):
     def std(self, y: Data) -> PerImage:
         """0 per image: closed forms fulfil y = A(x) exactly."""
         return torch.zeros(len(y), dtype=y.real.dtype, device=y.device)
+
+    def scale(self, y: Data) -> PerImage:
+        return self.std(y) + self.tolerance
 
     def sample(self, clean: Data, rng: Rng) -> Data:
         return clean
@@ -113,6 +124,9 @@ class Poisson(Noise):
     def counts(self, y: Data) -> Data:
         """From the units of images to expected counts, dark counts included."""
         return (y + 1) / 2 * self.peak + self.dark
+
+    def scale(self, y: Data) -> PerImage:
+        return self.expected_residual(y)
 
     def sample(self, clean: Data, rng: Rng) -> Data:
         rate = self.counts(clean).clamp_min(self.dark)

@@ -3,8 +3,16 @@
 from ..likelihood import Likelihood
 from ..registry import concrete
 from .base import Estimator, Solver, State
+from .daps import DAPS, DAPSExact
+from .ddnm import DDNM
+from .ddnm_plus import DDNMPlus
+from .ddrm import DDRM
 from .diffpir import DiffPIR
+from .dps import DPS
 from .lmaps import LMAPS
+from .mmps import MMPS
+from .pigdm import PiGDM
+from .reddiff import REDDiff
 
 SOLVERS = concrete(vars(), Solver)
 

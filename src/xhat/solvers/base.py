@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import ClassVar, Generic, cast
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from ..likelihood import Likelihood, LinearGaussian, SpectralGaussian
 from ..linalg import bcast
@@ -31,6 +32,9 @@ __all__ = [
 L = TypeVar("L", bound=Likelihood)
 
 
+S = TypeVar("S", bound="State", default="State")
+
+
 @dataclass(frozen=True)
 class State:
     """All a solver carries between steps; every field is a tensor with the batch first."""
@@ -38,7 +42,7 @@ class State:
     x: Image
     x0: Image
 
-    def where(self, keep: Tensor, other: Self) -> Self:
+    def where(self: S, keep: Tensor, other: S) -> S:
         """This state for the images in `keep`, `other`'s for the rest."""
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         return replace(self, **{k: torch.where(bcast(keep, a), a, b) for k, (a, b) in pairs.items()})
@@ -50,7 +54,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Solver(ABC, Generic[L]):
+class Solver(ABC, Generic[L, S]):
     """A frozen set of hyper-parameters and one pure step. `needs` is the likelihood it is written for."""
 
     needs: ClassVar[type[Likelihood]] = Likelihood
@@ -58,19 +62,23 @@ class Solver(ABC, Generic[L]):
 
     steps: int = 100
 
-    def init(self, noise: Image, t: Level, prior: Prior, like: L) -> State:
+    def init(self, noise: Image, t: Level, prior: Prior, like: L) -> S:
         """The state before the first step; `noise` ~ N(0, I) has the shape of the images."""
-        return State(t.sigma * noise, torch.zeros_like(noise))
+        return cast(S, State(t.sigma * noise, torch.zeros_like(noise)))
 
     @abstractmethod
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
+    def step(self, state: S, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> S:
         """From noise level t down to s. Pure: no hidden state, all randomness from `rng`."""
 
 
 class Estimator(Solver[L]):
-    """A solver that only says what x₀ is given x_t and y; then renoises with ζ."""
+    """A solver that only says what x₀ is given x_t and y; then renoises with the fraction ζ."""
 
     zeta: float
+
+    def fraction(self, t: Level, s: Level) -> float:
+        """ζ for the transition from t to s; the constant `zeta` unless overridden."""
+        return self.zeta
 
     @abstractmethod
     def estimate(self, x: Image, t: Level, prior: Prior, like: L, rng: Rng) -> Image:
@@ -78,4 +86,4 @@ class Estimator(Solver[L]):
 
     def step(self, state: State, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
         x0 = self.estimate(state.x, t, prior, like, rng)
-        return State(renoise(state.x, x0, t, s, self.zeta, rng), x0)
+        return State(renoise(state.x, x0, t, s, self.fraction(t, s), rng), x0)

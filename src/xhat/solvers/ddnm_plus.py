@@ -1,0 +1,37 @@
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from ..linalg import bcast
+from ..transition import noise_in
+from .base import Level, Prior, Rng, Solver, SpectralGaussian, State
+
+
+@dataclass(frozen=True)
+class DDNMPlus(Solver[SpectralGaussian]):
+    """DDNM+ for noisy data, Algorithm 2 and appendix I (Wang et al., 2023). arXiv:2212.00490
+
+    x̂₀' = x̂₀ − V Λ Vᵀ A⁺ (A x̂₀ − y) with λ_i = 1 where ρ_s ≥ σ_y/s_i, else s_i ρ_s √(1−η²)/σ_y;
+    the noise added in Vᵀ coordinates is what brings the total to ρ_s. Equals DDRM with η_b = 1.
+    """
+
+    name: ClassVar[str] = "ddnm+"
+    needs = SpectralGaussian
+
+    steps: int = 100
+    eta: float = 0.85
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
+        A, old = like.A, math.sqrt(1 - self.eta**2)
+        x0 = prior(state.x, t)
+        e, z = A.Vt(noise_in(state.x, x0, t)), A.Vt(rng.randn_like(x0))
+        sd = bcast(like.var.sqrt(), z) * A.inverse  # σ_y/s_i, the noise of A⁺ y
+        clear = s.ratio >= sd
+        lam = torch.where(clear, 1.0, s.ratio * old / torch.where(sd > 0, sd, 1.0))
+        u = A.Vt(x0) - lam * A.inverse * A.Ut(like.A(x0) - like.y)
+        fresh = torch.where(clear, (s.ratio**2 - sd**2).clamp_min(0).sqrt(), self.eta * s.ratio)
+        unseen = s.ratio * (self.eta * z + old * e)
+        u = u + torch.where(A.s == 0, unseen, fresh * z)
+        return State(s.alpha * A.V(u), A.V(u) if s.sigma == 0 else x0)

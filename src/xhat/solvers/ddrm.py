@@ -1,0 +1,46 @@
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ..linalg import bcast
+from ..transition import noise_in
+from .base import Image, Level, Prior, Rng, Solver, SpectralGaussian, State
+
+
+@dataclass(frozen=True)
+class DDRM(Solver[SpectralGaussian]):
+    """Denoising diffusion restoration models, eqs. 7-8 (Kawar et al., 2022). arXiv:2201.11793
+
+    In the coordinates ū = Vᵀ x_s/α_s, with ȳ = Uᵀ y/s_i of standard deviation σ_y/s_i, old noise ē and z ~ N(0, I):
+
+        s_i = 0          ū = x̄₀ + √(1−η²) ρ_s ē + η ρ_s z
+        ρ_s < σ_y/s_i    ū = x̄₀ + √(1−η²) ρ_s (ȳ − x̄₀) s_i/σ_y + η ρ_s z
+        ρ_s ≥ σ_y/s_i    ū = (1−η_b) x̄₀ + η_b ȳ + √(ρ_s² − η_b² σ_y²/s_i²) z
+    """
+
+    needs = SpectralGaussian
+
+    steps: int = 20
+    eta: float = 0.85
+    eta_b: float = 1.0
+
+    def init(self, noise: Image, t: Level, prior: Prior, like: SpectralGaussian) -> State:
+        A = like.A
+        ybar, z = A.inverse * A.Ut(like.y), A.Vt(noise)
+        sd = bcast(like.var.sqrt(), z) * A.inverse
+        known = (A.s > 0) & (t.ratio >= sd)
+        u = torch.where(known, ybar + (t.ratio**2 - sd**2).clamp_min(0).sqrt() * z, t.ratio * z)
+        return State(t.alpha * A.V(u), torch.zeros_like(noise))
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
+        A, old = like.A, math.sqrt(1 - self.eta**2)
+        x0 = prior(state.x, t)
+        m, e, z = A.Vt(x0), A.Vt(noise_in(state.x, x0, t)), A.Vt(rng.randn_like(x0))
+        ybar = A.inverse * A.Ut(like.y)
+        sd = bcast(like.var.sqrt(), m) * A.inverse  # σ_y/s_i, the noise of ȳ
+        unseen = m + s.ratio * (old * e + self.eta * z)
+        noisy = m + s.ratio * (old * (ybar - m) / torch.where(sd > 0, sd, 1.0) + self.eta * z)
+        clear = m + self.eta_b * (ybar - m) + (s.ratio**2 - self.eta_b**2 * sd**2).clamp_min(0).sqrt() * z
+        u = torch.where(A.s == 0, unseen, torch.where(s.ratio < sd, noisy, clear))
+        return State(s.alpha * A.V(u), A.V(u) if s.sigma == 0 else x0)

@@ -1,0 +1,24 @@
+from dataclasses import dataclass
+
+from ..autodiff import grad, vjp
+from ..linalg import sq
+from ..transition import ancestral
+from .base import Level, Likelihood, Prior, Rng, Solver, State
+
+
+@dataclass(frozen=True)
+class DPS(Solver[Likelihood]):
+    """Diffusion posterior sampling, Algorithm 1 (Chung et al., 2023). arXiv:2209.14687
+
+    x_s = DDPM(x_t, x̂₀) − c n_t n_s ∇_{x_t} ‖y − A(x̂₀(x_t))‖, n = √(α² + σ²) (1 in the paper's VP schedule).
+    The norm is each image's own and not squared, as in the official code.
+    """
+
+    steps: int = 1000
+    c: float = 0.5
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        x0, pullback = vjp(lambda x: prior(x, t), state.x)
+        norm = grad(lambda x0: sq(like.residual(x0)).sqrt(), x0)
+        x = ancestral(state.x, x0, t, s, rng)
+        return State(x - self.c * t.norm * s.norm * pullback(norm), x0)

@@ -1,0 +1,46 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from ..autodiff import grad
+from ..inner import adam_update
+from ..linalg import rms
+from .base import Image, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
+
+
+@dataclass(frozen=True)
+class Moments(State):
+    """μ with Adam's two moments."""
+
+    m: Image
+    v: Image
+    i: torch.Tensor
+
+
+@dataclass(frozen=True)
+class REDDiff(Solver[Likelihood, Moments]):
+    """Regularisation by denoising diffusion, Algorithm 1 (Mardani et al., 2023). arXiv:2305.04391
+
+    One Adam step per level on ½ mean((y − A(μ))²) + λ ρ_t mean(sg(e − ε) μ), at x_t = α_t μ + σ_t ε
+    with e the network's noise. Means are over one image (the official code's are over the batch).
+    """
+
+    returns: ClassVar[str] = "point"
+
+    steps: int = 100
+    lam: float = 0.25
+    lr: float = 0.1
+
+    def init(self, noise: Image, t: Level, prior: Prior, like: Likelihood) -> Moments:
+        zero = torch.zeros_like(noise)
+        mu = like.prox(zero, like.var + 1e-2) if isinstance(like, LinearGaussian) else zero
+        return Moments(mu, mu, zero, zero, torch.zeros(len(mu)))
+
+    def step(self, state: Moments, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
+        mu, eps = state.x, rng.randn_like(state.x)
+        x0 = prior(t.alpha * mu + t.sigma * eps, t)
+        data = grad(lambda mu: rms(like.residual(mu)) ** 2 / 2, mu)
+        prior_term = self.lam * (mu - x0) / mu[0].numel()  # ρ_t (e − ε) = μ − x̂₀
+        mu, m, v = adam_update(data + prior_term, mu, state.m, state.v, int(state.i[0]) + 1, self.lr, (0.9, 0.99))
+        return Moments(mu, mu, m, v, state.i + 1)

@@ -1,0 +1,63 @@
+"""Problems whose posterior is known in closed form."""
+
+import torch
+from torch import Tensor
+
+from xhat.likelihood import Likelihood, LinearGaussian, likelihood
+from xhat.noise import Gaussian, Noise
+from xhat.operators import OPERATORS, Operator
+from xhat.priors import GaussianPrior
+from xhat.rng import Rng
+from xhat.spec import build
+
+SHAPE = (1, 8, 8)
+
+
+def rbf_prior(shape: tuple[int, ...] = SHAPE, length: float = 2.0, scale: float = 0.5) -> GaussianPrior:
+    """A smooth Gaussian random field on the pixel grid, channels independent."""
+    c, h, w = shape
+    grid = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1).reshape(-1, 2).double()
+    cov = scale**2 * torch.exp(-(torch.cdist(grid, grid) ** 2) / (2 * length**2))
+    return GaussianPrior(shape, torch.block_diag(*[cov + 1e-3 * torch.eye(h * w, dtype=cov.dtype)] * c))
+
+
+def problem(
+    prior: GaussianPrior, seeds: list[int], A: Operator | str = "inpaint", noise: Noise = Gaussian(0.1)
+) -> tuple[Tensor, Likelihood]:
+    """Truths and the likelihood of their measurements; image i depends on its seed only."""
+    A = operator(A, prior.shape, prior.lam.dtype) if isinstance(A, str) else A
+    x = prior.sample(Rng(seeds))
+    return x, likelihood(A, noise, noise.sample(A(x), Rng([s + 1000 for s in seeds])))
+
+
+def operator(spec: str, shape: tuple[int, ...] = SHAPE, dtype: torch.dtype = torch.float64) -> Operator:
+    """Built in `dtype` from the start: its decompositions are as exact as that allows."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        return build(spec, OPERATORS, shape)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def covariance(prior: GaussianPrior) -> Tensor:
+    return (prior.Q * prior.lam) @ prior.Q.T
+
+
+def matrix(A: Operator) -> Tensor:
+    """A linear operator as a matrix (data, pixels)."""
+    n = A.blank(1).numel()
+    dtype = A.blank(1).dtype
+    return A(torch.eye(n, dtype=dtype).reshape(n, *A.shape)).flatten(1).T
+
+
+def posterior(
+    prior: GaussianPrior, like: LinearGaussian, cov: Tensor | None = None, mean: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean (b, *image) and covariance (n, n) of N(mean, cov) given y; by default those of the prior."""
+    C = covariance(prior) if cov is None else cov
+    mu = torch.full_like(like.A.blank(len(like.y)), prior.mean) if mean is None else mean
+    A, var = matrix(like.A), float(like.var[0])
+    gain = torch.linalg.solve(A @ C @ A.T + var * torch.eye(len(A), dtype=C.dtype), A @ C).T
+    shift = (like.y - like.A(mu)).flatten(1) @ gain.T
+    return mu + shift.reshape(mu.shape), C - gain @ A @ C
