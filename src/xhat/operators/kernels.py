@@ -37,7 +37,7 @@ def motion_kernel(size: int, intensity: float, seed: int) -> Tensor:
     """
     g = torch.Generator().manual_seed(seed)
     n = 40 * size
-    turn = torch.randn(n, generator=g, dtype=torch.float64) * (0.02 + 0.25 * intensity) * (40 / n) ** 0.5 * 4
+    turn = torch.randn(n, generator=g, dtype=torch.float64) * (0.5 + 5 * intensity) / n**0.5
     shake = torch.rand(n, generator=g, dtype=torch.float64) < 4 * intensity / n
     turn = turn + shake * torch.pi * (0.5 + torch.rand(n, generator=g, dtype=torch.float64))
     heading = 2 * torch.pi * torch.rand(1, generator=g, dtype=torch.float64) + turn.cumsum(0)

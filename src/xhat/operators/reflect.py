@@ -6,6 +6,7 @@ from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
 from ..calls import tally
+from ..linalg import bcast
 from ..types import Data, Image
 from .base import LinearOperator
 from .checks import planes
@@ -13,11 +14,18 @@ from .kernels import fits
 
 
 class Reflect(LinearOperator):
-    """y = k ⋆ x, correlation of the image reflected at its borders (the edge pixel is not repeated)."""
+    """y = k ⋆ x, correlation of the image reflected at its borders (the edge pixel is not repeated).
+
+    Linear systems are solved by conjugate gradient, preconditioned with the exact inverse of the
+    blur without borders. `cg_tol` is relative to the right-hand side: 1e-2 leaves an error of
+    about 3 % of the posterior's standard deviation σ (AᵀA + ρ I)^(−1/2).
+    """
 
     per_image: ClassVar[tuple[str, ...]] = ("K",)
+    cg_tol: ClassVar[float] = 1e-2
+    floor: ClassVar[float] = 1e-2  # singular values well below are damped, not inverted, by `pinv`
 
-    K: Tensor
+    K: Tensor  # the kernel's conjugate spectrum as (real, imaginary) pairs: a complex buffer ignores `.double()`
 
     def __init__(self, shape: tuple[int, ...], kernel: Tensor) -> None:
         """`kernel` (1 or b, odd height, odd width), its centre at the middle."""
@@ -39,6 +47,15 @@ class Reflect(LinearOperator):
         tally("operator", len(y))
         out = irfft2(torch.view_as_complex(self.K).conj() * rfft2(y, s=self.grid), s=self.grid)
         return fold(fold(out, -2, self.reach[0], self.shape[-2]), -1, self.reach[1], self.shape[-1])
+
+    def pinv(self, y: Data) -> Image:
+        """(AᵀA + floor² I)⁻¹ Aᵀ y: A⁺ y itself would amplify the rounding of y without bound."""
+        return self.normal_solve(self.adjoint(y), self.floor**2)
+
+    def precondition(self, r: Image, rho: Tensor | float) -> Image:
+        spectrum = 1 / (self.K.square().sum(-1) + bcast(rho, r))
+        out: Tensor = irfft2(spectrum * rfft2(r, s=self.grid), s=self.grid)
+        return out[..., : self.shape[-2], : self.shape[-1]]
 
 
 def fold(x: Tensor, axis: int, reach: int, n: int) -> Tensor:
