@@ -1,11 +1,18 @@
 """Forward operators. This import list is the registry: one line per operator."""
 
 from ..registry import concrete
-from .base import LinearOperator, Operator, SpectralOperator
+from .base import LinearOperator, Operator, ProxyOperator, SpectralOperator
 from .blur import Blur, MotionBlur
+from .colorize import Colorize
+from .compressed_sensing import CompressedSensing
 from .denoise import Denoise
 from .gaussian_blur import GaussianBlur
+from .hdr import HDR
 from .inpaint import Inpaint
+from .jpeg import JPEG
+from .nonlinear_blur import NonlinearBlur
+from .phase_retrieval import PhaseRetrieval
+from .quantize import Quantize
 from .super_resolution import SuperResolution
 
 OPERATORS = concrete(vars(), Operator)

@@ -76,6 +76,20 @@ class Operator(nn.Module):
         return compose(self, other)
 
 
+class ProxyOperator(Operator):
+    """An operator whose derivative is 0 almost everywhere; its `forward` carries the identity's gradient instead.
+
+    The proxy of LMAPS, arXiv 2510.07343: ∇‖y − A(x)‖² ≈ 2 (A(x) − y). Data have the shape of the image.
+    """
+
+    @abstractmethod
+    def code(self, x: Image) -> Data:
+        """The map itself, without a gradient."""
+
+    def forward(self, x: Image) -> Data:
+        return (x - x.detach()) + self.code(x.detach())  # the bracket is exactly 0 and carries the gradient
+
+
 class LinearOperator(Operator):
     """A linear `Operator`; override `adjoint`, `pinv` or `normal_solve` only where a faster form exists."""
 
@@ -105,6 +119,10 @@ class LinearOperator(Operator):
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
         """A cheap approximation of `normal_solve(r, rho)`, symmetric positive definite."""
         return r
+
+    def ridge(self, y: Data, rho: Tensor | float) -> Image:
+        """(AᵀA + ρ I)⁻¹ Aᵀ y = Aᵀ (A Aᵀ + ρ I)⁻¹ y for ρ > 0."""
+        return self.normal_solve(self.adjoint(y), rho)
 
 
 class SpectralOperator(LinearOperator):
@@ -147,6 +165,12 @@ class SpectralOperator(LinearOperator):
         tally("operator", len(b))
         z = self.Vt(b)
         return self.V(z / (self.s**2 + bcast(rho, z)))
+
+    def ridge(self, y: Data, rho: Tensor | float) -> Image:
+        # what A cannot see stays exactly 0; `normal_solve` would divide its rounding errors by ρ
+        tally("operator", len(y))
+        z = self.Ut(y)
+        return self.V(self.s / (self.s**2 + bcast(rho, z)) * z)
 
     @property
     def inverse(self) -> Tensor:

@@ -61,6 +61,11 @@ class Circulant(SpectralOperator):
         tally("operator", len(b))
         return self.filter(b, 1 / (self.kept(self.s) ** 2 + bcast(rho, b)))
 
+    def ridge(self, y: Data, rho: Tensor | float) -> Image:
+        tally("operator", len(y))
+        s = self.kept(self.s)
+        return self.filter(y, s * self.P.conj() / (s**2 + bcast(rho, y)))
+
     def Vt(self, x: Image) -> Tensor:
         return hartley(x)
 

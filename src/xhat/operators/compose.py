@@ -1,5 +1,6 @@
 """Composition of operators, `A @ B`."""
 
+from ..errors import ShapeError
 from ..types import Data, Image
 from .base import LinearOperator, Operator
 
@@ -33,7 +34,11 @@ class LinearComposed(LinearOperator):
 
 
 def compose(outer: Operator, inner: Operator) -> Operator:
-    """The most specific composition there is."""
+    """The most specific composition there is; ShapeError where `outer` does not take what `inner` gives."""
+    if inner.data_shape != outer.shape:
+        raise ShapeError(
+            f"{type(inner).__name__} gives data of shape {inner.data_shape}, {type(outer).__name__} takes {outer.shape}"
+        )
     if isinstance(outer, LinearOperator) and isinstance(inner, LinearOperator):
         return LinearComposed(outer, inner)
     return Composed(outer, inner)

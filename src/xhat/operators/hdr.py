@@ -1,0 +1,19 @@
+from typing import ClassVar
+
+from ..types import Data, Image
+from .base import Operator
+from .checks import positive
+
+
+class HDR(Operator):
+    """y = clip(scale · x, −1, 1): high dynamic range from an image clipped in shadows and highlights."""
+
+    source: ClassVar[str] = "RED-diff, arXiv 2305.04391; DAPS, arXiv 2407.01521"
+
+    def __init__(self, shape: tuple[int, ...], scale: float = 2.0) -> None:
+        super().__init__(shape)
+        positive(scale=scale)
+        self.scale = scale
+
+    def forward(self, x: Image) -> Data:
+        return (self.scale * x).clamp(-1, 1)

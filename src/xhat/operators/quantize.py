@@ -1,0 +1,38 @@
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import SpecError
+from ..types import Data, Image
+from .base import ProxyOperator
+
+
+class Quantize(ProxyOperator):
+    """y = ⌊x (2ᵇ − 1) + ½⌋/(2ᵇ − 1) on the image in [0, 1], b = `bits`; values outside meet the end levels."""
+
+    source: ClassVar[str] = "RED-diff, arXiv 2305.04391"
+    margin: ClassVar[float] = 1e-3  # of a step: keeps a projection off the edge, which belongs to one cell only
+
+    def __init__(self, shape: tuple[int, ...], bits: int = 2) -> None:
+        super().__init__(shape)
+        if not 1 <= bits <= 16:
+            raise SpecError(f"bits must be from 1 to 16, not {bits}")
+        self.steps = 2**bits - 1
+
+    def level(self, x: Image) -> Image:
+        """The number of the level, 0 to 2ᵇ − 1."""
+        level: Tensor = ((x + 1) / 2 * self.steps + 0.5).floor().clamp(0, self.steps)
+        return level
+
+    def code(self, x: Image) -> Data:
+        y: Tensor = self.level(x) / self.steps * 2 - 1
+        return y
+
+    def project(self, x: Image, y: Data) -> Image:
+        """The image nearest to x that A maps to y (to y's nearest level if y is noisy). The end cells are unbounded."""
+        level = self.level(y)
+        reach = 0.5 - self.margin
+        low = torch.where(level > 0, (level - reach) / self.steps * 2 - 1, -torch.inf)
+        high = torch.where(level < self.steps, (level + reach) / self.steps * 2 - 1, torch.inf)
+        return torch.where(self.level(x) == level, x, x.clamp(low, high))
