@@ -1,22 +1,22 @@
 """Image files ⇄ float32 tensors (c, h, w) in [−1, 1], one channel or three: the pixel range lives here alone."""
 
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from .errors import DataError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-    from PIL.ImageFile import ImageFile
-
-Pixels = np.ndarray[Any, Any]
+Pixels = np.ndarray
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm")
 ARRAYS = (".npy", ".npz", ".pt")
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # byte orders under which Pillow keeps the byte it would drop
@@ -27,10 +27,6 @@ def load_image(path: str | Path) -> Tensor:
 
     Raises DataError for a file that is unreadable, has transparent pixels or is neither grey nor colour.
     """
-    import struct
-
-    from PIL import Image
-
     try:
         with Image.open(path) as picture:
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # MPO: a phone's JPEG with a preview
@@ -44,13 +40,11 @@ def load_image(path: str | Path) -> Tensor:
         raise DataError(f"{path}: cannot be read as an image ({str(e).splitlines()[0]})") from e
 
 
-def _pixels(picture: "ImageFile", path: str | Path) -> Pixels:
+def _pixels(picture: ImageFile, path: str | Path) -> Pixels:
     """The upright pixels of an opened file, all 16 bits of them where it has so many.
 
     Of 16-bit colour Pillow keeps one byte a sample: decode twice and keep the other one, too.
     """
-    from PIL import Image
-
     if not any(";16" in _raw_mode(tile.args) for tile in picture.tile) or picture.mode.startswith("I;16"):
         return pixels_of(picture, path)
     with Image.open(path) as other:
@@ -60,20 +54,19 @@ def _pixels(picture: "ImageFile", path: str | Path) -> Pixels:
                 swapped = mode[:-1] + OTHER_BYTE[mode[-1]]
                 rest = tile.args[1:] if isinstance(tile.args, tuple) else None
                 other.tile[i] = tile._replace(args=(swapped, *rest) if rest else swapped)
-            low = pixels_of(other, path)
+            low: Pixels = pixels_of(other, path)
         except (KeyError, ValueError) as e:
             raise DataError(f"{path}: 16-bit {picture.mode} cannot be read; save it as RGB, grey or .npy") from e
-    return pixels_of(picture, path).astype(np.uint16) * 256 + low
+    whole: Pixels = pixels_of(picture, path).astype(np.uint16) * 256 + low
+    return whole
 
 
 def _raw_mode(args: Any) -> str:
     return str(args[0] if isinstance(args, tuple) else args)
 
 
-def pixels_of(picture: "Picture", origin: object = "the image") -> Pixels:
+def pixels_of(picture: Image.Image, origin: object = "the image") -> Pixels:
     """The upright pixels (h, w[, c]) of a PIL image as uint8 or, grey, uint16."""
-    from PIL import ImageOps
-
     if picture.mode in ("I", "F"):
         raise DataError(f"{origin}: 32-bit pixels have no agreed range; save them as .npy in [-1, 1]")
     if picture.has_transparency_data and picture.mode not in ("LA", "RGBA"):
@@ -113,8 +106,6 @@ def is_picture(shape: tuple[int, ...]) -> bool:
 
 def save_image(path: str | Path, x: Tensor, depth: int = 8) -> None:
     """Writes (c, h, w) in [−1, 1] as a picture; `depth` 16 for PNG. All or nothing, as every writer here."""
-    from PIL import Image
-
     pixels = to_pixels(x, depth)
     if depth == 16:
         return atomic(path, lambda file: file.write_bytes(_png16(pixels)))
@@ -125,8 +116,6 @@ def save_image(path: str | Path, x: Tensor, depth: int = 8) -> None:
 
 def _png16(pixels: Pixels) -> bytes:
     """A 16-bit PNG, grey or RGB, which Pillow writes for grey only."""
-    import struct
-    import zlib
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -169,7 +158,5 @@ def centre_crop(x: Tensor, h: int, w: int) -> Tensor:
 
 def resize(x: Tensor, h: int, w: int) -> Tensor:
     """(c, h, w) resized with Pillow's antialiased Lanczos filter in floating point, kept in [−1, 1]."""
-    from PIL import Image
-
     planes = [Image.fromarray(plane.numpy()).resize((w, h), Image.Resampling.LANCZOS) for plane in x]
     return torch.from_numpy(np.stack([np.asarray(p) for p in planes])).clamp(-1, 1)

@@ -2,19 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any, Union
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from .data import ARRAYS, PICTURES, atomic, from_pixels, is_picture, load_image, pixels_of, save_image
 from .errors import DataError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-
-Source = Union[str, Path, "np.ndarray[Any, Any]", "Picture", Tensor, "Measurement"]
+Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,10 @@ def load(source: Source) -> Measurement:
         found = Measurement(_from_tensor(source.detach(), "the measurement"))
     elif isinstance(source, np.ndarray):
         found = Measurement(_from_array(source, "the measurement"))
-    else:
-        from PIL import Image
-
-        if not isinstance(source, Image.Image):
-            raise DataError(f"a measurement is a path, an array, a PIL image or a tensor, not {type(source).__name__}")
+    elif isinstance(source, Image.Image):
         found = Measurement(from_pixels(pixels_of(source), "the image"))
+    else:
+        raise DataError(f"a measurement is a path, an array, a PIL image or a tensor, not {type(source).__name__}")
     if bad := int((~torch.isfinite(found.y.abs())).sum()):
         raise DataError(f"{found.origin}: holds {bad} values that are NaN or infinite")
     if found.y.numel() == 0:
@@ -104,7 +100,7 @@ def _from_file(path: Path) -> Measurement:
     )
 
 
-def _from_array(array: "np.ndarray[Any, Any]", origin: object) -> Tensor:
+def _from_array(array: np.ndarray, origin: object) -> Tensor:
     if array.dtype in (np.uint8, np.uint16):
         return from_pixels(array, origin)
     if array.dtype.kind not in "biufc":

@@ -1,22 +1,17 @@
 """Labelled tiles on white, as one picture: what went in, what came out, how far off it is."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .data import is_picture, to_pixels
 from .errors import XhatError
 from .likelihood import Likelihood
 from .operators.base import LinearOperator
-
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-    from PIL.ImageFont import FreeTypeFont, ImageFont
-
-    from .restoration import Restoration
+from .restoration import Restoration
 
 Tile = tuple[str, Tensor | None]
 
@@ -25,13 +20,11 @@ INK, FAINT = (28, 28, 32), (150, 150, 156)
 HEAT = ((4, 4, 20), (76, 18, 107), (176, 50, 90), (240, 112, 50), (252, 190, 60), (252, 253, 191))  # dark to bright
 
 
-def panel(rows: Sequence[Sequence[Tile]], cell: int = 256) -> "Picture":
+def panel(rows: Sequence[Sequence[Tile]], cell: int = 256) -> Image.Image:
     """Tiles (caption, picture (1 or 3, h, w) in [−1, 1] or None for an empty one); the caption's first line is bold.
 
     Small pictures are enlarged by whole factors, without smoothing, to about `cell` pixels; large ones are reduced.
     """
-    from PIL import Image, ImageDraw
-
     pictures = [[None if x is None else _scaled(x, cell) for _, x in row] for row in rows]
     shown = [p for row in pictures for p in row if p is not None]
     width = max([p.width for p in shown] + [cell // 2])
@@ -56,9 +49,7 @@ def panel(rows: Sequence[Sequence[Tile]], cell: int = 256) -> "Picture":
     return sheet
 
 
-def _font(first: bool) -> "FreeTypeFont | ImageFont":
-    from PIL import ImageFont
-
+def _font(first: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(15 if first else 13)
 
 
@@ -70,9 +61,7 @@ def _fit(line: str, width: int, first: bool) -> str:
     return line
 
 
-def _scaled(x: Tensor, cell: int) -> "Picture":
-    from PIL import Image
-
+def _scaled(x: Tensor, cell: int) -> Image.Image:
     image = Image.fromarray(to_pixels(x)).convert("RGB")
     side = max(image.size)
     if 2 * side <= cell:
@@ -128,7 +117,7 @@ def measurement_tile(like: Likelihood) -> Tile:
     return f"measurement\n{' × '.join(map(str, shape))} numbers", None
 
 
-def of(result: "Restoration", most: int = 4) -> "Picture":
+def of(result: Restoration, most: int = 4) -> Image.Image:
     """Truth and measurement above; restoration, up to `most` samples, error or standard deviation below."""
     n, truth = len(result.images), result.reference
     account = result.record
@@ -161,7 +150,7 @@ def _map(name: str, x: Tensor) -> Tile:
     return f"{name}\n0 to {white:.2g}", heat(x, white)
 
 
-def _score(result: "Restoration", i: int | None) -> str:
+def _score(result: Restoration, i: int | None) -> str:
     """The numbers of image `i`, or of the mean, in a line."""
     units = {"psnr": "{:.2f} dB", "ssim": "SSIM {:.3f}", "lpips": "LPIPS {:.3f}"}
     prefix, at = ("mean_", 0) if i is None else ("", i)
@@ -174,7 +163,7 @@ def _score(result: "Restoration", i: int | None) -> str:
     return "\n".join([*([", ".join(parts)] if parts else []), *([fit] if i is not None else [])])
 
 
-def strip(frames: Sequence[tuple[int, Tensor]], most: int = 8) -> "Picture":
+def strip(frames: Sequence[tuple[int, Tensor]], most: int = 8) -> Image.Image:
     """Up to `most` of the recorded (step, x̂₀) from left to right, the last one always among them."""
     n = min(most, len(frames))
     picks = [round(i * (len(frames) - 1) / max(1, n - 1)) for i in range(n)]

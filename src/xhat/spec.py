@@ -42,7 +42,7 @@ def checked(name: str, cls: type, options: Mapping[str, Any], skip: int = 0) -> 
     for key, v in options.items():
         if not fits(v, known[key]):
             raise SpecError(f"{name}: {key} must be {wanted(known[key])}, not {v!r}")
-    return {key: str(v) if known[key] is str else v for key, v in options.items()}
+    return {key: cast(v, known[key]) for key, v in options.items()}
 
 
 def parse(spec: str) -> tuple[str, dict[str, Any]]:
@@ -130,6 +130,13 @@ def fits(v: Any, hint: Any) -> bool:
     if origin in (tuple, list, Sequence):
         return isinstance(v, list | tuple) and all(fits(item, args[0]) for item in v)
     return True
+
+
+def cast(v: Any, hint: Any) -> Any:
+    """A value that fits as what the annotation names: a number as text, a list as a tuple."""
+    if hint is str:
+        return str(v)
+    return tuple(v) if isinstance(v, list) and any(get_origin(h) is tuple for h in (hint, *get_args(hint))) else v
 
 
 def wanted(hint: Any) -> str:
