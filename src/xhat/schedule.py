@@ -40,7 +40,7 @@ class Schedule(ABC):
 
     def levels(self, steps: int, start: float = 1.0) -> list[Level]:
         """`steps` levels uniform in t from `start` downwards, then the clean level."""
-        _positive(steps=steps, start=start)
+        _positive(steps=float(steps), start=start)
         return [self(start * (1 - i / steps)) for i in range(steps)] + [CLEAN]
 
 
@@ -81,8 +81,8 @@ class Cosine(Schedule):
             raise SpecError(f"alpha_min must be below 1, not {self.alpha_min}")
 
     def __call__(self, t: float) -> Level:
-        t_max = 2 / math.pi * math.acos(self.alpha_min * self._cos(0)) * (1 + self.s) - self.s
-        alpha = min(1.0, self._cos(t * t_max) / self._cos(0))
+        t_max = 2 / math.pi * math.acos(self.alpha_min * self._cos(0.0)) * (1 + self.s) - self.s
+        alpha = min(1.0, self._cos(t * t_max) / self._cos(0.0))
         return Level(t, alpha, math.sqrt((1 - alpha) * (1 + alpha)))
 
     def _cos(self, t: float) -> float:
@@ -108,7 +108,7 @@ class EDM(Schedule):
 
     def levels(self, steps: int, start: float = 1.0) -> list[Level]:
         """As in the paper, the last level before the clean one is σ_min itself."""
-        _positive(steps=steps, start=start)
+        _positive(steps=float(steps), start=start)
         return [self(start * (1 - i / max(1, steps - 1))) for i in range(steps)] + [CLEAN]
 
 

@@ -9,7 +9,6 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import torch
 
@@ -49,7 +48,7 @@ class Calibration:
         Path(file).write_text(json.dumps({"sigma": self.sigma, "mse": self.mse}, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, file: str | Path) -> Self:
+    def read(cls, file: str | Path) -> "Calibration":
         """Raises DataError where the file does not hold two columns of positive numbers, `sigma` increasing."""
         try:
             content = json.loads(Path(file).read_text(encoding="utf-8"))

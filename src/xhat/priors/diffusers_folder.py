@@ -75,8 +75,10 @@ def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Sched
     kind, prediction = config.get("_class_name"), config.get("prediction_type", "epsilon")
     try:
         if kind in KARRAS:
-            edm = EDM(config.get("sigma_min", 0.002), config.get("sigma_max", 80.0), config.get("rho", 7.0))
-            return Karras(prediction, config.get("sigma_data", 0.5)), edm
+            if whole:
+                raise SpecError(f"{kind} needs a network with a continuous time embedding, this one's is learned")
+            edm = EDM(*(float(config.get(k, v)) for k, v in (("sigma_min", 0.002), ("sigma_max", 80.0), ("rho", 7.0))))
+            return Karras(prediction, float(config.get("sigma_data", 0.5))), edm
         if kind in TABULATED:
             table = read_table(config)
             return Tabulated(prediction, table, whole), table
@@ -90,11 +92,11 @@ def read_table(config: dict[str, Any]) -> Discrete:
     if config.get("rescale_betas_zero_snr"):
         raise SpecError("rescale_betas_zero_snr is not supported: at the last entry nothing of the image is left")
     if config.get("trained_betas") is not None:
-        return Discrete(betas=tuple(config["trained_betas"]))
+        return Discrete(betas=tuple(map(float, config["trained_betas"])))
     return Discrete(
         kind=config.get("beta_schedule", "linear"),
-        beta_start=config.get("beta_start", 1e-4),
-        beta_end=config.get("beta_end", 0.02),
+        beta_start=float(config.get("beta_start", 1e-4)),
+        beta_end=float(config.get("beta_end", 0.02)),
         steps=config.get("num_train_timesteps", 1000),
     )
 

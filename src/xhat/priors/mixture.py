@@ -50,6 +50,19 @@ class MixturePrior(FixedShape):
         centres = (p * (1 - s)) @ self.means.flatten(1)
         return centres.reshape(x.shape) + u * (p @ s).reshape(-1, *[1] * (x.ndim - 1))
 
+    def mse(self, t: Level) -> float | None:
+        """tr Cov[x₀|x_t]/n, exact at given x_t, averaged over 512 fixed draws of it: good to a few per cent.
+
+        tr Cov[x₀|x_t] = Σ_k p_k (n s_k ρ² + ‖m_k‖²) − ‖Σ_k p_k m_k‖²,  m_k = μ_k + s_k (u − μ_k)
+        """
+        rng = Rng(range(512))
+        x0 = self.sample(rng)
+        u, level = x0 + t.ratio * rng.randn_like(x0), Level(t.t, 1.0, t.ratio)
+        p, s, mu = self.responsibilities(u, level), self.v / (self.v + t.ratio**2), self.means.flatten(1)
+        m = mu + s[:, None] * (u.flatten(1)[:, None] - mu)
+        gaps = (m - self(u, level).flatten(1)[:, None]).square().mean(2)  # Σ p ‖m‖² − ‖Σ p m‖², without cancellation
+        return float((p * (s * t.ratio**2 + gaps)).sum(1).mean())
+
     def responsibilities(self, x: Image, t: Level) -> Tensor:
         """p(k | x_t), (b, K)."""
         return self._joint(x, t).softmax(1)

@@ -69,7 +69,7 @@ class Tabulated(Precondition):
         place, norm = self.table.index(ratio), math.hypot(1, ratio)
         nearest = round(place)
         if self.whole or abs(place - nearest) < 1e-6:  # a level of the table itself, up to rounding
-            place = nearest
+            place = float(nearest)
         skip, out = {
             "epsilon": (1.0, -ratio),
             "v_prediction": (1 / norm**2, -ratio / norm),

@@ -40,7 +40,8 @@ class DiffusersPrior(Prior):
         extra = folder.read_json(root / "xhat.json") if (root / "xhat.json").exists() else {}
         self.net = folder.load_unet(root, DTYPES[dtype])
         config: Any = self.net.config
-        self.precondition, self.schedule = folder.read_scheduler(root, whole=config.time_embedding_type == "learned")
+        self.whole = config.time_embedding_type == "learned"  # a table of whole time steps, not a function of time
+        self.precondition, self.schedule = folder.read_scheduler(root, self.whole)
         if "schedule" in extra:
             self.schedule = build(extra["schedule"], SCHEDULES)
         self.block = int(extra.get("pixel_unshuffle", 1))
@@ -50,6 +51,7 @@ class DiffusersPrior(Prior):
         self.multiple = self.block * 2 ** (len(config.block_out_channels) - 1)
         table = root / "calibration.json"
         self.calibration = Calibration.read(table) if table.exists() else None
+        self.eval()
         if compile:
             self.net.compile()
 
@@ -85,7 +87,7 @@ class DiffusersPrior(Prior):
         """The network alone: into its dtype and pixel arrangement and back."""
         own = next(self.net.parameters()).dtype
         z = pixel_unshuffle(x, self.block).to(own, memory_format=torch.channels_last)
-        when = torch.full((len(x),), time, dtype=torch.float32, device=x.device)
+        when = torch.full((len(x),), time, dtype=torch.long if self.whole else torch.float32, device=x.device)
         z = self.net(z, when, return_dict=False)[0][:, : z.shape[1]]  # a learned variance comes second
         return pixel_shuffle(z.to(x.dtype), self.block)
 
