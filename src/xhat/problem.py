@@ -101,8 +101,8 @@ def name_of(given: object, registry: dict[str, type[T]] | None = None) -> str:
     """What a record says about a part: its spec string, defaults included, else its class or function name."""
     if isinstance(given, str):
         return given
-    if registry and is_dataclass(given) and type(given) in registry.values():
-        spec = spec_of(given, registry, full=True)
+    if is_dataclass(given) and not isinstance(given, type):
+        spec = spec_of(given, registry or {}, full=True)
         return spec if len(spec) < 500 else type(given).__name__.lower()  # a table of 1000 betas tells nobody anything
     return getattr(given, "__name__", type(given).__name__)
 

@@ -93,7 +93,10 @@ def problem(
     A = as_operator(operator, known, tuple(found.y.shape))
     if truth is not None and tuple(truth.shape) != A.shape:
         raise ShapeError(f"the reference has shape {tuple(truth.shape)}, the restored image {A.shape}")
-    return likelihood(A, as_noise(noise), found.y[None])
+    try:
+        return likelihood(A, as_noise(noise), found.y[None])
+    except ShapeError as e:
+        raise ShapeError(str(e) if truth is None else f"the reference may be of another image: {e}") from e
 
 
 def describe(job: Job, found: Measurement, operator: str, prior: str) -> dict[str, Any]:

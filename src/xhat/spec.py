@@ -133,10 +133,16 @@ def fits(v: Any, hint: Any) -> bool:
 
 
 def cast(v: Any, hint: Any) -> Any:
-    """A value that fits as what the annotation names: a number as text, a list as a tuple."""
+    """A value that fits as what the annotation names: 1 as 1.0 or as text, a list as a tuple."""
+    choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if hint is str:
         return str(v)
-    return tuple(v) if isinstance(v, list) and any(get_origin(h) is tuple for h in (hint, *get_args(hint))) else v
+    if isinstance(v, int) and not isinstance(v, bool) and float in choices and int not in choices:
+        return float(v)
+    if isinstance(v, list | tuple):
+        row = next((h for h in choices if get_origin(h) is tuple), None)
+        return v if row is None else tuple(cast(item, get_args(row)[0]) for item in v)
+    return v
 
 
 def wanted(hint: Any) -> str:

@@ -1,0 +1,286 @@
+"""The short way: every kind of input, samples, sub-batches, early stopping, and resuming bit for bit."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import xhat
+from xhat.checkpoint import Checkpoint
+from xhat.errors import DataError, DivergedError, MismatchError, ShapeError, SpecError
+from xhat.panel import measurement_tile, panel
+from xhat.solvers import SOLVERS
+from xhat.transition import ancestral
+
+
+def denoise(x, sigma):
+    """The posterior mean under N(0, 0.25 I), image by image."""
+    return x * (0.25 / (0.25 + sigma**2))
+
+
+@dataclass(frozen=True)
+class Wandering(xhat.Solver):
+    """Draws at every step and ends close to the data: cheap, random, and touched by every bug in seeding."""
+
+    steps: int = 6
+
+    def step(self, state, t, s, prior, like, rng):
+        x0 = prior(state.x, t)
+        x0 = x0 + 0.8 * (like.y - like.A(x0))
+        return xhat.State(ancestral(state.x, x0, t, s, rng), x0 + 0.01 * rng.randn_like(x0))
+
+
+Y = torch.randn(1, 12, 9, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
+PROBLEM = {"operator": "denoise", "noise": "gaussian:sigma=0.1", "prior": denoise, "solver": Wandering()}
+
+
+def restore(y=Y, **changes):
+    return xhat.restore(y, **{**PROBLEM, **changes})
+
+
+def test_sources_of_one_measurement_give_one_result(tmp_path):
+    p = np.random.default_rng(0).integers(0, 256, (12, 9), np.uint8)
+    Image.fromarray(p).save(tmp_path / "y.png")
+    results = [restore(s).images for s in (tmp_path / "y.png", str(tmp_path / "y.png"), p, Image.fromarray(p))]
+    results.append(restore(torch.from_numpy(p.astype(np.float32))[None] / 127.5 - 1).images)
+    assert all(torch.equal(r, results[0]) for r in results)
+
+
+def test_parts_are_strings_or_objects():
+    a = restore()
+    objects = {"operator": xhat.build("denoise", {"denoise": type(a.problem.A)}, (1, 12, 9))}
+    b = restore(**objects, noise=xhat.Gaussian(0.1), prior=xhat.Denoiser(denoise), schedule=xhat.EDM())
+    assert torch.equal(a.images, b.images)
+
+
+def test_a_plain_function_is_an_operator():
+    a = restore(operator=lambda x: x, shape=(1, 12, 9))
+    assert torch.equal(a.images, restore().images)
+    with pytest.raises(ShapeError, match="needs shape="):
+        restore(operator=lambda x: x)
+
+
+def test_a_linear_function_opens_the_closed_forms_and_is_checked():
+    A = xhat.operator(lambda x: x.flip(-1) * 2, (1, 12, 9), linear=True)
+    x = restore(A(Y[None])[0], operator=A, solver="diffpir:steps=20,lam=1", noise="gaussian:sigma=0.01").image
+    assert (x - Y).abs().max() < 0.1
+    with pytest.raises(MismatchError, match="not linear"):
+        xhat.operator(lambda x: x.abs(), (1, 12, 9), linear=True)
+
+
+def test_samples_use_seeds_in_a_row_and_mean_and_std_are_theirs():
+    r = restore(samples=3, seed=5)
+    alone = torch.cat([restore(seed=s).images for s in (5, 6, 7)])
+    assert torch.allclose(r.images, alone, atol=1e-6)
+    assert not torch.allclose(r.images[0], r.images[1])
+    assert torch.allclose(r.mean, alone.mean(0), atol=1e-6)
+    assert torch.allclose(r.std, alone.std(0), atol=1e-6)
+    assert torch.equal(r.image, r.images[0])
+    assert r.best == int(r.residual.argmin())
+    assert (restore().std == 0).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_results_do_not_depend_on_the_batch_size(batch_size):
+    whole, parts = restore(samples=4), restore(samples=4, batch_size=batch_size)
+    assert torch.allclose(whole.images, parts.images, atol=1e-6)
+    assert torch.allclose(whole.residual, parts.residual, atol=1e-6)
+    assert whole.calls == parts.calls
+
+
+def test_calls_and_residual_are_those_of_the_run():
+    r = restore(samples=2)
+    assert vars(r.calls) == {"forwards": 12, "backwards": 0, "operator": 12}
+    expected = (Y - r.images).square().flatten(1).mean(1).sqrt()
+    assert torch.allclose(r.residual, expected)
+    assert torch.allclose(r.expected, torch.tensor(0.1))
+
+
+def test_watching_is_not_counted(capsys):
+    quiet, watched = restore(samples=2), restore(samples=2, progress=True)
+    assert quiet.calls == watched.calls
+    assert torch.equal(quiet.images, watched.images)
+    assert "calls 12" in capsys.readouterr().err
+
+
+def test_simulated_noise_is_not_the_noise_a_solver_starts_from():
+    m = xhat.simulate(torch.zeros(1, 64, 64), "denoise", "gaussian:sigma=1", seed=3)
+    start = xhat.Rng([3]).randn_like(m.y[None])[0]
+    assert abs(float((m.y * start).mean())) < 0.1
+    assert float(m.y.std()) == pytest.approx(1, abs=0.05)
+
+
+def test_a_simulated_measurement_needs_nothing_else():
+    m = xhat.simulate(Y, "denoise", "gaussian:sigma=0.1")
+    r = xhat.restore(m, prior=denoise, solver=Wandering(), reference=Y)
+    assert r.record["operator"] == "denoise"
+    assert r.record["noise"] == "gaussian:sigma=0.1"
+    assert r.metrics["psnr"].shape == (1,)
+
+
+def test_early_stopping_freezes_each_image_where_it_fits():
+    r = restore(samples=3, stop_at=1.9)
+    steps = r.record["stopped_at_step"]
+    assert all(steps), "0.2 of the residual is left after a step: all stop"
+    assert (r.residual <= 1.9 * r.expected).all()
+    assert r.calls.forwards < 18
+    alone = restore(seed=1, stop_at=1.9)
+    assert alone.record["stopped_at_step"] == [steps[1]]
+    assert torch.allclose(alone.images[0], r.images[1], atol=1e-6)
+
+
+def interrupted(path, after, error=KeyboardInterrupt, **options):
+    """A run that ends by `error` inside the step after `after` completed ones, with its streams already moved on."""
+    made = [0]
+
+    class Fragile(xhat.Denoiser):
+        def forward(self, x, t):
+            made[0] += 1
+            if made[0] > after:
+                raise error("now")
+            return super().forward(x, t)
+
+    with pytest.raises(error):
+        restore(prior=Fragile(denoise), checkpoint=path, **options)
+
+
+@pytest.mark.parametrize("after", [1, 4, 6, 7, 11])
+@pytest.mark.parametrize("stop_at", [None, 0.9])
+def test_resuming_is_exact_to_the_bit(tmp_path, after, stop_at):
+    options = {"samples": 4, "batch_size": 2, "record_every": 2, "stop_at": stop_at}
+    whole = restore(prior=NamedAlike(denoise), **options)
+    interrupted(tmp_path / "run" / "c.pt", min(after, whole.calls.forwards // 2 - 1), **options)
+    assert (tmp_path / "run" / "c.pt").exists()
+    rest = restore(prior=NamedAlike(denoise), checkpoint=tmp_path / "run" / "c.pt", resume=True, **options)
+    assert torch.equal(whole.images, rest.images)
+    assert whole.calls == rest.calls
+    assert whole.record["stopped_at_step"] == rest.record["stopped_at_step"]
+    assert all(i == j and torch.equal(a, b) for (i, a), (j, b) in zip(whole.frames, rest.frames, strict=True))
+    assert not (tmp_path / "run").exists(), "removed at success"
+
+
+class NamedAlike(xhat.Denoiser):
+    """What the record calls it is what the interrupted prior was called."""
+
+
+NamedAlike.__name__ = "Fragile"
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_every_solver_resumes_to_the_bit(tmp_path, solver):
+    options = {"solver": xhat.build(solver, SOLVERS)}
+    options["solver"] = type(options["solver"])(**{**vars(options["solver"]), "steps": 6})
+    whole = restore(prior=NamedAlike(denoise), **options)
+    interrupted(tmp_path / "c.pt", whole.calls.forwards // 2, **options)
+    rest = restore(prior=NamedAlike(denoise), checkpoint=tmp_path / "c.pt", resume=True, **options)
+    assert torch.equal(whole.images, rest.images)
+
+
+@pytest.mark.parametrize(
+    ("change", "culprit"),
+    [({"y": Y + 1e-4}, "measurement"), ({"seed": 1}, "seeds"), ({"noise": "gaussian:sigma=0.2"}, "noise"),
+     ({"solver": Wandering(steps=7)}, "solver"), ({"schedule": "edm:rho=3"}, "schedule")],
+)  # fmt: skip
+def test_resuming_another_problem_is_refused_and_the_checkpoint_kept(tmp_path, change, culprit):
+    interrupted(tmp_path / "c.pt", 3)
+    with pytest.raises(MismatchError, match=f"cannot resume another problem: .*{culprit}"):
+        restore(**{"prior": NamedAlike(denoise), "checkpoint": tmp_path / "c.pt", "resume": True, **change})
+    assert (tmp_path / "c.pt").exists()
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    with pytest.raises(DataError, match="nothing to resume"):
+        restore(checkpoint=tmp_path / "c.pt", resume=True)
+    (tmp_path / "c.pt").write_bytes(b"xx")
+    with pytest.raises(DataError, match="not a checkpoint"):
+        restore(checkpoint=tmp_path / "c.pt", resume=True)
+
+
+def test_a_diverged_run_leaves_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(Checkpoint, "every", 0.0)
+    bad = lambda x, sigma: x * (float("nan") if sigma < 1 else 0.1)
+    with pytest.raises(DivergedError, match="Wandering diverged"):
+        restore(prior=bad, checkpoint=tmp_path / "out" / "c.pt")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"operator": None}, SpecError, "does not say which operator"),
+        ({"noise": None}, SpecError, "does not say which noise"),
+        ({"solver": "lmaps:steps=0"}, SpecError, "steps must be at least 1"),
+        ({"samples": 0}, SpecError, "at least 1"),
+        ({"batch_size": 0}, SpecError, "at least 1"),
+        ({"stop_at": -1.0}, SpecError, "stop_at must be positive"),
+        ({"stop_at": 1.0, "noise": "noiseless"}, SpecError, "this measurement is noiseless"),
+        ({"device": "tpu9"}, SpecError, "device tpu9 is not available"),
+        ({"reference": torch.zeros(1, 3, 3), "shape": (1, 12, 9)}, ShapeError, "the reference has shape"),
+        ({"shape": (1, 12, 8)}, ShapeError, "the measurement has"),
+        ({"reference": Y, "metrics": ["snr"]}, SpecError, "unknown metric"),
+    ],
+)
+def test_mistakes_are_named(change, error, words):
+    with pytest.raises(error, match=words):
+        restore(**change)
+
+
+def test_save_writes_everything_or_nothing(tmp_path, monkeypatch):
+    r = restore(samples=2, reference=Y, record_every=3)
+    r.save(tmp_path / "a" / "out")
+    names = {p.name for p in (tmp_path / "a" / "out").iterdir()}
+    pictures = {"restored", "mean", "std", "sample_000", "sample_001", "panel", "trajectory"}
+    assert names == {f"{n}.png" for n in pictures} | {"record.json"}
+    record = json.loads((tmp_path / "a" / "out" / "record.json").read_text(), parse_constant=pytest.fail)
+    assert set(record["files"]) == names
+    assert record["seeds"] == [0, 1]
+    assert record["metrics"].keys() == {"psnr", "mean_psnr"}, "9 pixels are too few for SSIM"
+    assert (xhat.load_image(tmp_path / "a" / "out" / "mean.png") - r.mean.clamp(-1, 1)).abs().max() <= 1.01 / 255
+
+    restore().save(tmp_path / "a" / "out")  # one sample only: files of the earlier record go
+    assert {p.name for p in (tmp_path / "a" / "out").iterdir()} == {"restored.png", "panel.png", "record.json"}
+
+    monkeypatch.setattr("xhat.panel.of", lambda _: pytest.raises)  # something without .save
+    with pytest.raises(AttributeError):
+        r.save(tmp_path / "b")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_images_that_are_no_pictures_are_saved_as_arrays(tmp_path):
+    r = restore(torch.zeros(7), operator="denoise")
+    r.save(tmp_path / "out")
+    assert np.load(tmp_path / "out" / "restored.npy").shape == (7,)
+    assert xhat.load_image(tmp_path / "out" / "panel.png").shape[2] > 100
+
+
+def test_noiseless_records_are_strict_json(tmp_path):
+    r = restore(noise="noiseless")
+    assert r.record["residual_ratio"] == [None]
+    r.save(tmp_path / "out")
+    json.loads((tmp_path / "out" / "record.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 30), (1, 700, 900), (2, 50, 50)])
+def test_panels_hold_tiles_of_any_size(shape):
+    from xhat.panel import picture_of
+
+    rows = [[("a tile", picture_of(torch.zeros(shape))), ("nothing\nhere", None)], [("b", torch.zeros(1, 5, 5))]]
+    sheet = panel(rows)
+    assert np.asarray(sheet).max() == 255
+    assert sheet.width > sheet.height / 3
+
+
+def test_measurements_that_are_no_pictures_get_a_tile():
+    blank = torch.zeros(1, 1, 8, 8)
+    for f, linear, shown in [
+        (lambda x: x.flatten(2)[..., :30], True, "adjoint image"),
+        (lambda x: torch.fft.fft2(torch.nn.functional.pad(x, (4, 4, 4, 4))).abs(), False, "log magnitude"),
+        (lambda x: x.flatten(1).abs(), False, "64 numbers"),
+    ]:
+        A = xhat.operator(f, (1, 8, 8), linear)
+        text, tile = measurement_tile(xhat.likelihood(A, xhat.Gaussian(), A(blank)))
+        assert shown in text
+        assert (tile is None) == ("numbers" in text)
