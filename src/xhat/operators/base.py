@@ -8,7 +8,7 @@ A buffer named in `per_image` has a leading axis of size 1 (shared) or b (one fo
 import copy
 from abc import abstractmethod
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from ..calls import tally
 from ..errors import ShapeError
 from ..linalg import bcast, cg
 from ..types import Data, Image
+
+O = TypeVar("O", bound="Operator")  # not typing.Self, which beartype cannot check method by method
 
 
 class Operator(nn.Module):
@@ -40,6 +42,8 @@ class Operator(nn.Module):
         if tuple(x.shape[1:]) != self.shape:
             given = tuple(x.shape[1:])
             raise ShapeError(f"{type(self).__name__} was built for images of shape {self.shape}, not {given}")
+        if bad := {n for n in self.batches() if n not in (1, len(x))}:
+            raise ShapeError(f"{type(self).__name__} was built for {bad.pop()} images, not {len(x)}")
         tally("operator", len(x))
         y: Data = super().__call__(x)
         return y
@@ -52,14 +56,20 @@ class Operator(nn.Module):
     @cached_property
     def data_shape(self) -> tuple[int, ...]:
         """The shape of one measurement."""
-        return tuple(self.forward(self.blank(1)).shape[1:])
+        one = self.take(torch.zeros(1, dtype=torch.long))
+        return tuple(one.forward(one.blank(1)).shape[1:])
+
+    def batches(self) -> list[int]:
+        """How many images each `per_image` buffer is for, parts included; 1 is for any number."""
+        parts = [m for m in self.modules() if isinstance(m, Operator)]
+        return [len(m.get_buffer(k)) for m in parts for k in m.per_image]
 
     def blank(self, batch: int) -> Image:
         """A batch of zero images with the dtype and device of the operator's buffers."""
         like = next((b for b in self.buffers() if b.is_floating_point()), torch.empty(0))
         return torch.zeros(batch, *self.shape, dtype=like.dtype, device=like.device)
 
-    def take(self, index: Tensor) -> Self:
+    def take(self: O, index: Tensor) -> O:
         """The operator of the images `index`, which may repeat or leave out images of the batch."""
         new = copy.copy(self)
         new._modules = {k: m.take(index) if isinstance(m, Operator) else m for k, m in self._modules.items()}
@@ -95,6 +105,7 @@ class LinearOperator(Operator):
 
     cg_steps: ClassVar[int] = 500
     cg_tol: ClassVar[float] = 1e-4
+    floor: ClassVar[float] = 0.0  # where not 0, `pinv` is (AᵀA + floor² I)⁻¹ Aᵀ: it damps what A hardly sees
 
     def adjoint(self, y: Data) -> Image:
         """Aᵀ y."""

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from .base import LinearOperator
-from .checks import one_of, planes
+from .checks import Number, one_of, planes
 from .circulant import Circulant
 from .gaussian_blur import convolution
 from .kernels import Array, load_kernel, motion_kernels
@@ -38,7 +38,7 @@ class MotionBlur(Reflect):
     def __new__(  # type: ignore[misc]
         cls,
         shape: tuple[int, ...],
-        intensity: float = 0.5,
+        intensity: Number = 0.5,
         size: int = 61,
         seed: int | Sequence[int] = 0,
         boundary: str = "reflect",

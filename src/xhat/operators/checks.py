@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from ..errors import ShapeError, SpecError
 
+Number = float | int  # a spec string's "2" is an int, and the type checker of the tests knows no int that is a float
+
 
 def planes(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """(c, h, w), or ShapeError."""
@@ -20,7 +22,7 @@ def one_of(option: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def positive(**options: float) -> None:
+def positive(**options: Number) -> None:
     """SpecError for an option that is not a positive number."""
     for name, value in options.items():
         if not value > 0:

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 from ..errors import ShapeError, SpecError
 from ..types import Data, Image
 from .base import SpectralOperator
-from .checks import one_of, planes
+from .checks import Number, one_of, planes
 from .circulant import hartley
 
 
@@ -27,7 +27,7 @@ class CompressedSensing(SpectralOperator):
     order: Tensor
     rows: Tensor
 
-    def __init__(self, shape: tuple[int, ...], ratio: float = 0.25, kind: str = "hadamard", seed: int = 0) -> None:
+    def __init__(self, shape: tuple[int, ...], ratio: Number = 0.25, kind: str = "hadamard", seed: int = 0) -> None:
         super().__init__(shape)
         _, h, w = planes(shape)
         n, self.kind = h * w, one_of("kind", kind, ("hadamard", "fourier"))

@@ -3,7 +3,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .checks import one_of, planes
+from .checks import Number, one_of, planes
 from .kernels import fits, gaussian_taps
 from .separable import Separable
 
@@ -14,7 +14,7 @@ class GaussianBlur(Separable):
     name: ClassVar[str] = "gaussian_blur"
     source: ClassVar[str] = "DPS, arXiv 2209.14687"
 
-    def __init__(self, shape: tuple[int, ...], std: float = 3.0, size: int = 61, boundary: str = "reflect") -> None:
+    def __init__(self, shape: tuple[int, ...], std: Number = 3.0, size: int = 61, boundary: str = "reflect") -> None:
         _, h, w = planes(shape)
         one_of("boundary", boundary, ("reflect", "circular"))
         taps = gaussian_taps(std, size)

@@ -2,7 +2,7 @@ from typing import ClassVar
 
 from ..types import Data, Image
 from .base import Operator
-from .checks import positive
+from .checks import Number, positive
 
 
 class HDR(Operator):
@@ -10,7 +10,7 @@ class HDR(Operator):
 
     source: ClassVar[str] = "RED-diff, arXiv 2305.04391; DAPS, arXiv 2407.01521"
 
-    def __init__(self, shape: tuple[int, ...], scale: float = 2.0) -> None:
+    def __init__(self, shape: tuple[int, ...], scale: Number = 2.0) -> None:
         super().__init__(shape)
         positive(scale=scale)
         self.scale = scale

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from ..errors import DataError, ShapeError, SpecError
 from ..types import Data, Image
 from .base import SpectralOperator
-from .checks import planes, seeds_of
+from .checks import Number, planes, seeds_of
 
 
 class Inpaint(SpectralOperator):
@@ -30,7 +30,7 @@ class Inpaint(SpectralOperator):
         self,
         shape: tuple[int, ...],
         mask: str | Path | Tensor | np.ndarray = "random",
-        keep: float = 0.3,
+        keep: Number = 0.3,
         box: int | None = None,
         seed: int | Sequence[int] = 0,
     ) -> None:
@@ -63,7 +63,7 @@ class Inpaint(SpectralOperator):
         return self.s * z
 
 
-def random(h: int, w: int, keep: float, g: Generator) -> Tensor:
+def random(h: int, w: int, keep: Number, g: Generator) -> Tensor:
     """round((1 − keep) h w) pixels dropped without replacement."""
     if not 0 < keep <= 1:
         raise SpecError(f"keep must be a fraction in (0, 1], not {keep}")

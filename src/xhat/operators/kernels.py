@@ -9,12 +9,12 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from ..errors import DataError, ShapeError
-from .checks import positive, seeds_of
+from .checks import Number, positive, seeds_of
 
 Array = str | Path | Tensor | np.ndarray
 
 
-def gaussian_taps(std: float, size: int) -> Tensor:
+def gaussian_taps(std: Number, size: int) -> Tensor:
     """One axis of a Gaussian kernel: exp(−i²/2 std²), cut at 4 std as SciPy does and at `size`, sum 1."""
     positive(std=std, size=size)
     reach = min(int(4 * std + 0.5), (size - 1) // 2)
@@ -23,12 +23,12 @@ def gaussian_taps(std: float, size: int) -> Tensor:
     return taps / taps.sum()
 
 
-def motion_kernels(size: int, intensity: float, seed: int | Sequence[int]) -> Tensor:
+def motion_kernels(size: int, intensity: Number, seed: int | Sequence[int]) -> Tensor:
     """One camera-shake kernel for each seed."""
     return trim(torch.stack([motion_kernel(size, intensity, s) for s in seeds_of(seed)]))
 
 
-def motion_kernel(size: int, intensity: float, seed: int) -> Tensor:
+def motion_kernel(size: int, intensity: Number, seed: int) -> Tensor:
     """The path of a shaking camera, drawn as a smooth random walk and blurred by half a pixel or so.
 
     The heading turns by a Gaussian angle that grows with `intensity` in [0, 1]: 0 is nearly a

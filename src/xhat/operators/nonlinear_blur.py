@@ -7,7 +7,7 @@ from torch import Tensor
 from ..types import Data, Image
 from .base import Operator
 from .blur import blur
-from .checks import positive
+from .checks import Number, positive
 from .kernels import Array, gaussian_taps, load_kernel, motion_kernels
 
 
@@ -27,11 +27,11 @@ class NonlinearBlur(Operator):
         self,
         shape: tuple[int, ...],
         kernel: Array = "motion",
-        gamma: float = 2.2,
-        gain: float = 1.0,
-        intensity: float = 0.5,
+        gamma: Number = 2.2,
+        gain: Number = 1.0,
+        intensity: Number = 0.5,
         size: int = 61,
-        std: float = 3.0,
+        std: Number = 3.0,
         seed: int | Sequence[int] = 0,
     ) -> None:
         super().__init__(shape)

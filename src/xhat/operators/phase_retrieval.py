@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from ..errors import ShapeError
 from ..types import Data, Image
 from .base import Operator
-from .checks import planes, positive
+from .checks import Number, planes, positive
 
 
 class PhaseRetrieval(Operator):
@@ -20,7 +20,7 @@ class PhaseRetrieval(Operator):
     name: ClassVar[str] = "phase_retrieval"
     source: ClassVar[str] = "DPS, arXiv 2209.14687"
 
-    def __init__(self, shape: tuple[int, ...], oversample: float = 2.0) -> None:
+    def __init__(self, shape: tuple[int, ...], oversample: Number = 2.0) -> None:
         super().__init__(shape)
         planes(shape)
         positive(oversample=oversample)
@@ -45,6 +45,6 @@ class PhaseRetrieval(Operator):
         return y
 
 
-def margin(n: int, oversample: float) -> int:
+def margin(n: int, oversample: Number) -> int:
     """Zeros on either side of n pixels."""
     return int(oversample / 8 * n)

@@ -23,7 +23,7 @@ class Reflect(LinearOperator):
 
     per_image: ClassVar[tuple[str, ...]] = ("K",)
     cg_tol: ClassVar[float] = 1e-2
-    floor: ClassVar[float] = 1e-2  # singular values well below are damped, not inverted, by `pinv`
+    floor: ClassVar[float] = 1e-2
 
     K: Tensor  # the kernel's conjugate spectrum as (real, imaginary) pairs: a complex buffer ignores `.double()`
 
