@@ -208,7 +208,7 @@ def test_reddiff_gradient_is_that_of_its_stated_loss(prior):
     """Adam sees only the gradient: compare it with autograd of the loss as the paper writes it."""
     x, like = problem(prior, [0])
     t, solver = VP()(0.5), SOLVERS["reddiff"]()
-    state = solver.init(x, t, prior, like)
+    state = solver.init(t, prior, like, Rng([0]))
     new = solver.step(state, t, CLEAN, prior, like, Rng([9]))
     mu = state.x.clone().requires_grad_()
     eps = Rng([9]).randn_like(mu)

@@ -32,6 +32,10 @@ class Likelihood:
         """−log p(y | x) per image."""
         return self.noise.nll(self.y, self.A(x))
 
+    def noise_image(self, rng: Rng) -> Image:
+        """N(0, I) in the shape of the images, (b, *image)."""
+        return rng.randn_like(self.y.new_empty(len(self.y), *self.A.shape, dtype=self.y.real.dtype))
+
     def take(self: Some, index: Tensor) -> Some:
         """The likelihood of the images `index`, which may repeat or leave out images of the batch."""
         return replace(self, A=self.A.take(index), noise=self.noise.take(index), y=self.y[index.to(self.y.device)])

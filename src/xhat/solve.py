@@ -49,10 +49,9 @@ def trajectory(
     call, and DivergedError as soon as an image is no longer finite.
     """
     _check(solver, prior, like, rng)
-    levels = (schedule or prior.schedule).levels(solver.steps)
+    levels = solver.levels(schedule or prior.schedule, like)
     if resume is None:
-        noise = rng.randn_like(torch.empty(len(like.y), *like.A.shape, dtype=like.y.real.dtype, device=like.y.device))
-        start, state = 0, solver.init(noise, levels[0], prior, like)
+        start, state = 0, solver.init(levels[0], prior, like, rng)
     else:
         start, state = resume
     for index, (t, s) in list(enumerate(pairwise(levels), 1))[start:]:

@@ -12,7 +12,7 @@ from ..likelihood import Likelihood, LinearGaussian, SpectralGaussian
 from ..linalg import bcast
 from ..priors.base import Prior
 from ..rng import Rng
-from ..schedule import Level
+from ..schedule import Level, Schedule
 from ..transition import renoise
 from ..types import Image
 
@@ -62,8 +62,13 @@ class Solver(ABC, Generic[L, S]):
 
     steps: int = 100
 
-    def init(self, noise: Image, t: Level, prior: Prior, like: L) -> S:
-        """The state before the first step; `noise` ~ N(0, I) has the shape of the images."""
+    def levels(self, schedule: Schedule, like: L) -> list[Level]:
+        """The noise levels of the run, from the noisiest to the clean one; there is one step between neighbours."""
+        return schedule.levels(self.steps)
+
+    def init(self, t: Level, prior: Prior, like: L, rng: Rng) -> S:
+        """The state before the first step, at level `t`: pure noise unless overridden."""
+        noise = like.noise_image(rng)
         return cast(S, State(t.sigma * noise, torch.zeros_like(noise)))
 
     @abstractmethod

@@ -5,7 +5,7 @@ import torch
 
 from ..linalg import bcast
 from ..transition import noise_in
-from .base import Image, Level, Prior, Rng, Solver, SpectralGaussian, State
+from .base import Level, Prior, Rng, Solver, SpectralGaussian, State
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class DDRM(Solver[SpectralGaussian]):
     eta: float = 0.85
     eta_b: float = 1.0
 
-    def init(self, noise: Image, t: Level, prior: Prior, like: SpectralGaussian) -> State:
-        A = like.A
+    def init(self, t: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
+        A, noise = like.A, like.noise_image(rng)
         ybar, z = A.inverse * A.Ut(like.y), A.Vt(noise)
         sd = bcast(like.var.sqrt(), z) * A.inverse
         known = (A.s > 0) & (t.ratio >= sd)

@@ -32,8 +32,8 @@ class REDDiff(Solver[Likelihood, Moments]):
     lam: float = 0.25
     lr: float = 0.1
 
-    def init(self, noise: Image, t: Level, prior: Prior, like: Likelihood) -> Moments:
-        zero = torch.zeros_like(noise)
+    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
+        zero = torch.zeros_like(like.noise_image(rng))
         mu = like.prox(zero, like.var + 1e-2) if isinstance(like, LinearGaussian) else zero
         return Moments(mu, mu, zero, zero, torch.zeros(len(mu)))
 
