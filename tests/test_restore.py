@@ -122,12 +122,17 @@ def test_a_simulated_measurement_needs_nothing_else():
 
 
 def test_early_stopping_freezes_each_image_where_it_fits():
-    r = restore(samples=3, stop_at=1.9)
+    r = restore(samples=3, stop_at=1.0)
     steps = r.record["stopped_at_step"]
-    assert all(steps), "0.2 of the residual is left after a step: all stop"
-    assert (r.residual <= 1.9 * r.expected).all()
+    assert all(steps), "all fit one step before the end"
+    assert (r.residual <= r.expected).all()
     assert r.calls.forwards < 18
-    alone = restore(seed=1, stop_at=1.9)
+    like = xhat.likelihood(r.problem.A, r.problem.noise, Y[None])
+    for i, step in enumerate(steps):
+        path = xhat.trajectory(Wandering(), xhat.Denoiser(denoise), like, xhat.Rng([i]))
+        fits = [float((Y - s.state.x0).square().mean().sqrt()) <= 0.1 for s in path]
+        assert step == fits.index(True) + 1
+    alone = restore(seed=1, stop_at=1.0)
     assert alone.record["stopped_at_step"] == [steps[1]]
     assert torch.allclose(alone.images[0], r.images[1], atol=1e-6)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xhat.errors import SpecError
@@ -40,6 +40,9 @@ THINGS = st.builds(
 
 
 @given(THINGS)
+@example(Thing(path="1e5"))
+@example(Thing(path="[a, b].png"))
+@example(Thing(path="'"))
 def test_spec_of_and_build_are_inverse(thing):
     back = build(spec_of(thing, REGISTRY), REGISTRY)
     assert back == thing

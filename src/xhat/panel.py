@@ -23,9 +23,11 @@ HEAT = ((4, 4, 20), (76, 18, 107), (176, 50, 90), (240, 112, 50), (252, 190, 60)
 def panel(rows: Sequence[Sequence[Tile]], cell: int = 256) -> Image.Image:
     """Tiles (caption, picture (1 or 3, h, w) in [−1, 1] or None for an empty one); the caption's first line is bold.
 
-    Small pictures are enlarged by whole factors, without smoothing, to about `cell` pixels; large ones are reduced.
+    All are shown at the size of the largest, between `cell` and three times that; enlarging does not smooth.
     """
-    pictures = [[None if x is None else _scaled(x, cell) for _, x in row] for row in rows]
+    side = max([max(x.shape[1:]) for row in rows for _, x in row if x is not None] + [0])
+    side = min(max(side, cell), 3 * cell)
+    pictures = [[None if x is None else _scaled(x, side) for _, x in row] for row in rows]
     shown = [p for row in pictures for p in row if p is not None]
     width = max([p.width for p in shown] + [cell // 2])
     captions = [max((text.count("\n") + 1 for text, _ in row), default=0) * LINE + 8 for row in rows]
@@ -61,16 +63,12 @@ def _fit(line: str, width: int, first: bool) -> str:
     return line
 
 
-def _scaled(x: Tensor, cell: int) -> Image.Image:
+def _scaled(x: Tensor, side: int) -> Image.Image:
+    """`x` with a longer side of `side` pixels."""
     image = Image.fromarray(to_pixels(x)).convert("RGB")
-    side = max(image.size)
-    if 2 * side <= cell:
-        whole = cell // side
-        return image.resize((image.width * whole, image.height * whole), Image.Resampling.NEAREST)
-    if side > 2 * cell:
-        k = 2 * cell / side
-        return image.resize((round(image.width * k), round(image.height * k)), Image.Resampling.LANCZOS)
-    return image
+    k = side / max(image.size)
+    how = Image.Resampling.NEAREST if k > 1 else Image.Resampling.LANCZOS
+    return image.resize((max(1, round(image.width * k)), max(1, round(image.height * k))), how)
 
 
 def heat(x: Tensor, white: float) -> Tensor:
