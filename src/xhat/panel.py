@@ -15,49 +15,46 @@ from .restoration import Restoration
 
 Tile = tuple[str, Tensor | None]
 
-GAP, EDGE, LINE = 12, 18, 19  # pixels between tiles, around them, per line of caption
+GAP, EDGE, LINE = 12, 18, 19  # pixels between tiles, around them, per line of caption, for tiles of 320 pixels
 INK, FAINT = (28, 28, 32), (150, 150, 156)
 HEAT = ((4, 4, 20), (76, 18, 107), (176, 50, 90), (240, 112, 50), (252, 190, 60), (252, 253, 191))  # dark to bright
 
 
 def panel(rows: Sequence[Sequence[Tile]], cell: int = 256) -> Image.Image:
-    """Tiles (caption, picture (1 or 3, h, w) in [−1, 1] or None for an empty one); the caption's first line is bold.
+    """Tiles (caption, picture (1 or 3, h, w) in [−1, 1] or None); a caption's first line stands out.
 
     All are shown at the size of the largest, between `cell` and three times that; enlarging does not smooth.
     """
     side = max([max(x.shape[1:]) for row in rows for _, x in row if x is not None] + [0])
     side = min(max(side, cell), 3 * cell)
+    k = max(1.0, side / 320)
+    gap, edge, line_height = (round(k * n) for n in (GAP, EDGE, LINE))
     pictures = [[None if x is None else _scaled(x, side) for _, x in row] for row in rows]
     shown = [p for row in pictures for p in row if p is not None]
     width = max([p.width for p in shown] + [cell // 2])
-    captions = [max((text.count("\n") + 1 for text, _ in row), default=0) * LINE + 8 for row in rows]
+    captions = [max((text.count("\n") + 1 for text, _ in row), default=0) * line_height + gap // 2 for row in rows]
     heights = [max([p.height for p in row if p is not None] + [cell // 2]) for row in pictures]
     columns = max(len(row) for row in rows)
-    size = (2 * EDGE + columns * (width + GAP) - GAP, 2 * EDGE + sum(captions) + sum(heights) + GAP * (len(rows) - 1))
+    size = (2 * edge + columns * (width + gap) - gap, 2 * edge + sum(captions) + sum(heights) + gap * (len(rows) - 1))
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    top = EDGE
+    top = edge
     for row, images, space, height in zip(rows, pictures, captions, heights, strict=True):
         for column, ((text, _), image) in enumerate(zip(row, images, strict=True)):
-            left = EDGE + column * (width + GAP)
+            left = edge + column * (width + gap)
             for n, line in enumerate(text.split("\n")):
-                place, ink = (left, top + n * LINE), FAINT if n else INK
-                draw.text(place, _fit(line, width, n == 0), fill=ink, font=_font(n == 0))
+                font = ImageFont.load_default(k * (13 if n else 15))
+                draw.text((left, top + n * line_height), _fit(line, width, font), fill=FAINT if n else INK, font=font)
             if image is not None:
                 sheet.paste(image, (left, top + space))
             elif text:
                 draw.rectangle((left, top + space, left + width - 1, top + space + height - 1), outline=(225, 225, 228))
-        top += space + height + GAP
+        top += space + height + gap
     return sheet
 
 
-def _font(first: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(15 if first else 13)
-
-
-def _fit(line: str, width: int, first: bool) -> str:
+def _fit(line: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """The line cut to the width of its tile."""
-    font = _font(first)
     while line and font.getlength(line) > width:
         line = line[:-2].rstrip() + "…"
     return line
