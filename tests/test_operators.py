@@ -295,6 +295,39 @@ def test_blur_is_correlation(boundary):
     torch.testing.assert_close(OPERATORS["blur"](SHAPE, KERNEL, boundary)(x), expected, rtol=1e-12, atol=1e-12)
 
 
+@double
+def test_bicubic_is_symmetric_where_the_factor_leaves_a_rest():
+    A, x = OPERATORS["super_resolution"]((1, 17, 22)), images(1, (1, 17, 22))
+    assert A.data_shape == (1, 5, 6)
+    torch.testing.assert_close(A(x.flip(-1, -2)), A(x).flip(-1, -2), rtol=1e-12, atol=1e-12)
+
+
+@double
+@pytest.mark.parametrize("boundary", ["reflect", "circular"])
+def test_gaussian_blur_is_correlation(boundary):
+    i = torch.arange(-6.0, 7)
+    taps = torch.exp(-(i**2) / (2 * 1.5**2))
+    k = torch.outer(taps, taps) / taps.sum() ** 2
+    x = images()
+    A, B = OPERATORS["gaussian_blur"](SHAPE, std=1.5, boundary=boundary), OPERATORS["blur"](SHAPE, k, boundary)
+    expected = F.conv2d(F.pad(x, [6] * 4, mode=boundary).flatten(0, 1)[:, None], k[None, None]).reshape(x.shape)
+    torch.testing.assert_close(A(x), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(B(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_hdr():
+    x = torch.tensor([-0.7, -0.5, -0.1, 0.2, 0.5, 0.9]).reshape(1, 1, 2, 3)
+    y = torch.tensor([-1, -1, -0.2, 0.4, 1, 1]).reshape(1, 1, 2, 3)
+    torch.testing.assert_close(OPERATORS["hdr"]((1, 2, 3))(x), y)
+
+
+def test_colorize():
+    x = images()
+    torch.testing.assert_close(OPERATORS["colorize"](SHAPE)(x)[:, 0], x.mean(1))
+    luma = 0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2]
+    torch.testing.assert_close(OPERATORS["colorize"](SHAPE, kind="luma")(x)[:, 0], luma)
+
+
 def test_block_mean():
     x = images()
     y = OPERATORS["super_resolution"](SHAPE, kind="average")(x)
@@ -348,7 +381,7 @@ def test_quantize_projection(bits):
     assert (A.project(torch.full_like(x, 3.0), torch.ones_like(y)) == 3).all(), "the end cells are unbounded"
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.08, 1.0])
+@pytest.mark.parametrize("keep", [0.29, 0.08, 1.0])
 def test_inpaint_counts(keep):
     A = OPERATORS["inpaint"]((3, 32, 48), keep=keep, seed=[1, 2])
     dropped = (A.s == 0).flatten(1).sum(1)
@@ -431,7 +464,7 @@ def test_conjugate_gradient_of_motion_blur_is_short(monkeypatch):
     calls, precondition = [], A.precondition
     monkeypatch.setattr(A, "precondition", lambda r, rho: calls.append(1) or precondition(r, rho))
     y = A(x) + 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-    for ratio, most in ((0.02, 3), (0.1, 5), (0.3, 10), (1.0, 20)):
+    for ratio, most in ((0.02, 3), (0.1, 4), (0.3, 8), (1.0, 14), (3.0, 17)):
         calls.clear()
         A.ridge(y, 0.05**2 / ratio**2)
         assert len(calls) - 1 <= most
@@ -461,6 +494,8 @@ def test_composition():
     x = images()
     torch.testing.assert_close((A @ B)(x), A(B(x)))
     assert isinstance(A @ B, LinearOperator)
+    y = A(x)
+    torch.testing.assert_close((A @ B).adjoint(y), B.adjoint(A.adjoint(y)))
     with pytest.raises(ShapeError):
         B @ A
 

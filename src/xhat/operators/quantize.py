@@ -33,6 +33,5 @@ class Quantize(ProxyOperator):
         """The image nearest to x that A maps to y (to y's nearest level if y is noisy). The end cells are unbounded."""
         level = self.level(y)
         reach = 0.5 - self.margin
-        low = torch.where(level > 0, (level - reach) / self.steps * 2 - 1, -torch.inf)
-        high = torch.where(level < self.steps, (level + reach) / self.steps * 2 - 1, torch.inf)
+        low, high = ((level + side * reach) / self.steps * 2 - 1 for side in (-1, 1))
         return torch.where(self.level(x) == level, x, x.clamp(low, high))

@@ -17,8 +17,9 @@ class Reflect(LinearOperator):
     """y = k ⋆ x, correlation of the image reflected at its borders (the edge pixel is not repeated).
 
     Linear systems are solved by conjugate gradient, preconditioned with the exact inverse of the
-    blur without borders. `cg_tol` is relative to the right-hand side: 1e-2 leaves an error of
-    about 3 % of the posterior's standard deviation σ (AᵀA + ρ I)^(−1/2).
+    blur without borders. `cg_tol` is relative to the right-hand side: for 61x61 motion blur 1e-2
+    leaves an error of 0.1 % (ρ = 0.25) to 10 % (ρ = 2.5e-5) of the posterior's standard
+    deviation σ (AᵀA + ρ I)^(−1/2).
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("K",)
