@@ -11,8 +11,10 @@ from .solve import Step
 
 
 @contextmanager
-def bar(steps: int, batches: int = 1, visible: bool = True, every: float = 0.5) -> Iterator[Watch | None]:
-    """A bar on stderr over `batches` runs of `steps` steps; yields what `run` calls after each of them."""
+def bar(
+    steps: int, batches: int = 1, finished: int = 0, visible: bool = True, every: float = 0.5
+) -> Iterator[Watch | None]:
+    """A bar on stderr over `batches` runs of `steps` steps, some `finished`; yields what `run` calls after a step."""
     if not visible:
         yield None
         return
@@ -28,8 +30,8 @@ def bar(steps: int, batches: int = 1, visible: bool = True, every: float = 0.5) 
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=steps * batches, note="")
-        batch, previous, looked, ratio = 0, 0, 0.0, ""
+        task = progress.add_task("", total=steps * batches, completed=steps * finished, note="")
+        batch, previous, looked, ratio = finished, 0, 0.0, ""
 
         def watch(step: Step, like: Likelihood, calls: Calls) -> None:
             nonlocal batch, previous, looked, ratio

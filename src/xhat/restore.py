@@ -72,8 +72,9 @@ def restore(
     names = [] if truth is None else choose(metrics, truth)
     account = describe(job, found, name_of(operator or found.operator), name_of(prior))
     saver = Checkpoint(Path(checkpoint), identity(account, like)) if checkpoint else None
-    with bar(job.solver.steps, -(-samples // (batch_size or samples)), progress) as watch:
-        end = run(job, watch, saver, resume)
+    start = saver.load() if saver and resume else Snapshot()
+    with bar(job.solver.steps, -(-samples // (batch_size or samples)), len(start.images), progress) as watch:
+        end = run(job, watch, saver, start)
     return _restoration(job, end, truth, names, account)
 
 

@@ -49,9 +49,11 @@ class Job:
 Watch = Callable[[Step, Likelihood, Calls], None]  # sees each step, its sub-batch's likelihood, the calls so far
 
 
-def run(job: Job, watch: Watch | None = None, checkpoint: Checkpoint | None = None, resume: bool = False) -> Snapshot:
-    """The finished run. On Ctrl-C the last step made is saved, then KeyboardInterrupt goes on."""
-    snap = checkpoint.load() if checkpoint and resume else Snapshot()
+def run(
+    job: Job, watch: Watch | None = None, checkpoint: Checkpoint | None = None, start: Snapshot | None = None
+) -> Snapshot:
+    """The finished run, from `start` on. On Ctrl-C the last step made is saved, then KeyboardInterrupt goes on."""
+    snap = start or Snapshot()
     size = job.batch_size or len(job.seeds)
     try:
         for first in range(size * len(snap.images), len(job.seeds), size):
