@@ -308,8 +308,9 @@ def test_gaussian_blur_is_correlation(boundary):
     i = torch.arange(-6.0, 7)
     taps = torch.exp(-(i**2) / (2 * 1.5**2))
     k = torch.outer(taps, taps) / taps.sum() ** 2
-    x = images()
-    A, B = OPERATORS["gaussian_blur"](SHAPE, std=1.5, boundary=boundary), OPERATORS["blur"](SHAPE, k, boundary)
+    shape = (3, 13, 16)
+    x = images(shape=shape)
+    A, B = OPERATORS["gaussian_blur"](shape, std=1.5, boundary=boundary), OPERATORS["blur"](shape, k, boundary)
     expected = F.conv2d(F.pad(x, [6] * 4, mode=boundary).flatten(0, 1)[:, None], k[None, None]).reshape(x.shape)
     torch.testing.assert_close(A(x), expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(B(x), expected, rtol=1e-12, atol=1e-12)
