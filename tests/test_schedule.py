@@ -102,7 +102,7 @@ def test_sampling_depends_on_the_ratios_only(schedule):
 
 
 def test_spec_strings_build_and_return(schedule):
-    assert build("edm:sigma_max=100,rho=7", SCHEDULES) == EDM(sigma_max=100, rho=7)
+    assert build("edm:sigma_max=100.0,rho=7.0", SCHEDULES) == EDM(sigma_max=100.0, rho=7.0)
     assert build("discrete:kind=scaled_linear,steps=10", SCHEDULES) == Discrete("scaled_linear", steps=10)
     assert build("discrete:betas=(0.1,0.2)", SCHEDULES).ratios == Discrete(betas=(0.1, 0.2)).ratios
     assert build(spec_of(schedule, SCHEDULES), SCHEDULES) == schedule
@@ -111,16 +111,29 @@ def test_spec_strings_build_and_return(schedule):
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("spec", "says"),
     [
-        "edm:sigma_min=0", "edm:sigma_min=2,sigma_max=1", "edm:rho=-1", "edm:sigma_max=big", "edm:sigma=1",
-        "vp:beta_min=0", "vp:beta_max=-3", "vp:beta_max=1e999", "cosine:s=0", "cosine:alpha_min=1",
-        "flow:sigma_max=1", "flow:sigma_max=0", "discrete:kind=sigmoid", "discrete:steps=1",
-        "discrete:beta_end=2", "discrete:betas=(0.1,0)", "ddpm",
+        ("edm:sigma_min=0.0", "positive"),
+        ("edm:sigma_min=2.0,sigma_max=1.0", "exceed"),
+        ("edm:rho=-1.0", "positive"),
+        ("edm:sigma_max=big", "sigma_max"),
+        ("edm:sigma=1.0", "no option sigma; it has sigma_min"),
+        ("vp:beta_min=0.0", "positive"),
+        ("vp:beta_max=-3.0", "positive"),
+        ("vp:beta_max=1e999", "finite"),
+        ("cosine:s=0.0", "positive"),
+        ("cosine:alpha_min=1.0", "below 1"),
+        ("flow:sigma_max=1.0", "below 1"),
+        ("flow:sigma_max=0.0", "positive"),
+        ("discrete:kind=sigmoid", "linear, scaled_linear, squaredcos"),
+        ("discrete:steps=1", "at least 2"),
+        ("discrete:beta_end=2.0", "lie in"),
+        ("discrete:betas=(0.1,0.0)", "lie in"),
+        ("ddpm", "choose from cosine, discrete"),
     ],
-)  # fmt: skip
-def test_bad_values_are_refused(spec):
-    with pytest.raises(SpecError):
+)
+def test_bad_values_are_refused(spec, says):
+    with pytest.raises(SpecError, match=says):
         build(spec, SCHEDULES)
 
 
