@@ -313,7 +313,8 @@ def test_gaussian_blur_is_correlation(boundary):
     A, B = OPERATORS["gaussian_blur"](shape, std=1.5, boundary=boundary), OPERATORS["blur"](shape, k, boundary)
     expected = F.conv2d(F.pad(x, [6] * 4, mode=boundary).flatten(0, 1)[:, None], k[None, None]).reshape(x.shape)
     torch.testing.assert_close(A(x), expected, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(B(x), expected, rtol=1e-12, atol=1e-12)
+    # `Circulant` drops what lies under its cutoff from the operator itself
+    torch.testing.assert_close(B(x), expected, rtol=0, atol=1e-12 + getattr(B, "cutoff", 0))
 
 
 def test_hdr():
