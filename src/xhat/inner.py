@@ -10,6 +10,7 @@ from .linalg import bcast, cg, sq
 from .rng import Rng
 
 Energy = Callable[[Tensor], Tensor]
+Map = Callable[[Tensor], Tensor]
 
 
 def adam(
@@ -40,9 +41,7 @@ def langevin(energy: Energy, x: Tensor, lr: Tensor | float, steps: int, rng: Rng
     return x
 
 
-def gauss_newton(
-    f: Callable[[Tensor], Tensor], y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4, cg_steps: int = 8
-) -> Tensor:
+def gauss_newton(f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4, cg_steps: int = 8) -> Tensor:
     """argmin ½‖y − f(x)‖² + ½ w ‖x − m‖² from x = m, by Levenberg-Marquardt with a truncated inner solve.
 
     A step that does not lower an image's objective is not taken and its damping grows tenfold
@@ -63,7 +62,7 @@ def gauss_newton(
     return x
 
 
-def _normal_map(f: Callable[[Tensor], Tensor], x: Tensor, rho: Tensor) -> Callable[[Tensor], Tensor]:
+def _normal_map(f: Map, x: Tensor, rho: Tensor) -> Map:
     """v ↦ JᵀJ v + ρ v with J = ∂f/∂x; J v is the vjp of the vjp, which needs nothing of f that `vjp` does not."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()

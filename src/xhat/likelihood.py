@@ -9,7 +9,7 @@ from torch import Tensor
 from .errors import DataError, MismatchError, ShapeError
 from .linalg import bcast
 from .noise import Gaussian, Noise, Noiseless
-from .operators.base import LinearOperator, Operator, SpectralOperator
+from .operators.base import LinearOperator, Operator, PinvOperator, SpectralOperator
 from .rng import Rng
 from .types import Data, Image, PerImage
 
@@ -45,16 +45,30 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
-class LinearGaussian(Likelihood):
-    """y = A x + σ n with A linear and σ ≥ 0: what closed forms need."""
+class PinvGaussian(Likelihood):
+    """y = A(x) + σ n, σ ≥ 0, with a generalised inverse of A at hand: linear operators, codes, clipping."""
 
-    A: LinearOperator
+    A: PinvOperator
     noise: Gaussian | Noiseless
 
     @property
     def var(self) -> PerImage:
         """σ_y² per image, 0 for noiseless data."""
         return self.noise.std(self.y) ** 2
+
+    def prox(self, x: Image, rho: Tensor | float) -> Image:
+        """x + (A⁺(y) − A⁺(A(x)))/(1 + ρ): the form that ΠGDM gives to operators that are not linear.
+
+        It is the linear formula below where A Aᵀ = I. ρ ≥ 0 is a number or one per image.
+        """
+        return x + (self.A.pinv(self.y) - self.A.pinv(self.A(x))) / (1 + bcast(rho, x))
+
+
+@dataclass(frozen=True)
+class LinearGaussian(PinvGaussian):
+    """y = A x + σ n with A linear and σ ≥ 0: what closed forms need."""
+
+    A: LinearOperator
 
     def prox(self, x: Image, rho: Tensor | float) -> Image:
         """argmin ‖y − A x'‖² + ρ ‖x' − x‖², ρ ≥ 0 a number or one per image; ρ = 0 projects on A x' = y.
@@ -68,7 +82,7 @@ class LinearGaussian(Likelihood):
             rho = 0.0
         if not isinstance(rho, Tensor) and rho == 0:
             return x + self.A.pinv(res)
-        return x + self.A.normal_solve(self.A.adjoint(res), rho)
+        return x + self.A.ridge(res, rho)
 
     def draw(self, x: Image, r: float, rng: Rng) -> Image:
         """An exact draw from N(x₀; x, r² I) · p(y | x₀), by perturbing both and solving (Papandreou & Yuille, 2010)."""
@@ -97,4 +111,6 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
     if isinstance(A, LinearOperator) and isinstance(noise, Gaussian | Noiseless):
         return SpectralGaussian(A, noise, y) if isinstance(A, SpectralOperator) else LinearGaussian(A, noise, y)
+    if isinstance(A, PinvOperator) and isinstance(noise, Gaussian | Noiseless):
+        return PinvGaussian(A, noise, y)
     return Likelihood(A, noise, y)

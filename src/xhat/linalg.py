@@ -21,9 +21,15 @@ def sq(x: Tensor) -> Tensor:
     return dot(x, x)
 
 
+def norm(x: Tensor) -> Tensor:
+    """‖x‖ per image, shape (b,); its gradient at 0 is 0."""
+    out: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
+    return out
+
+
 def rms(x: Tensor) -> Tensor:
-    """Root mean square per image, shape (b,)."""
-    return (sq(x) / x[0].numel()).sqrt()
+    """Root mean square per image, shape (b,); its gradient at 0 is 0."""
+    return norm(x) / x[0].numel() ** 0.5
 
 
 @overload

@@ -86,7 +86,15 @@ class Operator(nn.Module):
         return compose(self, other)
 
 
-class ProxyOperator(Operator):
+class PinvOperator(Operator):
+    """An operator with a generalised inverse A⁺: A(A⁺(A(x))) = A(x)."""
+
+    @abstractmethod
+    def pinv(self, y: Data) -> Image:
+        """A⁺(y), an image that A maps to y where there is one."""
+
+
+class ProxyOperator(PinvOperator):
     """An operator whose derivative is 0 almost everywhere; its `forward` carries the identity's gradient instead.
 
     The proxy of LMAPS, arXiv 2510.07343: ∇‖y − A(x)‖² ≈ 2 (A(x) − y). Data have the shape of the image.
@@ -96,11 +104,15 @@ class ProxyOperator(Operator):
     def code(self, x: Image) -> Data:
         """The map itself, without a gradient."""
 
+    def pinv(self, y: Data) -> Image:
+        """y itself: coding a decoded image again changes nothing (real JPEG: little)."""
+        return y
+
     def forward(self, x: Image) -> Data:
         return (x - x.detach()) + self.code(x.detach())  # the bracket is exactly 0 and carries the gradient
 
 
-class LinearOperator(Operator):
+class LinearOperator(PinvOperator):
     """A linear `Operator`; override `adjoint`, `pinv` or `normal_solve` only where a faster form exists."""
 
     cg_steps: ClassVar[int] = 500

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from ..autodiff import grad, vjp
-from ..linalg import sq
+from ..linalg import norm
 from ..transition import ancestral
 from .base import Level, Likelihood, Prior, Rng, Solver, State
 
@@ -19,6 +19,6 @@ class DPS(Solver[Likelihood]):
 
     def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
-        norm = grad(lambda x0: sq(like.residual(x0)).sqrt(), x0)
+        direction = grad(lambda x0: norm(like.residual(x0)), x0)
         x = ancestral(state.x, x0, t, s, rng)
-        return State(x - self.c * t.norm * s.norm * pullback(norm), x0)
+        return State(x - self.c * t.norm * s.norm * pullback(direction), x0)

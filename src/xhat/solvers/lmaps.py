@@ -5,8 +5,9 @@ from torch import Tensor
 
 from ..errors import SpecError
 from ..inner import adam, gauss_newton
-from ..linalg import sq
+from ..linalg import bcast, rms, sq
 from ..noise import Poisson
+from ..operators.base import ProxyOperator
 from .base import Estimator, Image, Level, Likelihood, LinearGaussian, Prior, Rng
 
 
@@ -22,12 +23,12 @@ class LMAPS(Estimator[Likelihood]):
     returns: ClassVar[str] = "point"
 
     steps: int = 50
-    k: float = 0.2
+    k: float = 2.0
     k1: float | None = None
     k2: float | None = None
-    zeta: float = 0.3
+    zeta: float = 1.0
     inner: str = "auto"
-    inner_steps: int = 50
+    inner_steps: int = 30
     lr: float = 0.1
 
     def __post_init__(self) -> None:
@@ -47,6 +48,10 @@ class LMAPS(Estimator[Likelihood]):
         w = self.weight(t, like)
         if self.inner == "auto" and isinstance(like, LinearGaussian):
             return like.prox(m, w)
+        if self.inner == "auto" and isinstance(like.A, ProxyOperator):
+            code = like.A(m)
+            w = w + rms(code - m) ** 2 / (self.k * t.ratio**2)
+            return m + (like.y - code) / (1 + bcast(w, m))
         if self.inner == "auto" and not isinstance(like.noise, Poisson):
             return gauss_newton(like.A, like.y, w, m)
         energy = lambda z: sq(like.residual(z)) + w * sq(z - m)

@@ -2,24 +2,24 @@ from dataclasses import dataclass
 
 from ..autodiff import vjp
 from ..transition import ddpm, noise_in, renoise
-from .base import Level, LinearGaussian, Prior, Rng, Solver, State
+from .base import Level, PinvGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
-class PiGDM(Solver[LinearGaussian]):
+class PiGDM(Solver[PinvGaussian]):
     """Pseudo-inverse guidance (Song et al., ICLR 2023, Algorithm 1).
 
     x_s = R(x̂₀, ζ; e) + α_s Jᵀ v,   v = r² Aᵀ (r² A Aᵀ + σ_y² I)⁻¹ (y − A x̂₀),   r² = ρ²/(1 + ρ²)
 
-    with J = α_t ∂x̂₀/∂x_t, the network's own noise e and ζ = η² (1 − (ρ_s/ρ_t)²).
+    (for JPEG, quantisation and clipping v = (A⁺(y) − A⁺(A(x̂₀)))/(1 + σ_y²/r²)) with J = α_t ∂x̂₀/∂x_t, the network's own noise e and ζ = η² (1 − (ρ_s/ρ_t)²).
     """
 
-    needs = LinearGaussian
+    needs = PinvGaussian
 
     steps: int = 100
     eta: float = 1.0
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
         r2 = t.ratio**2 / (1 + t.ratio**2)
         v = like.prox(x0, like.var / r2) - x0
