@@ -56,6 +56,8 @@ def trajectory(
         start, state = resume
     for index, (t, s) in list(enumerate(pairwise(levels), 1))[start:]:
         new = solver.step(state, t, s, prior, like, rng)
+        if s.sigma == 0:
+            new = new.finish(rng)
         state = state.where(done(state), new) if done and index > 1 else new
         _finite(state, solver, t)
         yield Step(index, len(levels) - 1, t, s, state)

@@ -38,7 +38,10 @@ S = TypeVar("S", bound="State", default="State")
 
 @dataclass(frozen=True)
 class State:
-    """All a solver carries between steps; every field is a tensor with the batch first."""
+    """All a solver carries between steps; every field is a tensor with the batch first.
+
+    `x` is where the chain stands, `x0` the clean image it stands for, (b, *image).
+    """
 
     x: Image
     x0: Image
@@ -52,6 +55,10 @@ class State:
     def estimate(self) -> Image:
         """The answer if the run ended here, (b, *image)."""
         return self.x0
+
+    def finish(self: S, rng: Rng) -> S:
+        """At the clean level the chain itself is the answer."""
+        return replace(self, x0=self.x)
 
 
 @dataclass(frozen=True)

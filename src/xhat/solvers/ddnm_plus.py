@@ -34,4 +34,4 @@ class DDNMPlus(Solver[SpectralGaussian]):
         fresh = torch.where(clear, (s.ratio**2 - sd**2).clamp_min(0).sqrt(), self.eta * s.ratio)
         unseen = s.ratio * (self.eta * z + old * e)
         u = u + torch.where(A.s == 0, unseen, fresh * z)
-        return State(s.alpha * A.V(u), A.V(u) if s.sigma == 0 else x0)
+        return State(s.alpha * A.V(u), x0)

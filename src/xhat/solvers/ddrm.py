@@ -43,4 +43,4 @@ class DDRM(Solver[SpectralGaussian]):
         noisy = m + s.ratio * (old * (ybar - m) / torch.where(sd > 0, sd, 1.0) + self.eta * z)
         clear = m + self.eta_b * (ybar - m) + (s.ratio**2 - self.eta_b**2 * sd**2).clamp_min(0).sqrt() * z
         u = torch.where(A.s == 0, unseen, torch.where(s.ratio < sd, noisy, clear))
-        return State(s.alpha * A.V(u), A.V(u) if s.sigma == 0 else x0)
+        return State(s.alpha * A.V(u), x0)

@@ -11,7 +11,8 @@ class PiGDM(Solver[PinvGaussian]):
 
     x_s = R(x̂₀, ζ; e) + α_s Jᵀ v,   v = r² Aᵀ (r² A Aᵀ + σ_y² I)⁻¹ (y − A x̂₀),   r² = ρ²/(1 + ρ²)
 
-    (for JPEG, quantisation and clipping v = (A⁺(y) − A⁺(A(x̂₀)))/(1 + σ_y²/r²)) with J = α_t ∂x̂₀/∂x_t, the network's own noise e and ζ = η² (1 − (ρ_s/ρ_t)²).
+    with J = α_t ∂x̂₀/∂x_t, the network's own noise e and ζ = η² (1 − (ρ_s/ρ_t)²).
+    For JPEG, quantisation and clipping v = (A⁺(y) − A⁺(A(x̂₀)))/(1 + σ_y²/r²), no Jacobian of A needed.
     """
 
     needs = PinvGaussian
