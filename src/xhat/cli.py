@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .commands import run_list, run_restore, run_simulate
+from .commands import run_demo, run_list, run_restore, run_simulate
 from .errors import XhatError
 from .listing import KINDS
 
@@ -31,6 +31,12 @@ LIST = """examples:
   xhat list                     all names
   xhat list solvers             options, defaults, papers
   xhat list solvers lmaps       one of them in full
+"""
+
+
+DEMO = """examples:
+  xhat demo                                    four photographs of 256 x 256, a few minutes on two cores
+  xhat demo --size 128 --dtype bfloat16        faster
 """
 
 
@@ -60,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
     _restore_arguments(command("restore", "restore an image from a measurement of it", RESTORE))
     _simulate_arguments(command("simulate", "make a measurement of a known image", SIMULATE))
+    _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
     p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
     p.add_argument("kind", nargs="?", choices=KINDS, help="all kinds by name if left out")
     p.add_argument("name", nargs="?", help="one of them in full")
@@ -107,3 +114,13 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of a picture; default: 8")
     p.add_argument("-q", "--quiet", action="store_true", help="no notes")
     p.set_defaults(run=run_simulate)
+
+
+def _demo_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("-o", "--out", type=Path, default=Path("demo_out"), help="folder of the results; default: demo_out")
+    p.add_argument("--size", type=int, default=256, metavar="N", help="of the photographs, N x N; default: 256")
+    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a diffusers folder; default: photo")
+    p.add_argument("--dtype", help="short for the prior's option dtype, e.g. bfloat16")
+    p.add_argument("--compile", action="store_true", help="short for the prior's option compile=true")
+    p.add_argument("-q", "--quiet", action="store_true", help="no progress bars")
+    p.set_defaults(run=run_demo)

@@ -117,6 +117,13 @@ def run_list(args: Namespace) -> int:
     return 0
 
 
+def run_demo(args: Namespace) -> int:
+    from .demo import demo
+
+    demo(args.out, args.size, _prior_spec(args), args.quiet)
+    return 0
+
+
 def _with(spec: str, **options: object) -> str:
     """`spec` with more options; one given twice is refused when it is parsed."""
     more = ",".join(f"{k}={text_of(v)}" for k, v in options.items())

@@ -29,7 +29,8 @@ def norm(x: Tensor) -> Tensor:
 
 def rms(x: Tensor) -> Tensor:
     """Root mean square per image, shape (b,); its gradient at 0 is 0."""
-    return norm(x) / x[0].numel() ** 0.5
+    root: float = x[0].numel() ** 0.5
+    return norm(x) / root
 
 
 @overload

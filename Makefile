@@ -1,0 +1,23 @@
+# make demo: restore real photographs.  make test: every check that CI runs.
+PYTHON ?= python3
+VENV ?= .venv
+# extra arguments for installing torch, e.g. TORCH_ARGS="--index-url <an index with CPU builds>"
+TORCH_ARGS ?=
+
+.PHONY: demo test install clean
+demo: install
+	$(VENV)/bin/xhat demo -o demo_out
+
+test: install
+	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/check
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH_ARGS) torch
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,demo,exact]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo_out dist
