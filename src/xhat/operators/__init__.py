@@ -6,6 +6,7 @@ from .blur import Blur, MotionBlur
 from .colorize import Colorize
 from .compressed_sensing import CompressedSensing
 from .denoise import Denoise
+from .dense import Dense
 from .gaussian_blur import GaussianBlur
 from .hdr import HDR
 from .inpaint import Inpaint
