@@ -43,12 +43,20 @@ def bcast(v: Tensor | float, x: Tensor) -> Tensor | float:
 
 
 def cg(
-    A: Map, b: Tensor, steps: int, tol: float = 0.0, x: Tensor | None = None, precondition: Map = lambda r: r
+    A: Map,
+    b: Tensor,
+    steps: int,
+    tol: float = 0.0,
+    x: Tensor | None = None,
+    precondition: Map = lambda r: r,
+    close: Tensor | float = 0.0,
 ) -> Tensor:
     """Preconditioned conjugate gradient for A x = b, A symmetric positive definite, image by image.
 
-    With `tol` an image stops as soon as ‖b − A x‖ ≤ tol ‖b‖ (and does not move with its
-    neighbours afterwards); DivergedError if one has not done so after `steps` iterations.
+    With `tol` an image stops as soon as ‖b − A x‖ ≤ tol ‖b‖, and does not move with its
+    neighbours afterwards; also as soon as the preconditioned residual, an estimate of the error
+    in x, has a root mean square of at most `close`, a number or one per image.
+    DivergedError if an image has done neither after `steps` iterations.
     With tol = 0 it makes `steps` iterations, a truncated solve that a method asks for, and stops an image
     early where it meets a direction of no positive curvature (a network's Jacobian is only nearly symmetric).
     """
@@ -58,7 +66,7 @@ def cg(
     p, rz = z, dot(r, z)
     active = torch.ones_like(goal, dtype=torch.bool)
     for _ in range(steps):
-        active = active & (sq(r) > goal)
+        active = active & (sq(r) > goal) & (rms(z) > close)
         if not active.any():
             break
         Ap = A(p)
@@ -69,7 +77,7 @@ def cg(
         z = precondition(r)
         rz, old = dot(r, z), rz
         p = z + bcast(torch.where(active, rz / old, 0.0), p) * p
-    if tol and (late := sq(r) > goal).any():
+    if tol and (late := (sq(r) > goal) & (rms(z) > close)).any():
         i = int(late.nonzero()[0])
         left = float((sq(r)[i] / sq(b)[i]).sqrt())
         raise DivergedError(

@@ -131,20 +131,13 @@ class LinearOperator(PinvOperator):
 
     def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
         """(AᵀA + ρ I)⁻¹ b for ρ > 0, a number or one per image, shape (b,)."""
-        return cg(
-            lambda v: self.adjoint(self(v)) + bcast(rho, v) * v,
-            b,
-            self.cg_steps,
-            self.cg_tol,
-            precondition=lambda r: self.precondition(r, rho),
-        )
+        return cg(lambda v: self.adjoint(self(v)) + bcast(rho, v) * v, b, self.cg_steps, self.cg_tol)
 
-    def precondition(self, r: Image, rho: Tensor | float) -> Image:
-        """A cheap approximation of `normal_solve(r, rho)`, symmetric positive definite."""
-        return r
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
+        """(AᵀA + ρ I)⁻¹ Aᵀ y = Aᵀ (A Aᵀ + ρ I)⁻¹ y for ρ > 0.
 
-    def ridge(self, y: Data, rho: Tensor | float) -> Image:
-        """(AᵀA + ρ I)⁻¹ Aᵀ y = Aᵀ (A Aᵀ + ρ I)⁻¹ y for ρ > 0."""
+        An iterative solver that can tell its error may stop where its root mean square is `close`, in units of x.
+        """
         return self.normal_solve(self.adjoint(y), rho)
 
 
@@ -189,7 +182,7 @@ class SpectralOperator(LinearOperator):
         z = self.Vt(b)
         return self.V(z / (self.s**2 + bcast(rho, z)))
 
-    def ridge(self, y: Data, rho: Tensor | float) -> Image:
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
         # what A cannot see stays exactly 0; `normal_solve` would divide its rounding errors by ρ
         tally("operator", len(y))
         z = self.Ut(y)

@@ -61,7 +61,7 @@ class Circulant(SpectralOperator):
         tally("operator", len(b))
         return self.filter(b, 1 / (self.kept(self.s) ** 2 + bcast(rho, b)))
 
-    def ridge(self, y: Data, rho: Tensor | float) -> Image:
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
         tally("operator", len(y))
         s = self.kept(self.s)
         return self.filter(y, s * self.P.conj() / (s**2 + bcast(rho, y)))

@@ -6,7 +6,7 @@ from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
 from ..calls import tally
-from ..linalg import bcast
+from ..linalg import bcast, cg
 from ..types import Data, Image
 from .base import LinearOperator
 from .checks import planes
@@ -52,6 +52,23 @@ class Reflect(LinearOperator):
     def pinv(self, y: Data) -> Image:
         """(AᵀA + floor² I)⁻¹ Aᵀ y: A⁺ y itself would amplify the rounding of y without bound."""
         return self.normal_solve(self.adjoint(y), self.floor**2)
+
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
+        return self.solve(self.adjoint(y), rho, close)
+
+    def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
+        return self.solve(b, rho, 0.0)
+
+    def solve(self, b: Image, rho: Tensor | float, close: Tensor | float) -> Image:
+        """`normal_solve` to `cg_tol`, or until the preconditioned residual says that the error is `close`."""
+        return cg(
+            lambda v: self.adjoint(self(v)) + bcast(rho, v) * v,
+            b,
+            self.cg_steps,
+            self.cg_tol,
+            precondition=lambda r: self.precondition(r, rho),
+            close=close,
+        )
 
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
         spectrum = 1 / (self.K.square().sum(-1) + bcast(rho, r))
