@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .commands import run_demo, run_list, run_restore, run_simulate
+from .commands import run_demo, run_exact, run_list, run_restore, run_simulate
 from .errors import XhatError
 from .listing import KINDS
 
@@ -38,6 +38,15 @@ DEMO = """examples:
   xhat demo                                    four photographs of 256 x 256, a few minutes on two cores
   xhat demo --size 128 --dtype bfloat16        faster
 """
+EXACT = """examples:
+  xhat exact --quick -o quick/               every kind of problem, small, under 3 minutes
+  xhat exact -o full/                        the full table, under 2 hours on two cores
+  xhat exact -o full/                        the same again goes on where it stopped
+  xhat exact -o mine/ --problem mixture:d=80,m=2 --problem grf:side=16 --solver lmaps --solver dps:c=0.2 --seeds 5
+
+problems: mixture:d=8,m=1 (sigma drawn), mixture:d=8,m=1,sigma=0.1, two, grf, funnel. docs/exactness.md
+explains them, the columns and the results of the full table.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     _restore_arguments(command("restore", "restore an image from a measurement of it", RESTORE))
     _simulate_arguments(command("simulate", "make a measurement of a known image", SIMULATE))
     _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
+    _exact_arguments(command("exact", "test solvers where the posterior is known", EXACT))
     p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
     p.add_argument("kind", nargs="?", choices=KINDS, help="all kinds by name if left out")
     p.add_argument("name", nargs="?", help="one of them in full")
@@ -124,3 +134,17 @@ def _demo_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--compile", action="store_true", help="short for the prior's option compile=true")
     p.add_argument("-q", "--quiet", action="store_true", help="no progress bars")
     p.set_defaults(run=run_demo)
+
+
+def _exact_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "-o", "--out", type=Path, default=Path("exact_out"), help="folder of the results; default: exact_out"
+    )
+    p.add_argument("--quick", action="store_true", help="a small grid")
+    p.add_argument("--problem", action="append", default=[], metavar="SPEC", help="only this one; may be repeated")
+    p.add_argument("--solver", action="append", default=[], metavar="SPEC", help="only this one; may be repeated")
+    p.add_argument("--seeds", type=int, metavar="N", help="measurements of each problem, seeds 0 to N - 1")
+    p.add_argument("--samples", type=int, metavar="N", help="posterior samples of each run")
+    p.add_argument("--jobs", type=int, metavar="N", help="processes; default: one for each core")
+    p.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no table")
+    p.set_defaults(run=run_exact)

@@ -1,5 +1,6 @@
 """What each command does once its arguments are read."""
 
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -121,6 +122,21 @@ def run_demo(args: Namespace) -> int:
     from .demo import demo
 
     demo(args.out, args.size, _prior_spec(args), args.quiet)
+    return 0
+
+
+def run_exact(args: Namespace) -> int:
+    from .exact.grid import grid
+    from .exact.scorecard import scorecard
+
+    cells = grid(args.quick, args.problem, args.solver, args.seeds, args.samples)
+    try:
+        written = scorecard(cells, args.out, (os.cpu_count() or 1) if args.jobs is None else args.jobs, args.quiet)
+    except KeyboardInterrupt:
+        print(f"xhat: interrupted; the same command goes on with {args.out}", file=sys.stderr)
+        return 130
+    if not args.quiet:
+        print(f"{args.out}: {', '.join(written)}")
     return 0
 
 

@@ -1,0 +1,102 @@
+"""One cell of the grid: one solver, one problem, one seed."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ..calls import counting
+from ..errors import DivergedError, MismatchError, ShapeError, SpecError
+from ..rng import Rng
+from ..solve import trajectory
+from ..solvers import SOLVERS
+from ..solvers.base import Solver
+from ..spec import build, spec_of
+from .metrics import Reference
+from .problems import PROBLEMS, double
+
+FLOOR = "exact"  # a second set of exact samples, in the place of a solver
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Spec strings and a seed: what is computed, and the key its result is filed under."""
+
+    problem: str
+    solver: str
+    seed: int
+    samples: int | None = None  # None: the problem's own number
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """All options stated, so that a changed default is a new cell."""
+        recipe = build(self.problem, PROBLEMS)
+        solver = FLOOR if self.solver == FLOOR else spec_of(build(self.solver, SOLVERS), SOLVERS, full=True)
+        return spec_of(recipe, PROBLEMS), solver, self.seed, self.samples or recipe.samples
+
+
+def evaluate(cell: Cell) -> dict[str, Any]:
+    """The result as one flat record. A solver that does not fit, diverges or breaks is a result, too."""
+    problem, solver, seed, n = cell.key
+    record: dict[str, Any] = {"problem": problem, "label": cell.solver, "solver": solver, "seed": seed, "samples": n}
+    with double():
+        ref = reference(problem, seed, n)
+        try:
+            if solver == FLOOR:
+                return record | {"status": "ok", "calls": 0.0, "seconds": 0.0} | ref.floor()
+            return record | _solved(build(cell.solver, SOLVERS), ref)
+        except (MismatchError, ShapeError, SpecError) as e:
+            return record | {"status": "n/a", "error": str(e)}
+        except DivergedError as e:
+            return record | {"status": "diverged", "error": str(e)}
+        except Exception as e:
+            return record | {"status": "error", "error": f"{type(e).__name__}: {e}"}
+
+
+@lru_cache(2)
+def reference(problem: str, seed: int, n: int) -> Reference:
+    return Reference(build(problem, PROBLEMS).problem(seed), n, seed)
+
+
+def _solved(solver: Solver[Any], ref: Reference) -> dict[str, Any]:
+    coupled = any(f.name == "particles" for f in fields(solver))
+    chains = 1 if coupled else ref.n
+    if coupled:
+        solver = replace(solver, **{"particles": ref.n})
+    like = ref.problem.like.take(torch.zeros(chains, dtype=torch.long))
+    began = time.perf_counter()
+    with counting() as calls:
+        for step in trajectory(solver, ref.problem.prior, like, OneStream(ref.seed, chains)):
+            last = step.state
+    seconds = time.perf_counter() - began
+    x: Tensor = getattr(last, "samples")[0] if coupled else last.estimate  # noqa: B009
+    points = ref.pointed(x.flatten(1)) if solver.returns == "point" else {}
+    metrics: Mapping[str, float] = ref.sampled(x.flatten(1)) | points
+    far = solver.returns == "sample" and metrics["sw1"] > ref.problem.scale
+    return {
+        "status": "far" if far else "ok",
+        "returns": solver.returns,
+        "forwards": calls.forwards / ref.n,
+        "backwards": calls.backwards / ref.n,
+        "calls": (calls.forwards + calls.backwards) / ref.n,
+        "seconds": seconds,
+        **metrics,
+    }
+
+
+class OneStream(Rng):
+    """One random stream for all chains: a thousand streams would cost more than the chains themselves."""
+
+    def __init__(self, seed: int, chains: int) -> None:
+        self.stream = Generator().manual_seed(seed)
+        self.generators = [self.stream] * chains
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        return torch.randn(x.shape, dtype=x.dtype, generator=self.stream)
+
+    def rand_like(self, x: Tensor) -> Tensor:
+        return torch.rand(x.shape, dtype=x.dtype, generator=self.stream)

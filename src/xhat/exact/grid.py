@@ -1,0 +1,108 @@
+"""Which cells `xhat exact` computes: problems × solvers × seeds."""
+
+from collections.abc import Sequence
+
+from ..errors import SpecError
+from ..solvers import SOLVERS
+from ..spec import build, parse
+from .cell import FLOOR, Cell
+from .problems import PROBLEMS
+
+# Each solver as its paper sets it, unless the reference tables name other values; 100 steps where they ask for fewer
+# or more, and 1000 where the step count changes the ranking. With 4 iterations CG is exact for 4 measurements.
+SHORT: tuple[str, ...] = (
+    FLOOR,
+    "mcgdiff:steps=100",
+    "tds:steps=100",
+    "fps_smc:steps=100",
+    "smcdiff:steps=100",
+    "fps:steps=100",
+    "tmpd:steps=100",
+    "tmpd_rowsum:steps=100",
+    "tmpd_diag:steps=100",
+    "mmps:steps=100,cg_steps=4",
+    "pigdm_score:steps=100",
+    "pigdm:steps=100",
+    "dps:steps=100,c=0.1",
+    "ddrm:steps=100",
+    "ddnm+:steps=100",
+    "diffpir:steps=100,lam=1,zeta=1",
+    "diffpir:steps=100",
+    "dmps:steps=100,lam=1",
+    "dds:steps=100",
+    "mpgd:steps=100,kappa=0.1",
+    "lgd:steps=100,c=0.1",
+    "daps_exact:steps=200",
+    "reddiff:steps=100",
+    "lmaps:steps=100",
+)
+LONG: tuple[str, ...] = (
+    "pigdm_score:steps=1000",
+    "pigdm:steps=1000",
+    "dps:steps=1000,c=0.1",
+    "dps:steps=1000",
+    "reddiff:steps=1000",
+    "lmaps:steps=1000",
+    "tmpd:steps=1000",
+    "snips",
+    "pnpdm:steps=60,reverse_steps=40",
+    "daps",
+    "pmc_red",
+    "pmc_pnp",
+)
+SIGMAS = (0.01, 0.1, 1)
+
+
+def grid(
+    quick: bool = False,
+    problems: Sequence[str] = (),
+    solvers: Sequence[str] = (),
+    seeds: int | None = None,
+    samples: int | None = None,
+) -> list[Cell]:
+    """The full grid, the quick one, or what the arguments select; what is most asked for comes first.
+
+    Raises SpecError for a problem or a solver that there is not. Solvers of the standing lists that this
+    installation does not have are left out.
+    """
+    for name, n in (("seeds", seeds), ("samples", samples)):
+        if n is not None and n < (1 if name == "seeds" else 10):
+            raise SpecError(f"{name} must be at least {1 if name == 'seeds' else 10}, not {n}")
+    for p in problems:
+        build(p, PROBLEMS)
+    for s in solvers:
+        if s != FLOOR:
+            build(s, SOLVERS)
+    if problems:
+        plan = [(p, seeds or (3 if quick else 10), samples, SHORT if quick else SHORT + LONG) for p in problems]
+    else:
+        plan = [(p, seeds or k, samples or n, s) for p, k, n, s in (quick_plan() if quick else full_plan())]
+    return [
+        Cell(p, s, seed, n)
+        for p, k, n, standing in plan
+        for seed in range(k)
+        for s in (solvers or standing)
+        if solvers or s == FLOOR or parse(s)[0] in SOLVERS
+    ]
+
+
+Plan = list[tuple[str, int, int | None, tuple[str, ...]]]
+
+
+def quick_plan() -> Plan:
+    """Small, but every kind of problem."""
+    spots = ["two", "mixture:d=8,m=1", "mixture:d=8,m=2", "mixture:d=8,m=4,sigma=0.1"]
+    plan: Plan = [(p, 3, 500, SHORT) for p in spots]
+    return [*plan, ("grf:side=8", 2, 500, SHORT), ("funnel", 1, 200, SHORT)]
+
+
+def full_plan() -> Plan:
+    """The reference table, the small problems, then the table over noise levels."""
+    all_, plan = SHORT + LONG, Plan()
+    plan += [(f"mixture:d=8,m={m}", 20, None, all_) for m in (1, 2, 4)]
+    plan += [("two", 10, None, all_), ("grf", 2, None, SHORT), ("funnel", 3, None, SHORT)]
+    plan += [(f"mixture:d=80,m={m}", 20, None, SHORT) for m in (1, 2, 4)]
+    plan += [(f"mixture:d={d},m={m},sigma={s}", 5, None, SHORT) for d in (8, 80) for s in SIGMAS for m in (1, 2, 4)]
+    plan += [(f"mixture:d=800,m={m}", 3, 250, SHORT) for m in (1, 2, 4)]
+    plan += [(f"mixture:d=800,m={m},sigma={s}", 1, 250, SHORT) for s in SIGMAS for m in (1, 2, 4)]
+    return plan

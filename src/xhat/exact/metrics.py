@@ -1,0 +1,81 @@
+"""How far samples lie from a posterior that is known."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Generator, Tensor
+
+from .mixture import MixturePosterior
+from .problems import Problem
+
+DIRECTIONS, MANY = 100, 20_000
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What all solvers on one problem are compared with: exact draws, directions, moments, modes."""
+
+    problem: Problem
+    n: int
+    seed: int
+
+    @cached_property
+    def draws(self) -> tuple[Tensor, Tensor]:
+        """Two independent sets of n exact samples; the distance between them is the floor of every metric."""
+        g = Generator().manual_seed(10_000 + self.seed)
+        return self.problem.posterior.sample(self.n, g), self.problem.posterior.sample(self.n, g)
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """Random unit vectors, (100, d)."""
+        g = Generator().manual_seed(20_000 + self.seed)
+        d = self.draws[0].shape[1]
+        return torch.nn.functional.normalize(torch.randn(DIRECTIONS, d, dtype=torch.float64, generator=g), dim=1)
+
+    @cached_property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """The posterior's mean and the variance of each coordinate; for funnels of 20,000 exact draws."""
+        if isinstance(p := self.problem.posterior, MixturePosterior):
+            return p.mean, p.var
+        x = p.sample(MANY, Generator().manual_seed(30_000 + self.seed))
+        return x.mean(0), x.var(0)
+
+    def floor(self) -> dict[str, float]:
+        """What exact sampling scores."""
+        return self.sampled(self.draws[1])
+
+    def sampled(self, x: Tensor) -> dict[str, float]:
+        """Metrics of x as samples, (n, d): 0 is perfect for the distance and the mean, 1, 0.5 and 0.9 for the rest."""
+        mean, var = self.moments
+        a, b = x @ self.directions.T, self.draws[0] @ self.directions.T
+        return {
+            "sw1": sliced_w1(a, b),
+            "mean_error": float(((x.mean(0) - mean).square() / var).mean().sqrt()),
+            "var_ratio": float(x.var(0).sum() / var.sum()),
+            "cover50": coverage(a, b, 0.5),
+            "cover90": coverage(a, b, 0.9),
+        }
+
+    def pointed(self, x: Tensor) -> dict[str, float]:
+        """Metrics of x as point estimates: median over them of the distance to each target, per coordinate."""
+        out = {"to_mean": typical(x - self.moments[0])}
+        if isinstance(p := self.problem.posterior, MixturePosterior):
+            out |= {"to_local_map": typical(x - p.climb(x)), "to_global_map": typical(x - p.peak())}
+        return out
+
+
+def typical(gap: Tensor) -> float:
+    """The median over rows of the root mean square."""
+    return float(gap.square().mean(1).sqrt().median())
+
+
+def sliced_w1(a: Tensor, b: Tensor) -> float:
+    """The mean over directions of the Wasserstein-1 distance of projections, (n, directions) each."""
+    return float((a.sort(0).values - b.sort(0).values).abs().mean())
+
+
+def coverage(a: Tensor, b: Tensor, level: float) -> float:
+    """The posterior mass, by its draws b, of the central interval that a gives mass `level`; mean over directions."""
+    lo, hi = (a.quantile(q, dim=0) for q in ((1 - level) / 2, (1 + level) / 2))
+    return float(((b >= lo) & (b <= hi)).double().mean())

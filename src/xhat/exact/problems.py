@@ -1,0 +1,192 @@
+"""Problems whose posterior is known, each a recipe that a seed turns into one measurement."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from ..errors import SpecError
+from ..likelihood import Likelihood, likelihood
+from ..noise import Gaussian
+from ..operators.dense import Dense
+from ..priors import GaussianPrior, Prior
+from ..registry import concrete
+from ..schedule import CLEAN, VP, Level, Schedule
+from .funnel import FunnelPosterior, FunnelPrior
+from .mixture import EqualMixture, condition
+
+Number = float | int
+
+
+class Posterior(Protocol):
+    """What the metrics ask of a posterior."""
+
+    def sample(self, n: int, g: Generator) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One measurement, its prior and its posterior; `scale` is the size of one mode, what errors are measured by."""
+
+    prior: Prior
+    like: Likelihood  # of a batch of one
+    posterior: Posterior
+    scale: float = 1.0
+
+
+class Recipe(ABC):
+    """Frozen options; `problem(seed)` draws geometry, truth and noise."""
+
+    samples: int
+
+    @abstractmethod
+    def problem(self, seed: int) -> Problem: ...
+
+
+@dataclass(frozen=True)
+class EqualAlpha(Schedule):
+    """Equal steps in α = √ᾱ from 1 to the last entry of the table β = linspace(0.02, 1e-4, 999) (MCGDiff's grid)."""
+
+    alpha_min: float = 0.0063850374046551415
+
+    def __call__(self, t: float) -> Level:
+        alpha = 1 - t * (1 - self.alpha_min)
+        return Level(t, alpha, math.sqrt((1 - alpha) * (1 + alpha))) if t > 0 else CLEAN
+
+
+@dataclass(frozen=True)
+class Mixture(Recipe):
+    """25 Gaussians N((−8i, −8j, −8i, …), I), i, j ∈ {−2, …, 2}, in d dimensions, m measurements.
+
+    A is Gaussian with singular values ~ U[0, 1]. `sigma` none: weights ∝ N(0, 1)², σ_y = U[0, 1] s_max and
+    MCGDiff's grid (arXiv:2308.07983); a number: equal weights and VP(0.01, 20), as others took it over
+    (arXiv:2310.06721).
+    """
+
+    d: int
+    m: int
+    sigma: Number | None = None
+    samples: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.d < 2 or self.d % 2 or not 1 <= self.m <= self.d or (self.sigma is not None and not self.sigma > 0):
+            raise SpecError("mixture: d must be even, m at most d and sigma positive")
+
+    def problem(self, seed: int) -> Problem:
+        g = Generator().manual_seed(seed)
+        axis = torch.arange(-2, 3, dtype=torch.float64) * -8
+        means = torch.cartesian_prod(axis, axis).repeat(1, self.d // 2)
+        A, top = projection(self.m, self.d, g)
+        drawn = torch.randn(25, dtype=torch.float64, generator=g).square()
+        level = float(torch.rand((), dtype=torch.float64, generator=g)) * top
+        w = drawn if self.sigma is None else torch.ones_like(drawn)
+        sigma = level if self.sigma is None else float(self.sigma)
+        schedule = EqualAlpha() if self.sigma is None else VP(0.01, 20.0)
+        truth = means[torch.multinomial(w, 1, generator=g)[0]] + normal(self.d, g)
+        y = A @ truth + sigma * normal(self.m, g)
+        prior = EqualMixture(means, 1.0, w, schedule)
+        posterior = condition(prior.log_w, means, torch.eye(self.d, dtype=w.dtype), A, sigma**2, y)
+        return Problem(prior, measured(A, sigma, y, prior.shape), posterior)
+
+
+@dataclass(frozen=True)
+class Two(Recipe):
+    """Two components ±(0.5, 0.5) of standard deviation 0.1, a = (−2, 1.7), σ_y = 0.2, y = 0.3 (score_prior's demo)."""
+
+    samples: int = 1000
+
+    def problem(self, seed: int) -> Problem:
+        means = torch.tensor([[0.5, 0.5], [-0.5, -0.5]], dtype=torch.float64)
+        A, y = torch.tensor([[-2.0, 1.7]], dtype=means.dtype), torch.tensor([0.3], dtype=means.dtype)
+        prior = EqualMixture(means, 0.01, torch.ones(2, dtype=means.dtype), VP(0.1, 20.0))
+        posterior = condition(prior.log_w, means, 0.01 * torch.eye(2, dtype=means.dtype), A, 0.04, y)
+        return Problem(prior, measured(A, 0.2, y, prior.shape), posterior, scale=0.1)
+
+
+@dataclass(frozen=True)
+class GRF(Recipe):
+    """A Gaussian random field, Matérn-5/2 on a grid over [−5, 5]², seen at 1 of 64 pixels, σ_y = 0.1."""
+
+    side: int = 32
+    samples: int = 200
+
+    def __post_init__(self) -> None:
+        if self.side < 8:
+            raise SpecError("grf: side must be at least 8, or no pixel is seen")
+
+    def problem(self, seed: int) -> Problem:
+        prior, C = field(self.side)
+        g, n = Generator().manual_seed(seed), self.side**2
+        A = torch.eye(n, dtype=torch.float64)[torch.randperm(n, generator=g)[: n // 64]]
+        y = A @ torch.linalg.cholesky(C) @ normal(n, g) + 0.1 * normal(len(A), g)
+        zero = torch.zeros(1, n, dtype=torch.float64)
+        return Problem(prior, measured(A, 0.1, y, prior.shape), condition(zero[:, 0], zero, C, A, 0.01, y))
+
+
+@lru_cache(2)
+def field(side: int) -> tuple[GaussianPrior, Tensor]:
+    """The prior and its covariance."""
+    line = torch.linspace(-5, 5, side, dtype=torch.float64)
+    grid = torch.cartesian_prod(line, line)
+    r = 5**0.5 * torch.cdist(grid, grid)
+    C = (1 + r + r**2 / 3) * (-r).exp() + 1e-4 * torch.eye(side**2, dtype=r.dtype)
+    with double():
+        return GaussianPrior((side**2,), C, schedule=VP(0.01, 25.0)), C
+
+
+@dataclass(frozen=True)
+class Funnel(Recipe):
+    """20 rotated funnels, a = 1, b = 0.5, centres in a box of side 30, σ_y ~ U[0, 1] (MCGDiff's, VP(0.1, 20) here)."""
+
+    d: int = 6
+    m: int = 1
+    samples: int = 500
+
+    def problem(self, seed: int) -> Problem:
+        g = Generator().manual_seed(seed)
+        centres = 30 * torch.rand(20, self.d, dtype=torch.float64, generator=g) - 15
+        axes = torch.nn.functional.normalize(torch.randn(20, self.d, dtype=torch.float64, generator=g), dim=1)
+        prior = FunnelPrior(centres, axes, 1.0, 0.5, VP(0.1, 20.0))
+        A, _ = projection(self.m, self.d, g)
+        sigma = float(torch.rand((), dtype=torch.float64, generator=g))
+        k = int(torch.randint(20, (), generator=g))
+        z1, z = float(normal(1, g)), normal(self.d, g)
+        truth = centres[k] + z1 * axes[k] + math.exp(0.5 * z1) * (z - (z @ axes[k]) * axes[k])
+        y = A @ truth + sigma * normal(self.m, g)
+        return Problem(prior, measured(A, sigma, y, prior.shape), FunnelPosterior(prior, A, sigma**2, y))
+
+
+def normal(n: int, g: Generator) -> Tensor:
+    return torch.randn(n, dtype=torch.float64, generator=g)
+
+
+def projection(m: int, d: int, g: Generator) -> tuple[Tensor, float]:
+    """A Gaussian matrix whose singular values are replaced by U[0, 1], and the largest of them."""
+    U, _, Vt = torch.linalg.svd(torch.randn(m, d, dtype=torch.float64, generator=g), full_matrices=False)
+    s = torch.rand(m, dtype=torch.float64, generator=g).sort(descending=True).values
+    return U * s @ Vt, float(s[0])
+
+
+def measured(A: Tensor, sigma: float, y: Tensor, shape: tuple[int, ...]) -> Likelihood:
+    with double():
+        return likelihood(Dense(shape, A), Gaussian(sigma), y[None])
+
+
+@contextmanager
+def double() -> Iterator[None]:
+    """Whatever is built inside is built in float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+PROBLEMS = concrete(vars(), Recipe)
