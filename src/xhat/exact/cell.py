@@ -34,9 +34,21 @@ class Cell:
     @property
     def key(self) -> tuple[str, str, int, int]:
         """All options stated, so that a changed default is a new cell."""
-        recipe = build(self.problem, PROBLEMS)
-        solver = FLOOR if self.solver == FLOOR else spec_of(build(self.solver, SOLVERS), SOLVERS, full=True)
-        return spec_of(recipe, PROBLEMS), solver, self.seed, self.samples or recipe.samples
+        problem, samples = canonical_problem(self.problem)
+        return problem, canonical_solver(self.solver), self.seed, self.samples or samples
+
+
+@lru_cache(None)
+def canonical_problem(spec: str) -> tuple[str, int]:
+    """The shortest spec of a problem, and its number of samples."""
+    recipe = build(spec, PROBLEMS)
+    return spec_of(recipe, PROBLEMS), recipe.samples
+
+
+@lru_cache(None)
+def canonical_solver(spec: str) -> str:
+    """The spec of a solver with all options stated."""
+    return FLOOR if spec == FLOOR else spec_of(build(spec, SOLVERS), SOLVERS, full=True)
 
 
 def evaluate(cell: Cell) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -19,15 +18,9 @@ from ..priors import GaussianPrior, Prior
 from ..registry import concrete
 from ..schedule import CLEAN, VP, Level, Schedule
 from .funnel import FunnelPosterior, FunnelPrior
-from .mixture import EqualMixture, condition
+from .mixture import EqualMixture, MixturePosterior, condition
 
 Number = float | int
-
-
-class Posterior(Protocol):
-    """What the metrics ask of a posterior."""
-
-    def sample(self, n: int, g: Generator) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class Problem:
 
     prior: Prior
     like: Likelihood  # of a batch of one
-    posterior: Posterior
+    posterior: MixturePosterior | FunnelPosterior
     scale: float = 1.0
 
 

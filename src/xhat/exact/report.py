@@ -63,7 +63,7 @@ def _cell(record: Row, name: str) -> str:
     if name == "label":
         return f"{v} (point)" if record["point"] else str(v)
     if not record["fits"]:
-        return "n/a" if name == "median" else ""
+        return "n/a" if name == "runs" else ""
     if v is None:
         return "–"
     if name in ("runs", "failed", "calls"):
