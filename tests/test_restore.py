@@ -1,7 +1,7 @@
 """The short way: every kind of input, samples, sub-batches, early stopping, and resuming bit for bit."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -176,10 +176,10 @@ NamedAlike.__name__ = "Fragile"
 
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
 def test_every_solver_resumes_to_the_bit(tmp_path, solver):
-    options = {"solver": xhat.build(solver, SOLVERS)}
-    options["solver"] = type(options["solver"])(**{**vars(options["solver"]), "steps": 6})
+    parts = replace(xhat.build(solver, SOLVERS), steps=6)
+    options = {"solver": parts}
     whole = restore(prior=NamedAlike(denoise), **options)
-    interrupted(tmp_path / "c.pt", whole.calls.forwards // 2, **options)
+    interrupted(tmp_path / "c.pt", whole.calls.forwards // getattr(parts, "particles", 1) // 2, **options)
     rest = restore(prior=NamedAlike(denoise), checkpoint=tmp_path / "c.pt", resume=True, **options)
     assert torch.equal(whole.images, rest.images)
 

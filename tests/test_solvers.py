@@ -17,7 +17,16 @@ from xhat.solvers import SOLVERS, Solver
 from xhat.spec import build, spec_of
 
 # what makes a solver's inner work small enough for a unit test
-QUICK: dict[str, dict[str, object]] = {"daps": {"mcmc_steps": 10, "ode_steps": 2}, "daps_exact": {"ode_steps": 2}}
+QUICK: dict[str, dict[str, object]] = {
+    "daps": {"mcmc_steps": 10, "ode_steps": 2},
+    "daps_exact": {"ode_steps": 2},
+    "fps_smc": {"particles": 3},
+    "mcgdiff": {"particles": 8},
+    "pmc_pnp": {"gamma": 1e-3, "sigma_min": 0.05},
+    "pmc_red": {"gamma": 1e-3, "sigma_min": 0.05},
+    "pnpdm": {"reverse_steps": 3, "rho_min": 0.1, "mcmc_steps": 5},
+    "tds": {"particles": 4},
+}
 
 
 def quick(name: str, steps: int = 8) -> Solver:

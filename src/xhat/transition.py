@@ -29,6 +29,11 @@ def renoise(x: Image, x0: Image, t: Level, s: Level, zeta: float, rng: Rng, old:
     return out
 
 
+def mean(x: Image, x0: Image, t: Level, s: Level, zeta: float) -> Image:
+    """The mean of `renoise`; its standard deviation is σ_s √ζ."""
+    return s.alpha * x0 + s.sigma * math.sqrt(1 - zeta) * noise_in(x, x0, t)
+
+
 def ddpm(t: Level, s: Level) -> float:
     """The ζ that makes `renoise` the posterior p(x_s | x_t, x₀ = x̂₀) (Ho et al., 2020, eq. 6). arXiv:2006.11239"""
     return 1 - (s.ratio / t.ratio) ** 2

@@ -9,10 +9,15 @@ from .ddnm_plus import DDNMPlus
 from .ddrm import DDRM
 from .diffpir import DiffPIR
 from .dps import DPS
+from .fps import FPS, FPSSMC
 from .lmaps import LMAPS
+from .mcgdiff import MCGDiff
 from .mmps import MMPS
 from .pigdm import PiGDM
+from .pmc import PMCRED, PMCPnP
+from .pnpdm import PnPDM
 from .reddiff import REDDiff
+from .tds import TDS
 
 SOLVERS = concrete(vars(), Solver)
 

@@ -1,0 +1,60 @@
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..particles import ParticleRng, Weights, grouped, normalised, spread, systematic, take
+from .base import Image, L, Level, Likelihood, Prior, Rng, Solver, State
+
+Flat = Float[Tensor, "bp *image"]
+Cloud = Float[Tensor, "b p *image"]
+
+
+@dataclass(frozen=True)
+class Particles(State):
+    """p particles an image with log-weights; `x0` is the clean image that the heaviest stands for."""
+
+    x: Cloud
+    x0: Image
+    logw: Weights
+
+    @property
+    def samples(self) -> Tensor:
+        """After the run: p draws from the posterior of each image, equally weighted, (b, p, *image)."""
+        return self.x
+
+    def finish(self, rng: Rng) -> "Particles":
+        """Resampled to equal weights; the answer is one of them at random."""
+        p = self.logw.shape[1]
+        x = take(self.x, systematic(self.logw, rng))
+        one = (p * rng.rand_like(self.logw[:, :1])).long().clamp_max(p - 1)
+        return replace(self, x=x, x0=_or_nan(take(x, one)[:, 0], self.logw), logw=torch.zeros_like(self.logw))
+
+
+class ParticleSolver(Solver[L, Particles]):
+    """Sequential Monte Carlo: `particles` an image, so the cost of a step is that of so many images."""
+
+    particles: int
+
+    def init(self, t: Level, prior: Prior, like: L, rng: Rng) -> Particles:
+        return start(self.particles, t, like, rng)
+
+
+def start(p: int, t: Level, like: Likelihood, rng: Rng) -> Particles:
+    """Pure noise, of equal weight."""
+    noise = t.sigma * spread(like, p).noise_image(ParticleRng(rng, p))
+    return pack(noise, torch.zeros_like(noise), noise.new_zeros(len(like.y), p))
+
+
+def pack(x: Flat, x0: Flat, logw: Weights, best: Weights | None = None) -> Particles:
+    """The state with `x` and `logw`, from flat particles; `x0` is that of the heaviest by `best`, or by `logw`."""
+    p, best = logw.shape[1], logw if best is None else best
+    x, x0 = grouped(x, p), grouped(x0, p)
+    return Particles(x, _or_nan(take(x0, best.argmax(1, keepdim=True))[:, 0], best), logw)
+
+
+def _or_nan(x: Image, logw: Weights) -> Image:
+    """NaN where no particle of an image has a weight, so that the loop stops there."""
+    sound = torch.isfinite(normalised(logw)).all(1)
+    return torch.where(sound.reshape(-1, *[1] * (x.ndim - 1)), x, float("nan"))
