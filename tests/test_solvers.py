@@ -8,8 +8,8 @@ from oracles import SHAPE, problem, rbf_prior
 
 from xhat.calls import counting
 from xhat.errors import DivergedError, MismatchError
-from xhat.likelihood import Likelihood, likelihood
-from xhat.noise import Gaussian, Noiseless
+from xhat.likelihood import Likelihood, NoiselessLinear, likelihood
+from xhat.noise import Gaussian, Noise, Noiseless
 from xhat.priors import Denoiser
 from xhat.rng import Rng
 from xhat.solve import solve, trajectory
@@ -20,11 +20,19 @@ from xhat.spec import build, spec_of
 QUICK: dict[str, dict[str, object]] = {
     "daps": {"mcmc_steps": 10, "ode_steps": 2},
     "daps_exact": {"ode_steps": 2},
+    "dcdp": {"inner_steps": 10, "ode_steps": 2},
     "fps_smc": {"particles": 3},
+    "lgd": {"n": 3},
     "mcgdiff": {"particles": 8},
+    "mpgd": {"kappa": 0.3},  # a distance in image space; these images are small
     "pmc_pnp": {"gamma": 1e-3, "sigma_min": 0.05},
     "pmc_red": {"gamma": 1e-3, "sigma_min": 0.05},
     "pnpdm": {"reverse_steps": 3, "rho_min": 0.1, "mcmc_steps": 5},
+    "repaint": {"jump": 2, "resample": 2},
+    "resample": {"every": 3, "inner_steps": 20, "lr": 0.05},
+    "score_ald": {"inner_steps": 2},
+    "sitcom": {"inner_steps": 5, "lr": 0.1},
+    "snips": {"inner_steps": 2, "lr": 0.2},
     "tds": {"particles": 4},
 }
 
@@ -33,10 +41,15 @@ def quick(name: str, steps: int = 8) -> Solver:
     return replace(SOLVERS[name](), steps=steps, **QUICK.get(name, {}))
 
 
+def noise_for(name: str, sigma: float) -> Noise:
+    """No noise where a solver is written for data without."""
+    return Noiseless() if name == "ddnm" or issubclass(SOLVERS[name].needs, NoiselessLinear) else Gaussian(sigma)
+
+
 def setup(name: str, seeds: list[int], dtype: torch.dtype = torch.float64):
     """A prior and a problem that solver `name` can take, in `dtype`."""
     prior = rbf_prior().to(dtype)
-    noise = Noiseless() if name == "ddnm" else Gaussian(0.1)
+    noise = noise_for(name, 0.1)
     _, like = problem(prior, seeds, noise=noise)
     return prior, likelihood(like.A.to(dtype), noise, like.y.to(dtype))
 
@@ -121,8 +134,7 @@ def test_spec_round_trip(name):
 def test_uses_the_data(name):
     """Any solver worth its name beats the prior mean, which knows nothing of y."""
     prior = rbf_prior().double()
-    noise = Noiseless() if name == "ddnm" else Gaussian(0.05)
-    x, like = problem(prior, [0, 1, 2, 3], "inpaint:keep=0.6", noise)
+    x, like = problem(prior, [0, 1, 2, 3], "inpaint:keep=0.6", noise_for(name, 0.05))
     out = solve(replace(quick(name), steps=100), prior, like, Rng(range(4)))
     assert (out - x).square().mean() < 0.5 * x.square().mean()
 

@@ -1,5 +1,6 @@
 """Inner problems on the clean image: minimise or sample a per-image energy E: (b, *) → (b,)."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,12 +15,23 @@ Map = Callable[[Tensor], Tensor]
 
 
 def adam(
-    energy: Energy, x: Tensor, lr: float, steps: int, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    energy: Energy,
+    x: Tensor,
+    lr: float,
+    steps: int,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    goal: Tensor | float = -math.inf,
 ) -> Tensor:
-    """`steps` of Adam (Kingma & Ba, 2015, Algorithm 1); element-wise, so images never mix. arXiv:1412.6980"""
+    """`steps` of Adam (Kingma & Ba, 2015, Algorithm 1); element-wise, so images never mix. arXiv:1412.6980
+
+    An image stays where its energy is at or below `goal`, one number or one per image.
+    """
     m = v = torch.zeros_like(x)
     for i in range(1, steps + 1):
-        x, m, v = adam_update(grad(energy, x), x, m, v, i, lr, betas, eps)
+        value, pullback = vjp(energy, x)
+        new, m, v = adam_update(pullback(torch.ones_like(value)), x, m, v, i, lr, betas, eps)
+        x = torch.where(bcast(value <= goal, x), x, new)  # NaN goes on and is seen
     return x
 
 

@@ -11,6 +11,7 @@ from .linalg import bcast
 from .noise import Gaussian, Noise, Noiseless
 from .operators.base import LinearOperator, Operator, PinvOperator, SpectralOperator
 from .rng import Rng
+from .schedule import Level
 from .types import Data, Image, PerImage
 
 Some = TypeVar("Some", bound="Likelihood")
@@ -98,6 +99,31 @@ class SpectralGaussian(LinearGaussian):
     A: SpectralOperator
 
 
+@dataclass(frozen=True)
+class NoiselessLinear(LinearGaussian):
+    """y = A x exactly, A linear: what methods that overwrite a part of the state need."""
+
+    noise: Noiseless
+
+    def overwrite(self, x: Image, s: Level, rng: Rng, weight: float = 1.0) -> Image:
+        """x_s with what A sees of it replaced by the measurement noised to level s.
+
+        x_s + w A⁺ (α_s y + σ_s A ε − A x_s), which on a mask is (1 − m) ⊙ x_s + m ⊙ (α_s y + σ_s ε) for w = 1.
+        """
+        seen = s.alpha * self.y
+        if s.sigma > 0:
+            seen = seen + s.sigma * self.A(rng.randn_like(x))
+        return x + weight * self.A.pinv(seen - self.A(x))
+
+
+@dataclass(frozen=True)
+class NoiselessSpectral(SpectralGaussian, NoiselessLinear):
+    """y = A x exactly, with a cheap SVD of A."""
+
+    A: SpectralOperator
+    noise: Noiseless
+
+
 def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
     """The most specific likelihood there is for `A` and `noise`.
 
@@ -110,7 +136,9 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
         )
     if bad := int((~torch.isfinite(y.abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
-    if isinstance(A, LinearOperator) and isinstance(noise, Gaussian | Noiseless):
+    if isinstance(A, LinearOperator) and isinstance(noise, Noiseless):
+        return NoiselessSpectral(A, noise, y) if isinstance(A, SpectralOperator) else NoiselessLinear(A, noise, y)
+    if isinstance(A, LinearOperator) and isinstance(noise, Gaussian):
         return SpectralGaussian(A, noise, y) if isinstance(A, SpectralOperator) else LinearGaussian(A, noise, y)
     if isinstance(A, PinvOperator) and isinstance(noise, Gaussian | Noiseless):
         return PinvGaussian(A, noise, y)

@@ -4,20 +4,38 @@ from ..likelihood import Likelihood
 from ..registry import concrete
 from .base import Estimator, Solver, State
 from .daps import DAPS, DAPSExact
+from .dcdp import DCDP
 from .ddnm import DDNM
 from .ddnm_plus import DDNMPlus
+from .ddpg import DDPG
 from .ddrm import DDRM
+from .dds import DDS
 from .diffpir import DiffPIR
+from .diffstategrad import DiffStateGrad
+from .dmps import DMPS
 from .dps import DPS
 from .fps import FPS, FPSSMC
+from .ilvr import ILVR
+from .implicit_prior import ImplicitPrior
+from .lgd import LGD
 from .lmaps import LMAPS
+from .mcg import MCG
 from .mcgdiff import MCGDiff
 from .mmps import MMPS
+from .mpgd import MPGD
 from .pigdm import PiGDM
+from .pigdm_score import PiGDMScore
 from .pmc import PMCRED, PMCPnP
 from .pnpdm import PnPDM
 from .reddiff import REDDiff
+from .repaint import RePaint
+from .resample import ReSample
+from .score_ald import ScoreALD
+from .score_sde import ScoreSDE
+from .sitcom import SITCOM
+from .snips import SNIPS
 from .tds import TDS
+from .tmpd import TMPD, TMPDDiag, TMPDRowSum
 
 SOLVERS = concrete(vars(), Solver)
 

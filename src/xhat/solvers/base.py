@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from ..likelihood import Likelihood, LinearGaussian, PinvGaussian, SpectralGaussian
+from ..likelihood import Likelihood, LinearGaussian, NoiselessLinear, PinvGaussian, SpectralGaussian
 from ..linalg import bcast
 from ..priors.base import Prior
 from ..rng import Rng
@@ -22,6 +22,7 @@ __all__ = [
     "Level",
     "Likelihood",
     "LinearGaussian",
+    "NoiselessLinear",
     "PinvGaussian",
     "Prior",
     "Rng",

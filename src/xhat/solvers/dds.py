@@ -1,0 +1,27 @@
+from dataclasses import dataclass
+
+from ..linalg import bcast, cg
+from ..transition import noise_in, renoise
+from .base import Level, LinearGaussian, Prior, Rng, Solver, State
+
+
+@dataclass(frozen=True)
+class DDS(Solver[LinearGaussian]):
+    """Decomposed diffusion sampling, Algorithms 1 and 2 (Chung et al., 2024). arXiv:2303.05754
+
+    x̂₀' by `cg_steps` of conjugate gradient from x̂₀ on (γ AᵀA + I) x = x̂₀ + γ Aᵀ y, and on AᵀA x = Aᵀ y where
+    the data are noiseless; then ζ = η² with the network's own noise e.
+    """
+
+    needs = LinearGaussian
+
+    steps: int = 50
+    gamma: float = 1.0
+    cg_steps: int = 5
+    eta: float = 0.85
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
+        A, x0 = like.A, prior(state.x, t)
+        w = bcast((like.var > 0) / self.gamma, x0)
+        x = cg(lambda v: A.adjoint(A(v)) + w * v, A.adjoint(like.y) + w * x0, self.cg_steps, x=x0)
+        return State(renoise(state.x, x, t, s, self.eta**2, rng, old=noise_in(state.x, x0, t)), x)

@@ -1,0 +1,25 @@
+from dataclasses import dataclass
+
+from ..transition import ancestral
+from .base import Level, NoiselessLinear, Prior, Rng, Solver, State
+
+
+@dataclass(frozen=True)
+class ILVR(Solver[NoiselessLinear]):
+    """Iterative latent variable refinement, Algorithm 1 (Choi et al., 2021), for noiseless data. arXiv:2108.02938
+
+    x_s = x' + Φ(r_s) − Φ(x'),   x' = DDPM(x_t),   Φ = A⁺ A,
+
+    with r_s = α_s r + σ_s ε a reference that has A r = y. The paper's A is a low-pass down-sampling. With
+    `range_t` > 0 the refinement ends at that time t. The reference is noised to level s (the code has t).
+    """
+
+    needs = NoiselessLinear
+
+    steps: int = 100
+    range_t: float = 0.0
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
+        x0 = prior(state.x, t)
+        x = ancestral(state.x, x0, t, s, rng)
+        return State(like.overwrite(x, s, rng) if t.t > self.range_t else x, x0)

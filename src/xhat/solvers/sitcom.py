@@ -1,0 +1,29 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..inner import adam
+from ..linalg import sq
+from .base import Estimator, Image, Level, Likelihood, Prior, Rng
+
+
+@dataclass(frozen=True)
+class SITCOM(Estimator[Likelihood]):
+    """Step-wise triple-consistent sampling, Algorithm 1 (Alkhouri et al., 2024). arXiv:2410.04479
+
+    v = argmin ‖y − A(x̂₀(v, t))‖² + λ ‖v − x_t‖² by at most `inner_steps` of Adam from v = x_t, stopped once the
+    residual is what the noise explains; then x̂₀(v, t) is fully renoised (ζ = 1). As in the official code λ = 0;
+    `lr` is in units of √(α_t² + σ_t²), 1 in the paper's VP schedule.
+    """
+
+    returns: ClassVar[str] = "point"
+
+    steps: int = 20
+    inner_steps: int = 20
+    lr: float = 0.02
+    lam: float = 0.0
+    zeta: float = 1.0
+
+    def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
+        energy = lambda v: sq(like.residual(prior(v, t))) + self.lam * sq(v - x)
+        goal = like.noise.expected_residual(like.y) ** 2 * like.y[0].numel()
+        return prior(adam(energy, x, self.lr * t.norm, self.inner_steps, goal=goal), t)
