@@ -325,8 +325,10 @@ def test_the_standing_grids_can_be_built(quick):
     assert len({c.key for c in cells}) > 100
     assert {c.problem.partition(":")[0] for c in cells} == set(PROBLEMS)
     used = {c.solver for c in cells}
-    known = {s for s in SHORT + ((), LONG)[not quick] if s == "exact" or s.partition(":")[0] in SOLVERS}
-    assert used == known
+    assert {s.partition(":")[0] for s in used} <= {"exact", *SOLVERS}
+    if not quick:  # no solver is forgotten
+        assert {s.partition(":")[0] for s in used} == {"exact", *SOLVERS}
+        assert {s for s in SHORT + LONG if s.partition(":")[0] in SOLVERS} <= used
 
 
 def test_one_stream_is_one_stream_in_any_batch():

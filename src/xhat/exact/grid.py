@@ -23,7 +23,7 @@ SHORT: tuple[str, ...] = (
     "mmps:steps=100,cg_steps=4",
     "pigdm_score:steps=100",
     "pigdm:steps=100",
-    "dps:steps=100,c=0.1",
+    "dps:steps=100,c=0.2",
     "ddrm:steps=100",
     "ddnm+:steps=100",
     "diffpir:steps=100,lam=1,zeta=1",
@@ -31,7 +31,7 @@ SHORT: tuple[str, ...] = (
     "dmps:steps=100,lam=1",
     "dds:steps=100",
     "mpgd:steps=100,kappa=0.1",
-    "lgd:steps=100,c=0.1",
+    "lgd:steps=100,c=0.2",
     "daps_exact:steps=200",
     "reddiff:steps=100",
     "lmaps:steps=100",
@@ -39,7 +39,7 @@ SHORT: tuple[str, ...] = (
 LONG: tuple[str, ...] = (
     "pigdm_score:steps=1000",
     "pigdm:steps=1000",
-    "dps:steps=1000,c=0.1",
+    "dps:steps=1000,c=0.2",
     "dps:steps=1000",
     "reddiff:steps=1000",
     "lmaps:steps=1000",
@@ -51,6 +51,12 @@ LONG: tuple[str, ...] = (
     "pmc_pnp",
 )
 SIGMAS = (0.01, 0.1, 1)
+
+
+def others() -> tuple[str, ...]:
+    """The solvers that the lists above do not name, with their defaults."""
+    named = {parse(s)[0] for s in SHORT + LONG}
+    return tuple(name for name in SOLVERS if name not in named)
 
 
 def grid(
@@ -74,14 +80,16 @@ def grid(
         if s != FLOOR:
             build(s, SOLVERS)
     if problems:
-        plan = [(p, seeds or (3 if quick else 10), samples, SHORT if quick else SHORT + LONG) for p in problems]
+        plan = [
+            (p, seeds or (3 if quick else 10), samples, SHORT if quick else SHORT + LONG + others()) for p in problems
+        ]
     else:
         plan = [(p, seeds or k, samples or n, s) for p, k, n, s in (quick_plan() if quick else full_plan())]
     return [
         Cell(p, s, seed, n)
-        for p, k, n, standing in plan
+        for p, k, n, listed in plan
         for seed in range(k)
-        for s in (solvers or standing)
+        for s in (solvers or listed)
         if solvers or s == FLOOR or parse(s)[0] in SOLVERS
     ]
 
@@ -98,9 +106,10 @@ def quick_plan() -> Plan:
 
 def full_plan() -> Plan:
     """The reference table, the small problems, then the table over noise levels."""
-    all_, plan = SHORT + LONG, Plan()
-    plan += [(f"mixture:d=8,m={m}", 20, None, all_) for m in (1, 2, 4)]
-    plan += [("two", 10, None, all_), ("grf", 2, None, SHORT), ("funnel", 3, None, SHORT)]
+    rest = others()
+    plan: Plan = [(f"mixture:d=8,m={m}", 20, None, SHORT + LONG) for m in (1, 2, 4)]
+    plan += [("two", 10, None, SHORT + LONG), ("grf", 2, None, SHORT), ("funnel", 3, None, SHORT)]
+    plan += [("two", 3, None, rest), *((f"mixture:d=8,m={m}", 3, None, rest) for m in (1, 2, 4))]
     plan += [(f"mixture:d=80,m={m}", 20, None, SHORT) for m in (1, 2, 4)]
     plan += [(f"mixture:d={d},m={m},sigma={s}", 5, None, SHORT) for d in (8, 80) for s in SIGMAS for m in (1, 2, 4)]
     plan += [(f"mixture:d=800,m={m}", 3, 250, SHORT) for m in (1, 2, 4)]

@@ -65,25 +65,28 @@ def parquet(rows: Sequence[Row], path: Path) -> None:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Median sliced W1 against network calls, a panel a problem, the floor as a line."""
+    """Median sliced W1 against network calls, a panel a problem, the floor as a line; crosses are point estimators."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    found = summary(rows)
+    found = {k: [r for r in v if r["median"] is not None] for k, v in summary(rows).items()}
+    labels = [label for label in dict.fromkeys(r["label"] for rs in found.values() for r in rs) if label != FLOOR]
+    looks = {label: (colormaps["tab10"](i % 10), "os^Dv<>p*h"[i // 10 % 10]) for i, label in enumerate(labels)}
     across = min(3, max(1, len(found)))
     down = max(1, -(-len(found) // across))
-    figure = Figure(figsize=(5.5 * across, 4.5 * down), layout="constrained")
+    figure = Figure(figsize=(4.6 * across + 3, max(4.0 * down, 0.19 * len(labels))), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False).flatten()
     for panel in axes[len(found) :]:
         panel.set_axis_off()
+    drawn = {}
     for panel, (problem, records) in zip(axes, found.items(), strict=False):
         panel.set(title=problem, xscale="log", yscale="log", xlabel="network calls a sample", ylabel="sliced W1")
-        for record in (r for r in records if r["median"] is not None):
-            if record["label"] == FLOOR:
-                panel.axhline(record["median"], color="grey", linestyle=":")
+        for r in records:
+            if r["label"] == FLOOR:
+                panel.axhline(r["median"], color="grey", linestyle=":")
                 continue
-            marker = "x" if record["point"] else "o"
-            (dot,) = panel.plot(record["calls"], record["median"], marker, markersize=4)
-            panel.annotate(
-                record["label"], (record["calls"], record["median"]), fontsize=5, color=dot.get_color(), rotation=20
-            )
-    atomic(path, lambda file: figure.savefig(file, dpi=130, format="png"))
+            colour, marker = looks[r["label"]]
+            marker = "x" if r["point"] else marker
+            (drawn[r["label"]],) = panel.plot(r["calls"], r["median"], marker, color=colour, alpha=0.8, linestyle="")
+    figure.legend([drawn[k] for k in labels], labels, loc="outside right upper", fontsize=8)
+    atomic(path, lambda file: figure.savefig(file, dpi=110, format="png"))
