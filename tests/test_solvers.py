@@ -32,6 +32,7 @@ QUICK: dict[str, dict[str, object]] = {
     "resample": {"every": 3, "inner_steps": 20, "lr": 0.05},
     "score_ald": {"inner_steps": 2},
     "sitcom": {"inner_steps": 5, "lr": 0.1},
+    "smcdiff": {"particles": 4},
     "snips": {"inner_steps": 2, "lr": 0.2},
     "tds": {"particles": 4},
 }

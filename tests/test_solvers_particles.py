@@ -8,7 +8,7 @@ import torch
 
 from oracles import operator, posterior, problem, rbf_prior
 from xhat.likelihood import Likelihood, likelihood
-from xhat.noise import Gaussian
+from xhat.noise import Gaussian, Noiseless
 from xhat.operators import OPERATORS
 from xhat.particles import ParticleRng, ess, grouped, multinomial, residual, spread, systematic, take
 from xhat.priors import GaussianPrior, MixturePrior
@@ -191,3 +191,16 @@ def test_fps_finds_the_mean_and_is_too_narrow(prior, name):
     z = (x - mean).flatten(1) / cov.diagonal().sqrt()
     assert float(z.mean(0).square().mean().sqrt()) < 0.45
     assert 0.3 < float(z.var(0).mean()) < 0.9
+
+
+def test_smcdiff_converges_with_particles(prior):
+    """Without noise it fulfils the data exactly and finds the rest the better the more particles it has."""
+    _x, like = problem(prior, [3], "inpaint:keep=0.5", Noiseless())
+    soft = likelihood(like.A, Gaussian(1e-3), like.y)
+    mean, _ = posterior(prior, soft)
+    off = []
+    for particles in (2, 128):
+        state = end(SOLVERS["smcdiff"](particles=particles), prior, like, 60)
+        assert torch.allclose(like.A(state.x0), like.y.expand_as(state.x0), atol=1e-9)
+        off.append(float((state.samples.mean(1) - mean).square().mean().sqrt()))
+    assert off[1] < 0.6 * off[0]

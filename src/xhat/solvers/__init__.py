@@ -33,6 +33,7 @@ from .resample import ReSample
 from .score_ald import ScoreALD
 from .score_sde import ScoreSDE
 from .sitcom import SITCOM
+from .smcdiff import SMCDiff
 from .snips import SNIPS
 from .tds import TDS
 from .tmpd import TMPD, TMPDDiag, TMPDRowSum
