@@ -18,9 +18,12 @@ from xhat.spec import build, spec_of
 
 # what makes a solver's inner work small enough for a unit test
 QUICK: dict[str, dict[str, object]] = {
+    "csgm": {"ode_steps": 3, "lr": 0.1},
     "daps": {"mcmc_steps": 10, "ode_steps": 2},
     "daps_exact": {"ode_steps": 2},
     "dcdp": {"inner_steps": 10, "ode_steps": 2},
+    "dflow": {"ode_steps": 3, "lr": 0.1},
+    "dmplug": {"lr": 0.1},
     "fps_smc": {"particles": 3},
     "lgd": {"n": 3},
     "mcgdiff": {"particles": 8},
@@ -31,6 +34,7 @@ QUICK: dict[str, dict[str, object]] = {
     "repaint": {"jump": 2, "resample": 2},
     "resample": {"every": 3, "inner_steps": 20, "lr": 0.05},
     "score_ald": {"inner_steps": 2},
+    "shred": {"ode_steps": 3, "lr": 0.1},
     "sitcom": {"inner_steps": 5, "lr": 0.1},
     "smcdiff": {"particles": 4},
     "snips": {"inner_steps": 2, "lr": 0.2},

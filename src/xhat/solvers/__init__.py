@@ -3,6 +3,7 @@
 from ..likelihood import Likelihood
 from ..registry import concrete
 from .base import Estimator, Solver, State
+from .csgm import CSGM
 from .daps import DAPS, DAPSExact
 from .dcdp import DCDP
 from .ddnm import DDNM
@@ -10,8 +11,10 @@ from .ddnm_plus import DDNMPlus
 from .ddpg import DDPG
 from .ddrm import DDRM
 from .dds import DDS
+from .dflow import DFlow
 from .diffpir import DiffPIR
 from .diffstategrad import DiffStateGrad
+from .dmplug import DMPlug
 from .dmps import DMPS
 from .dps import DPS
 from .fps import FPS, FPSSMC
@@ -32,6 +35,7 @@ from .repaint import RePaint
 from .resample import ReSample
 from .score_ald import ScoreALD
 from .score_sde import ScoreSDE
+from .shred import SHRED
 from .sitcom import SITCOM
 from .smcdiff import SMCDiff
 from .snips import SNIPS

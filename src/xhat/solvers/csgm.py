@@ -1,0 +1,31 @@
+from dataclasses import dataclass
+
+from ..linalg import sq
+from ..types import PerImage
+from .base import Image, Level, Likelihood, Prior
+from .latent import LatentSolver, ddim
+
+
+@dataclass(frozen=True)
+class CSGM(LatentSolver):
+    """Compressed sensing with a generative model (Bora et al., 2017), the generator being DDIM. arXiv:1703.03208
+
+        min_z −log p(y|G(z)) + λ ‖z‖²/2
+
+    λ = 1 is the mode of p(z|y), z ~ N(0, I): the posterior mean where the prior is Gaussian. With Adam (the paper:
+    momentum) and no restarts but further samples. `ode_steps=1` and a consistency model make it Consistent-CSGM.
+    """
+
+    steps: int = 1000
+    ode_steps: int = 10
+    lam: float = 1.0
+    lr: float = 0.02
+
+    def generate(self, z: Image, t: Level, prior: Prior) -> Image:
+        return ddim(z, t, prior, self.ode_steps)
+
+    def misfit(self, x0: Image, like: Likelihood) -> PerImage:
+        return like.nll(x0)
+
+    def penalty(self, z: Image) -> PerImage:
+        return self.lam * sq(z) / 2

@@ -1,0 +1,26 @@
+from dataclasses import dataclass
+
+from ..linalg import sq
+from ..types import PerImage
+from .base import Image, Level, Likelihood, Prior
+from .latent import LatentSolver, ddim
+
+
+@dataclass(frozen=True)
+class DMPlug(LatentSolver):
+    """The diffusion sampler as a generator, Algorithm 1 (Wang et al., 2024). arXiv:2405.16749
+
+        z ← z − Adam(∇_z ‖y − A(G(z))‖²/m),   m the size of y,
+
+    through all `ode_steps` of DDIM; x̂₀ is not clipped. There is no prior term: with noise in y stop early (`stop_at`).
+    """
+
+    steps: int = 5000
+    ode_steps: int = 3
+    lr: float = 0.01
+
+    def generate(self, z: Image, t: Level, prior: Prior) -> Image:
+        return ddim(z, t, prior, self.ode_steps)
+
+    def misfit(self, x0: Image, like: Likelihood) -> PerImage:
+        return sq(like.residual(x0)) / like.y[0].numel()

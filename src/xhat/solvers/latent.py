@@ -1,0 +1,80 @@
+from abc import abstractmethod
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+
+from ..autodiff import grad, vjp
+from ..inner import adam_update
+from ..schedule import CLEAN, Schedule
+from ..transition import renoise
+from ..types import PerImage
+from .base import Image, Level, Likelihood, Prior, Rng, Solver
+from .reddiff import Moments
+
+
+@dataclass(frozen=True)
+class Latent(Moments):
+    """The generator's input z in `x`, its image G(z) in `x0`, and Adam's moments."""
+
+    def finish(self, rng: Rng) -> "Latent":
+        """The answer is the image, not its latent."""
+        return self
+
+
+class LatentSolver(Solver[Likelihood, Latent]):
+    """argmin_z of a misfit of A G(z) and a penalty on z, G a deterministic sampler from x_T = σ_T z.
+
+    `steps` counts updates of Adam, all at the top level; each costs a pass forward and back through G.
+    The last answer is G of the last z, whose quality nothing but the data may judge.
+    """
+
+    returns: ClassVar[str] = "point"
+
+    lr: float
+
+    def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
+        return [schedule.levels(1)[0]] * self.steps + [CLEAN]
+
+    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Latent:
+        z, zero = self.start(t, prior, like, rng), torch.zeros_like(like.noise_image(rng))
+        return Latent(z, zero, zero, zero, torch.zeros(len(z)))
+
+    def start(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
+        """The first z."""
+        return like.noise_image(rng)
+
+    @abstractmethod
+    def generate(self, z: Image, t: Level, prior: Prior) -> Image:
+        """G(z)."""
+
+    @abstractmethod
+    def misfit(self, x0: Image, like: Likelihood) -> PerImage:
+        """What is minimised over G(z)."""
+
+    def penalty(self, z: Image) -> PerImage:
+        """What is added to it."""
+        return 0 * z.flatten(1).sum(1)
+
+    def project(self, z: Image) -> Image:
+        """Where z is put after each update."""
+        return z
+
+    def step(self, state: Latent, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Latent:
+        x0, pullback = vjp(lambda z: self.generate(z, t, prior), state.x)
+        g = pullback(grad(lambda x0: self.misfit(x0, like), x0)) + grad(self.penalty, state.x)
+        z, m, v = adam_update(g, state.x, state.m, state.v, int(state.i[0]) + 1, self.lr, (0.9, 0.999))
+        z = self.project(z)
+        if s.sigma == 0:
+            x0 = self.generate(z, t, prior)
+        return Latent(z, x0, m, v, state.i + 1)
+
+
+def ddim(z: Image, t: Level, prior: Prior, steps: int) -> Image:
+    """x₀ from x_t = σ_t z by `steps` of DDIM, on the levels that the prior's own schedule has below t."""
+    x = t.sigma * z
+    below = [s for s in prior.schedule.levels(steps)[1:] if s.ratio < t.ratio]
+    for u, s in pairwise([t, *below]):
+        x = renoise(x, prior(x, u), u, s, 0.0, Rng([]))
+    return x
