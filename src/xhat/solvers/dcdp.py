@@ -12,7 +12,7 @@ from .daps import flow
 
 @dataclass(frozen=True)
 class DCDP(Solver[Likelihood]):
-    """Decoupled data consistency via diffusion purification, Algorithm 2 (Li et al., 2024). arXiv:2403.06054
+    """Decoupled data consistency via diffusion purification (Li et al., 2024). arXiv:2403.06054
 
     Fit the data by `inner_steps` of gradient descent with momentum on ½ ‖y − A(x)‖², from x = 0 at first; noise
     the fit to level t; purify it by `ode_steps` of DDIM; fit again. t falls from `start` of the schedule to 0,

@@ -18,7 +18,7 @@ class Scaled(State):
 
 @dataclass(frozen=True)
 class DDPG(Solver[LinearGaussian, Scaled]):
-    """Denoising diffusion with preconditioned guidance, Algorithm 2 (Garber & Tirer, 2024). arXiv:2312.16519
+    """Denoising diffusion with preconditioned guidance (Garber & Tirer, 2024). arXiv:2312.16519
 
     From back-projections while the noise is high to plain gradients where it is low:
 

@@ -7,7 +7,7 @@ from .base import Level, LinearGaussian, Prior, Rng, Solver, State
 
 @dataclass(frozen=True)
 class DDS(Solver[LinearGaussian]):
-    """Decomposed diffusion sampling, Algorithms 1 and 2 (Chung et al., 2024). arXiv:2303.05754
+    """Decomposed diffusion sampling (Chung et al., 2024). arXiv:2303.05754
 
     x̂₀' by `cg_steps` of conjugate gradient from x̂₀ on (γ AᵀA + I) x = x̂₀ + γ Aᵀ y, and on AᵀA x = Aᵀ y where
     the data are noiseless; then ζ = η² with the network's own noise e.

@@ -19,7 +19,7 @@ from .base import Solver, State
 class DiffStateGrad(Solver[Likelihood]):
     """Diffusion state-guided projected gradient around any `inner` solver (Zirvi et al., 2025). arXiv:2410.03463
 
-    The data gradient g of the inner solver becomes U_r U_rᵀ g V_r V_rᵀ (eq. 8, Algorithm 1), U and V the singular
+    The data gradient g of the inner solver becomes U_r U_rᵀ g V_r V_rᵀ, U and V the singular
     vectors, channel by channel, of the image it is taken at, r the channels' mean of the least ranks that hold
     `variance` of its squares. `at` says which gradient: that in x_t, through the network (DPS, PiGDM, LGD, MCG),
     or that in the clean image, through A alone (DAPS, ReSample, MPGD, RED-diff). `steps` 0: those of the inner one.

@@ -12,7 +12,7 @@ from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
 
 @dataclass(frozen=True)
 class LGD(Solver[Likelihood]):
-    """Loss-guided diffusion with Monte Carlo, LGD-MC, eq. 13 (Song et al., ICML 2023).
+    """Loss-guided diffusion with Monte Carlo, LGD-MC (Song et al., ICML 2023).
 
     x_s = DDPM(x_t, x̂₀) + c n_t n_s ∇_{x_t} log (1/n) Σ_i exp(−‖y − A(x̂₀ + r_t ε_i)‖),   r_t² = ρ_t²/(1 + ρ_t²)
 

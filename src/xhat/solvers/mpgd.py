@@ -8,7 +8,7 @@ from .base import Level, Likelihood, Prior, Rng, Solver, State
 
 @dataclass(frozen=True)
 class MPGD(Solver[Likelihood]):
-    """Manifold preserving guided diffusion, Algorithm 1 (He et al., 2024). arXiv:2311.16424
+    """Manifold preserving guided diffusion (He et al., 2024). arXiv:2311.16424
 
     x̂₀' = x̂₀ − κ √(1 + ρ_t²) ∇_{x̂₀} ‖y − A(x̂₀)‖, no backward through the network; then ζ = η² (1 − (ρ_s/ρ_t)²)
     with the network's own noise e. κ is a distance in image space: the default is for 3×256×256 images.

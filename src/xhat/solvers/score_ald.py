@@ -7,7 +7,7 @@ from .base import Level, LinearGaussian, Prior, Rng, Solver, State
 
 @dataclass(frozen=True)
 class ScoreALD(Solver[LinearGaussian]):
-    """Annealed Langevin dynamics with an annealed likelihood, Algorithm 1 (Jalal et al., 2021). arXiv:2108.01368
+    """Annealed Langevin dynamics with an annealed likelihood (Jalal et al., 2021). arXiv:2108.01368
 
     On u = x_t/α_t, `inner_steps` times at each level:
 

@@ -38,7 +38,7 @@ class Tweedie(Estimator[LinearGaussian]):
 
 @dataclass(frozen=True)
 class TMPD(Tweedie):
-    """Tweedie moment projected diffusion, Algorithm 1 (Boys et al., 2023). arXiv:2310.06721
+    """Tweedie moment projected diffusion (Boys et al., 2023). arXiv:2310.06721
 
     x̂₀ = E[x₀|x_t] + V Aᵀ (σ_y² I + A V Aᵀ)⁻¹ (y − A E[x₀|x_t]),   V = σ_t²/α_t ∂x̂₀/∂x_t, then DDPM.
 
@@ -57,7 +57,7 @@ class TMPD(Tweedie):
 
 @dataclass(frozen=True)
 class TMPDDiag(Tweedie):
-    """TMPD with only the diagonal of A V Aᵀ, section 3 (Boys et al., 2023). arXiv:2310.06721
+    """TMPD with only the diagonal of A V Aᵀ (Boys et al., 2023). arXiv:2310.06721
 
     x̂₀ = E[x₀|x_t] + V Aᵀ (y − A E[x₀|x_t])/(σ_y² + diag(A V Aᵀ)), one network backward per number in y.
     """
@@ -72,7 +72,7 @@ class TMPDDiag(Tweedie):
 
 @dataclass(frozen=True)
 class TMPDRowSum(Tweedie):
-    """DTMPD: TMPD with row sums in place of the diagonal, eq. 12 (Boys et al., 2023). arXiv:2310.06721
+    """DTMPD: TMPD with row sums in place of the diagonal (Boys et al., 2023). arXiv:2310.06721
 
     x̂₀ = E[x₀|x_t] + V Aᵀ (y − A E[x₀|x_t])/(σ_y² + A V Aᵀ 1): two network backwards, right only where A V Aᵀ is
     diagonal. Sums below 0, which no variance can be, count as 0.
