@@ -34,6 +34,7 @@ from .reddiff import REDDiff
 from .repaint import RePaint
 from .resample import ReSample
 from .score_ald import ScoreALD
+from .score_prior import EfficientScorePrior, ScorePrior
 from .score_sde import ScoreSDE
 from .shred import SHRED
 from .sitcom import SITCOM
