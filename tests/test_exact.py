@@ -156,6 +156,7 @@ def test_funnel_posterior_against_long_run_mcmc():
     directions = torch.nn.functional.normalize(torch.randn(50, 2, generator=g), dim=1).T
     floor = sliced_w1(exact @ directions, other @ directions)
     assert sliced_w1(x @ directions, exact @ directions) < 2 * floor + 0.02
+    assert float((exact @ A.T).std()) == pytest.approx(float((x @ A.T).std()), rel=0.1)
     assert sliced_w1(propose(1500) @ directions, exact @ directions) > 5 * floor  # the test can fail
 
 

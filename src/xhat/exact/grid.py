@@ -109,8 +109,8 @@ def full_plan() -> Plan:
     rest = others()
     plan: Plan = [(f"mixture:d=8,m={m}", 20, None, SHORT + LONG) for m in (1, 2, 4)]
     plan += [("two", 10, None, SHORT + LONG), ("grf", 2, None, SHORT), ("funnel", 3, None, SHORT)]
-    plan += [("two", 3, None, rest), *((f"mixture:d=8,m={m}", 3, None, rest) for m in (1, 2, 4))]
-    plan += [(f"mixture:d=80,m={m}", 20, None, SHORT) for m in (1, 2, 4)]
+    plan += [("two", 3, 100, (FLOOR, *rest)), *((f"mixture:d=8,m={m}", 3, 100, (FLOOR, *rest)) for m in (1, 2, 4))]
+    plan += [(f"mixture:d=80,m={m}", 10, None, SHORT) for m in (1, 2, 4)]
     plan += [(f"mixture:d={d},m={m},sigma={s}", 5, None, SHORT) for d in (8, 80) for s in SIGMAS for m in (1, 2, 4)]
     plan += [(f"mixture:d=800,m={m}", 3, 250, SHORT) for m in (1, 2, 4)]
     plan += [(f"mixture:d=800,m={m},sigma={s}", 1, 250, SHORT) for s in SIGMAS for m in (1, 2, 4)]
