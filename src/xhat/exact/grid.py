@@ -27,7 +27,7 @@ SHORT: tuple[str, ...] = (
     "ddrm:steps=100",
     "ddnm+:steps=100",
     "diffpir:steps=100,lam=1,zeta=1",
-    "diffpir:steps=100",
+    "diffpir:steps=100,lam=1,zeta=0.25",
     "dmps:steps=100,lam=1",
     "dds:steps=100",
     "mpgd:steps=100,kappa=0.1",
