@@ -30,6 +30,7 @@ OPTIONS = {
         {"kernel": ONE_RANK},
         {"kernel": KERNELS, "boundary": "circular"},
     ],
+    "blind_blur": [{"size": 5, "std": 1.0}],
     "motion_blur": [
         {"size": 9},
         {"size": 9, "seed": [4, 5, 6]},

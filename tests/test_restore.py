@@ -11,7 +11,7 @@ from PIL import Image
 import xhat
 from xhat.checkpoint import Checkpoint
 from xhat.errors import DataError, DivergedError, MismatchError, ShapeError, SpecError
-from xhat.likelihood import NoiselessLinear
+from xhat.likelihood import BlindGaussian, NoiselessLinear
 from xhat.panel import measurement_tile, panel
 from xhat.solvers import SOLVERS
 from xhat.transition import ancestral
@@ -179,6 +179,7 @@ NamedAlike.__name__ = "Fragile"
 def test_every_solver_resumes_to_the_bit(tmp_path, solver):
     parts = replace(xhat.build(solver, SOLVERS), steps=6)
     options = {"solver": parts, **({"noise": "noiseless"} if issubclass(parts.needs, NoiselessLinear) else {})}
+    options |= {"operator": "blind_blur:size=3"} if issubclass(parts.needs, BlindGaussian) else {}
     whole = restore(prior=NamedAlike(denoise), **options)
     interrupted(tmp_path / "c.pt", whole.calls.forwards // 2, **options)
     rest = restore(prior=NamedAlike(denoise), checkpoint=tmp_path / "c.pt", resume=True, **options)

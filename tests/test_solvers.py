@@ -8,7 +8,7 @@ from oracles import SHAPE, problem, rbf_prior
 
 from xhat.calls import counting
 from xhat.errors import DivergedError, MismatchError
-from xhat.likelihood import Likelihood, NoiselessLinear, likelihood
+from xhat.likelihood import BlindGaussian, Likelihood, NoiselessLinear, likelihood
 from xhat.noise import Gaussian, Noise, Noiseless
 from xhat.priors import Denoiser
 from xhat.rng import Rng
@@ -26,6 +26,7 @@ QUICK: dict[str, dict[str, object]] = {
     "dmplug": {"lr": 0.1},
     "efficient_score_prior": {"layers": 2, "hidden": 8, "draws": 4, "lr": 0.05},
     "fps_smc": {"particles": 3},
+    "gibbs_ddrm": {"inner_steps": 3},
     "lgd": {"n": 3},
     "mcgdiff": {"particles": 8},
     "mpgd": {"kappa": 0.3},  # a distance in image space; these images are small
@@ -53,11 +54,16 @@ def noise_for(name: str, sigma: float) -> Noise:
     return Noiseless() if name == "ddnm" or issubclass(SOLVERS[name].needs, NoiselessLinear) else Gaussian(sigma)
 
 
+def operator_for(name: str, usual: str = "inpaint") -> str:
+    """A blur with a kernel to be found for the solvers that find it."""
+    return "blind_blur:size=3,std=0.6" if issubclass(SOLVERS[name].needs, BlindGaussian) else usual
+
+
 def setup(name: str, seeds: list[int], dtype: torch.dtype = torch.float64):
     """A prior and a problem that solver `name` can take, in `dtype`."""
     prior = rbf_prior().to(dtype)
     noise = noise_for(name, 0.1)
-    _, like = problem(prior, seeds, noise=noise)
+    _, like = problem(prior, seeds, operator_for(name), noise)
     return prior, likelihood(like.A.to(dtype), noise, like.y.to(dtype))
 
 
@@ -141,7 +147,7 @@ def test_spec_round_trip(name):
 def test_uses_the_data(name):
     """Any solver worth its name beats the prior mean, which knows nothing of y."""
     prior = rbf_prior().double()
-    x, like = problem(prior, [0, 1, 2, 3], "inpaint:keep=0.6", noise_for(name, 0.05))
+    x, like = problem(prior, [0, 1, 2, 3], operator_for(name, "inpaint:keep=0.6"), noise_for(name, 0.05))
     out = solve(replace(quick(name), steps=100), prior, like, Rng(range(4)))
     assert (out - x).square().mean() < 0.5 * x.square().mean()
 

@@ -10,6 +10,7 @@ from .errors import DataError, MismatchError, ShapeError
 from .linalg import bcast
 from .noise import Gaussian, Noise, Noiseless
 from .operators.base import LinearOperator, Operator, PinvOperator, SpectralOperator
+from .operators.blind_blur import BlindBlur
 from .rng import Rng
 from .schedule import Level
 from .types import Data, Image, PerImage
@@ -124,6 +125,18 @@ class NoiselessSpectral(SpectralGaussian, NoiselessLinear):
     noise: Noiseless
 
 
+@dataclass(frozen=True)
+class BlindGaussian(Likelihood):
+    """y = k ⋆ x + σ n, σ ≥ 0, with an unknown kernel k; as a plain likelihood it has the operator's guess."""
+
+    A: BlindBlur
+    noise: Gaussian | Noiseless
+
+    def known(self, kernel: Tensor) -> SpectralGaussian:
+        """The likelihood if the kernels were `kernel`, (b, size, size)."""
+        return SpectralGaussian(self.A.known(kernel), self.noise, self.y)
+
+
 def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
     """The most specific likelihood there is for `A` and `noise`.
 
@@ -136,6 +149,8 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
         )
     if bad := int((~torch.isfinite(y.abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
+    if isinstance(A, BlindBlur) and isinstance(noise, Gaussian | Noiseless):
+        return BlindGaussian(A, noise, y)
     if isinstance(A, LinearOperator) and isinstance(noise, Noiseless):
         return NoiselessSpectral(A, noise, y) if isinstance(A, SpectralOperator) else NoiselessLinear(A, noise, y)
     if isinstance(A, LinearOperator) and isinstance(noise, Gaussian):

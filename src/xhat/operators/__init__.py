@@ -2,6 +2,7 @@
 
 from ..registry import concrete
 from .base import LinearOperator, Operator, ProxyOperator, SpectralOperator
+from .blind_blur import BlindBlur
 from .blur import Blur, MotionBlur
 from .colorize import Colorize
 from .compressed_sensing import CompressedSensing

@@ -3,6 +3,8 @@
 from ..likelihood import Likelihood
 from ..registry import concrete
 from .base import Estimator, Solver, State
+from .blind_dps import BlindDPS
+from .blind_reddiff import BlindREDDiff
 from .csgm import CSGM
 from .daps import DAPS, DAPSExact
 from .dcdp import DCDP
@@ -18,6 +20,7 @@ from .dmplug import DMPlug
 from .dmps import DMPS
 from .dps import DPS
 from .fps import FPS, FPSSMC
+from .gibbs_ddrm import GibbsDDRM
 from .ilvr import ILVR
 from .implicit_prior import ImplicitPrior
 from .lgd import LGD

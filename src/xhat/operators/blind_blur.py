@@ -1,0 +1,54 @@
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.fft import irfft2, rfft2
+from torch.nn import functional as F
+
+from ..types import Data, Image
+from .base import Operator
+from .checks import Number, planes, positive
+from .circulant import Circulant
+from .kernels import fits
+
+
+class BlindBlur(Operator):
+    """y = k ⋆ x with periodic boundary and a kernel k that nobody knows: `size` x `size`, ≥ 0, sum 1.
+
+    As a plain operator it blurs with a Gaussian of `std` pixels, which is also where blind solvers start.
+    """
+
+    name: ClassVar[str] = "blind_blur"
+    source: ClassVar[str] = "BlindDPS, arXiv 2211.10656; GibbsDDRM, arXiv 2301.12686"
+
+    guess: Tensor
+
+    def __init__(self, shape: tuple[int, ...], size: int = 9, std: Number = 2.0) -> None:
+        super().__init__(shape)
+        _, h, w = planes(shape)
+        positive(size=size, std=std)
+        size += 1 - size % 2
+        guess = gaussians(size, torch.tensor([std], dtype=torch.float64))
+        fits(guess, h, w, room=0)
+        self.register_buffer("guess", guess.to(torch.get_default_dtype()))
+
+    def forward(self, x: Image) -> Data:
+        return self.blur(x, self.guess.expand(len(x), -1, -1))
+
+    def blur(self, x: Image, kernel: Tensor) -> Data:
+        """k ⋆ x, differentiable in both; one kernel an image, (b, size, size)."""
+        (h, w), size = self.shape[-2:], kernel.shape[-1]
+        full = F.pad(kernel[:, None], [0, w - size, 0, h - size]).roll((-(size // 2), -(size // 2)), (-2, -1))
+        y: Tensor = irfft2(rfft2(x) * rfft2(full).conj(), s=(h, w))
+        return y
+
+    def known(self, kernel: Tensor) -> Circulant:
+        """The operator with this kernel, (b, size, size)."""
+        return Circulant(self.shape, kernel).to(kernel)
+
+
+def gaussians(size: int, std: Tensor) -> Tensor:
+    """Gaussian kernels, one for each of `std`, (n, size, size)."""
+    r2 = (torch.arange(size, dtype=std.dtype) - size // 2) ** 2
+    k = torch.exp(-(r2[:, None] + r2) / (2 * std[:, None, None] ** 2))
+    return k / k.sum((1, 2), keepdim=True)

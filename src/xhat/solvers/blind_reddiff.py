@@ -1,0 +1,68 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..autodiff import grad
+from ..inner import adam_update
+from ..likelihood import BlindGaussian
+from ..linalg import sq
+from ..types import PerImage
+from .base import Image, Level, Prior, Rng, Solver
+from .blind import Blind, first, kernels, simplex
+
+
+@dataclass(frozen=True)
+class BlindMoments(Blind):
+    """μ and φ with Adam's moments of both."""
+
+    m: Image
+    v: Image
+    m_phi: Tensor
+    v_phi: Tensor
+    i: Tensor
+
+
+@dataclass(frozen=True)
+class BlindREDDiff(Solver[BlindGaussian, BlindMoments]):
+    """RED-diff on image and kernel in turn (Alkan et al., 2023, as the survey arXiv:2410.00083 describes it).
+
+    With L = mean((y − k(φ) ⋆ μ)²)/2 and each variable's own denoiser at a noised copy of it, one Adam step on each of
+
+        L + λ mean(sg(μ − x̂₀) μ)      and      L + λ_φ mean(sg(φ − φ̂₀) φ)
+
+    a level, the kernel's with the new μ. Its prior is a bank of Gaussian kernels. One best pair is no average over
+    images: the kernel tends to come out too narrow, where BlindDPS and GibbsDDRM find it.
+    """
+
+    name: ClassVar[str] = "blind_reddiff"
+    returns: ClassVar[str] = "point"
+    needs = BlindGaussian
+
+    steps: int = 400
+    lam: float = 0.25
+    lam_phi: float = 1.0
+    lr: float = 0.1
+    lr_phi: float = 0.02
+
+    def init(self, t: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> BlindMoments:
+        zero, phi = torch.zeros_like(like.noise_image(rng)), first(like)
+        none = torch.zeros_like(phi)
+        return BlindMoments(zero, zero, phi, zero, zero, none, none, zero.new_zeros(len(zero)))
+
+    def step(
+        self, state: BlindMoments, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng
+    ) -> BlindMoments:
+        mu, phi, i = state.x, state.phi, int(state.i[0]) + 1
+
+        def misfit(mu: Image, phi: Tensor) -> PerImage:
+            return sq(like.y - like.A.blur(mu, simplex(phi))) / like.y[0].numel() / 2
+
+        x0 = prior(t.alpha * mu + t.sigma * rng.randn_like(mu), t)
+        g = grad(lambda mu: misfit(mu, phi), mu) + self.lam * (mu - x0) / mu[0].numel()
+        mu, m, v = adam_update(g, mu, state.m, state.v, i, self.lr, (0.9, 0.99))
+        phi0 = kernels(like.A).forward(t.alpha * phi + t.sigma * rng.randn_like(phi), t)
+        g = grad(lambda phi: misfit(mu, phi), phi) + self.lam_phi * (phi - phi0) / phi[0].numel()
+        phi, m_phi, v_phi = adam_update(g, phi, state.m_phi, state.v_phi, i, self.lr_phi, (0.9, 0.99))
+        return BlindMoments(mu, mu, phi, m, v, m_phi, v_phi, state.i + 1)

@@ -1,0 +1,62 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..inner import langevin
+from ..likelihood import BlindGaussian
+from ..schedule import CLEAN
+from ..types import PerImage
+from .base import Level, Prior, Rng, Solver
+from .blind import Blind, first, kernels, simplex
+from .ddrm import DDRM
+
+
+@dataclass(frozen=True)
+class GibbsDDRM(Solver[BlindGaussian, Blind]):
+    """Partially collapsed Gibbs sampling of image and kernel (Murata et al., 2023). arXiv:2301.12686
+
+    A step of DDRM with the kernel as it stands; then, from t ≤ `start` on, Langevin dynamics for the kernel,
+
+        φ ← φ − l ∇_φ [ −log p(y|φ ⋆ x̂₀) − log p(φ) ] + √(2 l) ε,   φ made positive with sum `size`,
+
+    l = `lr` over a bound of the curvature (the official code: a constant). The prior of φ is a bank of Gaussian
+    kernels (the paper: Laplace); the image step is DDRM's as it is, where the code has one η for each of its cases.
+    """
+
+    name: ClassVar[str] = "gibbs_ddrm"
+    needs = BlindGaussian
+
+    steps: int = 100
+    eta: float = 0.85
+    eta_b: float = 0.9
+    inner_steps: int = 50
+    lr: float = 0.5
+    start: float = 0.7
+
+    @property
+    def ddrm(self) -> DDRM:
+        return DDRM(eta=self.eta, eta_b=self.eta_b)
+
+    def init(self, t: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
+        phi = first(like)
+        chain = self.ddrm.init(t, prior, like.known(simplex(phi)), rng)
+        return Blind(chain.x, chain.x0, phi)
+
+    def step(self, state: Blind, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
+        chain = self.ddrm.step(state, t, s, prior, like.known(state.kernel), rng)
+        phi = self.sample(state.phi, chain.x0, like, rng) if t.t <= self.start else state.phi
+        return Blind(chain.x, chain.x0, phi)
+
+    def sample(self, phi: Tensor, x0: Tensor, like: BlindGaussian, rng: Rng) -> Tensor:
+        """φ ~ p(φ|x̂₀, y), from where it stands."""
+        size, bank = phi.shape[-1], kernels(like.A)
+
+        def energy(phi: Tensor) -> PerImage:
+            return like.noise.nll(like.y, like.A.blur(x0, phi[:, 0] / size)) - bank.log_density(phi, CLEAN)
+
+        power = torch.fft.rfft2(x0).abs().square().sum(1).amax((1, 2))  # ≥ ∂²‖k ⋆ x̂₀‖²/∂k² / 2
+        curvature = power / (size * like.noise.scale(like.y)) ** 2 + 1 / bank.v.min()
+        phi = langevin(energy, phi, self.lr / curvature, self.inner_steps, rng)
+        return size * simplex(phi)[:, None]

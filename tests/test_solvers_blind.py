@@ -1,0 +1,73 @@
+"""Blind deblurring: the kernel is found, and finding it pays."""
+
+import pytest
+import torch
+
+from oracles import operator, posterior, problem, rbf_prior
+from xhat.likelihood import BlindGaussian, SpectralGaussian, likelihood
+from xhat.noise import Gaussian
+from xhat.operators.blind_blur import gaussians
+from xhat.rng import Rng
+from xhat.schedule import CLEAN
+from xhat.solve import trajectory
+from xhat.solvers import SOLVERS
+from xhat.solvers.blind import first, kernels, simplex
+
+SHAPE, TRUE = (1, 16, 16), 1.0
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return rbf_prior(SHAPE, length=1.5).double()
+
+
+def blurred(prior, guess, n=4, sigma=0.02):
+    """Images, the kernel that blurred them, and a problem that guesses another one."""
+    A = operator(f"blind_blur:size=7,std={guess}", SHAPE)
+    x = prior.sample(Rng(range(n)))
+    k = gaussians(7, torch.tensor([TRUE], dtype=torch.float64)).expand(n, -1, -1)
+    return x, k, likelihood(A, Gaussian(sigma), A.blur(x, k) + sigma * Rng(range(90, 90 + n)).randn_like(x))
+
+
+def test_a_known_kernel_makes_it_a_circulant_problem(prior):
+    x, k, like = blurred(prior, 2.0)
+    assert isinstance(like, BlindGaussian)
+    known = like.known(k)
+    assert isinstance(known, SpectralGaussian)
+    torch.testing.assert_close(known.A(x), like.A.blur(x, k), rtol=1e-5, atol=1e-6)  # the buffers were float32
+    torch.testing.assert_close(like.A(x), like.A.blur(x, like.A.guess.expand(4, -1, -1)))
+
+
+def test_the_kernel_of_a_state_is_one(prior):
+    _, _, like = blurred(prior, 2.0)
+    torch.testing.assert_close(simplex(first(like)), like.A.guess.expand(4, -1, -1), rtol=0, atol=1e-5)
+    k = simplex(Rng([0, 1]).randn_like(torch.zeros(2, 1, 7, 7)) - 9)
+    assert (k > 0).all()
+    torch.testing.assert_close(k.sum((1, 2)), torch.ones(2))
+    bank = kernels(like.A)
+    assert bank.log_density(7 * gaussians(7, torch.tensor([TRUE]))[:, None].double(), CLEAN) > bank.log_density(
+        torch.full((1, 1, 7, 7), 1 / 7, dtype=torch.float64), CLEAN
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "share"),
+    [("blind_dps", {"steps": 300, "c": 1.0}, 0.5), ("blind_reddiff", {}, 1.0), ("gibbs_ddrm", {}, 0.8)],
+)
+def test_the_kernel_is_found(prior, name, options, share):
+    """From a guess twice too wide, whose own posterior mean is worse than nothing."""
+    x, k, like = blurred(prior, 2.0)
+    *_, last = trajectory(SOLVERS[name](**options), prior, like, Rng(range(4)))
+    off = lambda kernel: float((kernel - k).norm())
+    guess = like.A.guess.expand(4, -1, -1)
+    assert off(last.state.kernel) < share * off(guess)
+    mse = lambda a: float((a - x).square().mean())
+    wrong = posterior(prior, like.known(guess).take(torch.tensor([0])))[0]
+    assert float((wrong - x[:1]).square().mean()) > mse(torch.zeros_like(x))
+    assert mse(last.state.x0) < 0.25 * mse(torch.zeros_like(x))
+
+
+def test_blind_problems_refuse_what_needs_a_kernel(prior):
+    _, like = problem(prior, [0], operator("blind_blur:size=3", SHAPE))
+    assert not isinstance(like, SOLVERS["ddrm"].needs)
+    assert isinstance(like, SOLVERS["dps"].needs), "DPS takes the guess as it is"
