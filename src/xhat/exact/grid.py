@@ -51,11 +51,12 @@ LONG: tuple[str, ...] = (
     "pmc_pnp",
 )
 SIGMAS = (0.01, 0.1, 1)
+TRAINED = ("score_prior", "efficient_score_prior")  # they train a network for each sample: hours a cell
 
 
 def others() -> tuple[str, ...]:
-    """The solvers that the lists above do not name, with their defaults."""
-    named = {parse(s)[0] for s in SHORT + LONG}
+    """The solvers that the lists above do not name, at their defaults."""
+    named = {*TRAINED, *(parse(s)[0] for s in SHORT + LONG)}
     return tuple(name for name in SOLVERS if name not in named)
 
 
