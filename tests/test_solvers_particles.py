@@ -96,6 +96,17 @@ def test_mcgdiff_converges_with_particles_and_steps(prior, op):
     assert abs(var - 1) < 0.3
 
 
+def test_mcgdiff_counts_the_measurement_once():
+    """One pixel, seen with noise: N(0, λ) given y. Weights that end with p(y|x₀) as well find 0.47 instead of 0.35."""
+    lam, sigma, y = 0.25, 0.5, 0.7
+    prior = GaussianPrior((1, 1, 1), torch.tensor([[lam]])).double()
+    A = operator("inpaint:keep=1.0", (1, 1, 1))
+    like = likelihood(A, Gaussian(sigma), torch.full((1, 1, 1, 1), y, dtype=torch.float64))
+    state = end(SOLVERS["mcgdiff"](steps=400, eta=1.0, particles=4000), prior, like, 1)
+    assert float(state.samples.mean()) == pytest.approx(y * lam / (lam + sigma**2), abs=0.025)
+    assert float(state.samples.var()) == pytest.approx(lam * sigma**2 / (lam + sigma**2), rel=0.1)
+
+
 def test_weights_of_tds_without_resampling_are_the_evidence(prior):
     """E_q[w] = ∫ p(x₀) exp(−nll(x₀)) dx₀, and the weighted mean is the posterior's; one observed pixel."""
     mask = torch.zeros(1, 3, 3)

@@ -21,8 +21,9 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
 
         w = Π N(b_i; μ̄_i, c² + v_i) / Π N(b_i; ū_{t,i}, v_{t,i}),   then   ū_i ~ N(μ̄_i, c²) N(b_i; ū_i, v_i)
 
-    and ū_i ~ N(μ̄_i, c²) for the others; the last weight has the exact likelihood. The ladder holds the τ_i
-    as levels of their own where the images of the batch share them and they are at most `steps`.
+    over the i that are seen at s, and ū_i ~ N(μ̄_i, c²) for the others: below τ_i a coordinate runs free from b_i.
+    The official code divides by that last factor and ends with p(y|x̂₀) instead, which counts y nearly twice at any
+    number of particles one can have. The ladder holds the τ_i where the images share at most `steps` of them.
     """
 
     needs = SpectralGaussian
@@ -52,12 +53,15 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
         p = self.particles
         each, own, x = spread(like, p), ParticleRng(rng, p), state.x.flatten(0, 1)
         A, x0, zeta = each.A, prior(x, t), self.eta**2 * ddpm(t, s)
-        seen = self.log_seen(A.Vt(x) / t.alpha, 0.0, each, t)
-        if s.sigma == 0:
-            return pack(x0, x0, grouped(-each.nll(x0) - seen, p))
         mu, c2 = A.Vt(mean(x, x0, t, s, zeta)) / s.alpha, zeta * s.ratio**2
-        logw = grouped(self.log_seen(mu, c2, each, s) - seen, p)
-        mu = take(grouped(mu, p), multinomial(logw, rng)).flatten(0, 1)
+        stays = self.seen(each, s)[0]  # of those seen at t; one that is left keeps its factor
+        logw = self.log_seen(mu, c2, each, s, stays) - self.log_seen(A.Vt(x) / t.alpha, 0.0, each, t, stays)
+        logw = grouped(logw, p)
+        if s.sigma == 0:
+            return pack(x0, x0, logw)
+        level = logw.amax(1, keepdim=True) == logw.amin(1, keepdim=True)  # nothing seen: resampling would only lose
+        kept = torch.where(level, torch.arange(p, device=x.device), multinomial(logw, rng))
+        mu = take(grouped(mu, p), kept).flatten(0, 1)
         u = self.draw(mu, c2, each, s, A.Vt(own.randn_like(x0)))
         return pack(s.alpha * A.V(u), x0, torch.zeros_like(logw), logw)
 
@@ -69,10 +73,10 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
         active = (A.s > 0) & (t.ratio**2 >= tau2 * (1 - 1e-6))
         return active, b, torch.where(active, (t.ratio**2 - tau2).clamp_min(0) + self.kappa * (1 + tau2), 1.0)
 
-    def log_seen(self, u: Tensor, var: float, like: SpectralGaussian, t: Level) -> Tensor:
-        """Σ log N(b_i; ū_i, var + v_i) over what is seen, without the normaliser that all particles share."""
-        active, b, v = self.seen(like, t)
-        return -sq(active * (b - u) / (var + v).sqrt()) / 2
+    def log_seen(self, u: Tensor, var: float, like: SpectralGaussian, t: Level, which: Tensor) -> Tensor:
+        """Σ log N(b_i; ū_i, var + v_i) over `which`, without the normaliser that all particles share."""
+        _, b, v = self.seen(like, t)
+        return -sq(which * (b - u) / (var + v).sqrt()) / 2
 
     def draw(self, mu: Tensor, c2: float, like: SpectralGaussian, t: Level, z: Tensor) -> Tensor:
         """N(μ̄, c²), times N(b; ū, v) where that is seen."""
