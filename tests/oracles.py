@@ -11,6 +11,7 @@ from xhat.rng import Rng
 from xhat.spec import build
 
 SHAPE = (1, 8, 8)
+NOISE = Gaussian(0.1)
 
 
 def rbf_prior(shape: tuple[int, ...] = SHAPE, length: float = 2.0, scale: float = 0.5) -> GaussianPrior:
@@ -22,7 +23,7 @@ def rbf_prior(shape: tuple[int, ...] = SHAPE, length: float = 2.0, scale: float 
 
 
 def problem(
-    prior: GaussianPrior, seeds: list[int], A: Operator | str = "inpaint", noise: Noise = Gaussian(0.1)
+    prior: GaussianPrior, seeds: list[int], A: Operator | str = "inpaint", noise: Noise = NOISE
 ) -> tuple[Tensor, Likelihood]:
     """Truths and the likelihood of their measurements; image i depends on its seed only."""
     A = operator(A, prior.shape, prior.lam.dtype) if isinstance(A, str) else A

@@ -124,7 +124,7 @@ def test_lists_and_help(capsys):
     assert "diffpir" in capsys.readouterr().out
     main(["list", "solvers", "diffpir"])
     out = capsys.readouterr().out
-    assert "steps=100, lam=7" in out
+    assert "steps=100, lam=1" in out
     assert "needs LinearGaussian, returns sample; arXiv:2305.08995" in out
     for command in (["--help"], ["restore", "--help"], ["simulate", "--help"], ["list", "--help"], ["--version"]):
         with pytest.raises(SystemExit) as end:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from oracles import SHAPE, covariance, matrix, operator, posterior, problem, rbf_prior
 
+from oracles import SHAPE, covariance, matrix, operator, posterior, problem, rbf_prior
 from xhat.inner import gauss_newton
 from xhat.likelihood import likelihood
 from xhat.noise import Gaussian, Noiseless

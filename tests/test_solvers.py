@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from oracles import SHAPE, problem, rbf_prior
 
+from oracles import SHAPE, problem, rbf_prior
 from xhat.calls import counting
 from xhat.errors import DivergedError, MismatchError
 from xhat.likelihood import BlindGaussian, Likelihood, NoiselessLinear, likelihood
