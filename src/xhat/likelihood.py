@@ -1,6 +1,7 @@
 """The likelihood x ↦ p(y | x) of one batch of measurements. What a solver may ask of it is its type."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -72,7 +73,7 @@ class LinearGaussian(PinvGaussian):
 
     A: LinearOperator
 
-    def prox(self, x: Image, rho: Tensor | float, close: float = 0.1) -> Image:
+    def prox(self, x: Image, rho: Tensor | float, close: float = 0.05) -> Image:
         """argmin ‖y − A x'‖² + ρ ‖x' − x‖², ρ ≥ 0 a number or one per image; ρ = 0 projects on A x' = y.
 
         x' = x + (AᵀA + ρ I)⁻¹ Aᵀ (y − A x) = x + Aᵀ (A Aᵀ + ρ I)⁻¹ (y − A x), the mode under x' ~ N(x, σ_y²/ρ I).
@@ -98,6 +99,11 @@ class SpectralGaussian(LinearGaussian):
     """A linear-Gaussian likelihood whose operator has a cheap SVD."""
 
     A: SpectralOperator
+
+    @cached_property
+    def ybar(self) -> tuple[Tensor, Tensor]:
+        """ȳ = Uᵀ y/s, the measured spectral coordinates of x, and their noise σ_y/s; 0 where A sees nothing."""
+        return self.A.inverse * self.A.Ut(self.y), bcast(self.var.sqrt(), self.A.s) * self.A.inverse
 
 
 @dataclass(frozen=True)

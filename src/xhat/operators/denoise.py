@@ -10,7 +10,7 @@ class Denoise(SpectralOperator):
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape)
-        self.register_buffer("s", torch.ones(1))
+        self.register_buffer("s", torch.ones(1, *[1] * len(shape)))
 
     def Vt(self, x: Image) -> Tensor:
         return x

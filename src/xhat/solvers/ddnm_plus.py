@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import torch
 
-from ..linalg import bcast
 from ..transition import noise_in
 from .base import Level, Prior, Rng, Solver, SpectralGaussian, State
 
@@ -24,13 +23,13 @@ class DDNMPlus(Solver[SpectralGaussian]):
     eta: float = 0.85
 
     def step(self, state: State, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
-        A, old = like.A, math.sqrt(1 - self.eta**2)
+        A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar
         x0 = prior(state.x, t)
-        e, z = A.Vt(noise_in(state.x, x0, t)), A.Vt(rng.randn_like(x0))
-        sd = bcast(like.var.sqrt(), z) * A.inverse  # σ_y/s_i, the noise of A⁺ y
+        m, e = A.Vt(x0), A.Vt(noise_in(state.x, x0, t))
+        z = rng.randn_like(m)  # V is orthogonal: white here is white there
         clear = s.ratio >= sd
         lam = torch.where(clear, 1.0, s.ratio * old / torch.where(sd > 0, sd, 1.0))
-        u = A.Vt(x0) - lam * A.inverse * A.Ut(like.A(x0) - like.y)
+        u = m - lam * (A.s > 0) * (m - ybar)  # Vᵀ A⁺ (A x̂₀ − y)
         fresh = torch.where(clear, (s.ratio**2 - sd**2).clamp_min(0).sqrt(), self.eta * s.ratio)
         unseen = s.ratio * (self.eta * z + old * e)
         u = u + torch.where(A.s == 0, unseen, fresh * z)

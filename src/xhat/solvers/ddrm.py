@@ -3,7 +3,6 @@ from dataclasses import dataclass
 
 import torch
 
-from ..linalg import bcast
 from ..transition import noise_in
 from .base import Level, Prior, Rng, Solver, SpectralGaussian, State
 
@@ -26,19 +25,17 @@ class DDRM(Solver[SpectralGaussian]):
     eta_b: float = 1.0
 
     def init(self, t: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
-        A, noise = like.A, like.noise_image(rng)
-        ybar, z = A.inverse * A.Ut(like.y), A.Vt(noise)
-        sd = bcast(like.var.sqrt(), z) * A.inverse
+        A, noise, (ybar, sd) = like.A, like.noise_image(rng), like.ybar
+        z = A.Vt(noise)
         known = (A.s > 0) & (t.ratio >= sd)
         u = torch.where(known, ybar + (t.ratio**2 - sd**2).clamp_min(0).sqrt() * z, t.ratio * z)
         return State(t.alpha * A.V(u), torch.zeros_like(noise))
 
     def step(self, state: State, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
-        A, old = like.A, math.sqrt(1 - self.eta**2)
+        A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar
         x0 = prior(state.x, t)
-        m, e, z = A.Vt(x0), A.Vt(noise_in(state.x, x0, t)), A.Vt(rng.randn_like(x0))
-        ybar = A.inverse * A.Ut(like.y)
-        sd = bcast(like.var.sqrt(), m) * A.inverse  # σ_y/s_i, the noise of ȳ
+        m, e = A.Vt(x0), A.Vt(noise_in(state.x, x0, t))
+        z = rng.randn_like(m)  # V is orthogonal: white here is white there
         unseen = m + s.ratio * (old * e + self.eta * z)
         noisy = m + s.ratio * (old * (ybar - m) / torch.where(sd > 0, sd, 1.0) + self.eta * z)
         clear = m + self.eta_b * (ybar - m) + (s.ratio**2 - self.eta_b**2 * sd**2).clamp_min(0).sqrt() * z

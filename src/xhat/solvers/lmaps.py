@@ -23,7 +23,7 @@ class LMAPS(Estimator[Likelihood]):
     returns: ClassVar[str] = "point"
 
     steps: int = 50
-    k: float = 2.0
+    k: float = 1.0
     k1: float | None = None
     k2: float | None = None
     zeta: float = 1.0
