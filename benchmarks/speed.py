@@ -10,7 +10,6 @@
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -33,7 +32,7 @@ from xhat.types import Image
 
 EXACT = ["inpaint", "gaussian_blur:boundary=circular", "motion_blur:boundary=circular",
          "super_resolution:kind=average", "compressed_sensing", "gaussian_blur", "super_resolution"]  # fmt: skip
-ITERATIVE = ["motion_blur:seed=0", "motion_blur:seed=1"]
+ITERATIVE = ["motion_blur:seed=0", "motion_blur:seed=1"]  # reflecting boundary: conjugate gradient
 FAST = ["lmaps", "diffpir", "ddrm", "ddnm"]
 
 
@@ -97,24 +96,31 @@ def inner_loops(prior: Prior, x: Image, steps: int) -> list[dict]:
 
 
 def peak(what: str, size: int) -> float:
-    """Peak resident megabytes of `what` in a fresh process, above those after loading."""
+    """Megabytes that `what` adds at its peak to a fresh process that has loaded everything."""
     code = f"import benchmarks.speed as s; s.resident({what!r}, {size})"
     root = Path(__file__).parent.parent
-    return float(
-        subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True).stdout
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 def resident(what: str, size: int) -> None:
+    """Prints it. The kernel's high-water mark is reset first: loading may have peaked higher."""
     prior, x = build_prior("photo"), photographs(size)[:1]
     like = problem("gaussian_blur", x)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
     with torch.no_grad():
         if what == "call":
             prior(x, Level(0.5, 1.0, 0.5))
         else:
             solve(build(f"{what}:steps=4", SOLVERS), prior, like, Rng([0]))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print((status("VmHWM") - before) / 1024)
+
+
+def status(key: str) -> int:
+    """A line of /proc/self/status, in kilobytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def main() -> None:

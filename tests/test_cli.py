@@ -126,6 +126,12 @@ def test_lists_and_help(capsys):
     out = capsys.readouterr().out
     assert "steps=100, lam=1" in out
     assert "needs LinearGaussian, returns sample; arXiv:2305.08995" in out
+    main(["list", "solvers"])
+    row = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.split("operator\n")[1].splitlines()}
+    assert set(row["dps"]) == {"◐"}
+    assert set(row["ddrm"]) == {"●", "·"}
+    assert set(row["repaint"]) == {"○", "·"}
+    assert row["a"] == list("bcdefghijklmnopqrstuvwxyz")[: len(row["dps"]) - 1]  # the header
     for command in (["--help"], ["restore", "--help"], ["simulate", "--help"], ["list", "--help"], ["--version"]):
         with pytest.raises(SystemExit) as end:
             main(command)

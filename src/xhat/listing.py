@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import SpecError
+from .matrix import matrix
 from .metrics import METRICS
 from .noise import NOISES
 from .operators import OPERATORS
@@ -36,7 +37,8 @@ def listing(kind: str, name: str | None = None) -> str:
     registry = KINDS[kind]
     if name is not None and name not in registry:
         raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}")
-    return "\n".join("\n".join(entry(n, registry[n], n == name)) for n in ([name] if name else sorted(registry)))
+    shown = "\n".join("\n".join(entry(n, registry[n], n == name)) for n in ([name] if name else sorted(registry)))
+    return f"{shown}\n\n{matrix()}" if kind == "solvers" and name is None else shown
 
 
 def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
