@@ -36,8 +36,9 @@ class DDRM(Solver[SpectralGaussian]):
         x0 = prior(state.x, t)
         m, e = A.Vt(x0), A.Vt(noise_in(state.x, x0, t))
         z = rng.randn_like(m)  # V is orthogonal: white here is white there
-        unseen = m + s.ratio * (old * e + self.eta * z)
-        noisy = m + s.ratio * (old * (ybar - m) / torch.where(sd > 0, sd, 1.0) + self.eta * z)
-        clear = m + self.eta_b * (ybar - m) + (s.ratio**2 - self.eta_b**2 * sd**2).clamp_min(0).sqrt() * z
-        u = torch.where(A.s == 0, unseen, torch.where(s.ratio < sd, noisy, clear))
-        return State(s.alpha * A.V(u), x0)
+        unseen, noisy = A.s == 0, s.ratio < sd
+        # ū = x̄₀ + a (ȳ − x̄₀) + c ē + d z, the three cases above as weights on the spectral grid
+        a = torch.where(unseen, 0.0, torch.where(noisy, old * s.ratio / torch.where(noisy, sd, 1.0), self.eta_b))
+        c = torch.where(unseen, old * s.ratio, 0.0)
+        d = torch.where(unseen | noisy, self.eta * s.ratio, (s.ratio**2 - (self.eta_b * sd) ** 2).clamp_min(0).sqrt())
+        return State(s.alpha * A.V(m + a * (ybar - m) + c * e + d * z), x0)

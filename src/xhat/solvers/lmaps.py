@@ -18,6 +18,10 @@ class LMAPS(Estimator[Likelihood]):
     x̂₀ = argmin ‖y − A(x)‖² + w_t ‖x − E[x₀|x_t]‖², the mode of p(x₀|x_t, y) under Cov[x₀|x_t] = k ρ_t² I:
 
         w_t = σ_y² / (k ρ_t²)     or, in the paper's parametrisation,     w_t = k₁² / (2 k₂ σ_t²).
+
+    Then ζ. `inner` adam is the paper's loop of gradient steps. auto solves for x̂₀: at once where A is linear, by
+    Gauss-Newton elsewhere; for JPEG and quantisation it takes one step of the proxy gradient, A(x) − y, and counts
+    the code's own error on E[x₀|x_t] as noise, so that the data yield as ρ_t falls below a quantum.
     """
 
     returns: ClassVar[str] = "point"
