@@ -19,6 +19,7 @@ from .diffstategrad import DiffStateGrad
 from .dmplug import DMPlug
 from .dmps import DMPS
 from .dps import DPS
+from .efficient_score_prior import EfficientScorePrior
 from .fps import FPS, FPSSMC
 from .gibbs_ddrm import GibbsDDRM
 from .ilvr import ILVR
@@ -37,7 +38,7 @@ from .reddiff import REDDiff
 from .repaint import RePaint
 from .resample import ReSample
 from .score_ald import ScoreALD
-from .score_prior import EfficientScorePrior, ScorePrior
+from .score_prior import ScorePrior
 from .score_sde import ScoreSDE
 from .shred import SHRED
 from .sitcom import SITCOM

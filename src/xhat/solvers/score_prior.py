@@ -1,83 +1,8 @@
-import math
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from ..autodiff import grad
-from ..errors import ShapeError
-from ..flow import RealNVP
-from ..inner import adam_update
-from ..linalg import sq
-from ..particles import ParticleRng, grouped, spread
-from ..schedule import CLEAN, Schedule
-from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
-
-
-@dataclass(frozen=True)
-class Fitted(State):
-    """A draw from the flow, the flow's weights (b, n_weights), and Adam's moments."""
-
-    weights: Tensor
-    m: Tensor
-    v: Tensor
-    i: Tensor
-
-    def finish(self, rng: Rng) -> "Fitted":
-        return self
-
-
-class FlowFit(Solver[Likelihood, Fitted]):
-    """A normalising flow G_φ trained for each measurement, from scratch, by `draws` of z a step:
-
-        min_φ E_z [ −log p(y|G(z)) − log p(G(z)) − log |det ∂G/∂z| ]
-
-    by Adam with a learning rate that falls linearly from `lr` to 0. The answer is a draw from the flow. For images
-    of at most 4096 numbers: it has 3 `hidden` weights for each of them and layer.
-    """
-
-    sigma_min: float
-    sigma_max: float
-    draws: int
-    layers: int
-    hidden: int
-    lr: float
-
-    def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
-        """Step k is at the level that its term of the prior is evaluated at: here the lowest."""
-        return [Level(1 - k / self.steps, 1.0, self.sigma_min) for k in range(self.steps)] + [CLEAN]
-
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
-        x = like.noise_image(rng)
-        if x[0].numel() > 4096:
-            raise ShapeError(f"{type(self).__name__} is for images of at most 4096 numbers, not {x[0].numel()}")
-        weights = self.flow(like).start(x.flatten(1)[:, 0], rng)
-        return Fitted(x, x, weights, torch.zeros_like(weights), torch.zeros_like(weights), torch.zeros(len(x)))
-
-    def flow(self, like: Likelihood) -> RealNVP:
-        return RealNVP(math.prod(like.A.shape), self.layers, self.hidden)
-
-    @abstractmethod
-    def prior_slope(self, x: Image, t: Level, prior: Prior, rng: Rng) -> Image:
-        """An unbiased estimate of −∇ log p(x)."""
-
-    def step(self, state: Fitted, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
-        flow, each, own = self.flow(like), spread(like, self.draws), ParticleRng(rng, self.draws)
-        z = grouped(each.noise_image(own).flatten(1), self.draws)
-        x = flow.push(state.weights, z)[0].reshape(-1, *like.A.shape)
-        slope = grouped((grad(each.nll, x) + self.prior_slope(x, t, prior, own)).flatten(1), self.draws)
-
-        def energy(weights: Tensor) -> Tensor:  # its gradient is that of the objective
-            x, logdet = flow.push(weights, z)
-            return ((slope * x).sum(2) - logdet).mean(1)
-
-        g = grad(energy, state.weights)
-        i, lr = int(state.i[0]) + 1, self.lr * t.t
-        weights, m, v = adam_update(g, state.weights, state.m, state.v, i, lr, (0.9, 0.999))
-        x = flow.push(weights, z[:, :1])[0].reshape(-1, *like.A.shape)
-        return Fitted(x, x, weights, m, v, state.i + 1)
+from .base import Image, Level, Prior, Rng
+from .flow_fit import FlowFit
 
 
 @dataclass(frozen=True)
@@ -94,7 +19,6 @@ class ScorePrior(FlowFit):
 
     steps: int = 5000
     sigma_min: float = 0.05
-    sigma_max: float = 0.05
     draws: int = 16
     layers: int = 8
     hidden: int = 64
@@ -102,32 +26,3 @@ class ScorePrior(FlowFit):
 
     def prior_slope(self, x: Image, t: Level, prior: Prior, rng: Rng) -> Image:
         return (x - prior(x, t)) / t.ratio**2
-
-
-@dataclass(frozen=True)
-class EfficientScorePrior(FlowFit):
-    """Variational inference with the diffusion's evidence bound as the prior (Feng & Bouman, 2023). arXiv:2309.01949
-
-        −log p(x) ≤ ∫ E‖x̂₀(x + σ ε, σ) − x‖²/σ² d ln σ + const,   an equality for the true denoiser
-
-    by one level a step, spread evenly over ln σ by the golden ratio, and one ε a draw.
-    """
-
-    name: ClassVar[str] = "efficient_score_prior"
-
-    steps: int = 5000
-    sigma_min: float = 0.01
-    sigma_max: float = 50.0
-    draws: int = 16
-    layers: int = 8
-    hidden: int = 64
-    lr: float = 2e-3
-
-    def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
-        part = [k * (5**0.5 - 1) / 2 % 1 for k in range(self.steps)]
-        sigmas = [self.sigma_min * (self.sigma_max / self.sigma_min) ** u for u in part]
-        return [Level(1 - k / self.steps, 1.0, sigma) for k, sigma in enumerate(sigmas)] + [CLEAN]
-
-    def prior_slope(self, x: Image, t: Level, prior: Prior, rng: Rng) -> Image:
-        eps, weight = rng.randn_like(x), math.log(self.sigma_max / self.sigma_min) / t.sigma**2
-        return weight * grad(lambda x: sq(prior(x + t.sigma * eps, t) - x), x)

@@ -1,0 +1,79 @@
+"""Variational methods that train a normalising flow for each measurement."""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..autodiff import grad
+from ..errors import ShapeError
+from ..flow import RealNVP
+from ..inner import adam_update
+from ..particles import ParticleRng, grouped, spread
+from ..schedule import CLEAN, Schedule
+from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
+
+
+@dataclass(frozen=True)
+class Fitted(State):
+    """A draw from the flow, the flow's weights (b, n_weights), and Adam's moments."""
+
+    weights: Tensor
+    m: Tensor
+    v: Tensor
+    i: Tensor
+
+    def finish(self, rng: Rng) -> "Fitted":
+        return self
+
+
+class FlowFit(Solver[Likelihood, Fitted]):
+    """A normalising flow G_φ trained for each measurement, from scratch, by `draws` of z a step:
+
+        min_φ E_z [ −log p(y|G(z)) − log p(G(z)) − log |det ∂G/∂z| ]
+
+    by Adam with a learning rate that falls linearly from `lr` to 0. The answer is a draw from the flow. For images
+    of at most 4096 numbers: it has 3 `hidden` weights for each of them and layer.
+    """
+
+    sigma_min: float
+    draws: int
+    layers: int
+    hidden: int
+    lr: float
+
+    def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
+        """Step k is at the level that its term of the prior is evaluated at: here the lowest."""
+        return [Level(1 - k / self.steps, 1.0, self.sigma_min) for k in range(self.steps)] + [CLEAN]
+
+    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
+        x = like.noise_image(rng)
+        if x[0].numel() > 4096:
+            raise ShapeError(f"{type(self).__name__} is for images of at most 4096 numbers, not {x[0].numel()}")
+        weights = self.flow(like).start(x.flatten(1)[:, 0], rng)
+        return Fitted(x, x, weights, torch.zeros_like(weights), torch.zeros_like(weights), torch.zeros(len(x)))
+
+    def flow(self, like: Likelihood) -> RealNVP:
+        return RealNVP(math.prod(like.A.shape), self.layers, self.hidden)
+
+    @abstractmethod
+    def prior_slope(self, x: Image, t: Level, prior: Prior, rng: Rng) -> Image:
+        """An unbiased estimate of −∇ log p(x)."""
+
+    def step(self, state: Fitted, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
+        flow, each, own = self.flow(like), spread(like, self.draws), ParticleRng(rng, self.draws)
+        z = grouped(each.noise_image(own).flatten(1), self.draws)
+        x = flow.push(state.weights, z)[0].reshape(-1, *like.A.shape)
+        slope = grouped((grad(each.nll, x) + self.prior_slope(x, t, prior, own)).flatten(1), self.draws)
+
+        def energy(weights: Tensor) -> Tensor:  # its gradient is that of the objective
+            x, logdet = flow.push(weights, z)
+            return ((slope * x).sum(2) - logdet).mean(1)
+
+        g = grad(energy, state.weights)
+        i, lr = int(state.i[0]) + 1, self.lr * t.t
+        weights, m, v = adam_update(g, state.weights, state.m, state.v, i, lr, (0.9, 0.999))
+        x = flow.push(weights, z[:, :1])[0].reshape(-1, *like.A.shape)
+        return Fitted(x, x, weights, m, v, state.i + 1)
