@@ -9,7 +9,10 @@ from typing import Literal
 
 @dataclass
 class Calls:
-    """Totals over images: one image through the network once is one forward."""
+    """Totals over images: one image through the network once is one forward.
+
+    `operator` counts A, Aᵀ and closed-form solves, not the transforms of methods that live in spectral coordinates.
+    """
 
     forwards: int = 0
     backwards: int = 0
