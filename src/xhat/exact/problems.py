@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
@@ -16,11 +17,13 @@ from ..noise import Gaussian
 from ..operators.dense import Dense
 from ..priors import GaussianPrior, Prior
 from ..registry import concrete
-from ..schedule import CLEAN, VP, Level, Schedule
+from ..schedule import CLEAN, VP, Discrete, Level, Schedule
 from .funnel import FunnelPosterior, FunnelPrior
 from .mixture import EqualMixture, MixturePosterior, condition
 
 Number = float | int
+
+BETAS = tuple(0.02 - (0.02 - 1e-4) * i / 998 for i in range(999))  # decreasing, as MCGDiff has it
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Recipe(ABC):
 
 @dataclass(frozen=True)
 class EqualAlpha(Schedule):
-    """Equal steps in α = √ᾱ from 1 to the last entry of the table β = linspace(0.02, 1e-4, 999) (MCGDiff's grid)."""
+    """Equal steps in α = √ᾱ from 1 to the last entry of the table `BETAS` (MCGDiff's grid)."""
 
     alpha_min: float = 0.0063850374046551415
 
@@ -59,12 +62,14 @@ class Mixture(Recipe):
 
     A is Gaussian with singular values ~ U[0, 1]. `sigma` none: weights ∝ N(0, 1)², σ_y = U[0, 1] s_max and
     MCGDiff's grid (arXiv:2308.07983); a number: equal weights and VP(0.01, 20), as others took it over
-    (arXiv:2310.06721).
+    (arXiv:2310.06721). `grid` = "beta" puts the levels at equal steps of MCGDiff's β table in the place of equal
+    steps in √ᾱ: the same problems, so that what the grid does to a solver is seen pair by pair.
     """
 
     d: int
     m: int
     sigma: Number | None = None
+    grid: Literal["own", "beta"] = "own"
     samples: int = 1000
 
     def __post_init__(self) -> None:
@@ -81,6 +86,8 @@ class Mixture(Recipe):
         w = drawn if self.sigma is None else torch.ones_like(drawn)
         sigma = level if self.sigma is None else float(self.sigma)
         schedule = EqualAlpha() if self.sigma is None else VP(0.01, 20.0)
+        if self.grid == "beta":
+            schedule = Discrete(betas=BETAS)
         truth = means[torch.multinomial(w, 1, generator=g)[0]] + normal(self.d, g)
         y = A @ truth + sigma * normal(self.m, g)
         prior = EqualMixture(means, 1.0, w, schedule)
