@@ -8,10 +8,11 @@ import torch
 from oracles import SHAPE, covariance, matrix, posterior, problem, rbf_prior
 from test_oracles import LEVELS, exact_mean, noised
 from xhat.calls import counting
-from xhat.errors import MismatchError, SpecError
-from xhat.likelihood import NoiselessLinear, NoiselessSpectral
+from xhat.errors import MismatchError, ShapeError, SpecError
+from xhat.likelihood import NoiselessLinear, NoiselessSpectral, likelihood
 from xhat.linalg import bcast, norm, sq
 from xhat.noise import Gaussian, Noiseless
+from xhat.operators.dense import Dense
 from xhat.priors import Denoiser, GaussianPrior
 from xhat.rng import Rng
 from xhat.schedule import CLEAN, EDM, VP, Level
@@ -533,6 +534,14 @@ def test_diffstategrad_inherits_the_needs_of_its_inner_solver_and_refuses_what_i
         SOLVERS["diffstategrad"](inner="ddrm", at="estimate")
     with pytest.raises(MismatchError, match="at=estimate"):
         solve(SOLVERS["diffstategrad"](inner="ddrm"), prior, like, Rng([0]))
+
+
+def test_diffstategrad_refuses_signals_that_have_no_singular_vectors():
+    prior = GaussianPrior((6,), torch.eye(6))
+    like = likelihood(Dense((6,), torch.eye(6)), Gaussian(0.1), torch.zeros(1, 6))
+    with counting() as calls, pytest.raises(ShapeError, match="height, width"):
+        solve(SOLVERS["diffstategrad"](), prior, like, Rng([0]))
+    assert calls.forwards == 0
 
 
 def fixed(levels: list[Level]) -> VP:

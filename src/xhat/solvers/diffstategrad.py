@@ -4,7 +4,7 @@ from typing import Literal
 import torch
 
 from ..calls import counting
-from ..errors import MismatchError, SpecError
+from ..errors import MismatchError, ShapeError, SpecError
 from ..likelihood import Likelihood
 from ..operators.base import Operator
 from ..priors.base import Prior
@@ -49,6 +49,8 @@ class DiffStateGrad(Solver[Likelihood]):
         return self.solver.levels(schedule, like)
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        if len(like.A.shape) < 2:
+            raise ShapeError(f"diffstategrad: takes images (..., height, width), not signals {like.A.shape}")
         return self.solver.init(t, prior, like, rng)
 
     def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
