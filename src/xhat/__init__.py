@@ -12,7 +12,7 @@ from .likelihood import Likelihood, LinearGaussian, SpectralGaussian, likelihood
 from .measurement import Measurement
 from .noise import Gaussian, Noise, Noiseless, Poisson
 from .operators.base import LinearOperator, Operator, SpectralOperator
-from .priors import Denoiser, FixedShape, Prior, build_prior
+from .priors import ConsistencyModel, ConsistencyPrior, Denoiser, FixedShape, Prior, build_prior
 from .problem import operator
 from .restoration import Restoration
 from .restore import restore
@@ -28,6 +28,8 @@ __version__ = _version("xhat")
 __all__ = [
     "EDM",
     "VP",
+    "ConsistencyModel",
+    "ConsistencyPrior",
     "Cosine",
     "DataError",
     "Denoiser",

@@ -10,6 +10,7 @@ from .errors import DataError, SpecError
 from .listing import listing, overview
 from .measurement import Measurement, load_reference
 from .noise import Gaussian, Noise
+from .priors import folder_spec
 from .restoration import Restoration, check_folder
 from .restore import restore
 from .simulate import simulate
@@ -150,7 +151,7 @@ def _prior_spec(args: Namespace) -> str:
     """A folder takes options only as the spec it stands for."""
     prior: str = args.prior
     if (args.dtype or args.compile) and Path(prior).expanduser().is_dir():
-        return f"diffusers:path={text_of(prior)}"
+        return folder_spec(prior)
     return prior
 
 

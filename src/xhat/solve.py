@@ -83,6 +83,7 @@ def _check(solver: Solver[L], prior: Prior, like: L, rng: Rng) -> None:
             f"Solvers that fit: {', '.join(fitting(like))}"
         )
     prior.check(like.A.shape)
+    solver.check(prior)
     if len(rng.generators) != len(like.y):
         raise ShapeError(f"{len(rng.generators)} random streams for {len(like.y)} images")
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import torch
 
-from ..spec import build
+from ..spec import build, text_of
 from .base import Denoiser, FixedShape, Prior
+from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior
+from .diffusers_folder import is_consistency
 from .gaussian import GaussianPrior
 from .mixture import MixturePrior
 from .photo import Photo
@@ -13,18 +15,23 @@ from .unet import DiffusersPrior
 
 __all__ = [
     "PRIORS",
+    "ConsistencyFolder",
+    "ConsistencyModel",
+    "ConsistencyPrior",
     "Denoiser",
     "DiffusersPrior",
     "FixedShape",
+    "FlowPrior",
     "GaussianPrior",
     "MixturePrior",
     "Photo",
     "Prior",
     "build_prior",
+    "folder_spec",
 ]
 
 # What a spec string can build; the others take tensors or functions.
-PRIORS: dict[str, type[Prior]] = {"photo": Photo, "diffusers": DiffusersPrior}
+PRIORS: dict[str, type[Prior]] = {"photo": Photo, "diffusers": DiffusersPrior, "consistency": ConsistencyFolder}
 
 
 def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior:
@@ -34,10 +41,15 @@ def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior
     """
     if isinstance(spec, str):
         folder = spec not in PRIORS and Path(spec).expanduser().is_dir()
-        prior: Prior = DiffusersPrior(spec) if folder else build(spec, PRIORS)
+        prior: Prior = build(folder_spec(spec) if folder else spec, PRIORS)
     else:
         prior = spec
     return prior.to(best_device() if device == "auto" else device)
+
+
+def folder_spec(path: str) -> str:
+    """The spec that a folder in the layout of diffusers stands for."""
+    return f"{'consistency' if is_consistency(path) else 'diffusers'}:path={text_of(path)}"
 
 
 def best_device() -> str:

@@ -25,6 +25,9 @@ class Prior(nn.Module):
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises MismatchError if images of `shape` are not the prior's."""
 
+    def denoises(self) -> None:
+        """Raises MismatchError if the prior cannot say E[x₀|x_t], as a consistency model alone cannot."""
+
     def mse(self, t: Level) -> float | None:
         """E‖x₀ − E[x₀|x_t]‖²/n = tr E Cov[x₀|x_t]/n in squared image units, n numbers an image; None if unknown."""
         return None

@@ -8,9 +8,10 @@ import torch
 
 from ..errors import DataError, SpecError
 from ..schedule import EDM, Discrete, Schedule
-from .precondition import Karras, Precondition, Tabulated
+from .precondition import Consistent, Karras, Precondition, Tabulated
 
 KARRAS = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
+CONSISTENCY = ("CMStochasticIterativeScheduler",)
 # One β table and one network convention; they differ in how they step, which is a solver's business.
 TABULATED = (
     "DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "PNDMScheduler",
@@ -68,23 +69,35 @@ def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Sched
 
     `whole`: the network knows whole time steps only.
     """
-    file = (
-        next((f for f in (root / "scheduler", root) if f.is_dir() and (f / NAME).exists()), root / "scheduler") / NAME
-    )
+    file = scheduler_file(root)
     config = read_json(file)
     kind, prediction = config.get("_class_name"), config.get("prediction_type", "epsilon")
     try:
-        if kind in KARRAS:
+        if kind in KARRAS + CONSISTENCY:
             if whole:
                 raise SpecError(f"{kind} needs a network with a continuous time embedding, this one's is learned")
             edm = EDM(*(float(config.get(k, v)) for k, v in (("sigma_min", 0.002), ("sigma_max", 80.0), ("rho", 7.0))))
-            return Karras(prediction, float(config.get("sigma_data", 0.5))), edm
+            sigma_data = float(config.get("sigma_data", 0.5))
+            if kind in CONSISTENCY:
+                return Consistent("endpoint", edm.sigma_min, sigma_data), edm
+            return Karras(prediction, sigma_data), edm
         if kind in TABULATED:
             table = read_table(config)
             return Tabulated(prediction, table, whole), table
     except SpecError as e:
         raise SpecError(f"{file}: {e}") from e
-    raise SpecError(f"{file}: unknown scheduler {kind!r}; known: {', '.join(KARRAS + TABULATED)}")
+    raise SpecError(f"{file}: unknown scheduler {kind!r}; known: {', '.join(KARRAS + TABULATED + CONSISTENCY)}")
+
+
+def scheduler_file(root: Path) -> Path:
+    """Where the scheduler's config is, or would be."""
+    return next((f for f in (root / "scheduler" / NAME, root / NAME) if f.exists()), root / "scheduler" / NAME)
+
+
+def is_consistency(path: str | Path) -> bool:
+    """Whether the folder holds a consistency model."""
+    file = scheduler_file(Path(path).expanduser())
+    return file.exists() and read_json(file).get("_class_name") in CONSISTENCY
 
 
 def read_table(config: dict[str, Any]) -> Discrete:

@@ -32,6 +32,15 @@ class GaussianPrior(FixedShape):
         shrink = self.lam / (self.lam + t.ratio**2)
         return self.mean + ((shrink * z) @ self.Q.T).reshape(x.shape)
 
+    def flow(self, u: Image, sigma: float, end: float) -> Image:
+        """Where the probability flow through u at noise `sigma` is at noise `end`: a consistency function.
+
+        μ + (C + end² I)^½ (C + σ² I)^−½ (u − μ)
+        """
+        z = (u - self.mean).flatten(1) @ self.Q
+        scale = ((self.lam + end**2) / (self.lam + sigma**2)).sqrt()
+        return self.mean + ((scale * z) @ self.Q.T).reshape(u.shape)
+
     def mse(self, t: Level) -> float | None:
         """Exact: the mean of ρ²λ/(λ + ρ²) over the eigenvalues."""
         var = t.ratio**2

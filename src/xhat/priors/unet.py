@@ -3,7 +3,7 @@
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from ..types import Image
 from . import diffusers_folder as folder
 from .base import Prior
 from .calibrate import Calibration
+from .precondition import Karras, Precondition, Tabulated
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -32,6 +33,8 @@ class DiffusersPrior(Prior):
 
     source = "any UNet2DModel of Hugging Face diffusers, github.com/huggingface/diffusers"
 
+    takes: ClassVar[tuple[type[Precondition], ...]] = (Karras, Tabulated)
+
     def __init__(self, path: str | Path, dtype: str = "float32", compile: bool = False) -> None:
         super().__init__()
         if dtype not in DTYPES:
@@ -42,6 +45,11 @@ class DiffusersPrior(Prior):
         config: Any = self.net.config
         self.whole = config.time_embedding_type == "learned"  # a table of whole time steps, not a function of time
         self.precondition, self.schedule = folder.read_scheduler(root, self.whole)
+        if not isinstance(self.precondition, self.takes):
+            name = type(self.precondition).__name__
+            raise SpecError(
+                f"{root} holds a network of the kind {name}; the folder itself, without diffusers:, will do"
+            )
         if "schedule" in extra:
             self.schedule = build(extra["schedule"], SCHEDULES)
         self.block = int(extra.get("pixel_unshuffle", 1))
@@ -88,8 +96,13 @@ class DiffusersPrior(Prior):
         own = next(self.net.parameters()).dtype
         z = pixel_unshuffle(x, self.block).to(own, memory_format=torch.channels_last)
         when = torch.full((len(x),), time, dtype=torch.long if self.whole else torch.float32, device=x.device)
-        z = self.net(z, when, return_dict=False)[0][:, : z.shape[1]]  # a learned variance comes second
+        z = self.run(z, when)[:, : z.shape[1]]  # a learned variance comes second
         return pixel_shuffle(z.to(x.dtype), self.block)
+
+    def run(self, z: Tensor, when: Tensor) -> Tensor:
+        """The UNet2DModel itself."""
+        out: Tensor = self.net(z, when, return_dict=False)[0]
+        return out
 
 
 @lru_cache(maxsize=4)

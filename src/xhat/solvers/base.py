@@ -80,6 +80,10 @@ class Solver(ABC, Generic[L, S]):
         noise = like.noise_image(rng)
         return cast(S, State(t.sigma * noise, torch.zeros_like(noise)))
 
+    def check(self, prior: Prior) -> None:
+        """Raises MismatchError for a prior that the method cannot run on: without a denoiser, unless overridden."""
+        prior.denoises()
+
     @abstractmethod
     def step(self, state: S, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> S:
         """From noise level t down to s. Pure: no hidden state, all randomness from `rng`."""

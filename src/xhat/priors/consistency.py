@@ -1,0 +1,198 @@
+"""Consistency models: where the probability flow through x_t ends, in one network call."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..calls import tally
+from ..errors import MismatchError, SpecError
+from ..schedule import EDM, Level
+from ..types import Image
+from . import diffusers_folder as folder
+from .base import FixedShape, Prior
+from .gaussian import GaussianPrior
+from .precondition import Consistent
+from .unet import DiffusersPrior
+
+
+class ConsistencyPrior(FixedShape):
+    """A consistency model f (Song et al., 2023). arXiv:2303.01469
+
+        x_ε = f(u, σ),   u = x₀ + σ n of shape (b, *shape),   ε = `sigma_min` ≤ σ ≤ `sigma_max`,   f(u, ε) = u
+
+    `jump` is f, counted; a class gives `endpoint`. It is no denoiser: where σ is small f(u, σ) ≈ u + ½ σ² ∇log p(u)
+    and E[x₀|u] = u + σ² ∇log p(u); where it is large f is one image and E[x₀|u] the mean of many. So E[x₀|x_t] is
+    asked of `denoiser`, the teacher or any other prior of the same images; without one, what needs it is refused.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], sigma_min: float = 0.002, sigma_max: float = 80.0, denoiser: Prior | None = None
+    ) -> None:
+        super().__init__()
+        self.shape, self.denoiser = tuple(shape), denoiser
+        self.schedule = EDM(sigma_min, sigma_max)
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        if denoiser is not None:
+            denoiser.check(self.shape)
+
+    def jump(self, x: Image, t: Level) -> Image:
+        """x_ε on the probability flow through x_t; up to ρ_t = ε it is x_t/α_t. MismatchError above `sigma_max`."""
+        if t.ratio > self.sigma_max * (1 + 1e-6):
+            raise MismatchError(f"this consistency model knows noise up to {self.sigma_max:g}, not {t.ratio:g}")
+        u = x / t.alpha
+        return u if t.ratio <= self.sigma_min else self.counted(self.endpoint(u, t.ratio))
+
+    @abstractmethod
+    def endpoint(self, u: Tensor, sigma: float) -> Tensor:
+        """f(u, σ), one network call."""
+
+    def counted(self, out: Image) -> Image:
+        """`out` of a network, tallied as one forward an image and, when it is differentiated, one backward."""
+        tally("forwards", len(out))
+        if out.requires_grad:
+            out.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
+        return out
+
+    def denoises(self) -> None:
+        if self.denoiser is None:
+            raise MismatchError(
+                "this consistency model comes without a denoiser E[x0|x_t]: pair it with its teacher (option denoiser) "
+                "or take a solver that only jumps, such as map_ga:use_prior=false or consistent_csgm"
+            )
+
+    def forward(self, x: Image, t: Level) -> Image:
+        self.denoises()
+        assert self.denoiser is not None
+        return self.denoiser.forward(x, t)  # not its __call__, which would count it twice
+
+    def mse(self, t: Level) -> float | None:
+        return None if self.denoiser is None else self.denoiser.mse(t)
+
+
+class ConsistencyModel(ConsistencyPrior):
+    """Your own consistency function as a prior: `ConsistencyModel(lambda u, sigma: ..., shape)`."""
+
+    def __init__(
+        self,
+        f: Callable[[Tensor, float], Tensor],
+        shape: tuple[int, ...],
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+        denoiser: Prior | None = None,
+    ) -> None:
+        super().__init__(shape, sigma_min, sigma_max, denoiser)
+        self.f = f
+
+    def endpoint(self, u: Tensor, sigma: float) -> Tensor:
+        return self.f(u, sigma)
+
+
+class ConsistencyFolder(ConsistencyPrior):
+    """A `ConsistencyModelPipeline` of the diffusers library: `unet/` and `scheduler/` in the folder `path`.
+
+    The scheduler is CMStochasticIterativeScheduler. `denoiser` is the spec or folder of the prior that answers for
+    E[x₀|x_t]; without the option it is what `xhat.json` in the folder names (`denoiser`: a spec, or a folder relative
+    to this one), else there is none. `label` is the class of class-conditional networks. `dtype` and `compile` as
+    for `diffusers`. No clipping to [−1, 1], even where the scheduler's config has `clip_denoised`.
+    """
+
+    source = "ConsistencyModelPipeline of Hugging Face diffusers; arXiv 2303.01469"
+
+    def __init__(
+        self,
+        path: str | Path,
+        denoiser: str | None = None,
+        label: int | None = None,
+        dtype: str = "float32",
+        compile: bool = False,
+    ) -> None:
+        root = folder.existing(path)
+        unet = ConsistencyUNet(root, dtype, compile, label)
+        teacher = None if denoiser is None else _denoiser(denoiser)
+        if denoiser is None and (extra := root / "xhat.json").exists():
+            named = folder.read_json(extra).get("denoiser")
+            inside = named is not None and (root / named).is_dir()
+            teacher = _denoiser(str(root / named) if inside else named) if named else None
+        size = unet.net.config.sample_size
+        sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+        if not all(isinstance(n, int) for n in sides):
+            raise MismatchError(f"{root}: the network's config has no sample_size, so its images have no shape")
+        levels = unet.schedule
+        assert isinstance(levels, EDM)
+        super().__init__((unet.channels, *sides), levels.sigma_min, levels.sigma_max, teacher)
+        self.unet = unet
+
+    def endpoint(self, u: Tensor, sigma: float) -> Tensor:
+        return self.unet.denoise(u, sigma)
+
+
+class ConsistencyUNet(DiffusersPrior):
+    """The network of a consistency model: its `denoise` is f(u, σ)."""
+
+    takes = (Consistent,)
+
+    def __init__(self, path: str | Path, dtype: str, compile: bool, label: int | None) -> None:
+        super().__init__(path, dtype, compile)
+        classes = self.net.config.num_class_embeds
+        if (label is None) != (classes is None) or not 0 <= (label or 0) < (classes or 1):
+            has = "is not class-conditional" if classes is None else f"has classes 0 to {classes - 1}"
+            raise SpecError(f"{path}: the network {has}; label is {label}")
+        self.label = label
+
+    def run(self, z: Tensor, when: Tensor) -> Tensor:
+        if self.label is None:
+            return super().run(z, when)
+        out: Tensor = self.net(z, when, torch.full((len(z),), self.label, device=z.device), return_dict=False)[0]
+        return out
+
+
+class FlowPrior(ConsistencyPrior):
+    """What a perfect consistency model of `denoiser` would be: its probability flow, integrated. An oracle, not cheap.
+
+    du/dσ = (u − E[x₀|u])/σ by `steps` of Heun's method on EDM's levels from σ to `sigma_min` (Karras et al., 2022,
+    Algorithm 1): 2 `steps` network calls a jump. A `GaussianPrior` has the flow in closed form, at one call.
+    """
+
+    def __init__(
+        self, denoiser: FixedShape, steps: int = 18, sigma_min: float = 0.002, sigma_max: float = 80.0
+    ) -> None:
+        super().__init__(denoiser.shape, sigma_min, sigma_max, denoiser)
+        self.steps = steps
+
+    def endpoint(self, u: Tensor, sigma: float) -> Tensor:
+        if isinstance(self.denoiser, GaussianPrior):
+            return self.denoiser.flow(u, sigma, self.sigma_min)
+        assert self.denoiser is not None
+        levels = EDM(self.sigma_min, sigma).levels(self.steps + 1)[:-1]
+        for r, q in pairwise(levels):
+            slope = (u - self.denoiser(u, r)) / r.ratio
+            ahead = u + (q.ratio - r.ratio) * slope
+            u = u + (q.ratio - r.ratio) * (slope + (ahead - self.denoiser(ahead, q)) / q.ratio) / 2
+        return u
+
+    def counted(self, out: Image) -> Image:
+        """The denoiser has counted its own calls."""
+        return super().counted(out) if isinstance(self.denoiser, GaussianPrior) else out
+
+
+def consistency(prior: Prior) -> ConsistencyPrior:
+    """`prior` as one that can jump. Raises MismatchError naming those that can."""
+    if isinstance(prior, ConsistencyPrior):
+        return prior
+    from . import PRIORS
+
+    named = ", ".join(name for name, cls in PRIORS.items() if issubclass(cls, ConsistencyPrior))
+    raise MismatchError(
+        f"{type(prior).__name__} has no consistency model; priors that have: {named}, the folder of a "
+        "ConsistencyModelPipeline, or xhat.ConsistencyModel(f, shape)"
+    )
+
+
+def _denoiser(spec: str) -> Prior:
+    from . import build_prior
+
+    return build_prior(spec, "cpu")
