@@ -1,4 +1,4 @@
-"""The command line: `xhat restore`, `xhat simulate`, `xhat list`."""
+"""The command line: `xhat restore`, `xhat simulate`, `xhat train`, `xhat list`."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from . import __version__
 from .commands import run_demo, run_exact, run_list, run_restore, run_simulate
 from .errors import XhatError
 from .listing import KINDS
+from .train.arguments import train_arguments
 
 RESTORE = """examples:
   xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 -o out/
@@ -77,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _simulate_arguments(command("simulate", "make a measurement of a known image", SIMULATE))
     _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
     _exact_arguments(command("exact", "test solvers where the posterior is known", EXACT))
+    train_arguments(command("train", "train a prior on images of your own", ""))
     p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
     p.add_argument("kind", nargs="?", choices=KINDS, help="all kinds by name if left out")
     p.add_argument("name", nargs="?", help="one of them in full")

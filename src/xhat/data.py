@@ -5,6 +5,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,17 @@ ARRAYS = (".npy", ".npz", ".pt")
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # byte orders under which Pillow keeps the byte it would drop
 
 
-def load_image(path: str | Path) -> Tensor:
+def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:
     """A PNG, JPEG, WebP, TIFF … of 8 or 16 bits as (c, h, w), upright; palettes become RGB.
 
-    Raises DataError for a file that is unreadable, has transparent pixels or is neither grey nor colour.
+    `content` is the file where it lies in no folder, in an archive say; `path` then only names it. Raises DataError
+    for a file that is unreadable, has transparent pixels or is neither grey nor colour.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(content or path) as picture:
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # MPO: a phone's JPEG with a preview
                 raise DataError(f"{path}: holds several images; save the one you mean as a file of its own")
-            return from_pixels(_pixels(picture, path), path)
+            return from_pixels(_pixels(picture, path, content), path)
     except DataError:
         raise
     except FileNotFoundError as e:
@@ -40,14 +42,14 @@ def load_image(path: str | Path) -> Tensor:
         raise DataError(f"{path}: cannot be read as an image ({str(e).splitlines()[0]})") from e
 
 
-def _pixels(picture: ImageFile, path: str | Path) -> Pixels:
+def _pixels(picture: ImageFile, path: str | Path, content: BytesIO | None) -> Pixels:
     """The upright pixels of an opened file, all 16 bits of them where it has so many.
 
     Of 16-bit colour Pillow keeps one byte a sample: decode twice and keep the other one, too.
     """
     if not any(";16" in _raw_mode(tile.args) for tile in picture.tile) or picture.mode.startswith("I;16"):
         return pixels_of(picture, path)
-    with Image.open(path) as other:
+    with Image.open(BytesIO(content.getvalue()) if content else path) as other:
         try:
             for i, tile in enumerate(other.tile):
                 mode = _raw_mode(tile.args)

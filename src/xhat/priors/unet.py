@@ -1,6 +1,7 @@
 """Image priors that are a convolutional network: any image size, colour or grey, in the network's own dtype."""
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +28,8 @@ class DiffusersPrior(Prior):
     `unet/` holds a UNet2DModel, `scheduler/` the config of an EDM or beta-table scheduler. The network runs in
     `dtype` (float32, bfloat16, float16), everything around it in the image's. `compile` passes it through
     torch.compile: slow first call, faster afterwards. Optional files: `xhat.json` (`schedule`: a spec string;
-    `pixel_unshuffle`: 2 if the network works on 2x2 blocks as channels), `calibration.json` (see `calibrate.py`).
+    `pixel_unshuffle`: 2 if the network works on 2x2 blocks as channels; `shape`: [c, h, w] if it knows no other),
+    `calibration.json` (see `calibrate.py`).
     No clipping to [−1, 1], even where the scheduler's config has `clip_sample`: E[x₀|x_t] needs none.
     """
 
@@ -54,6 +56,7 @@ class DiffusersPrior(Prior):
             self.schedule = build(extra["schedule"], SCHEDULES)
         self.block = int(extra.get("pixel_unshuffle", 1))
         self.channels = config.in_channels // self.block**2
+        self.size = tuple(extra["shape"][1:]) if "shape" in extra else None
         if config.out_channels not in (config.in_channels, 2 * config.in_channels):
             raise MismatchError(f"{root}: {config.in_channels} channels in and {config.out_channels} out")
         self.multiple = self.block * 2 ** (len(config.block_out_channels) - 1)
@@ -65,8 +68,9 @@ class DiffusersPrior(Prior):
 
     def check(self, shape: tuple[int, ...]) -> None:
         takes = (self.channels, 1) if self.channels == 3 else (self.channels,)
-        if len(shape) != 3 or shape[0] not in takes:
-            sizes = " or ".join(f"({c}, height, width)" for c in takes)
+        if len(shape) != 3 or shape[0] not in takes or self.size not in (None, shape[1:]):
+            h, w = self.size or ("height", "width")
+            sizes = " or ".join(f"({c}, {h}, {w})" for c in takes)
             raise MismatchError(f"this prior knows images of shape {sizes}, the problem has {tuple(shape)}")
 
     def mse(self, t: Level) -> float | None:
@@ -93,16 +97,23 @@ class DiffusersPrior(Prior):
 
     def network(self, x: Tensor, time: float) -> Tensor:
         """The network alone: into its dtype and pixel arrangement and back."""
-        own = next(self.net.parameters()).dtype
-        z = pixel_unshuffle(x, self.block).to(own, memory_format=torch.channels_last)
         when = torch.full((len(x),), time, dtype=torch.long if self.whole else torch.float32, device=x.device)
-        z = self.run(z, when)[:, : z.shape[1]]  # a learned variance comes second
-        return pixel_shuffle(z.to(x.dtype), self.block)
+        own = next(self.net.parameters()).dtype
+        return in_blocks(self.run, x, when, self.block, own)
 
     def run(self, z: Tensor, when: Tensor) -> Tensor:
         """The UNet2DModel itself."""
         out: Tensor = self.net(z, when, return_dict=False)[0]
         return out
+
+
+def in_blocks(
+    run: Callable[[Tensor, Tensor], Tensor], x: Tensor, when: Tensor, block: int, dtype: torch.dtype
+) -> Tensor:
+    """A network's output for `x` (b, c, h, w) at times `when` (b,), run in `dtype` on `block` x `block` as channels."""
+    z = pixel_unshuffle(x, block).to(dtype, memory_format=torch.channels_last)
+    z = run(z, when)[:, : z.shape[1]]  # a learned variance comes second
+    return pixel_shuffle(z.to(x.dtype), block)
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,71 @@
+"""The arguments of `xhat train`, and what each of its commands does with them."""
+
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = """examples:
+  xhat train denoiser photos/ --recipe small --out mine --minutes 60
+  xhat train denoiser train-images-idx3-ubyte.gz --recipe fashion --out fashion --minutes 60
+  xhat train denoiser photos/ --set data.square=64 --set optimiser.batch=32 --out mine --steps 20000
+  xhat train denoiser photos/ --out mine --minutes 120 --resume      goes on after Ctrl-C, bit for bit
+  accelerate launch -m xhat train denoiser photos/ --out mine        several GPUs or machines
+  xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 --prior mine -o out/
+"""
+DATA = """DATA is a folder of pictures, a tar of pictures, an .npz of uint8 or an IDX file (gzipped or not). Recipes are
+TOML files; `--set table.key=value` changes one entry. docs/training.md explains them.
+"""
+
+
+def train_arguments(p: ArgumentParser) -> None:
+    p.description, p.epilog = f"{p.description}.\n\n{DATA}", EXAMPLES
+    kinds = p.add_subparsers(metavar="WHAT", required=True)
+    raw = RawDescriptionHelpFormatter
+    d = kinds.add_parser("denoiser", help="from images", description=DATA, epilog=EXAMPLES, formatter_class=raw)
+    d.add_argument("data", metavar="DATA", help="folder, tar, .npz or IDX file of images")
+    d.add_argument("--recipe", default="small", metavar="NAME", help="one of those shipped, or a TOML file")
+    d.add_argument("--init", metavar="DIR", help="go on from the weights of a trained folder")
+    _common(d)
+    d.set_defaults(run=run_denoiser)
+
+
+def _common(p: ArgumentParser) -> None:
+    p.add_argument("-o", "--out", required=True, type=Path, help="folder of the prior")
+    p.add_argument("--set", action="append", default=[], metavar="T.K=V", help="change an entry of the recipe")
+    p.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes; default: 60, unless --steps")
+    p.add_argument("--steps", type=int, metavar="N", help="stop after N steps")
+    p.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    p.add_argument("--half", action="store_true", help="write the weights in 16-bit floats")
+    p.add_argument("--device", default="auto", help="auto or cpu; default: auto")
+    p.add_argument("--precision", metavar="P", help="no, bf16 or fp16; default: bf16 or fp16 on a GPU, no on a CPU")
+    p.add_argument("--licence", default="not stated", metavar="TEXT", help="of the data, for the model card")
+    p.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no lines")
+
+
+def _options(args: Namespace) -> Any:
+    from .denoiser import Options
+    from .loop import Limit
+
+    minutes = 60.0 if args.minutes is None and args.steps is None else args.minutes
+    return Options(
+        args.out, Limit(args.steps, minutes), args.resume, args.half, args.device, args.precision, args.licence,
+        args.quiet,
+    )  # fmt: skip
+
+
+def _end(finished: bool, args: Namespace) -> int:
+    if not finished:
+        print(f"xhat: interrupted; the same command and --resume goes on ({args.out}/checkpoint.pt)", file=sys.stderr)
+        return 130
+    if not args.quiet:
+        print(f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir()))}")
+    return 0
+
+
+def run_denoiser(args: Namespace) -> int:
+    from .denoiser import train_denoiser
+    from .recipe import read_recipe
+
+    recipe = read_recipe(args.recipe, args.set)
+    return _end(train_denoiser(args.data, recipe, _options(args), args.init), args)

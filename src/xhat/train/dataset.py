@@ -1,0 +1,127 @@
+"""From images of any size to training batches that depend on the recipe's seed and the step alone."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad as pad_with
+
+from ..data import centre_crop, resize
+from ..errors import DataError
+from ..rng import Rng
+from .images import eight_bit, read_images
+from .recipe import DataOptions
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """uint8 images (c, h, w), for training and held out; all of one shape unless `patch` cuts them to it."""
+
+    train: list[Tensor]
+    held: list[Tensor]
+    shape: tuple[int, int, int]
+    options: DataOptions
+
+    def batch(self, indices: Sequence[int], rng: Rng) -> Tensor:
+        """Images of [−1, 1], (b, c, h, w), each patched and flipped by its own stream of `rng`."""
+        draws = rng.rand_like(torch.empty(len(indices), 3)).tolist()
+        return torch.stack([self._one(self.train[i], *u) for i, u in zip(indices, draws, strict=True)])
+
+    def _one(self, image: Tensor, top: float, left: float, flip: float) -> Tensor:
+        _, h, w = self.shape
+        i, j = int(top * (image.shape[1] - h + 1)), int(left * (image.shape[2] - w + 1))
+        cut = image[:, i : i + h, j : j + w]
+        return scaled(cut.flip(-1) if self.options.flip and flip < 0.5 else cut)
+
+    def validation(self, most: int) -> Tensor:
+        """Up to `most` held-out images of [−1, 1], their middle where there are patches."""
+        return torch.stack([scaled(centre_crop(x, *self.shape[1:])) for x in self.held[:most]])
+
+    def std(self) -> float:
+        """The standard deviation of all pixels in [−1, 1] units, on up to 2000 images."""
+        few = self.train[:: max(1, len(self.train) // 2000)]
+        n = sum(x.numel() for x in few)
+        mean = sum(float(scaled(x).double().sum()) for x in few) / n
+        return float((sum(float((scaled(x).double() - mean).square().sum()) for x in few) / n) ** 0.5)
+
+
+def scaled(x: Tensor) -> Tensor:
+    """uint8 as float32 in [−1, 1]."""
+    return x.float() / 127.5 - 1
+
+
+def load(path: str | Path, options: DataOptions) -> Dataset:
+    """The images at `path`, cropped, padded and split; raises DataError naming the image that does not fit."""
+    named = read_images(path)
+    channels = options.channels or max(x.shape[0] for _, x in named)
+    named = [(name, _fitted(name, coloured(x, channels), options)) for name, x in named]
+    first, image = named[0]
+    shape = (channels, *((options.patch,) * 2 if options.patch else image.shape[1:]))
+    for name, x in named:
+        if not options.patch and tuple(x.shape) != shape:
+            sizes = f"{name} is {size(x)}, {first} is {size(image)}"
+            raise DataError(f"images of several sizes: {sizes}; use square, pad or patch to make them one")
+    held, train = split([x for _, x in named], options.validation)
+    return Dataset(train, held, (channels, int(shape[1]), int(shape[2])), options)
+
+
+def size(x: Tensor) -> str:
+    return f"{x.shape[1]}x{x.shape[2]}"
+
+
+def coloured(x: Tensor, channels: int) -> Tensor:
+    """Grey from colour by the luma weights of ITU-R BT.601, colour from grey by repetition."""
+    if x.shape[0] == channels:
+        return x
+    if channels == 3:
+        return x.expand(3, -1, -1)
+    return (torch.tensor([0.299, 0.587, 0.114]) @ x.float().flatten(1)).round().to(torch.uint8).view(1, *x.shape[1:])
+
+
+def _fitted(name: str, x: Tensor, options: DataOptions) -> Tensor:
+    """The image squared, padded, and checked for patches."""
+    if n := options.square:
+        side = min(x.shape[1:])
+        x = centre_crop(x, side, side)
+        x = x if side == n else eight_bit(resize(scaled(x), n, n))
+    if n := options.pad:
+        down, across = n - x.shape[1], n - x.shape[2]
+        if min(down, across) < 0:
+            raise DataError(f"{name}: {size(x)} is larger than pad = {n}")
+        x = pad_with(x, (across // 2, across - across // 2, down // 2, down - down // 2))
+    if options.patch > min(x.shape[1:]):
+        raise DataError(f"{name}: {size(x)} is smaller than patch = {options.patch}")
+    return x.contiguous()
+
+
+def split(images: list[Tensor], held: int) -> tuple[list[Tensor], list[Tensor]]:
+    """(held out, rest): the `held` images whose pixels have the smallest hash, whatever their names and order."""
+    if len(images) <= held:
+        raise DataError(f"{len(images)} images, and validation = {held} of them to be held out leaves none to train on")
+    keys = [hashlib.blake2b(x.numpy().tobytes(), digest_size=16).digest() for x in images]
+    order = sorted(range(len(images)), key=keys.__getitem__)
+    chosen = set(order[:held])
+    return [images[i] for i in order[:held]], [x for i, x in enumerate(images) if i not in chosen]
+
+
+class Order:
+    """Which image the i-th training example is: every epoch a permutation of its own, a function of (seed, epoch)."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n, self.seed, self.epoch = n, seed, -1
+        self.permutation = np.empty(0, np.int64)
+
+    def __call__(self, i: int) -> int:
+        epoch, place = divmod(i, self.n)
+        if epoch != self.epoch:
+            self.epoch, self.permutation = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.n)
+        return int(self.permutation[place])
+
+
+def stream(seed: int, examples: Sequence[int]) -> Rng:
+    """One random stream for each training example, whichever process and batch it falls to."""
+    return Rng([int(np.random.SeedSequence([seed, i]).generate_state(1)[0]) for i in examples])

@@ -1,0 +1,110 @@
+"""The network of a recipe as a diffusers UNet2DModel, and folders in the layout of diffusers written from it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..data import atomic
+from ..errors import MismatchError, SpecError
+from ..priors.diffusers_folder import existing, load_unet, read_json
+from .recipe import Diffusion, Recipe
+
+Shape = tuple[int, int, int]
+
+
+def build_network(recipe: Recipe, shape: Shape) -> Any:
+    """A new UNet2DModel for images of `shape`, weights drawn from the recipe's seed."""
+    import diffusers
+
+    make: Any = diffusers.UNet2DModel
+    block, options = block_of(recipe), {k: v for k, v in recipe.network.items() if k != "pixel_unshuffle"}
+    size, channels = (shape[1] // block, shape[2] // block), shape[0] * block**2
+    check_sides(shape, block * 2 ** (len(options.get("block_out_channels", (0,) * 4)) - 1))
+    torch.manual_seed(recipe.optimiser.seed)
+    try:
+        net: Any = make(
+            sample_size=size[0] if size[0] == size[1] else size,
+            in_channels=channels,
+            out_channels=channels,
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()},
+        )
+    except (ValueError, TypeError, ZeroDivisionError) as e:
+        raise SpecError(f"network: {e}") from e
+    return net.to(memory_format=torch.channels_last)
+
+
+def continue_from(folder: str | Path, recipe: Recipe, shape: Shape) -> tuple[Any, Recipe]:
+    """The network of a trained folder as a start, and the recipe with its arrangement of pixels and σ_data."""
+    root = existing(folder)
+    extra = read_json(root / "xhat.json") if (root / "xhat.json").exists() else {}
+    net = load_unet(root, torch.float32).requires_grad_(True).train()
+    block = int(extra.get("pixel_unshuffle", 1))
+    if net.config.in_channels != shape[0] * block**2:
+        raise MismatchError(f"{root} knows images of {net.config.in_channels // block**2} channels, not {shape[0]}")
+    check_sides(shape, block * 2 ** (len(net.config.block_out_channels) - 1))
+    config = read_json(root / "scheduler" / "scheduler_config.json")
+    if config.get("_class_name") != "EDMEulerScheduler":
+        raise SpecError(f"{root}: training goes on from an EDMEulerScheduler only, not {config.get('_class_name')}")
+    known = {k: v for k, v in net.config.items() if not k.startswith("_")}
+    diffusion = replace(recipe.diffusion, sigma_data=float(config.get("sigma_data", 0.5)))
+    return net, replace(recipe, network={**known, "pixel_unshuffle": block}, diffusion=diffusion)
+
+
+def block_of(recipe: Recipe) -> int:
+    block = recipe.network.get("pixel_unshuffle", 1)
+    if not isinstance(block, int) or block < 1:
+        raise SpecError(f"network: pixel_unshuffle must be a whole number from 1 on, not {block!r}")
+    return block
+
+
+def check_sides(shape: Shape, multiple: int) -> None:
+    if shape[1] % multiple or shape[2] % multiple:
+        raise SpecError(
+            f"this network needs sides that are multiples of {multiple}, the images are {shape[1]}x{shape[2]}; "
+            "data.pad, data.square or data.patch make them so"
+        )
+
+
+def parameters(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def write_denoiser(root: Path, net: Any, recipe: Recipe, shape: Shape, half: bool = False) -> None:
+    """`unet/`, `scheduler/` (EDMEulerScheduler) and `xhat.json`: what diffusers and `--prior` need."""
+    import diffusers
+
+    d, scheduler = recipe.diffusion, cast(Any, diffusers.EDMEulerScheduler)
+    write_unet(root / "unet", net, half)
+    levels = {"sigma_min": d.sigma_min, "sigma_max": d.sigma_max, "sigma_data": d.sigma_data, "rho": d.rho}
+    scheduler(**levels).save_pretrained(root / "scheduler")
+    write_extra(root, recipe, shape, d)
+
+
+def write_unet(folder: Path, net: Any, half: bool) -> None:
+    """Weights as safetensors, `half` in 16-bit floats, and the config; a kill leaves the file before."""
+    from safetensors.torch import save_file
+
+    weights = {k: as_stored(v, half) for k, v in net.state_dict().items()}
+    config = {**json.loads(net.to_json_string()), "_name_or_path": None}
+    text = json.dumps({k: v for k, v in config.items() if k != "_name_or_path"}, indent=2, sort_keys=True)
+    atomic(folder / "diffusion_pytorch_model.safetensors", lambda f: save_file(weights, f, {"format": "pt"}))
+    atomic(folder / "config.json", lambda f: f.write_text(text + "\n", encoding="utf-8"))
+
+
+def as_stored(x: Tensor, half: bool) -> Tensor:
+    return x.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
+
+
+def write_extra(root: Path, recipe: Recipe, shape: Shape, d: Diffusion) -> None:
+    """`xhat.json`; a network for patches takes images of any size, the others only the one they were trained on."""
+    block = block_of(recipe)
+    extra: dict[str, Any] = {"schedule": f"edm:sigma_min={d.sigma_min},sigma_max={d.sigma_max},rho={d.rho}"}
+    if block > 1:
+        extra["pixel_unshuffle"] = block
+    if not recipe.data.patch:
+        extra["shape"] = list(shape)
+    atomic(root / "xhat.json", lambda f: f.write_text(json.dumps(extra, indent=2) + "\n", encoding="utf-8"))

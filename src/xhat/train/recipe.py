@@ -1,0 +1,158 @@
+"""A recipe: everything that decides what is trained, as a TOML file of five tables."""
+
+import inspect
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, SpecError
+from ..schedule import EDM
+from ..spec import checked, value
+
+RECIPES = Path(__file__).parent / "recipes"
+DERIVED = ("sample_size", "in_channels", "out_channels", "num_class_embeds", "class_embed_type", "num_train_timesteps")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """`[data]`: how images become training examples; 0 leaves an option out."""
+
+    square: int = 0  # the central square, resized to N x N
+    pad: int = 0  # black borders to N x N
+    patch: int = 0  # random N x N patches
+    channels: int = 0  # 1 or 3; 0: 3 where any image has colour
+    flip: bool = True  # left to right, half of the time
+    validation: int = 256  # so many images are held out
+
+    def __post_init__(self) -> None:
+        if min(self.square, self.pad, self.patch) < 0 or self.channels not in (0, 1, 3) or self.validation < 1:
+            raise SpecError("data: sizes must not be negative, channels 0, 1 or 3, validation at least 1")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """`[optimiser]`: AdamW, its learning rate over time, and the average of the weights that is kept."""
+
+    lr: float = 1e-3
+    batch: int = 64  # over all processes
+    warmup: int = 200  # steps of linear growth
+    decay: float = 0.5  # the last part of the run, in which the rate falls to 0 as a cosine
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+    clip: float = 1.0  # of the gradient's norm
+    ema: float = 0.08  # relative width of the power-function average (Karras et al., 2024)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (self.lr > 0 and self.batch > 0 and self.warmup >= 0 and 0 <= self.decay <= 1 and self.clip > 0):
+            raise SpecError("optimiser: lr, batch and clip must be positive, decay between 0 and 1")
+        if not 0 < self.ema < 0.28:
+            raise SpecError(f"optimiser: ema must be between 0 and 0.28, not {self.ema}")
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """`[diffusion]`: EDM's constants (Karras et al., 2022, table 1), and the levels the prior is best run on."""
+
+    sigma_data: float = 0.0  # 0: the standard deviation of the training pixels
+    p_mean: float = -1.2
+    p_std: float = 1.2
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        EDM(self.sigma_min, self.sigma_max, self.rho)
+        if self.sigma_data < 0 or self.p_std <= 0:
+            raise SpecError("diffusion: sigma_data must not be negative, and p_std positive")
+
+
+@dataclass(frozen=True)
+class Watching:
+    """`[watching]`: what is looked at on the way."""
+
+    minutes: float = 5.0  # between two looks: validation, samples, checkpoint
+    steps: int = 0  # between two looks, if not 0
+    validation: int = 128  # held-out images that are denoised
+    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 3.0)  # at these levels
+    samples: int = 16  # in the grid
+    sampling_steps: int = 18
+
+    def __post_init__(self) -> None:
+        if min(self.validation, self.samples, self.sampling_steps) < 1 or not self.sigmas or min(self.sigmas) <= 0:
+            raise SpecError("watching: validation, samples, sampling_steps and sigmas must be positive")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`network` holds arguments of diffusers' UNet2DModel, and `pixel_unshuffle`: 2 for 2x2 blocks as channels."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    data: DataOptions = DataOptions()
+    optimiser: Optimiser = Optimiser()
+    diffusion: Diffusion = Diffusion()
+    watching: Watching = Watching()
+
+    def text(self) -> str:
+        """The recipe as TOML; a JSON number, string, boolean or list is one of TOML, too."""
+        tables: list[str] = []
+        for f in fields(self):
+            part = getattr(self, f.name)
+            items = part if isinstance(part, dict) else vars(part)
+            lines = [f"{k} = {json.dumps(v)}" for k, v in items.items()]
+            tables.append("\n".join([f"[{f.name}]", *lines]) + "\n")
+        return "\n".join(tables)
+
+
+def recipe_of(tables: Mapping[str, Any], origin: object) -> Recipe:
+    """A recipe from the tables of a TOML file; raises SpecError with the valid keys for one that is unknown."""
+    kinds = {"data": DataOptions, "optimiser": Optimiser, "diffusion": Diffusion, "watching": Watching}
+    known = ["network", *kinds]
+    if wrong := [k for k, v in tables.items() if k not in known or not isinstance(v, dict)]:
+        raise SpecError(f"{origin}: no table {', '.join(wrong)}; a recipe has {', '.join(known)}")
+    try:
+        parts = {k: kinds[k](**checked(k, kinds[k], v)) for k, v in tables.items() if k != "network"}
+        return Recipe(network_options(tables.get("network", {})), **parts)
+    except SpecError as e:
+        raise SpecError(f"{origin}: {e}") from e
+
+
+def network_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` after a look at the names UNet2DModel takes."""
+    from diffusers import UNet2DModel
+
+    known = [k for k in inspect.signature(UNet2DModel.__init__).parameters if k not in ("self", *DERIVED)]
+    known.append("pixel_unshuffle")
+    if unknown := [k for k in options if k not in known]:
+        raise SpecError(f"network has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    return dict(options)
+
+
+def read_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe by the name of one that is shipped or the path of a TOML file; `changes` are `table.key=value`."""
+    shipped = sorted(p.stem for p in RECIPES.glob("*.toml"))
+    file = RECIPES / f"{name}.toml" if name in shipped else Path(name).expanduser()
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"no recipe {name}; choose from {', '.join(shipped)}, or the path of a TOML file") from None
+    except (OSError, ValueError) as e:
+        raise DataError(f"{file}: cannot be read as TOML ({e})") from e
+    for change in changes:
+        key, eq, text = change.partition("=")
+        table, dot, option = key.strip().partition(".")
+        if not (eq and dot and option):
+            raise SpecError(f"expected table.key=value, found {change!r}")
+        tables.setdefault(table, {})[option] = value(text.strip())
+    return recipe_of(tables, file if not changes else f"{file} with {', '.join(changes)}")
+
+
+def with_sigma_data(recipe: Recipe, std: float) -> Recipe:
+    """The recipe with σ_data measured where it says so, to three digits."""
+    if recipe.diffusion.sigma_data:
+        return recipe
+    return replace(recipe, diffusion=replace(recipe.diffusion, sigma_data=float(f"{std:.3g}")))

@@ -1,0 +1,123 @@
+"""What a training run tells: the line of a look, its JSON record, the bar, the model card."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..data import atomic
+from ..record import finite
+from .loop import Limit, Progress
+
+Curve = list[dict[str, Any]]
+
+
+def read_curve(file: Path, step: int) -> Curve:
+    """The records of `log.jsonl` up to `step`; none where there is no file."""
+    if not file.exists():
+        return []
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line["step"] <= step]
+
+
+def write_curve(file: Path, curve: Curve) -> None:
+    text = "".join(json.dumps(finite(line), allow_nan=False) + "\n" for line in curve)
+    atomic(file, lambda f: f.write_text(text, encoding="utf-8"))
+
+
+def record_of(progress: Progress, batch: int, psnr: dict[float, float]) -> dict[str, Any]:
+    """A look as a line of the log."""
+    return {
+        "step": progress.step,
+        "images": progress.step * batch,
+        "minutes": round(progress.seconds / 60, 3),
+        "loss": progress.loss,
+        "gradient_norm": progress.gradient,
+        "learning_rate": progress.rate,
+        "images_per_second": round(progress.speed, 2),
+        "psnr": {str(sigma): round(v, 3) for sigma, v in psnr.items()},
+    }
+
+
+def line_of(record: dict[str, Any]) -> str:
+    """A look in one line."""
+    scores = "  ".join(f"{v:.2f}" for v in record["psnr"].values())
+    return (
+        f"step {record['step']}  {record['minutes']:.1f} min  {record['images_per_second']:.0f} images/s  "
+        f"loss {record['loss']:.4f}  PSNR {scores}"
+    )
+
+
+@contextmanager
+def bar(limit: Limit, batch: int, visible: bool) -> Iterator[tuple[Callable[[Progress], None], Callable[[str], None]]]:
+    """(tick, say): a bar on stderr if that is a terminal, lines there in any case, neither if not `visible`."""
+    if not visible:
+        yield (lambda progress: None), (lambda text: None)
+        return
+    if not sys.stderr.isatty():
+        yield (lambda progress: None), (lambda text: print(text, file=sys.stderr, flush=True))
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(bar_width=24), TextColumn("{task.fields[note]}"), TextColumn("left"), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task("", total=1.0, note="")
+        first: list[Progress] = []
+
+        def tick(p: Progress) -> None:
+            first[:] = first or [Progress(p.step, p.seconds)]
+            speed = (p.step - first[0].step) * batch / max(p.seconds - first[0].seconds, 1e-9)
+            of = f" of {limit.steps}" if limit.steps else ""
+            note = f"step {p.step}{of}  {speed:.0f} images/s  {p.seconds / 60:.1f} min"
+            shown.update(task, completed=min(1.0, p.done), note=note)
+
+        yield tick, lambda text: shown.console.print(text, highlight=False)
+
+
+def table(curve: Curve, rows: int = 8) -> str:
+    """Validation PSNR as training went on, in up to `rows` rows, the last look among them."""
+    seen = [line for line in curve if line["psnr"]]
+    picks = sorted({round(i * (len(seen) - 1) / max(1, rows - 1)) for i in range(min(rows, len(seen)))})
+    picks = sorted({*picks, len(seen) - 1}) if len(seen) <= rows or rows == 1 else picks
+    sigmas = list(seen[-1]["psnr"])
+    lines = [f"| images seen | minutes | {' | '.join(f's = {s}' for s in sigmas)} |", "|---" * (2 + len(sigmas)) + "|"]
+    for i in picks:
+        scores = " | ".join(f"{v:.2f}" for v in seen[i]["psnr"].values())
+        lines.append(f"| {seen[i]['images']:,} | {seen[i]['minutes']:.1f} | {scores} |")
+    return "\n".join(lines)
+
+
+def write_card(root: Path, title: str, facts: dict[str, str], formula: str, curve: Curve, recipe: str) -> None:
+    """README.md: what it is, data and licence, recipe, time, validation figures, samples."""
+    rows = "\n".join(f"| {k} | {v} |" for k, v in facts.items())
+    text = f"""---
+library_name: diffusers
+tags: [diffusion, xhat]
+---
+# {title}
+
+{formula}
+
+| | |
+|---|---|
+{rows}
+
+Held-out images, denoised at fixed noise levels (images in [-1, 1]), PSNR in dB of the mean squared error:
+
+{table(curve)}
+
+All looks are in `log.jsonl`. Samples without a measurement, not selected:
+
+![samples](samples.png)
+
+## Recipe
+
+```toml
+{recipe.strip()}
+```
+"""
+    atomic(root / "README.md", lambda f: f.write_text(text, encoding="utf-8"))

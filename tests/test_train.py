@@ -1,0 +1,381 @@
+"""Training: readers, the loss, exact resume, and folders that diffusers and `--prior` load."""
+
+import gzip
+import json
+import math
+import os
+import signal
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from xhat.cli import main
+from xhat.errors import DataError, MismatchError
+from xhat.priors import Denoiser, DiffusersPrior, build_prior
+from xhat.priors.precondition import Karras
+from xhat.rng import Rng
+from xhat.schedule import EDM, Level
+from xhat.train import edm
+from xhat.train.average import Average, exponent
+from xhat.train.dataset import Order, load, scaled, stream
+from xhat.train.images import read_images
+from xhat.train.recipe import DataOptions, Diffusion, read_recipe
+from xhat.train.sample import heun
+
+pytest.importorskip("accelerate")
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
+
+TINY = """
+[data]
+validation = 3
+[network]
+block_out_channels = [8, 8]
+layers_per_block = 1
+down_block_types = ["DownBlock2D", "DownBlock2D"]
+up_block_types = ["UpBlock2D", "UpBlock2D"]
+norm_num_groups = 4
+add_attention = false
+dropout = 0.1
+[optimiser]
+batch = 4
+warmup = 2
+[watching]
+steps = 3
+validation = 3
+sigmas = [0.1, 1.0]
+samples = 2
+sampling_steps = 2
+"""
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.toml").write_text(TINY)
+    np.savez("x.npz", x=PIXELS, label=np.arange(12))
+
+
+def idx(images: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{images.ndim}I", 0, 0, 8, images.ndim, *images.shape) + images.tobytes()
+
+
+def train(*more: str, out: str = "out", steps: int = 6, data: str = "x.npz") -> int:
+    command = ["train", "denoiser", data, "--recipe", "tiny.toml", "--out", out, "--steps", str(steps)]
+    return main([*command, "--device", "cpu", "-q", *more])
+
+
+def weights(out: str) -> bytes:
+    return (Path(out) / "unet/diffusion_pytorch_model.safetensors").read_bytes()
+
+
+# Readers
+
+
+def write_folder():
+    Path("d/deep").mkdir(parents=True)
+    for i, x in enumerate(PIXELS):
+        Image.fromarray(x).save(f"d/{'deep/' if i % 2 else ''}{i:02d}.{('png', 'webp', 'BMP')[i % 3]}", lossless=True)
+    Path("d/notes.txt").write_text("no image")
+
+
+def write_tar():
+    write_folder()
+    with tarfile.open("d.tar", "w") as archive:
+        archive.add("d")
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "npz", "channels first"])
+def test_readers_of_colour_images_agree(kind):
+    if kind == "folder":
+        write_folder()
+    elif kind == "tar":
+        write_tar()
+    elif kind == "channels first":
+        np.savez("x.npz", PIXELS.transpose(0, 3, 1, 2))
+    found = read_images({"folder": "d", "tar": "d.tar"}.get(kind, "x.npz"))
+    expected = {x.transpose(2, 0, 1).tobytes() for x in PIXELS}
+    assert len(found) == 12
+    assert {x.numpy().tobytes() for _, x in found} == expected
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx_files(packed):
+    raw = idx(PIXELS[..., 0])
+    Path("x-idx3-ubyte").write_bytes(gzip.compress(raw) if packed else raw)
+    found = [x for _, x in read_images("x-idx3-ubyte")]
+    assert (torch.stack(found)[:, 0].numpy() == PIXELS[..., 0]).all()
+
+
+def test_fashion_mnist_of_debian():
+    file = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
+    if not file.exists():
+        pytest.skip("no package dataset-fashion-mnist")
+    data = load(file, read_recipe("fashion").data)
+    assert data.shape == (1, 32, 32)
+    assert len(data.train) + len(data.held) == 10_000
+    assert all((x[:, :2] == 0).all() and (x[:, :, -2:] == 0).all() for x in data.train)
+
+
+def test_squares_padding_patches_and_colour():
+    write_folder()
+    Image.fromarray(PIXELS[0, :6, :, 0]).save("d/grey.png")
+    with pytest.raises(DataError, match=r"grey.png is 6x8|is 8x8.*use square, pad or patch"):
+        load("d", DataOptions(validation=3))
+    assert load("d", DataOptions(square=6, validation=3)).shape == (3, 6, 6)
+    padded = load("d", DataOptions(pad=12, validation=3, channels=1))
+    assert padded.shape == (1, 12, 12)
+    assert all((x[:, :2] == 0).all() for x in padded.train + padded.held)
+    patches = load("d", DataOptions(patch=4, validation=3))
+    assert patches.batch([0, 1], Rng([0, 1])).shape == (2, 3, 4, 4)
+    assert patches.validation(9).shape == (3, 3, 4, 4)
+
+
+def test_the_split_knows_pixels_not_order():
+    np.savez("y.npz", PIXELS[::-1])
+    one, two = load("x.npz", DataOptions(validation=3)), load("y.npz", DataOptions(validation=3))
+    assert all(torch.equal(a, b) for a, b in zip(one.held, two.held, strict=True))
+    assert not {x.numpy().tobytes() for x in one.held} & {x.numpy().tobytes() for x in one.train}
+
+
+def test_batches_are_flips_and_patches_of_the_images_and_each_epoch_shows_all():
+    data = load("x.npz", DataOptions(validation=3))
+    order = Order(len(data.train), 0)
+    seen = [order(i) for i in range(18)]
+    assert sorted(seen[:9]) == sorted(seen[9:]) == list(range(9))
+    assert seen[:9] != seen[9:]
+    batch = data.batch(seen, stream(0, range(18)))
+    flipped = [torch.equal(x, scaled(data.train[i]).flip(-1)) for x, i in zip(batch, seen, strict=True)]
+    assert all(f or torch.equal(x, scaled(data.train[i])) for f, x, i in zip(flipped, batch, seen, strict=True))
+    assert 0 < sum(flipped) < 18
+    parts = [data.batch(seen[i : i + 6], stream(0, range(i, i + 6))) for i in (0, 6, 12)]
+    assert torch.equal(torch.cat(parts), batch)
+
+
+# Errors
+
+
+def corrupt_folder():
+    write_folder()
+    Path("d/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nxx")
+
+
+def corrupt_tar():
+    corrupt_folder()
+    with tarfile.open("d.tar", "w") as archive:
+        archive.add("d")
+
+
+def truncated_idx():
+    Path("x.idx").write_bytes(idx(PIXELS[..., 0])[:-5])
+
+
+def foreign():
+    Path("x.idx").write_bytes(b"hello, world")
+
+
+def two_arrays():
+    np.savez("two.npz", a=PIXELS, b=PIXELS)
+
+
+def empty():
+    Path("d").mkdir()
+    Path("d/notes.txt").write_text("no image")
+
+
+BAD = [
+    (empty, "d", [], "d: holds no images; pictures end in"),
+    (corrupt_folder, "d", [], "broken.png: cannot be read"),
+    (corrupt_tar, "d.tar", [], "d.tar/d/broken.png: cannot be read"),
+    (truncated_idx, "x.idx", [], "truncated?"),
+    (foreign, "x.idx", [], "x.idx: is no folder, tar, .npz or IDX file"),
+    (two_arrays, "two.npz", [], "needs one uint8 array"),
+    (None, "missing", [], "missing: no such file or folder"),
+    (None, "x.npz", ["--set", "data.validation=12"], "leaves none to train on"),
+    (None, "x.npz", ["--set", "data.pad=7"], "x.npz[0]: 8x8 is larger than pad = 7"),
+    (None, "x.npz", ["--set", "data.patch=9"], "x.npz[0]: 8x8 is smaller than patch = 9"),
+    (None, "x.npz", ["--set", "data.patch=5"], "multiples of 2, the images are 5x5"),
+    (None, "x.npz", ["--set", "data.pads=7"], "data has no option pads; it has square, pad, patch, channels"),
+    (None, "x.npz", ["--set", "dates.pad=7"], "no table dates; a recipe has network, data, optimiser"),
+    (None, "x.npz", ["--set", "network.channels=7"], "network has no option channels; it has center_input_sample"),
+    (None, "x.npz", ["--set", "optimiser.lr=fast"], "lr must be a number, not 'fast'"),
+    (None, "x.npz", ["--set", "optimiser.lr"], "expected table.key=value"),
+    (None, "x.npz", ["--recipe", "none"], "no recipe none; choose from faces, fashion, photo, small"),
+    (None, "x.npz", ["--steps", "-1"], "steps or minutes must be given, and be positive"),
+    (None, "x.npz", ["--resume"], "nothing to resume"),
+    (None, "x.npz", ["--init", "nowhere"], "nowhere is not a folder"),
+    (None, "x.npz", ["--precision", "int8"], "precision no, bf16 or fp16"),
+]
+
+
+@pytest.mark.parametrize(("make", "data", "more", "words"), BAD)
+def test_a_mistake_is_one_line_and_exit_code_2(capsys, tmp_path, make, data, more, words):
+    if make:
+        make()
+    assert train(*more, data=data) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("xhat: ")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+# Loss
+
+
+def test_the_loss_is_the_weighted_error_and_the_exact_denoiser_attains_the_known_minimum():
+    """For x₀ ~ N(0, s²) the minimum at σ is λ(σ) s²σ²/(s²+σ²); with s = σ_data that is 1 on every level."""
+    s, d, n = 0.8, 0.5, 200_000
+    karras = Karras("epsilon", d)
+    for sigma in (0.05, 0.5, 5.0):
+        level = torch.full((1,), sigma, dtype=torch.float64)
+        x0 = s * torch.randn(1, 1, 1, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        noise = torch.randn(1, 1, 1, n, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        c = karras(sigma)
+
+        def exact(scaled, _, sigma=sigma, c=c):
+            u = scaled / c.into
+            return (s**2 / (s**2 + sigma**2) * u - c.skip * u) / c.out
+
+        found = float(edm.loss(exact, x0, level, noise, karras))
+        u = x0 + sigma * noise
+        error = float((s**2 / (s**2 + sigma**2) * u - x0).square().mean())
+        assert math.isclose(found, edm.weighted(error, sigma, d), rel_tol=1e-9)
+        minimum = edm.weighted(s**2 * sigma**2 / (s**2 + sigma**2), sigma, d)
+        assert math.isclose(found, minimum, rel_tol=0.02)  # 2e5 squares: 0.3 % standard error
+        assert math.isclose(edm.weighted(d**2 * sigma**2 / (d**2 + sigma**2), sigma, d), 1.0, rel_tol=1e-12)
+
+
+def test_levels_are_log_normal():
+    sigma = edm.draw_sigma(stream(0, range(4000)), 4000, Diffusion(p_mean=-1.0, p_std=1.5)).log()
+    assert abs(float(sigma.mean()) + 1.0) < 0.1  # 4 standard errors
+    assert abs(float(sigma.std()) - 1.5) < 0.07
+
+
+def test_the_average_weighs_step_t_with_a_power_of_t():
+    net = torch.nn.Linear(1, 1, bias=False).double()
+    average = Average(net, 0.1)
+    values = torch.linspace(-1, 2, 50, dtype=torch.float64)
+    for step, v in enumerate(values, 1):
+        net.weight.data.fill_(v)
+        average.update(net, step)
+    t = torch.arange(51, dtype=torch.float64)
+    part = torch.ones(50, dtype=torch.float64)
+    for i in range(50):  # the weight of step i + 1: its own (1 − β), then every later β
+        betas = (1 - 1 / t[i + 2 :]) ** (average.gamma + 1)
+        part[i] = (1 - (1 - 1 / t[i + 1]) ** (average.gamma + 1)) * betas.prod()
+    torch.testing.assert_close(average.weights["weight"][0, 0], (part * values).sum())
+    assert math.isclose(float(part.sum()), 1.0, rel_tol=1e-12)
+    mean = float((part * t[1:]).sum()) / 50
+    width = math.sqrt(float((part * (t[1:] / 50 - mean) ** 2).sum()))
+    assert abs(width - 0.1) < 0.01  # 50 steps for a continuum
+    assert math.isclose(exponent(0.1), 6.94, abs_tol=0.01)  # the paper's pair
+
+
+# Runs
+
+
+def test_a_run_repeats_itself_and_is_not_overwritten(capsys):
+    assert train() == 0
+    whole, log = weights("out"), Path("out/log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [3, 6]
+    assert train("--set", "watching.minutes=9", out="two") == 0
+    assert weights("two") == whole
+    assert train() == 2  # not overwritten
+    assert "holds a training run" in capsys.readouterr().err
+
+
+def test_interrupted_and_resumed_is_the_same(capsys, monkeypatch):
+    from xhat.train import denoiser
+
+    assert train() == 0
+    plain = denoiser.EDMLoss.__call__
+    calls = [0]
+
+    def press(self, *inputs):
+        calls[0] += 1
+        if calls[0] == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(self, *inputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(denoiser.EDMLoss, "__call__", press)
+        assert train(out="two") == 130
+    assert "--resume" in capsys.readouterr().err
+    assert [json.loads(line)["step"] for line in Path("two/log.jsonl").read_text().splitlines()] == [3, 4]
+    assert weights("two") != weights("out")
+    assert train("--resume", "--set", "optimiser.lr=0.1", out="two") == 2
+    assert "cannot resume another training: optimiser was" in capsys.readouterr().err
+    assert train("--resume", out="two") == 0
+    assert weights("two") == weights("out")
+    assert Path("two/log.jsonl").read_text().count("\n") == 3
+
+
+def test_a_time_limit_ends_the_run():
+    command = ["train", "denoiser", "x.npz", "--recipe", "tiny.toml", "--out", "out", "--minutes", "0.02", "-q"]
+    assert main([*command, "--device", "cpu", "--set", "watching.steps=0"]) == 0
+    last = json.loads(Path("out/log.jsonl").read_text().splitlines()[-1])
+    assert 0.02 <= last["minutes"] < 0.2
+    assert last["step"] >= 1
+
+
+def test_the_folder_is_whole_and_loads_in_diffusers_and_here():
+    assert train("--half", "--set", "network.pixel_unshuffle=2", "--licence", "public domain") == 0
+    assert {p.name for p in Path("out").iterdir()} == {
+        "README.md", "calibration.json", "checkpoint.pt", "log.jsonl", "recipe.toml", "samples", "samples.png",
+        "scheduler", "unet", "xhat.json",
+    }  # fmt: skip
+    card = Path("out/README.md").read_text()
+    assert "public domain" in card
+    assert "9 for training, 3 held out" in card
+    prior = build_prior("out", "cpu")
+    assert isinstance(prior, DiffusersPrior)
+    assert prior.mse(Level(0.0, 1.0, 0.3)) is not None
+    prior.check((3, 8, 8))
+    with pytest.raises(MismatchError, match=r"\(3, 8, 8\)"):
+        prior.check((3, 16, 16))
+    assert read_recipe("out/recipe.toml").diffusion.sigma_data > 0
+
+
+def test_diffusers_own_scheduler_samples_what_our_euler_does():
+    from diffusers import EDMEulerScheduler, UNet2DModel
+
+    assert train() == 0
+    net, scheduler = UNet2DModel.from_pretrained("out/unet"), EDMEulerScheduler.from_pretrained("out/scheduler")
+    prior = build_prior("out", "cpu")
+    scheduler.set_timesteps(5)
+    noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    theirs = noise * scheduler.init_noise_sigma
+    ours, sigmas = theirs.clone(), scheduler.sigmas.double().tolist()
+    with torch.no_grad():
+        for i, t in enumerate(scheduler.timesteps):
+            out = net(scheduler.scale_model_input(theirs, t), t, return_dict=False)[0]
+            theirs = scheduler.step(out, t, theirs, return_dict=False)[0]
+            x0 = prior(ours, Level(0.0, 1.0, sigmas[i]))
+            ours = ours + (sigmas[i + 1] - sigmas[i]) / sigmas[i] * (ours - x0)
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_going_on_from_a_folder_starts_at_its_denoiser():
+    assert train() == 0
+    before = build_prior("out", "cpu")
+    assert train("--init", "out", "--set", "optimiser.lr=1e-9", out="two", steps=1) == 0
+    after = build_prior("two", "cpu")
+    x, t = torch.randn(2, 3, 8, 8), Level(0.0, 1.0, 0.5)
+    torch.testing.assert_close(after(x, t), before(x, t), rtol=1e-4, atol=1e-4)
+    assert after.precondition == before.precondition
+
+
+def test_heun_solves_the_flow_of_a_gaussian():
+    """For N(0, s²) the flow is x_σ = x_T √((s²+σ²)/(s²+T²)) exactly."""
+    s = 0.5
+    prior, schedule = Denoiser(lambda x, sigma: x * s**2 / (s**2 + sigma**2)), EDM(0.01, 10.0)
+    noise = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    exact = 10.0 * noise * s / math.sqrt(s**2 + 100)
+    errors = [float((heun(prior, noise, schedule, n) - exact).abs().max()) for n in (20, 40)]
+    assert errors[1] < 0.01
+    assert 3 < errors[0] / errors[1] < 5  # second order
