@@ -37,7 +37,7 @@ class Optimiser:
     """`[optimiser]`: AdamW, its learning rate over time, and the average of the weights that is kept."""
 
     lr: float = 1e-3
-    batch: int = 64  # over all processes
+    batch: int = 32  # over all processes
     warmup: int = 200  # steps of linear growth
     decay: float = 0.5  # the last part of the run, in which the rate falls to 0 as a cosine
     beta1: float = 0.9
