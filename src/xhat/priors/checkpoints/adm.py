@@ -1,0 +1,127 @@
+"""OpenAI's ADM checkpoints as priors: guided-diffusion, DPS's FFHQ model, the EDM teachers of consistency models."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ...errors import SpecError
+from ...schedule import EDM, Discrete
+from ..precondition import Tabulated
+from .adm_config import Release, config_of, is_adm, is_consistency_family, release_of
+from .adm_net import ADMConfig, ADMUNet, packed
+from .conventions import Teacher
+from .files import Checkpoint, read
+from .plan import NetworkPrior, Plan
+
+KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+
+
+class ADM(NetworkPrior):
+    """A U-Net of guided-diffusion (Dhariwal & Nichol, 2021) from its state dict. arXiv:2105.05233
+
+    Widths, blocks, attention and classes are read off the tensors' shapes; image size, heads and noise schedule of
+    the released networks are known, others need them: `image_size` (none: any), `num_heads` or `num_head_channels`,
+    `noise_schedule` linear or cosine, `use_new_attention_order` if they were trained with it. `label` is the class of
+    class-conditional networks. A learned variance is split off. `prediction` is what the network outputs: epsilon,
+    v_prediction or sample. Networks of consistency_models (their attention is by 2-d convolution) are read as EDM models.
+    """
+
+    source = "github.com/openai/guided-diffusion; arXiv 2105.05233"
+
+    def __init__(
+        self,
+        path: str | Path,
+        image_size: int | None = None,
+        num_heads: int | None = None,
+        num_head_channels: int | None = None,
+        noise_schedule: Literal["linear", "cosine"] | None = None,
+        use_new_attention_order: bool | None = None,
+        prediction: str = "epsilon",
+        label: int | None = None,
+        dtype: str = "float32",
+        compile: bool = False,
+    ) -> None:
+        plan = adm_plan(
+            read(path), image_size, num_heads, num_head_channels, noise_schedule, use_new_attention_order, prediction
+        )
+        super().__init__(plan, label, dtype, compile)
+
+
+def adm_plan(
+    file: Checkpoint,
+    image_size: int | None = None,
+    num_heads: int | None = None,
+    num_head_channels: int | None = None,
+    noise_schedule: str | None = None,
+    use_new_attention_order: bool | None = None,
+    prediction: str = "epsilon",
+) -> Plan:
+    """What an ADM state dict is. The options win over the list of releases."""
+    if not is_adm(file.tensors):
+        raise SpecError(f"{file.path} is no ADM state dict; give the path alone to have its layout recognised")
+    config = config_of(file.tensors, file.path)
+    known, family = release_of(config), is_consistency_family(file.tensors)
+    config = with_heads(config, known, num_heads, num_head_channels, file.path)
+    needs = [] if config.heads or config.head_channels else ["num_heads or num_head_channels of its attention"]
+    kind = noise_schedule or (known.noise_schedule if known else None)
+    table = None if kind is None else Discrete(KINDS[kind])
+    if not family and table is None:
+        needs.append("noise_schedule (linear or cosine)")
+    if use_new_attention_order is None:
+        use_new_attention_order = known.packed if known else False
+    size = image_size or (known.image_size if known else None)
+    return Plan(
+        path=file.path,
+        layout="consistency_models state dict" if family else "guided-diffusion state dict",
+        architecture=describe(config, known),
+        build=lambda: ADMUNet(config),
+        tensors=arranged(file.tensors, config, as_is=family or use_new_attention_order),
+        shape=(config.in_channels, size, size),
+        multiple=2 ** (len(config.channel_mult) - 1),
+        classes=config.num_classes,
+        labels=lambda label: torch.tensor([label]),
+        precondition=Teacher() if family else table and Tabulated(prediction, table),
+        schedule=EDM() if family else table,
+        needs=tuple(needs),
+    )
+
+
+def with_heads(
+    c: ADMConfig, known: Release | None, heads: int | None, head_channels: int | None, path: Path
+) -> ADMConfig:
+    """The configuration with the heads as given (their width wins, as in guided-diffusion) or as released."""
+    if heads is None and head_channels is None and known:
+        heads, head_channels = known.heads, known.head_channels
+    for width in {c.widths[level] for level in c.attention_levels} | {c.widths[-1]}:
+        parts = head_channels or heads or 1
+        if parts < 1 or width % parts:
+            raise SpecError(f"{path}: attention of width {width} does not split into {parts}")
+    return replace(c, heads=None if head_channels else heads, head_channels=head_channels)
+
+
+def arranged(tensors: Mapping[str, Tensor], c: ADMConfig, as_is: bool) -> dict[str, Tensor]:
+    """The tensors with attention as 1-d convolution and (q, k, v) x heads rows."""
+    flat = {k: v.flatten(2) if is_attention(k) and v.ndim == 4 else v for k, v in tensors.items()}
+    if as_is or not (c.heads or c.head_channels):
+        return flat
+    return {k: packed(v, c.heads_of(len(v) // 3)) if ".qkv." in k else v for k, v in flat.items()}
+
+
+def is_attention(name: str) -> bool:
+    return ".qkv." in name or ".proj_out." in name
+
+
+def describe(c: ADMConfig, known: Release | None) -> str:
+    """The network in a line."""
+    mult = ", ".join(f"{m:g}" for m in c.channel_mult)
+    where = ", ".join(f"1/{2**level}" for level in c.attention_levels) or "the lowest"
+    heads = f"{c.heads} heads" if c.heads else f"heads of {c.head_channels} channels" if c.head_channels else "heads?"
+    name = f"{known}: " if known else ""
+    return (
+        f"{name}ADM U-Net, {c.model_channels} channels x ({mult}), {c.num_res_blocks} blocks a level, attention at "
+        f"{where} of the resolution, {heads}"
+    )

@@ -1,0 +1,149 @@
+"""Which kind of file a checkpoint is, and its tensors by name; nothing in it is ever run."""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import DataError
+from .unpickle import number, persistent, read_pickle, tensors_of
+
+LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6: its magic number, pickled
+WRAPS = ("ema", "ema_state_dict", "net", "model_state_dict", "state_dict", "model")  # the averaged weights first
+PREFIXES = ("module.", "_orig_mod.", "model.")  # DataParallel's, torch.compile's, a wrapper's
+FOREIGN = {
+    b"<!DO": "a web page, not a checkpoint: the download failed",
+    b"<htm": "a web page, not a checkpoint: the download failed",
+    b"vers": "a Git LFS pointer, not the file it points to",
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"\x1f\x8b": "compressed: unpack it first",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, without the wrapper's prefixes, and what else the file says of itself."""
+
+    path: Path
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of an EDM pickle: class names and numbers
+
+
+def existing(path: str | Path) -> Path:
+    """The file at `path`."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"{file} is {'a folder, not a file' if file.is_dir() else 'not there: no such file'}")
+    if file.stat().st_size < 16:
+        raise DataError(f"{file} is empty or cut off ({file.stat().st_size} bytes)")
+    return file
+
+
+def container(file: Path) -> str:
+    """`torchscript`, `onnx`, `safetensors`, `torch` or `pickle`, by content."""
+    with file.open("rb") as f:
+        head = f.read(32)
+    for magic, what in FOREIGN.items():
+        if head.startswith(magic):
+            raise DataError(f"{file} is {what}")
+    if head.startswith(b"PK"):
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, OSError, ValueError) as e:
+            raise DataError(f"{file} is cut off or damaged: {e}") from e
+        if any(n.endswith(".npy") for n in names):
+            raise DataError(f"{file} is a NumPy archive, not a checkpoint")
+        if not any(n.endswith("/data.pkl") or n == "data.pkl" for n in names):
+            raise DataError(f"{file} is a zip archive without tensors in it")
+        return "torchscript" if any(n.endswith("/constants.pkl") for n in names) else "torch"
+    if head.startswith(LEGACY):
+        return "torch"
+    if file.suffix == ".onnx":
+        return "onnx"
+    if head[8:10] == b'{"' or file.suffix == ".safetensors":
+        return "safetensors"
+    if head[:1] == b"\x80":
+        return "pickle"
+    raise DataError(
+        f"{file} is no checkpoint of a known kind: PyTorch, safetensors, pickle of EDM, TorchScript (saved by "
+        f"torch.jit.save) or ONNX (*.onnx)"
+    )
+
+
+def read(path: str | Path) -> Checkpoint:
+    """The tensors of a PyTorch file, a safetensors file or a pickle of EDM."""
+    file = existing(path)
+    kind = container(file)
+    if kind == "torch":
+        return Checkpoint(file, stripped(state_dict(_load(file), file)))
+    if kind == "safetensors":
+        return Checkpoint(file, stripped(state_dict(_load_safetensors(file), file)))
+    if kind == "pickle":
+        return _edm_pickle(file)
+    raise DataError(f"{file} is a {kind} program; it has no tensors to read: use --prior denoiser:path={file}")
+
+
+def _load(file: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file) or None)
+    except Exception as e:  # the errors of a damaged file have any type
+        text = " ".join(str(e).split())
+        if "weights_only" in text or "Unsupported" in text:
+            asked = text.split("GLOBAL ")[-1].split()[0] if "GLOBAL " in text else "something that is no tensor"
+            raise DataError(
+                f"{file} asks for {asked} and was refused, nothing of it was run: save its state dict, "
+                f"torch.save(network.state_dict(), …), with the code it came from"
+            ) from e
+        raise DataError(f"{file} is cut off or damaged: {text[:200]}") from e
+
+
+def _load_safetensors(file: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError) as e:
+        raise DataError(f"{file} is no safetensors file, or cut off or damaged: {e}") from e
+
+
+def state_dict(content: Any, file: Path) -> dict[str, Tensor]:
+    """The tensors in what a file holds, behind the usual wrappers; averaged weights are taken before raw ones."""
+    if isinstance(content, Mapping):
+        for name in WRAPS:
+            if isinstance(content.get(name), Mapping):
+                return state_dict(content[name], file)
+        found = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+        if found:
+            return found
+        inside = ", ".join(map(str, list(content)[:8])) or "nothing"
+        raise DataError(f"{file} holds no state dict; it holds {inside}; looked in {', '.join(WRAPS)}")
+    raise DataError(f"{file} holds a {type(content).__name__}, not a state dict")
+
+
+def stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same without a prefix that all names share."""
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            return stripped({name[len(prefix) :]: v for name, v in tensors.items()})
+    return dict(tensors)
+
+
+def _edm_pickle(file: Path) -> Checkpoint:
+    content = read_pickle(file)
+    net = content.get("ema") if isinstance(content, dict) else content
+    found = persistent(net)
+    inner = persistent((found[1].get("_modules") or {}).get("model")) if found else None
+    if found is None or inner is None:
+        raise DataError(f"{file} is a pickle without a network of EDM in it (a dictionary with `ema`)")
+    wrapper, state = found
+    facts = {k: number(v) for k, v in state.items() if isinstance(number(v), int | float | str)}
+    tensors = {k: v for k, v in tensors_of(net) if k.startswith("model.")}
+    return Checkpoint(file, stripped(tensors), {**facts, "wrapper": wrapper, "network": inner[0]})

@@ -1,0 +1,107 @@
+"""What is known of a checkpoint before its weights are used: the network, its convention, and what is still open."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import MismatchError, SpecError
+from ...schedule import Level, Schedule
+from ...types import Image
+from ..base import Prior
+from ..precondition import Precondition
+from .fit import fit
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Labels(Protocol):
+    """How a network takes a class: the label of one image, (1, …)."""
+
+    def __call__(self, label: int) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checkpoint as a network to build and a convention to read it by."""
+
+    path: Path
+    layout: str
+    architecture: str
+    build: Callable[[], nn.Module]
+    tensors: Mapping[str, Tensor]
+    shape: tuple[int | None, ...]  # (channels, height, width); None: any multiple of `multiple`
+    multiple: int
+    classes: int
+    labels: Labels
+    precondition: Precondition | None
+    schedule: Schedule | None
+    needs: tuple[str, ...]  # the options that neither the file nor the list of releases tells
+
+    def network(self) -> nn.Module:
+        """The network with the file's weights. Raises DataError where they do not fit."""
+        return fit(self.build, self.tensors, self.path)
+
+    def label(self, label: int | None) -> Tensor | None:
+        """What the network is told of the class, checked."""
+        if (label is None) != (self.classes == 0) or not 0 <= (label or 0) < max(1, self.classes):
+            has = f"has classes 0 to {self.classes - 1}" if self.classes else "is not class-conditional"
+            raise SpecError(f"{self.path}: the network {has}; label is {'not given' if label is None else label}")
+        return None if label is None else self.labels(label)
+
+
+class NetworkPrior(Prior):
+    """A network from a checkpoint: x̂₀ = c_skip u + c_out net(c_in u, c_noise), u = x_t/α_t.
+
+    It runs in `dtype` (float32, bfloat16, float16), everything around it in the image's. No clipping to [−1, 1].
+    """
+
+    label: Tensor | None
+
+    def __init__(self, plan: Plan, label: int | None, dtype: str, compile: bool) -> None:
+        super().__init__()
+        if dtype not in DTYPES:
+            raise SpecError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
+        if plan.needs or plan.precondition is None or plan.schedule is None:
+            raise SpecError(
+                f"{plan.path}: a file of this layout ({plan.architecture}) does not say {'; '.join(plan.needs)}. "
+                f"Give it: --prior-config KEY=VALUE,… or in the spec of the prior"
+            )
+        self.register_buffer("label", plan.label(label), persistent=False)
+        self.shape, self.multiple = plan.shape, plan.multiple
+        self.precondition, self.schedule = plan.precondition, plan.schedule
+        self.net = plan.network().to(DTYPES[dtype]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.eval()
+        if compile:
+            self.net.compile()
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        fits = len(shape) == len(self.shape) and all(
+            (have % self.multiple == 0) if want is None else have == want
+            for have, want in zip(shape, self.shape, strict=True)
+        )
+        if not fits:
+            raise MismatchError(f"this prior knows images of shape {sizes(self)}, the problem has {tuple(shape)}")
+
+    def forward(self, x: Image, t: Level) -> Image:
+        self.check(tuple(x.shape[1:]))
+        return self.denoise(x / t.alpha, t.ratio)
+
+    def denoise(self, u: Tensor, ratio: float) -> Tensor:
+        """x̂₀ from u = x₀ + ρ ε, both (b, *image)."""
+        c = self.precondition(ratio)
+        own = next(self.net.parameters()).dtype
+        z = (c.into * u).to(own, memory_format=torch.channels_last)
+        when = torch.full((len(u),), c.noise, dtype=torch.float32, device=u.device)
+        told = None if self.label is None else self.label.expand(len(u), *self.label.shape[1:])
+        raw = self.net(z, when, told)[:, : u.shape[1]]  # a learned variance comes second
+        return c.skip * u + c.out * raw.to(u.dtype)
+
+
+def sizes(knows: Plan | NetworkPrior) -> str:
+    """The shape of its images in words."""
+    shape = ", ".join("any" if n is None else str(n) for n in knows.shape)
+    return f"({shape})" + (f" in multiples of {knows.multiple}" if None in knows.shape else "")

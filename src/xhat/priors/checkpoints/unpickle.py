@@ -1,0 +1,135 @@
+"""Reads a pickle without running anything in it: classes become inert records, everything unknown is refused.
+
+NVIDIA's EDM pickles hold networks as "persistent" objects, that is as (class name, source code, state). The source is
+never looked at; the state, tensors and plain numbers in nested dictionaries, is all that is taken.
+"""
+
+import io
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import DataError
+
+# What may be named in a pickle. Nothing of it is imported: each becomes a fresh subclass of Record, or a container.
+CONTAINERS = {
+    ("collections", "OrderedDict"): dict,
+    ("dnnlib.util", "EasyDict"): dict,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+}
+RECORDS = {
+    ("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_parameter"),
+    ("torch.storage", "_load_from_bytes"), ("torch", "Size"), ("torch", "device"),
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"),
+    ("torch.nn.modules.container", "ModuleDict"), ("torch.nn.modules.container", "ModuleList"),
+    ("torch.nn.modules.container", "Sequential"),
+    ("numpy", "dtype"), ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"),
+    *(("torch", name) for name in ("float16", "bfloat16", "float32", "float64", "int64", "int32", "uint8", "bool")),
+}  # fmt: skip
+
+
+class Record:
+    """Something that a pickle calls or builds, as the arguments of the call and the state, and nothing else."""
+
+    origin: tuple[str, str]
+    args: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *args: Any) -> "Record":
+        made = super().__new__(cls)
+        made.args, made.state = args, None
+        return made
+
+    def __init__(self, *args: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class Inert(pickle.Unpickler):
+    """Everything it can call is a subclass of Record or a container type."""
+
+    def __init__(self, path: Path, data: io.BufferedIOBase) -> None:
+        super().__init__(data)
+        self.path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in CONTAINERS:
+            return CONTAINERS[module, name]
+        if (module, name) in RECORDS:
+            return type(name, (Record,), {"origin": (module, name)})
+        raise DataError(
+            f"{self.path} asks for {module}.{name} and was refused, nothing of it was run: a pickle can make Python "
+            f"do anything. Only tensors, plain containers and the persistent classes of EDM (as data) are read"
+        )
+
+
+def read_pickle(path: Path) -> Any:
+    """The content of a pickle as containers, numbers, text and Records."""
+    try:
+        with path.open("rb") as data:
+            return Inert(path, data).load()
+    except DataError:
+        raise
+    except Exception as e:  # a broken pickle fails in any way it likes
+        raise DataError(f"{path} cannot be read as a pickle, it is damaged or none: {type(e).__name__}: {e}") from e
+
+
+def persistent(thing: Any) -> tuple[str, dict[str, Any]] | None:
+    """Class name and state of a persistent object or module container, else None."""
+    if not isinstance(thing, Record):
+        return None
+    if thing.origin[1] == "_reconstruct_persistent_obj" and thing.args and isinstance(thing.args[0], dict):
+        meta = thing.args[0]
+        if isinstance(meta.get("state"), dict):
+            return str(meta.get("class_name")), meta["state"]
+    if thing.origin[0] == "torch.nn.modules.container" and isinstance(thing.state, dict):
+        return thing.origin[1], thing.state
+    return None
+
+
+def tensors_of(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers of a module's record by their full names, as a state dict has them."""
+    found = persistent(module)
+    if found is None:
+        raise DataError(f"{prefix or 'the network'} is not a module")
+    state = found[1]
+    for kind in ("_parameters", "_buffers"):
+        for name, value in dict(state.get(kind) or {}).items():
+            if value is not None:
+                yield prefix + str(name), tensor(value)
+    for name, child in dict(state.get("_modules") or {}).items():
+        if child is not None:
+            yield from tensors_of(child, f"{prefix}{name}.")
+
+
+def tensor(record: Any) -> Tensor:
+    """The tensor that a record of its rebuilding describes."""
+    name = record.origin[1] if isinstance(record, Record) else type(record).__name__
+    if name == "_rebuild_parameter":
+        return tensor(record.args[0])
+    if name != "_rebuild_tensor_v2":
+        raise DataError(f"expected a tensor, found {name}")
+    held, offset, size, stride = record.args[:4]
+    if not isinstance(held, Record) or held.origin[1] != "_load_from_bytes":
+        raise DataError("a tensor without its numbers")
+    kept: Any = torch.load(io.BytesIO(held.args[0]), map_location="cpu", weights_only=True)
+    flat = torch.empty(0, dtype=kept.dtype)
+    size, stride = (tuple(part.args[0]) if isinstance(part, Record) else tuple(part) for part in (size, stride))
+    return flat.set_(kept.untyped(), int(offset), size, stride).clone()
+
+
+def number(value: Any) -> Any:
+    """A NumPy scalar's record as a plain number; anything else as it is."""
+    if isinstance(value, Record) and value.origin[1] == "scalar" and len(value.args) == 2:
+        kind, raw = value.args
+        text = kind.args[0] if isinstance(kind, Record) and kind.args else ""
+        if isinstance(raw, bytes) and text in ("f2", "f4", "f8", "i4", "i8", "u1", "b1"):
+            return np.frombuffer(raw, f"<{text}")[0].item()
+    return value
