@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .commands import run_demo, run_exact, run_list, run_restore, run_simulate
+from .commands import run_demo, run_exact, run_inspect, run_list, run_restore, run_simulate
 from .errors import XhatError
 from .listing import KINDS
 from .train.arguments import train_arguments
@@ -50,6 +50,13 @@ explains them, the columns and the results of the full table.
 """
 
 
+PRIOR = """examples:
+  xhat prior inspect ffhq_10m.pt               architecture, image shape, parametrisation, schedule, noise range
+  xhat prior inspect mine.pt --prior-config num_heads=4,noise_schedule=linear
+"""
+CONFIG = "options of the prior that its file does not tell: KEY=VALUE,... or a .toml or .json file"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if all went well, 2 for a mistake of the user's (one line on stderr), 130 after Ctrl-C."""
     args = parser().parse_args(argv)
@@ -79,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
     _exact_arguments(command("exact", "test solvers where the posterior is known", EXACT))
     train_arguments(command("train", "train a prior on images of your own", ""))
+    _prior_arguments(command("prior", "say what a checkpoint or a folder is", PRIOR))
     p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
     p.add_argument("kind", nargs="?", choices=KINDS, help="all kinds by name if left out")
     p.add_argument("name", nargs="?", help="one of them in full")
@@ -92,7 +100,8 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--operator", metavar="SPEC", help="what made the measurement; a .npz may know it")
     p.add_argument("--noise", metavar="SPEC", help="its noise; a .npz may know it")
     p.add_argument("--solver", metavar="SPEC", default="lmaps", help="default: lmaps")
-    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a diffusers folder; default: photo")
+    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a checkpoint or folder; default: photo")
+    p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
     p.add_argument(
         "--schedule", metavar="SPEC", help="noise levels, e.g. edm:sigma_max=100,rho=7; default: the prior's"
     )
@@ -131,11 +140,19 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
 def _demo_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("-o", "--out", type=Path, default=Path("demo_out"), help="folder of the results; default: demo_out")
     p.add_argument("--size", type=int, default=256, metavar="N", help="of the photographs, N x N; default: 256")
-    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a diffusers folder; default: photo")
+    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a checkpoint or folder; default: photo")
+    p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
     p.add_argument("--dtype", help="short for the prior's option dtype, e.g. bfloat16")
     p.add_argument("--compile", action="store_true", help="short for the prior's option compile=true")
     p.add_argument("-q", "--quiet", action="store_true", help="no progress bars")
     p.set_defaults(run=run_demo)
+
+
+def _prior_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("action", choices=("inspect",))
+    p.add_argument("path", help="a checkpoint, a diffusers folder or the name of a prior")
+    p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
+    p.set_defaults(run=run_inspect)
 
 
 def _exact_arguments(p: argparse.ArgumentParser) -> None:

@@ -3,14 +3,14 @@
 import os
 import sys
 from argparse import Namespace
-from pathlib import Path
 
 from .data import PICTURES, centre_crop, is_picture, resize, save_image
 from .errors import DataError, SpecError
 from .listing import listing, overview
 from .measurement import Measurement, load_reference
 from .noise import Gaussian, Noise
-from .priors import folder_spec
+from .priors import path_spec
+from .priors.checkpoints import inspect, read_options
 from .restoration import Restoration, check_folder
 from .restore import restore
 from .simulate import simulate
@@ -119,6 +119,11 @@ def run_list(args: Namespace) -> int:
     return 0
 
 
+def run_inspect(args: Namespace) -> int:
+    print(inspect(args.path, read_options(args.prior_config) if args.prior_config else {}))
+    return 0
+
+
 def run_demo(args: Namespace) -> int:
     from .demo import demo
 
@@ -148,11 +153,11 @@ def _with(spec: str, **options: object) -> str:
 
 
 def _prior_spec(args: Namespace) -> str:
-    """A folder takes options only as the spec it stands for."""
+    """A path takes options only as the spec it stands for."""
     prior: str = args.prior
-    if (args.dtype or args.compile) and Path(prior).expanduser().is_dir():
-        return folder_spec(prior)
-    return prior
+    if args.dtype or args.compile or args.prior_config:
+        prior = path_spec(prior)
+    return _with(prior, **(read_options(args.prior_config) if args.prior_config else {}))
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import torch
 
+from ..errors import DataError
 from ..spec import build, text_of
 from .base import Denoiser, FixedShape, Prior
+from .checkpoints import ADM, ConsistencyCheckpoint, EDMNetwork, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior
 from .diffusers_folder import is_consistency
 from .gaussian import GaussianPrior
@@ -28,23 +30,46 @@ __all__ = [
     "Prior",
     "build_prior",
     "folder_spec",
+    "path_spec",
 ]
 
 # What a spec string can build; the others take tensors or functions.
-PRIORS: dict[str, type[Prior]] = {"photo": Photo, "diffusers": DiffusersPrior, "consistency": ConsistencyFolder}
+PRIORS: dict[str, type[Prior]] = {
+    "photo": Photo,
+    "diffusers": DiffusersPrior,
+    "consistency": ConsistencyFolder,
+    "adm": ADM,
+    "edm": EDMNetwork,
+    "openai_consistency": ConsistencyCheckpoint,
+    "denoiser": FileDenoiser,
+}
 
 
 def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior:
-    """The prior behind a spec string such as `photo:dtype=bfloat16`, or behind the path of a diffusers folder.
+    """The prior behind a spec string such as `photo:dtype=bfloat16`, or behind the path of a folder or checkpoint.
 
+    A path may be followed by options, as a name may: `ffhq_10m.pt:dtype=bfloat16`.
     `device` auto is the first there is of cuda, mps, cpu. A `Prior` is only moved there.
     """
-    if isinstance(spec, str):
-        folder = spec not in PRIORS and Path(spec).expanduser().is_dir()
-        prior: Prior = build(folder_spec(spec) if folder else spec, PRIORS)
-    else:
-        prior = spec
+    prior: Prior = build(path_spec(spec), PRIORS) if isinstance(spec, str) else spec
     return prior.to(best_device() if device == "auto" else device)
+
+
+def path_spec(text: str) -> str:
+    """`text`, or the spec that it stands for if it is a path, with or without options after it."""
+    if text.split(":")[0].strip() in PRIORS:
+        return text
+    for end in (len(text), *(i for i, c in enumerate(text) if c == ":")):
+        path, rest = text[:end], text[end + 1 :]
+        if (place := Path(path).expanduser()).exists():
+            spec = folder_spec(path) if place.is_dir() else file_spec(path)
+            return f"{spec},{rest}" if rest else spec
+    if (name := text.split(":")[0]).endswith(SUFFIXES):
+        raise DataError(f"{name}: no such file")
+    return text
+
+
+SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors", ".onnx", ".bin")
 
 
 def folder_spec(path: str) -> str:

@@ -27,7 +27,7 @@ class ADM(NetworkPrior):
     the released networks are known, others need them: `image_size` (none: any), `num_heads` or `num_head_channels`,
     `noise_schedule` linear or cosine, `use_new_attention_order` if they were trained with it. `label` is the class of
     class-conditional networks. A learned variance is split off. `prediction` is what the network outputs: epsilon,
-    v_prediction or sample. Networks of consistency_models (their attention is by 2-d convolution) are read as EDM models.
+    v_prediction or sample. Networks of consistency_models (attention by 2-d convolution) are read as EDM models.
     """
 
     source = "github.com/openai/guided-diffusion; arXiv 2105.05233"
@@ -68,6 +68,8 @@ def adm_plan(
     config = with_heads(config, known, num_heads, num_head_channels, file.path)
     needs = [] if config.heads or config.head_channels else ["num_heads or num_head_channels of its attention"]
     kind = noise_schedule or (known.noise_schedule if known else None)
+    if kind not in (None, *KINDS):
+        raise SpecError(f"unknown noise_schedule {kind!r}; choose from {', '.join(KINDS)}")
     table = None if kind is None else Discrete(KINDS[kind])
     if not family and table is None:
         needs.append("noise_schedule (linear or cosine)")
@@ -76,7 +78,7 @@ def adm_plan(
     size = image_size or (known.image_size if known else None)
     return Plan(
         path=file.path,
-        layout="consistency_models state dict" if family else "guided-diffusion state dict",
+        layout="EDM teacher of consistency_models" if family else "guided-diffusion state dict",
         architecture=describe(config, known),
         build=lambda: ADMUNet(config),
         tensors=arranged(file.tensors, config, as_is=family or use_new_attention_order),
@@ -84,7 +86,7 @@ def adm_plan(
         multiple=2 ** (len(config.channel_mult) - 1),
         classes=config.num_classes,
         labels=lambda label: torch.tensor([label]),
-        precondition=Teacher() if family else table and Tabulated(prediction, table),
+        precondition=Teacher() if family else None if table is None else Tabulated(prediction, table),
         schedule=EDM() if family else table,
         needs=tuple(needs),
     )

@@ -18,7 +18,7 @@ class Release:
     name: str
     image_size: int
     model_channels: int
-    channel_mult: tuple[float, ...]
+    channel_mult: tuple[float | int, ...]
     num_res_blocks: int
     attention_levels: tuple[int, ...]
     heads: int | None = None
@@ -98,4 +98,6 @@ def refuse_relatives(tensors: Mapping[str, Tensor], path: Path) -> None:
         raise DataError(f"{path} is the U-Net of a latent diffusion model (CompVis): convert it to a diffusers folder")
     into, out = tensors["input_blocks.0.0.weight"].shape[1], shape_of(tensors, "out.2.weight", path)[0]
     if out not in (into, 2 * into):
-        raise DataError(f"{path} takes {into} channels and gives {out}: a conditional model (super-resolution), no prior")
+        raise DataError(
+            f"{path} takes {into} channels and gives {out}: a conditional model (super-resolution), no prior"
+        )

@@ -19,7 +19,7 @@ class ADMConfig:
     in_channels: int
     out_channels: int
     model_channels: int
-    channel_mult: tuple[float, ...]
+    channel_mult: tuple[float | int, ...]
     num_res_blocks: int
     attention_levels: tuple[int, ...]  # level l works at 1/2ˡ of the resolution
     num_classes: int
@@ -44,7 +44,8 @@ class ADMUNet(nn.Module):
         self.model_channels, emb = c.model_channels, 4 * c.model_channels
         self.time_embed = nn.Sequential(nn.Linear(c.model_channels, emb), nn.SiLU(), nn.Linear(emb, emb))
         if c.num_classes:
-            self.label_emb = nn.Embedding(c.num_classes, emb)
+            # from a tensor: initialising one costs seconds where there is no memory to fill
+            self.label_emb = nn.Embedding.from_pretrained(torch.empty(c.num_classes, emb))  # type: ignore[no-untyped-call]
 
         def block(into: int, width: int, attend: bool) -> Stage:
             stage = Stage([ResBlock(into, width, emb, c.scale_shift)])
@@ -116,14 +117,12 @@ class ResBlock(nn.Module):
         self.skip_connection = nn.Identity() if into == out else nn.Conv2d(into, out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        normed, activate, conv = self.in_layers
-        h = conv(rescale(activate(normed(x)), self.factor))
+        h = self.in_layers[2](rescale(self.in_layers[:2](x), self.factor))
         told = self.emb_layers(emb)[:, :, None, None]
         if self.scale_shift:
             scale, shift = told.chunk(2, 1)
             h = torch.addcmul(shift, self.out_layers[0](h), 1 + scale)
-            for layer in self.out_layers[1:]:
-                h = layer(h)
+            h = self.out_layers[1:](h)
         else:
             h = self.out_layers(h + told)
         return self.skip_connection(rescale(x, self.factor)) + h  # type: ignore[no-any-return]
@@ -185,4 +184,4 @@ def sinusoids(time: Tensor, width: int) -> Tensor:
 
 def packed(rows: Tensor, heads: int) -> Tensor:
     """Rows of `qkv` from heads x (q, k, v) x channels, the order of the first ADM releases, to (q, k, v) x heads x …"""
-    return rows.unflatten(0, (heads, 3, -1)).transpose(0, 1).flatten(0, 2)
+    return rows.reshape(heads, 3, -1, *rows.shape[1:]).transpose(0, 1).flatten(0, 2)

@@ -76,6 +76,8 @@ def edm_plan(file: Checkpoint, convention: str | None = None, sigma_data: float 
 
 def conventions(kind: str, facts: dict[str, Any], sigma_data: float | None) -> tuple[Precondition, Schedule]:
     """How the network is read and the levels it was trained on, with the numbers the file gives."""
+    if kind not in CONVENTIONS.values():
+        raise SpecError(f"unknown convention {kind!r}; choose from {', '.join(CONVENTIONS.values())}")
     if kind == "edm":
         # the class says 0 and infinity; the sampler of the paper runs from 80 to 0.002
         return Karras("epsilon", sigma_data or float(facts.get("sigma_data", 0.5))), EDM()
@@ -92,7 +94,6 @@ def describe(c: KarrasConfig, name: str) -> str:
     """The network in a line."""
     kind = "DDPM++" if c.encoder == "standard" and not c.fourier else "NCSN++"
     where = ", ".join(map(str, c.attention)) or f"the lowest, {c.resolution >> (len(c.channel_mult) - 1)},"
-    return (
-        f"{f'{name}: ' if name else ''}{f'{kind} (SongUNet)' if c.song else 'ADM (DhariwalUNet)'}, {c.model_channels} "
-        f"channels x ({', '.join(map(str, c.channel_mult))}), {c.num_blocks} blocks a level, attention at {where} pixels"
-    )
+    net = f"{f'{name}: ' if name else ''}{f'{kind} (SongUNet)' if c.song else 'ADM (DhariwalUNet)'}"
+    widths = f"{c.model_channels} channels x ({', '.join(map(str, c.channel_mult))})"
+    return f"{net}, {widths}, {c.num_blocks} blocks a level, attention at {where} pixels"

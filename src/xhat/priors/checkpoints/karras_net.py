@@ -114,7 +114,7 @@ class KarrasUNet(nn.Module):
                 out = raw if out is None else out + raw
             else:
                 x = part(torch.cat([x, skips.pop()], 1) if "block" in name else x, emb)
-        return self.out_conv(F.silu(self.out_norm(x))) if out is None else out  # type: ignore[no-any-return]
+        return self.out_conv(F.silu(self.out_norm(x))) if out is None else out
 
     def embed(self, noise: Tensor, label: Tensor | None, dtype: torch.dtype) -> Tensor:
         """The noise level and the class as one vector, (b, emb_channels)."""
@@ -183,6 +183,8 @@ class Conv(nn.Module):
 
     `kernel` 0 is the filter alone. At the border the filter meets zeros.
     """
+
+    resample_filter: Tensor
 
     def __init__(
         self, into: int, out: int, kernel: int, change: str = "", taps: int = 2, filter_last: bool = False

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +17,6 @@ from .fit import fit
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class Labels(Protocol):
-    """How a network takes a class: the label of one image, (1, …)."""
-
-    def __call__(self, label: int) -> Tensor: ...
-
-
 @dataclass(frozen=True)
 class Plan:
     """A checkpoint as a network to build and a convention to read it by."""
@@ -36,7 +29,7 @@ class Plan:
     shape: tuple[int | None, ...]  # (channels, height, width); None: any multiple of `multiple`
     multiple: int
     classes: int
-    labels: Labels
+    labels: Callable[[int], Tensor]  # a class as the network takes it, (1, …)
     precondition: Precondition | None
     schedule: Schedule | None
     needs: tuple[str, ...]  # the options that neither the file nor the list of releases tells
@@ -98,7 +91,8 @@ class NetworkPrior(Prior):
         when = torch.full((len(u),), c.noise, dtype=torch.float32, device=u.device)
         told = None if self.label is None else self.label.expand(len(u), *self.label.shape[1:])
         raw = self.net(z, when, told)[:, : u.shape[1]]  # a learned variance comes second
-        return c.skip * u + c.out * raw.to(u.dtype)
+        out: Tensor = c.skip * u + c.out * raw.to(u.dtype)
+        return out
 
 
 def sizes(knows: Plan | NetworkPrior) -> str:

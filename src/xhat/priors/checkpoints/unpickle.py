@@ -6,6 +6,7 @@ never looked at; the state, tensors and plain numbers in nested dictionaries, is
 
 import io
 import pickle
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,11 @@ def tensor(record: Any) -> Tensor:
     held, offset, size, stride = record.args[:4]
     if not isinstance(held, Record) or held.origin[1] != "_load_from_bytes":
         raise DataError("a tensor without its numbers")
-    kept: Any = torch.load(io.BytesIO(held.args[0]), map_location="cpu", weights_only=True)
-    flat = torch.empty(0, dtype=kept.dtype)
     size, stride = (tuple(part.args[0]) if isinstance(part, Record) else tuple(part) for part in (size, stride))
-    return flat.set_(kept.untyped(), int(offset), size, stride).clone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # typed storages are deprecated, but that is what is in the file
+        kept: Any = torch.load(io.BytesIO(held.args[0]), map_location="cpu", weights_only=True)
+        return torch.empty(0, dtype=kept.dtype).set_(kept.untyped(), int(offset), size, stride).clone()
 
 
 def number(value: Any) -> Any:

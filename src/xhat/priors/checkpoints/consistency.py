@@ -1,0 +1,65 @@
+"""OpenAI's consistency models as priors."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from ...errors import MismatchError, SpecError
+from ..base import Prior
+from ..consistency import ConsistencyPrior
+from ..precondition import Consistent
+from .adm import adm_plan
+from .adm_config import is_adm, is_consistency_family
+from .files import Checkpoint, read
+from .plan import NetworkPrior, Plan
+
+
+class ConsistencyCheckpoint(ConsistencyPrior):
+    """A consistency model of github.com/openai/consistency_models (Song et al., 2023) from its .pt. arXiv:2303.01469
+
+    Its network is `adm`'s, whose options `image_size`, `num_heads`, `num_head_channels` and `label` mean the same.
+    `denoiser` is the spec or file of the prior that answers for E[x₀|x_t], such as the EDM teacher of the same data.
+    """
+
+    source = "github.com/openai/consistency_models; arXiv 2303.01469"
+
+    def __init__(
+        self,
+        path: str | Path,
+        denoiser: str | None = None,
+        image_size: int | None = None,
+        num_heads: int | None = None,
+        num_head_channels: int | None = None,
+        label: int | None = None,
+        dtype: str = "float32",
+        compile: bool = False,
+    ) -> None:
+        plan = consistency_plan(read(path), image_size, num_heads, num_head_channels)
+        sides = [n for n in plan.shape if n is not None]
+        if len(sides) != 3:
+            raise SpecError(f"{path}: the file does not say image_size, the side of its images. Give it")
+        jump = NetworkPrior(plan, label, dtype, compile)
+        super().__init__(tuple(sides), denoiser=_denoiser(denoiser))
+        self.network = jump
+
+    def endpoint(self, u: Tensor, sigma: float) -> Tensor:
+        return self.network.denoise(u, sigma)
+
+
+def consistency_plan(
+    file: Checkpoint, image_size: int | None = None, num_heads: int | None = None, num_head_channels: int | None = None
+) -> Plan:
+    """What a consistency model's state dict is."""
+    if not is_adm(file.tensors) or not is_consistency_family(file.tensors):
+        raise MismatchError(f"{file.path} is no consistency model of OpenAI: its attention is by 2-d convolution")
+    plan = adm_plan(file, image_size, num_heads, num_head_channels)
+    return replace(plan, layout="consistency model of consistency_models", precondition=Consistent("endpoint"))
+
+
+def _denoiser(spec: str | None) -> Prior | None:
+    if spec is None:
+        return None
+    from .. import build_prior
+
+    return build_prior(spec, "cpu")

@@ -1,0 +1,110 @@
+"""`xhat prior inspect`: what a file or folder is, before it is used."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import SpecError
+from ...schedule import SCHEDULES, Schedule
+from ...spec import checked, spec_of, text_of
+from ..base import FixedShape, Prior
+from ..precondition import Precondition
+from .adm import ADM, adm_plan
+from .consistency import ConsistencyCheckpoint, consistency_plan
+from .edm import EDMNetwork, edm_plan
+from .files import existing, read
+from .plan import Plan, sizes
+from .programs import load_program
+from .recognise import kind_of
+
+PLANS: dict[str, tuple[type[Prior], Callable[..., Plan]]] = {
+    "adm": (ADM, adm_plan),
+    "edm": (EDMNetwork, edm_plan),
+    "openai_consistency": (ConsistencyCheckpoint, consistency_plan),
+}
+USE = ("path", "label", "denoiser", "dtype", "compile")  # options of the prior that say nothing of the file
+
+
+def inspect(path: str, options: Mapping[str, Any]) -> str:
+    """A table of lines about the prior at `path`, or of that name. Weights are read, but no network is run."""
+    rows = file_rows(path, options) if Path(path).expanduser().is_file() else prior_rows(path)
+    return "\n".join(f"{name:<16} {text}" for name, text in rows)
+
+
+def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What can be said of a file that is a network."""
+    file = existing(path)
+    yield "file", f"{file.name}, {file.stat().st_size / 1e6:.4g} MB"
+    try:
+        kind = kind_of(file)
+    except SpecError as e:  # teacher or student: all but the parametrisation is the same
+        kind, unclear = "adm", str(e)
+    else:
+        unclear = ""
+    if kind == "denoiser":
+        yield from program_rows(file)
+        return
+    cls, plan_of = PLANS[kind]
+    known = {k: v for k, v in checked(kind, cls, options).items() if k not in USE}
+    plan = plan_of(read(file), **known)
+    yield "layout", plan.layout + (", or one of its consistency models" if unclear else "")
+    yield "architecture", plan.architecture
+    weights = {str(v.dtype).removeprefix("torch.") for v in plan.tensors.values()}
+    yield "parameters", f"{count(plan.network()):,}, {', '.join(sorted(weights))}"
+    yield "images", sizes(plan)
+    yield "classes", f"{plan.classes}: give label=0 to {plan.classes - 1}" if plan.classes else "none"
+    if unclear:
+        yield "needs", unclear
+    elif plan.precondition is not None and plan.schedule is not None:
+        yield "parametrisation", says(plan.precondition)
+        yield from schedule_rows(plan.schedule)
+    if plan.needs:
+        yield "needs", "; ".join(plan.needs)
+    if not unclear:
+        yield "prior", f"{kind}:path={text_of(str(path))}" + "".join(f",{k}={text_of(v)}" for k, v in options.items())
+
+
+def program_rows(file: Path) -> Iterator[tuple[str, str]]:
+    program = load_program(file)
+    yield "layout", f"{program.kind}, a function of {program.inputs} input{'s' if program.inputs > 1 else ''}"
+    for i, known in enumerate(program.shapes):
+        yield f"input {i}", "any shape" if known is None else str(list(known))
+    if n := count(program):
+        yield "parameters", f"{n:,}"
+    yield "parametrisation", "option output: clean, residual, noise or score; option sigma: how it is told the level"
+    yield "noise range", "not in the file: options sigma_min, sigma_max, in units of images in [-1, 1]"
+    yield "prior", f"denoiser:path={text_of(str(file))}"
+
+
+def prior_rows(spec: str) -> Iterator[tuple[str, str]]:
+    """What can be said of any prior."""
+    from .. import DiffusersPrior, build_prior
+
+    prior = build_prior(spec, "cpu")
+    doc = (type(prior).__doc__ or "").strip().splitlines()
+    yield "prior", f"{type(prior).__name__}: {doc[0] if doc else ''}"
+    yield "parameters", f"{count(prior):,}"
+    if isinstance(prior, FixedShape):
+        yield "images", str(prior.shape)
+    if isinstance(prior, DiffusersPrior):
+        yield "images", f"({prior.channels}, any, any)"
+        yield "parametrisation", says(prior.precondition)
+    yield from schedule_rows(prior.schedule)
+
+
+def schedule_rows(schedule: Schedule) -> Iterator[tuple[str, str]]:
+    levels = schedule.levels(1000)
+    yield "schedule", spec_of(schedule, SCHEDULES, full=True)
+    yield "noise range", f"sigma/alpha from {levels[-2].ratio:.4g} to {levels[0].ratio:.4g}, images in [-1, 1]"
+
+
+def says(precondition: Precondition) -> str:
+    """A convention in a line."""
+    doc = (type(precondition).__doc__ or "").strip().splitlines()[0]
+    return f"{precondition.prediction}; {type(precondition).__name__}: {doc}"
+
+
+def count(net: torch.nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())

@@ -1,0 +1,24 @@
+"""`--prior-config`: options of a prior from a TOML or JSON file, or written out."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ...errors import DataError
+from ...spec import parse
+
+
+def read_options(text: str) -> dict[str, Any]:
+    """`key=value,key=value`, or the path of a .toml or .json file with the same in it."""
+    file = Path(text).expanduser()
+    if file.suffix.lower() not in (".toml", ".json"):
+        return parse(f"prior:{text}")[1]
+    try:
+        raw = file.read_text(encoding="utf-8")
+        content = json.loads(raw) if file.suffix.lower() == ".json" else tomllib.loads(raw)
+    except (OSError, ValueError) as e:
+        raise DataError(f"{file} cannot be read as {file.suffix[1:].upper()}: {e}") from e
+    if not isinstance(content, dict) or any(isinstance(v, dict) for v in content.values()):
+        raise DataError(f"{file} does not hold plain options, key = value")
+    return content

@@ -1,0 +1,121 @@
+"""TorchScript and ONNX files as functions of tensors."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import DataError, MismatchError
+from .files import container, existing
+
+Sizes = tuple[int | str | None, ...]
+
+
+class Program(nn.Module):
+    """A file that maps tensors to a tensor. `shapes` are its inputs', where it says them (text: free)."""
+
+    kind: str
+    inputs: int
+    shapes: tuple[Sizes | None, ...]
+
+    @abstractmethod
+    def forward(self, *given: Tensor) -> Tensor: ...
+
+
+class TorchScript(Program):
+    """A file of torch.jit.save; differentiable. It is a program of its author's, so take it from whom you trust."""
+
+    kind = "TorchScript"
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather have torch.export
+            try:
+                self.module: Any = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
+            except Exception as e:  # a damaged archive fails in any way it likes
+                raise DataError(f"{file} cannot be read as TorchScript: {' '.join(str(e).split())[:200]}") from e
+        self.module.eval()
+        self.inputs = len(self.module.forward.schema.arguments) - 1  # the first is self
+        self.shapes = (None,) * self.inputs
+        for p in self.module.parameters():
+            p.requires_grad_(False)
+
+    def forward(self, *given: Tensor) -> Tensor:
+        own = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+        return self.module(*(v.to(own) for v in given))  # type: ignore[no-any-return]
+
+
+class ONNX(Program):
+    """An ONNX file, run by onnxruntime on the CPU in float32; it has no derivative."""
+
+    kind = "ONNX"
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        try:
+            import onnxruntime  # type: ignore[import-untyped,unused-ignore]
+        except ImportError:
+            raise DataError(f"{file}: ONNX files need the extra onnx: pip install 'xhat[onnx]'") from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self.session: Any = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as e:  # its own exception classes derive from nothing in common
+            raise DataError(f"{file} cannot be read as ONNX: {' '.join(str(e).split())[:200]}") from e
+        self.names = [i.name for i in self.session.get_inputs()]
+        self.inputs = len(self.names)
+        self.shapes = tuple(tuple(i.shape) for i in self.session.get_inputs())
+
+    def run(self, given: Sequence[Tensor]) -> Tensor:
+        """All images at once, or one after the other if the file was written for a batch of one."""
+        arrays = [v.detach().cpu().float().numpy() for v in given]
+        if self.shapes[0] is not None and self.shapes[0][0] == 1 and len(arrays[0]) > 1:
+            single = [[a[i : i + 1] if a.ndim else a for a in arrays] for i in range(len(arrays[0]))]
+            return torch.from_numpy(np.concatenate([self.call(a) for a in single]))
+        return torch.from_numpy(self.call(arrays))
+
+    def call(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        try:
+            out = self.session.run(None, dict(zip(self.names, arrays, strict=True)))[0]
+        except Exception as e:  # as above
+            raise MismatchError(f"the ONNX file refuses its input: {' '.join(str(e).split())[:200]}") from e
+        return np.asarray(out)
+
+    def forward(self, *given: Tensor) -> Tensor:
+        x = given[0]
+        if x.requires_grad and torch.is_grad_enabled():
+            out: Tensor = NoDerivative.apply(x, self.run(given).to(x))  # type: ignore[no-untyped-call]
+            return out
+        return self.run(given).to(x)
+
+
+class NoDerivative(torch.autograd.Function):
+    """Passes `out` on; a derivative by `x`, which would be silently zero, is refused."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, out: Tensor) -> Tensor:  # noqa: ARG004
+        return out.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:  # noqa: ARG004
+        raise MismatchError(
+            "an ONNX file has no derivative and this solver asks for one; use one that does not (lmaps, diffpir, "
+            "ddrm, …), or save the network as TorchScript"
+        )
+
+
+def load_program(path: str | Path) -> Program:
+    """The function in a TorchScript or ONNX file."""
+    file = existing(path)
+    kind = container(file)
+    if kind == "torchscript":
+        return TorchScript(file)
+    if kind == "onnx":
+        return ONNX(file)
+    raise DataError(f"{file} is neither TorchScript nor ONNX (*.onnx); give its path alone to have it recognised")
