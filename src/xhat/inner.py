@@ -67,14 +67,14 @@ def gauss_newton(f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4
     for _ in range(steps):
         fx, pullback = vjp(f, x)
         g = pullback(y - fx) - bcast(w, x) * (x - m)
-        d = cg(_normal_map(f, x, w + damping), g, cg_steps)
+        d = cg(normal_map(f, x, w + damping), g, cg_steps)
         better = objective(x + d, f(x + d)) < objective(x, fx)
         x = torch.where(bcast(better, x), x + d, x)
         damping = torch.where(better, damping / 10, (10 * damping).clamp_min(0.1))
     return x
 
 
-def _normal_map(f: Map, x: Tensor, rho: Tensor) -> Map:
+def normal_map(f: Map, x: Tensor, rho: Tensor) -> Map:
     """v ↦ JᵀJ v + ρ v with J = ∂f/∂x; J v is the vjp of the vjp, which needs nothing of f that `vjp` does not."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()

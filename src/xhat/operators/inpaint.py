@@ -17,12 +17,14 @@ class Inpaint(SpectralOperator):
     """y = m ⊙ x with a mask m of 0 and 1, the same in all channels; y is 0 where nothing was seen.
 
     `mask` is "random" (a fraction `keep` of the pixels stays), "box" (a square of side `box`,
-    half the image unless given, is lost, at least an eighth of the image from its border), or an
-    image file or array whose white or nonzero pixels stay. A list of seeds draws a mask for each image.
+    half the image unless given, is lost, at least an eighth of the image from its border), an image file or array
+    whose white or nonzero pixels stay, or one of MAP-GA's: box50 and box25 (the central box of that share of each side
+    is lost), half (the right half is), expand (all but the central quarter of each side is), sr2x (every second row
+    and column stays), altlines (every second row stays). A list of seeds draws a mask for each image.
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("s",)
-    source: ClassVar[str] = "DPS, arXiv 2209.14687; DAPS, arXiv 2407.01521"
+    source: ClassVar[str] = "DPS, arXiv 2209.14687; DAPS, arXiv 2407.01521; MAP-GA, arXiv 2407.20784"
 
     s: Tensor
 
@@ -41,6 +43,8 @@ class Inpaint(SpectralOperator):
             m = torch.stack([random(h, w, keep, g) for g in generators])[:, None]
         elif isinstance(mask, str) and mask == "box":
             m = torch.stack([outside_box(h, w, box, g) for g in generators])[:, None]
+        elif isinstance(mask, str) and mask in FIXED:
+            m = fixed(mask, h, w)[None, None]
         else:
             m = binary(load(mask) if isinstance(mask, str | Path) else torch.as_tensor(mask))
             m = m.reshape(-1, *[1] * max(0, 3 - m.ndim), *m.shape[-3:]) if m.ndim in (2, 3, 4) else m
@@ -83,12 +87,31 @@ def outside_box(h: int, w: int, box: int | None, g: Generator) -> Tensor:
     return m
 
 
+FIXED = ("box50", "box25", "half", "expand", "sr2x", "altlines")
+
+
+def fixed(name: str, h: int, w: int) -> Tensor:
+    """MAP-GA's masks (Gutha et al., 2024, section 5). arXiv:2407.20784"""
+    m = torch.ones(h, w, dtype=torch.bool)
+    if name == "half":
+        m[:, w // 2 :] = False
+    elif name == "sr2x":
+        m[1::2] = m[:, 1::2] = False
+    elif name == "altlines":
+        m[1::2] = False
+    else:
+        share = 2 if name == "box50" else 4
+        (top, tall), (left, wide) = (((n - max(1, n // share)) // 2, max(1, n // share)) for n in (h, w))
+        m[top : top + tall, left : left + wide] = False
+    return ~m if name == "expand" else m
+
+
 def load(path: str | Path) -> Tensor:
     try:
         with Pillow.open(path) as image:
             return torch.from_numpy(np.array(image.convert("L")))
     except OSError as e:
-        raise DataError(f"mask must be random, box or an image file: {e}") from e
+        raise DataError(f"mask must be random, box, {', '.join(FIXED)} or an image file: {e}") from e
 
 
 def binary(m: Tensor) -> Tensor:

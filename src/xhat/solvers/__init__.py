@@ -5,6 +5,7 @@ from ..registry import concrete
 from .base import Estimator, Solver, State
 from .blind_dps import BlindDPS
 from .blind_reddiff import BlindREDDiff
+from .consistent_csgm import ConsistentCSGM
 from .csgm import CSGM
 from .daps import DAPS, DAPSExact
 from .dcdp import DCDP
@@ -26,6 +27,9 @@ from .ilvr import ILVR
 from .implicit_prior import ImplicitPrior
 from .lgd import LGD
 from .lmaps import LMAPS
+from .map_ga import MAPGA
+from .map_ga_generic import MAPGAGeneric
+from .map_ga_pigdm import MAPGAPiGDM
 from .mcg import MCG
 from .mcgdiff import MCGDiff
 from .mmps import MMPS

@@ -1,0 +1,36 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..linalg import sq
+from ..priors.consistency import consistency
+from ..types import PerImage
+from .base import Image, Level, Likelihood, Prior
+from .latent import LatentSolver
+
+
+@dataclass(frozen=True)
+class ConsistentCSGM(LatentSolver):
+    """Compressed sensing with a consistency model f as the generator (Xu et al., as surveyed in arXiv:2410.00083).
+
+        min_z −log p(y|f(σ_T z, σ_T)) + λ ‖z‖²/2
+
+    `csgm` with one network call for G: λ = 1 is the mode of p(z|y), z ~ N(0, I).
+    """
+
+    name: ClassVar[str] = "consistent_csgm"
+
+    steps: int = 1000
+    lam: float = 1.0
+    lr: float = 0.02
+
+    def check(self, prior: Prior) -> None:
+        consistency(prior)
+
+    def generate(self, z: Image, t: Level, prior: Prior) -> Image:
+        return consistency(prior).jump(t.sigma * z, t)
+
+    def misfit(self, x0: Image, like: Likelihood) -> PerImage:
+        return like.nll(x0)
+
+    def penalty(self, z: Image) -> PerImage:
+        return self.lam * sq(z) / 2

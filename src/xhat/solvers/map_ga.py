@@ -1,0 +1,107 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..autodiff import vjp
+from ..errors import SpecError
+from ..inner import normal_map
+from ..linalg import bcast, cg
+from ..priors.consistency import ConsistencyPrior, consistency
+from ..schedule import CLEAN, Schedule
+from ..types import PerImage
+from .base import Image, Level, Likelihood, LinearGaussian, NoiselessLinear, Prior, Rng, Solver, State
+
+LAMBDAS, MODELS = ("level", "paper", "unit"), ("auto", "consistency", "denoiser")
+
+
+@dataclass(frozen=True)
+class MAPGA(Solver[Likelihood]):
+    """MAP by gradient ascent through a consistency model f, Algorithm 2 (Gutha et al., 2024). arXiv:2407.20784
+
+        z ← z + λ (∂x̂/∂z)ᵀ ∇ log p(x̂|y),   x̂ = f(z, t),   `inner_steps` times;   then z ~ N(f(z, t), (σ_s² − ε²) I)
+
+    ∇ log p(y|x̂) = Aᵀ (σ_y² I + ε² A Aᵀ)⁻¹ (y − A x̂), A linearised at x̂ where it is not linear, and with `use_prior`
+    ∇ log p(x̂) = (D(x̂, ε) − x̂)/ε². `lam` paper is λ = σ_y² + ε², which overshoots where σ_t < σ_y; unit is that for
+    the likelihood and ε² for the prior, whose weight it changes; level, 1/λ = 1/(σ_y² + ε²) + 1/σ_t², is stable where
+    ‖A‖ ≤ 1. `model` denoiser puts D(z, t) for f, auto does so for priors without f. `eps` is ε of D; f has its own.
+    """
+
+    name: ClassVar[str] = "map_ga"
+    returns: ClassVar[str] = "point"
+
+    steps: int = 50
+    inner_steps: int = 20
+    use_prior: bool = True
+    lam: str = "level"
+    model: str = "auto"
+    eps: float = 0.002
+
+    def __post_init__(self) -> None:
+        for key, value, known in (("lam", self.lam, LAMBDAS), ("model", self.model, MODELS)):
+            if value not in known:
+                raise SpecError(f"map_ga: {key} must be one of {', '.join(known)}, not {value!r}")
+
+    def check(self, prior: Prior) -> None:
+        if self.model == "consistency":
+            consistency(prior)
+        if self.use_prior or not self.jumps(prior):
+            prior.denoises()
+
+    def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
+        """σ(t) = t; the schedule's last level is ε's place, where nothing is left to do."""
+        return [Level(t.t, 1.0, t.ratio) for t in schedule.levels(self.steps + 1)[: self.steps]] + [CLEAN]
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        x = self.ascend(state.x, t, prior, like)
+        return State(settle(x, s, self.floor(prior), rng), x)
+
+    def ascend(self, z: Image, t: Level, prior: Prior, like: Likelihood) -> Image:
+        """f(z, t) after all steps at level t."""
+        for _ in range(self.inner_steps):
+            x, pullback = vjp(lambda z: self.f(z, t, prior), z)
+            z = z + pullback(self.direction(x, t, prior, like))
+        return self.f(z, t, prior)
+
+    def f(self, z: Image, t: Level, prior: Prior) -> Image:
+        return prior.jump(z, t) if isinstance(prior, ConsistencyPrior) and self.jumps(prior) else prior(z, t)
+
+    def jumps(self, prior: Prior) -> bool:
+        return isinstance(prior, ConsistencyPrior) and self.model != "denoiser"
+
+    def floor(self, prior: Prior) -> float:
+        """ε."""
+        return prior.sigma_min if isinstance(prior, ConsistencyPrior) and self.jumps(prior) else self.eps
+
+    def variance(self, like: Likelihood) -> PerImage:
+        """σ_y² per image; without noise 0, or what rounding leaves where A is not linear."""
+        return like.var if isinstance(like, LinearGaussian) else like.noise.scale(like.y) ** 2
+
+    def direction(self, x: Image, t: Level, prior: Prior, like: Likelihood) -> Image:
+        """λ ∇ log p(x̂|y)."""
+        eps = self.floor(prior)
+        noise = self.variance(like) + eps**2
+        lam = 1 / (1 / noise + 1 / t.sigma**2) if self.lam == "level" else noise
+        out = bcast(lam, x) * self.likelihood_score(x, like, eps)
+        if self.use_prior:
+            weight = bcast(lam / eps**2, x) if self.lam != "unit" else 1.0
+            out = out + weight * (prior(x, Level(t.t, 1.0, eps)) - x)
+        return out
+
+    def likelihood_score(self, x: Image, like: Likelihood, eps: float) -> Image:
+        """∇ log N(y; A x, σ_y² I + ε² A Aᵀ)."""
+        rho = self.variance(like) / eps**2
+        if isinstance(like, NoiselessLinear):
+            v = like.A.pinv(like.residual(x))
+        elif isinstance(like, LinearGaussian):
+            v = like.A.ridge(like.residual(x), rho, 0.05 * like.var.sqrt() / (1 + rho))
+        else:
+            Ax, pullback = vjp(like.A, x)
+            v = cg(normal_map(like.A, x, rho), pullback(like.y - Ax), 8)
+        return v / eps**2
+
+
+def settle(x: Tensor, s: Level, floor: float, rng: Rng) -> Image:
+    """A draw from N(x, (σ_s² − floor²) I); x itself where that is no positive variance."""
+    var = s.sigma**2 - floor**2
+    return x + var**0.5 * rng.randn_like(x) if var > 0 else x
