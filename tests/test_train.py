@@ -1,5 +1,6 @@
 """Training: readers, the loss, exact resume, and folders that diffusers and `--prior` load."""
 
+import copy
 import gzip
 import json
 import math
@@ -7,6 +8,7 @@ import os
 import signal
 import struct
 import tarfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,13 @@ from xhat.priors import Denoiser, DiffusersPrior, build_prior
 from xhat.priors.precondition import Karras
 from xhat.rng import Rng
 from xhat.schedule import EDM, Level
-from xhat.train import edm
+from xhat.train import consistency, edm
 from xhat.train.average import Average, exponent
+from xhat.train.consistency import Distillation, Tuning, endpoint, nearer
 from xhat.train.dataset import Order, load, scaled, stream
 from xhat.train.images import read_images
-from xhat.train.recipe import DataOptions, Diffusion, read_recipe
+from xhat.train.network import build_network, retimed
+from xhat.train.recipe import Consistency, DataOptions, read_recipe, with_sigma_data
 from xhat.train.sample import heun
 
 pytest.importorskip("accelerate")
@@ -204,7 +208,7 @@ BAD = [
     (None, "x.npz", ["--set", "network.channels=7"], "network has no option channels; it has center_input_sample"),
     (None, "x.npz", ["--set", "optimiser.lr=fast"], "lr must be a number, not 'fast'"),
     (None, "x.npz", ["--set", "optimiser.lr"], "expected table.key=value"),
-    (None, "x.npz", ["--recipe", "none"], "no recipe none; choose from faces, fashion, photo, small"),
+    (None, "x.npz", ["--recipe", "none"], "no recipe none; choose from consistency, faces, fashion, photo, small"),
     (None, "x.npz", ["--steps", "-1"], "steps or minutes must be given, and be positive"),
     (None, "x.npz", ["--resume"], "nothing to resume"),
     (None, "x.npz", ["--init", "nowhere"], "nowhere is not a folder"),
@@ -251,7 +255,7 @@ def test_the_loss_is_the_weighted_error_and_the_exact_denoiser_attains_the_known
 
 
 def test_levels_are_log_normal():
-    sigma = edm.draw_sigma(stream(0, range(4000)), 4000, Diffusion(p_mean=-1.0, p_std=1.5)).log()
+    sigma = edm.draw_sigma(stream(0, range(4000)), 4000, -1.0, 1.5).log()
     assert abs(float(sigma.mean()) + 1.0) < 0.1  # 4 standard errors
     assert abs(float(sigma.std()) - 1.5) < 0.07
 
@@ -379,3 +383,129 @@ def test_heun_solves_the_flow_of_a_gaussian():
     errors = [float((heun(prior, noise, schedule, n) - exact).abs().max()) for n in (20, 40)]
     assert errors[1] < 0.01
     assert 3 < errors[0] / errors[1] < 5  # second order
+
+
+# Consistency models
+
+
+def test_a_network_told_another_time_is_the_same_function(recipe):
+    net = build_network(recipe, (3, 8, 8)).eval()
+    again = retimed(copy.deepcopy(net), recipe.diffusion)
+    x = torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        for sigma in (0.002, 0.1, 1.0, 80.0):
+            c = math.log(sigma) / 4
+            one, two = (f(x, torch.full((2,), t), return_dict=False)[0] for f, t in ((net, c), (again, 1000 * c)))
+            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3 * float(one.abs().max()))
+
+
+@pytest.fixture
+def recipe():
+    return with_sigma_data(read_recipe("tiny.toml"), 0.5)
+
+
+def test_at_the_smallest_level_the_consistency_function_is_the_identity(recipe):
+    net, u = build_network(recipe, (3, 8, 8)), torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(endpoint(net, u, torch.full((2,), 0.002), recipe), u)
+        assert not torch.allclose(endpoint(net, u, torch.full((2,), 0.2), recipe), u, atol=0.01)
+
+
+def test_the_distance_of_tuning_shrinks_to_none_and_keeps_above_the_floor():
+    t, o = torch.tensor([0.004, 0.1, 1.0, 80.0]), Consistency()
+    gaps = [1 - nearer(t, done, o, 0.002) / t for done in (0.0, 0.3, 0.6, 0.99, 1.0)]
+    assert all((a >= b - 1e-7).all() for a, b in pairwise(gaps))  # never grows
+    assert all((nearer(t, d, o, 0.002) >= 0.002).all() for d in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(gaps[-1][3:], torch.tensor([1 / 256]), rtol=1e-2, atol=0)  # n(80) = 1, q^8 = 256
+    torch.testing.assert_close(gaps[-1][2:3], (1 + 8 * torch.sigmoid(torch.tensor([-1.0]))) / 256, rtol=1e-3, atol=0)
+
+
+class Scalar(torch.nn.Module):
+    """F(c_in u, time) = g(time) c_in u for images of one pixel: every linear flow is of this form."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.g = torch.nn.Sequential(torch.nn.Linear(1, 64), torch.nn.SiLU(), torch.nn.Linear(64, 1))
+        torch.nn.init.zeros_(self.g[2].weight)
+
+    def forward(self, x, when, return_dict=False):
+        return (self.g(when[:, None] / 500)[..., None, None] * x,)
+
+
+@pytest.mark.parametrize("method", ["cd", "ect"])
+def test_a_gaussian_is_carried_to_the_end_of_its_flow(recipe, method):
+    """N(0, s²): the flow from (u, σ) ends in u √((s² + ε²)/(s² + σ²)); the loss is minimal there, and reached."""
+    s, o = 0.5, Consistency(method=method, huber=1e-3, levels=18, stages=6, mu=0.5)
+    net = Scalar()
+    exact = lambda u, sigma: u * (s**2 / (s**2 + sigma**2))[:, None, None, None]
+    objective = Tuning(recipe, o) if method == "ect" else Distillation(recipe, o, exact, net)
+    steps, lr = (1500, 3e-3) if method == "ect" else (1200, 1e-2)
+    adam = torch.optim.Adam(net.parameters(), lr)
+    for step in range(steps):
+        for group in adam.param_groups:
+            group["lr"] = lr * min(1.0, 2 - 2 * step / steps)
+        x0 = s * torch.randn(64, 1, 1, 1, generator=torch.Generator().manual_seed(step + 10**6))
+        objective(net, x0, Rng(range(64 * step, 64 * (step + 1))), step / steps).mean().backward()
+        adam.step()
+        adam.zero_grad()
+        objective.after(net)
+    found = {}
+    for sigma in (0.1, 0.5, 2.0, 20.0, 80.0):
+        u = torch.full((1, 1, 1, 1), math.hypot(s, sigma))
+        found[sigma] = float(endpoint(net, u, torch.tensor([sigma]), recipe).detach()) / s
+    assert all(abs(v - 1) < 0.1 for v in found.values()), found  # E[x0|u] has 0.006 at 80; 18 levels err by 0.07 at 0.1
+
+
+def tune(*more: str, out: str = "cm", steps: int = 6, data: tuple[str, ...] = ("x.npz",)) -> int:
+    fast = [f"watching.{k}" for k in ("steps=3", "samples=2", "sampling_steps=2")]
+    command = ["train", "consistency", *data, "--from", "out", "--out", out, "--steps", str(steps), "--device", "cpu"]
+    return main([*command, "-q", *(a for k in [*fast, "optimiser.batch=4"] for a in ("--set", k)), *more])
+
+
+@pytest.mark.parametrize("method", ["ect", "cd"])
+def test_a_consistency_folder_is_a_pipeline_of_diffusers_and_a_prior_here(method):
+    from diffusers import ConsistencyModelPipeline
+
+    assert train() == 0
+    assert tune("--set", f"consistency.method={method}", "--half") == 0
+    pipe = ConsistencyModelPipeline.from_pretrained("cm")
+    pipe.set_progress_bar_config(disable=True)
+    theirs = pipe(batch_size=2, generator=torch.Generator().manual_seed(1), output_type="pt").images * 2 - 1
+    noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    prior = build_prior("cm", "cpu")
+    ours = prior.jump(80.0 * noise, Level(0.0, 1.0, 80.0))
+    torch.testing.assert_close(ours.clamp(-1, 1), theirs, rtol=1e-4, atol=1e-4)
+    x, t = torch.randn(2, 3, 8, 8), Level(0.0, 1.0, 0.5)
+    assert torch.equal(prior(x, t), build_prior("out", "cpu")(x, t))  # its denoiser is the teacher
+    last = json.loads(Path("cm/log.jsonl").read_text().splitlines()[-1])
+    assert list(last["psnr"]) == ["0.05", "0.1", "0.2", "0.5", "1.0", "3.0", "80.0"]
+
+
+@pytest.mark.parametrize("method", ["ect", "cd"])
+def test_an_interrupted_consistency_model_goes_on_bit_for_bit(monkeypatch, method):
+    assert train() == 0
+    how = ["--set", f"consistency.method={method}"]
+    assert tune(*how) == 0
+    kind = consistency.Tuning if method == "ect" else consistency.Distillation
+    plain, calls = kind.__call__, [0]
+
+    def press(self, *inputs):
+        calls[0] += 1
+        if calls[0] == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(self, *inputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "__call__", press)
+        assert tune(*how, out="two") == 130
+    assert tune(*how, "--resume", out="two") == 0
+    assert weights("two") == weights("cm")
+
+
+def test_without_images_the_denoiser_draws_them(capsys):
+    assert train() == 0
+    assert tune("--set", "consistency.drawn=16", data=()) == 0
+    assert "samples of the denoiser" in Path("cm/README.md").read_text()
+    assert tune("--set", "consistency.method=none", out="two") == 2
+    assert "method must be one of ect, cd" in capsys.readouterr().err

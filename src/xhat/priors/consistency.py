@@ -123,7 +123,7 @@ class ConsistencyFolder(ConsistencyPrior):
             raise MismatchError(f"{root}: the network's config has no sample_size, so its images have no shape")
         levels = unet.schedule
         assert isinstance(levels, EDM)
-        super().__init__((unet.channels, *sides), levels.sigma_min, levels.sigma_max, teacher)
+        super().__init__((unet.channels, *(n * unet.block for n in sides)), levels.sigma_min, levels.sigma_max, teacher)
         self.unet = unet
 
     def endpoint(self, u: Tensor, sigma: float) -> Tensor:

@@ -10,11 +10,15 @@ EXAMPLES = """examples:
   xhat train denoiser train-images-idx3-ubyte.gz --recipe fashion --out fashion --minutes 60
   xhat train denoiser photos/ --set data.square=64 --set optimiser.batch=32 --out mine --steps 20000
   xhat train denoiser photos/ --out mine --minutes 120 --resume      goes on after Ctrl-C, bit for bit
+  xhat train consistency photos/ --from mine --out mine_consistency --minutes 60
   accelerate launch -m xhat train denoiser photos/ --out mine        several GPUs or machines
   xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 --prior mine -o out/
 """
 DATA = """DATA is a folder of pictures, a tar of pictures, an .npz of uint8 or an IDX file (gzipped or not). Recipes are
 TOML files; `--set table.key=value` changes one entry. docs/training.md explains them.
+"""
+CONSISTENCY = """A consistency model from a trained denoiser: easy consistency tuning, or with
+--set consistency.method=cd consistency distillation.
 """
 
 
@@ -28,6 +32,14 @@ def train_arguments(p: ArgumentParser) -> None:
     d.add_argument("--init", metavar="DIR", help="go on from the weights of a trained folder")
     _common(d)
     d.set_defaults(run=run_denoiser)
+    c = kinds.add_parser(
+        "consistency", help="from a trained denoiser", description=CONSISTENCY, epilog=EXAMPLES, formatter_class=raw
+    )
+    c.add_argument("data", metavar="DATA", nargs="?", help="images as for denoiser; left out: the denoiser draws them")
+    c.add_argument("--from", required=True, metavar="DIR", dest="source", help="folder of the trained denoiser")
+    c.add_argument("--recipe", default="consistency", metavar="NAME", help="one of those shipped, or a TOML file")
+    _common(c)
+    c.set_defaults(run=run_consistency)
 
 
 def _common(p: ArgumentParser) -> None:
@@ -44,8 +56,8 @@ def _common(p: ArgumentParser) -> None:
 
 
 def _options(args: Namespace) -> Any:
-    from .denoiser import Options
     from .loop import Limit
+    from .session import Options
 
     minutes = 60.0 if args.minutes is None and args.steps is None else args.minutes
     return Options(
@@ -69,3 +81,11 @@ def run_denoiser(args: Namespace) -> int:
 
     recipe = read_recipe(args.recipe, args.set)
     return _end(train_denoiser(args.data, recipe, _options(args), args.init), args)
+
+
+def run_consistency(args: Namespace) -> int:
+    from .distil import train_consistency
+    from .recipe import read_recipe
+
+    recipe = read_recipe(args.recipe, args.set, Path(args.source).expanduser() / "recipe.toml")
+    return _end(train_consistency(args.source, recipe, _options(args), args.data), args)

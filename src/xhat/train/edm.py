@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..priors.precondition import Precondition
 from ..rng import Rng
-from .recipe import Diffusion
 
 Network = Callable[[Tensor, Tensor], Tensor]  # (c_in u, c_noise (b,)) → F, as u
 
@@ -35,10 +34,16 @@ def coefficients(precondition: Precondition, sigma: Tensor) -> Batched:
     return Batched(skip, out, into, table[:, 3].to(sigma.dtype))
 
 
-def draw_sigma(rng: Rng, n: int, options: Diffusion) -> Tensor:
+def draw_sigma(rng: Rng, n: int, p_mean: float, p_std: float) -> Tensor:
     """(n,) noise levels, ln σ ~ N(p_mean, p_std²)."""
     normal = rng.randn_like(torch.empty(n, 1))[:, 0]
-    return (options.p_mean + options.p_std * normal).exp()
+    return (p_mean + p_std * normal).exp()
+
+
+def preconditioned(network: Network, u: Tensor, sigma: Tensor, precondition: Precondition) -> Tensor:
+    """c_skip u + c_out F(c_in u, c_noise), σ (b,): D, or whatever else the convention makes of F."""
+    c = coefficients(precondition, sigma)
+    return c.skip * u + c.out * network(c.into * u, c.noise).to(u.dtype)
 
 
 def loss(network: Network, x0: Tensor, sigma: Tensor, noise: Tensor, precondition: Precondition) -> Tensor:

@@ -9,6 +9,7 @@ import math
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,23 @@ from .average import Average
 from .dataset import Dataset, Order, stream
 from .recipe import Optimiser, Watching
 
-Objective = Callable[[nn.Module, Tensor, Rng, float], Tensor]  # (net, x₀, streams, part done) → (b,)
+
+class Objective(ABC):
+    """What is minimised; some keep a state of their own."""
+
+    @abstractmethod
+    def __call__(self, net: nn.Module, x0: Tensor, rng: Rng, done: float) -> Tensor:
+        """The loss of each image, (b,), at the part `done` of the run; every draw is from `rng`."""
+
+    def after(self, net: nn.Module) -> None:  # noqa: B027
+        """Once the weights have been updated."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors that a resumed run needs."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """What `state` gave."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +155,7 @@ def run(job: Job, resume: bool = False) -> bool:
             adam.zero_grad()
             progress.step, since = progress.step + 1, since + 1
             job.average.update(job.net, progress.step)
+            job.objective.after(job.net)
             sums += torch.stack([value.detach().float(), norm.detach().float()])
             job.tick(progress)
     job.net.load_state_dict(job.average.weights)
@@ -179,6 +197,7 @@ def save(job: Job, adam: Any, progress: Progress) -> None:
         "net": job.net.state_dict(),
         "average": job.average.weights,
         "adam": adam.state_dict(),
+        "objective": job.objective.state(),
         "scaler": scaler.state_dict() if scaler else {},
     }
     atomic(job.checkpoint, lambda file: torch.save(content, file))
@@ -199,6 +218,7 @@ def load(job: Job, adam: Any) -> Progress:
     job.net.load_state_dict(content["net"])
     adam.load_state_dict(content["adam"])
     job.average.weights = content["average"]
+    job.objective.load(content["objective"])
     if content["scaler"]:
         job.accelerator.scaler.load_state_dict(content["scaler"])
     return Progress(content["step"], content["seconds"])

@@ -1,6 +1,7 @@
 """The network of a recipe as a diffusers UNet2DModel, and folders in the layout of diffusers written from it."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from ..data import atomic
 from ..errors import MismatchError, SpecError
 from ..priors.diffusers_folder import existing, load_unet, read_json
-from .recipe import Diffusion, Recipe
+from ..priors.unet import in_blocks
+from .edm import Network
+from .recipe import DERIVED, Diffusion, Recipe
 
 Shape = tuple[int, int, int]
 
@@ -49,9 +52,61 @@ def continue_from(folder: str | Path, recipe: Recipe, shape: Shape) -> tuple[Any
     config = read_json(root / "scheduler" / "scheduler_config.json")
     if config.get("_class_name") != "EDMEulerScheduler":
         raise SpecError(f"{root}: training goes on from an EDMEulerScheduler only, not {config.get('_class_name')}")
-    known = {k: v for k, v in net.config.items() if not k.startswith("_")}
+    known = {k: v for k, v in net.config.items() if k[0] != "_" and k not in DERIVED and v is not None}
     diffusion = replace(recipe.diffusion, sigma_data=float(config.get("sigma_data", 0.5)))
     return net, replace(recipe, network={**known, "pixel_unshuffle": block}, diffusion=diffusion)
+
+
+def retimed(net: Any, levels: Diffusion) -> Any:
+    """The same function of a time that is 1000 times as large: what was told c = ln(σ)/4 is told 250 ln σ.
+
+    A consistency model of diffusers is told 1000 c. Sines and cosines of 1000 c at low frequencies span those of c on
+    the range of `levels` up to a small error: the first layer of the time embedding is refitted to them by least
+    squares; the fast ones start at weight 0.
+    """
+    if net.config.time_embedding_type != "positional":
+        raise SpecError(f"a network with time embedding {net.config.time_embedding_type!r} cannot be told another time")
+    c = torch.linspace(math.log(levels.sigma_min) / 4, math.log(levels.sigma_max) / 4, 2000, dtype=torch.float64)
+    old, new = embedded(net, c), embedded(net, 1000 * c)
+    slow = 1000 * frequencies(net) < 8.0  # radians per unit of c, which runs over less than 3
+    basis = torch.cat([new[:, slow], torch.ones_like(c)[:, None]], 1)
+    layer = net.time_embedding.linear_1
+    weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
+    wanted = old @ weight.T + bias
+    scale = 1e-6 * len(c) ** 0.5  # a little ridge keeps the weights as small as they were
+    rows = torch.cat([basis, scale * torch.eye(basis.shape[1], dtype=torch.float64)])
+    found = torch.linalg.lstsq(
+        rows, torch.cat([wanted, torch.zeros(basis.shape[1], wanted.shape[1]).double()])
+    ).solution
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[:, slow] = found[:-1].T.to(layer.weight.dtype)
+        layer.bias.copy_(found[-1])
+    return net
+
+
+def embedded(net: Any, time: Tensor) -> Tensor:
+    """The network's sines and cosines of `time` (n,), (n, features)."""
+    angle = time[:, None] * frequencies(net)[None, : net.config.block_out_channels[0] // 2]
+    parts = [angle.cos(), angle.sin()] if net.config.flip_sin_to_cos else [angle.sin(), angle.cos()]
+    return torch.cat(parts, 1)
+
+
+def frequencies(net: Any) -> Tensor:
+    """Of each feature of the network's positional time embedding (Ho et al., 2020), as diffusers orders them."""
+    half = net.config.block_out_channels[0] // 2
+    one = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float64) / (half - net.config.freq_shift))
+    return torch.cat([one, one])
+
+
+def on_blocks(net: nn.Module, block: int) -> Network:
+    """The network as a loss calls it: (c_in u, times (b,)) → F."""
+
+    def run(z: Tensor, when: Tensor) -> Tensor:
+        out: Tensor = net(z, when, return_dict=False)[0]
+        return out
+
+    return lambda x, when: in_blocks(run, x, when, block, torch.float32)
 
 
 def block_of(recipe: Recipe) -> int:
@@ -84,6 +139,32 @@ def write_denoiser(root: Path, net: Any, recipe: Recipe, shape: Shape, half: boo
     write_extra(root, recipe, shape, d)
 
 
+def write_consistency(root: Path, net: Any, recipe: Recipe, denoiser: str, half: bool = False) -> None:
+    """A ConsistencyModelPipeline: `unet/`, `scheduler/` (CMStochasticIterativeScheduler) and `model_index.json`.
+
+    `xhat.json` names the `denoiser`, a folder relative to `root`.
+    """
+    import diffusers
+
+    d, scheduler = recipe.diffusion, cast(Any, diffusers.CMStochasticIterativeScheduler)
+    write_unet(root / "unet", net, half)
+    levels = {"sigma_min": d.sigma_min, "sigma_max": d.sigma_max, "sigma_data": d.sigma_data, "rho": d.rho}
+    scheduler(**levels).save_pretrained(root / "scheduler")
+    index = {
+        "_class_name": "ConsistencyModelPipeline",
+        "_diffusers_version": diffusers.__version__,
+        "scheduler": ["diffusers", "CMStochasticIterativeScheduler"],
+        "unet": ["diffusers", "UNet2DModel"],
+    }
+    write_json(root / "model_index.json", index)
+    block = block_of(recipe)
+    write_json(root / "xhat.json", {"denoiser": denoiser} | ({"pixel_unshuffle": block} if block > 1 else {}))
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    atomic(file, lambda f: f.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
+
+
 def write_unet(folder: Path, net: Any, half: bool) -> None:
     """Weights as safetensors, `half` in 16-bit floats, and the config; a kill leaves the file before."""
     from safetensors.torch import save_file
@@ -107,4 +188,4 @@ def write_extra(root: Path, recipe: Recipe, shape: Shape, d: Diffusion) -> None:
         extra["pixel_unshuffle"] = block
     if not recipe.data.patch:
         extra["shape"] = list(shape)
-    atomic(root / "xhat.json", lambda f: f.write_text(json.dumps(extra, indent=2) + "\n", encoding="utf-8"))
+    write_json(root / "xhat.json", extra)

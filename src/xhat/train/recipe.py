@@ -1,4 +1,4 @@
-"""A recipe: everything that decides what is trained, as a TOML file of five tables."""
+"""A recipe: everything that decides what is trained, as a TOML file of a few tables."""
 
 import inspect
 import json
@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import DataError, SpecError
 from ..schedule import EDM
@@ -88,6 +88,30 @@ class Watching:
 
 
 @dataclass(frozen=True)
+class Consistency:
+    """`[consistency]`: `ect` (Geng et al., 2024) with q, k, b, stages, p_mean, p_std; `cd` (Song et al., 2023)."""
+
+    method: Literal["ect", "cd"] = "ect"
+    p_mean: float = -1.1  # ln t ~ N(p_mean, p_std²)
+    p_std: float = 2.0
+    q: float = 2.0  # 1 − r/t shrinks as q^−stage
+    k: float = 8.0
+    b: float = 1.0
+    stages: int = 8
+    levels: int = 18  # of cd
+    mu: float = 0.95  # cd's target is the average μ target + (1 − μ) f
+    huber: float = 5.4e-4  # Song & Dhariwal, 2023
+    drawn: int = 2048  # samples of the denoiser to train on where no data are given
+    second: float = 0.8  # noise level of the second step, for the samples shown
+
+    def __post_init__(self) -> None:
+        if not (self.q > 1 and self.stages > 0 and self.levels > 1 and 0 <= self.mu < 1 and self.huber > 0):
+            raise SpecError("consistency: q, levels must exceed 1, stages 0, and huber be positive, mu from 0 to 1")
+        if self.drawn < 2 or self.p_std <= 0 or self.second <= 0:
+            raise SpecError("consistency: drawn must be at least 2, p_std and second positive")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """`network` holds arguments of diffusers' UNet2DModel, and `pixel_unshuffle`: 2 for 2x2 blocks as channels."""
 
@@ -96,12 +120,19 @@ class Recipe:
     optimiser: Optimiser = Optimiser()
     diffusion: Diffusion = Diffusion()
     watching: Watching = Watching()
+    consistency: Consistency | None = None
+
+    @property
+    def consistency_options(self) -> Consistency:
+        return self.consistency or Consistency()
 
     def text(self) -> str:
         """The recipe as TOML; a JSON number, string, boolean or list is one of TOML, too."""
         tables: list[str] = []
         for f in fields(self):
             part = getattr(self, f.name)
+            if part is None:
+                continue
             items = part if isinstance(part, dict) else vars(part)
             lines = [f"{k} = {json.dumps(v)}" for k, v in items.items()]
             tables.append("\n".join([f"[{f.name}]", *lines]) + "\n")
@@ -110,7 +141,13 @@ class Recipe:
 
 def recipe_of(tables: Mapping[str, Any], origin: object) -> Recipe:
     """A recipe from the tables of a TOML file; raises SpecError with the valid keys for one that is unknown."""
-    kinds = {"data": DataOptions, "optimiser": Optimiser, "diffusion": Diffusion, "watching": Watching}
+    kinds = {
+        "data": DataOptions,
+        "optimiser": Optimiser,
+        "diffusion": Diffusion,
+        "watching": Watching,
+        "consistency": Consistency,
+    }
     known = ["network", *kinds]
     if wrong := [k for k, v in tables.items() if k not in known or not isinstance(v, dict)]:
         raise SpecError(f"{origin}: no table {', '.join(wrong)}; a recipe has {', '.join(known)}")
@@ -132,16 +169,19 @@ def network_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(options)
 
 
-def read_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """A recipe by the name of one that is shipped or the path of a TOML file; `changes` are `table.key=value`."""
+def read_recipe(name: str | Path, changes: Sequence[str] = (), base: Path | None = None) -> Recipe:
+    """A recipe by the name of one that is shipped or the path of a TOML file; `changes` are `table.key=value`.
+
+    `base`, a recipe too, gives the tables data and diffusion where it is there and the first says nothing of them.
+    """
     shipped = sorted(p.stem for p in RECIPES.glob("*.toml"))
     file = RECIPES / f"{name}.toml" if name in shipped else Path(name).expanduser()
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = read_toml(file)
     except FileNotFoundError:
         raise SpecError(f"no recipe {name}; choose from {', '.join(shipped)}, or the path of a TOML file") from None
-    except (OSError, ValueError) as e:
-        raise DataError(f"{file}: cannot be read as TOML ({e})") from e
+    if base is not None and base.exists():
+        tables = {**{k: v for k, v in read_toml(base).items() if k in ("data", "diffusion")}, **tables}
     for change in changes:
         key, eq, text = change.partition("=")
         table, dot, option = key.strip().partition(".")
@@ -149,6 +189,15 @@ def read_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
             raise SpecError(f"expected table.key=value, found {change!r}")
         tables.setdefault(table, {})[option] = value(text.strip())
     return recipe_of(tables, file if not changes else f"{file} with {', '.join(changes)}")
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as e:
+        raise DataError(f"{file}: cannot be read as TOML ({e})") from e
 
 
 def with_sigma_data(recipe: Recipe, std: float) -> Recipe:

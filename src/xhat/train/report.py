@@ -100,13 +100,11 @@ tags: [diffusion, xhat]
 ---
 # {title}
 
-{formula}
-
 | | |
 |---|---|
 {rows}
 
-Held-out images, denoised at fixed noise levels (images in [-1, 1]), PSNR in dB of the mean squared error:
+{formula}
 
 {table(curve)}
 

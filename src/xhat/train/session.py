@@ -1,0 +1,136 @@
+"""What every training command shares: its options, the accelerator, looks at the run, and the folder it leaves."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import digest
+from ..data import atomic
+from ..errors import SpecError
+from ..record import versions
+from .dataset import Dataset
+from .loop import Job, Limit, Objective, Progress, run
+from .network import parameters
+from .recipe import Recipe
+from .report import bar, line_of, read_curve, record_of, write_card, write_curve
+from .sample import grid
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out, none of which the recipe says."""
+
+    out: Path
+    limit: Limit
+    resume: bool = False
+    half: bool = False  # weights in 16-bit floats
+    device: str = "auto"  # auto or cpu
+    precision: str | None = None  # no, bf16, fp16; None: as `accelerate launch` says, else bf16 or fp16 on a GPU
+    licence: str = "not stated"  # of the data, for the model card
+    quiet: bool = False
+
+
+@dataclass
+class Session(ABC):
+    """One kind of model in training; `net` is a UNet2DModel."""
+
+    net: Any
+    recipe: Recipe
+    data: Dataset
+    options: Options
+
+    @abstractmethod
+    def write(self) -> None:
+        """The folder that diffusers and `--prior` load, from `net` as it is."""
+
+    @abstractmethod
+    def psnr(self) -> dict[float, float]:
+        """How good the folder is on held-out images, in dB for each noise level."""
+
+    @abstractmethod
+    def draw(self, n: int) -> Tensor:
+        """`n` samples of the folder."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, str]:
+        """Lines of the model card."""
+
+    @abstractmethod
+    def formula(self) -> str:
+        """The head of the model card."""
+
+    def look(self, progress: Progress, say: Callable[[str], None]) -> None:
+        """Writes the folder, loads it as a user would, and tells and keeps what it is worth."""
+        out = self.options.out
+        self.write()
+        record = record_of(progress, self.recipe.optimiser.batch, self.psnr())
+        write_curve(out / "log.jsonl", [*read_curve(out / "log.jsonl", progress.step - 1), record])
+        picture = grid(self.draw(self.recipe.watching.samples))
+        atomic(out / "samples" / f"{progress.step:07d}.png", picture.save)
+        atomic(out / "samples.png", picture.save)
+        say(line_of(record))
+
+    def train(self, objective: Objective, accelerator: Any, identity: dict[str, str], title: str) -> bool:
+        """Runs to the limit and completes the folder; False where it was interrupted."""
+        options, batch = self.options, self.recipe.optimiser.batch
+        with bar(options.limit, batch, accelerator.is_main_process and not options.quiet) as (tick, say):
+            job = Job(
+                self.net, objective, self.data, self.recipe.optimiser, self.recipe.watching, options.limit,
+                accelerator, options.out / "checkpoint.pt", identity, lambda progress: self.look(progress, say), tick,
+            )  # fmt: skip
+            finished = run(job, options.resume)
+        if accelerator.is_main_process:
+            self.card(title)
+        return finished
+
+    def card(self, title: str) -> None:
+        """recipe.toml and README.md."""
+        out, curve, made = self.options.out, read_curve(self.options.out / "log.jsonl", 2**62), versions()
+        last, text = curve[-1], self.recipe.text()
+        atomic(out / "recipe.toml", lambda f: f.write_text(text, encoding="utf-8"))
+        c, h, w = self.data.shape
+        images = f"{len(self.data.train):,} for training, {len(self.data.held):,} held out; {c} x {h} x {w}"
+        facts = {
+            "images": images,
+            "licence of the data": self.options.licence,
+            **self.facts(),
+            "network": f"{parameters(self.net):,} parameters, stored in {16 if self.options.half else 32} bits",
+            "length": f"{last['step']:,} steps, {last['images']:,} images, {last['minutes']:.0f} minutes "
+            f"({last['images_per_second']:.0f} images/s on {self.net.device.type} at the end)",
+            "made with": f"xhat {made['xhat']}, torch {made['torch']}",
+        }
+        write_card(out, f"{out.resolve().name}: {title}", facts, self.formula(), curve, text)
+
+
+def accelerator_of(options: Options) -> Any:
+    """Hugging Face's Accelerator, which knows of GPUs, processes and machines."""
+    try:
+        from accelerate import Accelerator  # type: ignore[import-untyped]
+    except ImportError as e:
+        raise SpecError("training needs the package accelerate: pip install 'xhat[train]'") from e
+    if options.device not in ("auto", "cpu") or options.precision not in (None, "no", "bf16", "fp16"):
+        raise SpecError("device must be auto or cpu, precision no, bf16 or fp16")
+    precision = options.precision
+    if precision is None and "ACCELERATE_MIXED_PRECISION" not in os.environ and options.device == "auto":
+        precision = ("bf16" if torch.cuda.is_bf16_supported() else "fp16") if torch.cuda.is_available() else None
+    return Accelerator(cpu=options.device == "cpu", mixed_precision=precision)
+
+
+def check_out(options: Options) -> None:
+    """Hours of work are not overwritten by a second run."""
+    if options.out.exists() and not options.out.is_dir():
+        raise SpecError(f"{options.out}: is a file, not a folder")
+    if not options.resume and (options.out / "checkpoint.pt").exists():
+        raise SpecError(f"{options.out} holds a training run; --resume goes on with it, or choose another folder")
+
+
+def identity(recipe: Recipe, data: Dataset, **more: str) -> dict[str, str]:
+    """What must be the same when a run is resumed."""
+    parts = {k: str(v) for k, v in vars(recipe).items() if k != "watching" and v is not None}
+    return {**parts, "images": f"{len(data.train)}, held out {digest(data.held)}", **more}
