@@ -9,8 +9,8 @@ from torch import Tensor
 
 from .errors import DataError, MismatchError, ShapeError
 from .linalg import bcast
-from .noise import Gaussian, Noise, Noiseless
-from .operators.base import LinearOperator, Operator, PinvOperator, SpectralOperator
+from .noise import Gaussian, Noise, Noiseless, Whitened
+from .operators.base import AffineOperator, LinearOperator, Operator, PinvOperator, SpectralOperator
 from .operators.blind_blur import BlindBlur
 from .rng import Rng
 from .schedule import Level
@@ -45,6 +45,17 @@ class Likelihood:
 
     def to(self: Some, device: torch.device | str) -> Some:
         return replace(self, A=self.A.to(device), y=self.y.to(device))
+
+
+@dataclass(frozen=True)
+class LeastSquares(Likelihood):
+    """−log p(y | x) = ½‖r(x)‖² with the noise model's own residual r in place of y − A(x)."""
+
+    noise: Whitened
+
+    def residual(self, x: Image) -> Data:
+        """r(x), (b, numbers), of variance 1."""
+        return self.noise.whiten(self.y, self.A(x))
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,11 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
         )
     if bad := int((~torch.isfinite(y.abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
+    noise = noise.bind(A)
+    if isinstance(noise, Whitened):
+        return LeastSquares(A, noise, y)
+    if isinstance(A, AffineOperator) and isinstance(noise, Gaussian | Noiseless):
+        return likelihood(A.linear, noise, y - A.offset)
     if isinstance(A, BlindBlur) and isinstance(noise, Gaussian | Noiseless):
         return BlindGaussian(A, noise, y)
     if isinstance(A, LinearOperator) and isinstance(noise, Noiseless):

@@ -10,7 +10,7 @@ from .matrix import matrix
 from .metrics import METRICS
 from .noise import NOISES
 from .operators import OPERATORS
-from .operators.base import LinearOperator, Operator, SpectralOperator
+from .operators.base import AffineOperator, LinearOperator, Operator, SpectralOperator
 from .priors import PRIORS
 from .schedule import SCHEDULES
 from .solvers import SOLVERS
@@ -69,6 +69,8 @@ def options_with_defaults(cls: type) -> list[str]:
 def capability(cls: type[Operator]) -> str:
     if issubclass(cls, SpectralOperator):
         return "linear, with SVD"
+    if issubclass(cls, AffineOperator):
+        return "linear up to a constant"
     return "linear" if issubclass(cls, LinearOperator) else "non-linear"
 
 

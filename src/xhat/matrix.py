@@ -9,7 +9,6 @@ from .operators.base import Operator
 from .solvers import SOLVERS
 from .spec import parameters
 
-SHAPE = (3, 64, 64)
 EXTRA = {"blur": {"kernel": torch.tensor([[0.0, 1.0, 0.0], [1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])}}  # not separable
 MARKS = (("●", "any Gaussian noise"), ("○", "noiseless data only"), ("·", "no"))
 POISSON = "◐"
@@ -22,7 +21,7 @@ def problems() -> dict[str, Operator]:
         options = EXTRA.get(name, {})
         needed = [p.name for p in list(parameters(cls).values())[1:] if p.default is p.empty and p.name not in options]
         if not needed:
-            built[name] = cls(SHAPE, **options)
+            built[name] = cls(cls.example, **options)
     return built
 
 

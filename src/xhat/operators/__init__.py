@@ -2,6 +2,7 @@
 
 from ..registry import concrete
 from .base import LinearOperator, Operator, ProxyOperator, SpectralOperator
+from .black_hole import BlackHole
 from .blind_blur import BlindBlur
 from .blur import Blur, MotionBlur
 from .colorize import Colorize
@@ -15,6 +16,7 @@ from .jpeg import JPEG
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .quantize import Quantize
+from .scattering import Scattering
 from .super_resolution import SuperResolution
 
 OPERATORS = concrete(vars(), Operator)

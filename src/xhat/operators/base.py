@@ -30,6 +30,7 @@ class Operator(nn.Module):
 
     per_image: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""  # the paper or code that defines it, for `xhat list`
+    example: ClassVar[tuple[int, ...]] = (3, 64, 64)  # the shape of an image that it takes, for `xhat list solvers`
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -52,6 +53,10 @@ class Operator(nn.Module):
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
         """The shape of the image behind a measurement of `data_shape`, where that is the same unless overridden."""
         return tuple(data_shape)
+
+    def intake(self, y: Tensor) -> Data:
+        """A raw recording, (b, *raw), as data of this operator: the same unless overridden."""
+        return y
 
     @cached_property
     def data_shape(self) -> tuple[int, ...]:
@@ -139,6 +144,25 @@ class LinearOperator(PinvOperator):
         An iterative solver that can tell its error may stop where its root mean square is `close`, in units of x.
         """
         return self.normal_solve(self.adjoint(y), rho)
+
+
+class AffineOperator(Operator):
+    """A(x) = L (x − zero) with L linear: physics that is linear in a quantity which vanishes where x = `zero`.
+
+    `likelihood` takes the `offset` L (−zero), the data of a grey image x = 0, off a measurement with Gaussian noise or
+    none, and solvers see the linear operator L.
+    """
+
+    zero: ClassVar[float] = -1.0  # black
+    linear: LinearOperator
+
+    def forward(self, x: Image) -> Data:
+        return self.linear.forward(x - self.zero)
+
+    @property
+    def offset(self) -> Data:
+        """A(0), (1, *data)."""
+        return self.forward(self.linear.blank(1))
 
 
 class SpectralOperator(LinearOperator):

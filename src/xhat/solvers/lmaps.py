@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ..errors import SpecError
@@ -57,6 +58,6 @@ class LMAPS(Estimator[Likelihood]):
             w = w + rms(code - m) ** 2 / (self.k * t.ratio**2)
             return m + (like.y - code) / (1 + bcast(w, m))
         if self.inner == "auto" and not isinstance(like.noise, Poisson):
-            return gauss_newton(like.A, like.y, w, m)
+            return gauss_newton(like.residual, torch.zeros(()), w, m)
         energy = lambda z: sq(like.residual(z)) + w * sq(z - m)
         return adam(energy, m, self.lr * min(1.0, t.ratio), self.inner_steps)

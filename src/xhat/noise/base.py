@@ -7,11 +7,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .errors import SpecError
-from .linalg import bcast, rms, sq
-from .registry import concrete
-from .rng import Rng
-from .types import Data, PerImage
+from ..errors import SpecError
+from ..linalg import bcast, rms, sq
+from ..operators.base import Operator
+from ..rng import Rng
+from ..types import Data, PerImage
 
 N = TypeVar("N", bound="Noise")
 
@@ -42,6 +42,32 @@ class Noise(ABC):
     def take(self: N, index: Tensor) -> N:
         """The noise of the images `index`."""
         return self
+
+    def bind(self: N, A: Operator) -> N:
+        """The noise at the detector of `A`, with what it must know of it: a sigma for each datum, say."""
+        return self
+
+    def fit(self, y: Data, clean: Data) -> dict[str, PerImage]:
+        """How well `clean` explains y in the field's own numbers, by name; none unless overridden."""
+        return {}
+
+
+class Whitened(Noise):
+    """A noise with −log p = ½‖r‖² for a residual r of its own, smooth in A(x), whose numbers have variance 1 or less.
+
+    Sigmas that differ from datum to datum, phases that wrap, quantities in which unknown gains cancel.
+    """
+
+    @abstractmethod
+    def whiten(self, y: Data, clean: Data) -> Tensor:
+        """r(y, clean), (b, numbers); 0 where `clean` explains y."""
+
+    def nll(self, y: Data, clean: Data) -> PerImage:
+        return sq(self.whiten(y, clean)) / 2
+
+    def scale(self, y: Data) -> PerImage:
+        """1, in the units of r."""
+        return torch.ones(len(y), dtype=y.real.dtype, device=y.device)
 
 
 @dataclass(frozen=True)
@@ -144,6 +170,3 @@ class Poisson(Noise):
     def expected_residual(self, clean: Data) -> PerImage:
         variance = self.counts(clean).clamp_min(self.dark) * (2 / self.peak) ** 2
         return variance.flatten(1).mean(1).sqrt()
-
-
-NOISES = concrete(vars(), Noise)

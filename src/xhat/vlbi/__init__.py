@@ -1,0 +1,1 @@
+"""Very long baseline interferometry: observations, closure quantities, images of the sky."""
