@@ -88,7 +88,8 @@ def turbulence(rng: Rng, a: Array, phi: Array) -> Array:
             wave = m * phi + 2.0 * k * a * rng.choice([-1, 1]) + rng.uniform(0, 2 * np.pi)
             out += np.sqrt(power) * rng.normal() * np.cos(wave)
             total += power / 2
-    return out / np.sqrt(total)
+    field: Array = out / np.sqrt(total)
+    return field
 
 
 def disc(rng: Rng, x: Array, y: Array) -> Array:
@@ -118,4 +119,5 @@ def blur(picture: Array, fwhm: float) -> Array:
     f = np.fft.fftfreq(len(picture))
     gain = np.exp(-2 * (np.pi * sigma * f) ** 2)
     out: Array = np.fft.ifft2(np.fft.fft2(picture) * gain[:, None] * gain).real
-    return np.maximum(out, 0)
+    out = np.maximum(out, 0)
+    return out
