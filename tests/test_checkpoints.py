@@ -288,7 +288,7 @@ def test_edm_pickles_give_the_original_outputs(shared, golden, edm_pickle, name,
     [
         ("ncsn++", "VEPrecond", {"sigma_min": 0.02, "sigma_max": 100}, EDM(0.02, 100.0)),
         ("adm", "iDDPMPrecond", {"M": 1000}, Discrete("squaredcos_cap_v2")),
-        ("ddpm++", "EDMPrecond", {"sigma_data": 0.25}, EDM()),
+        ("ddpm++", "EDMPrecond", {"sigma_data": np.float64(0.25)}, EDM()),
     ],
 )
 def test_conventions_of_edm_pickles(edm_pickle, config, wrapper, facts, schedule):
@@ -397,6 +397,43 @@ def test_cut_off_files(tmp_path, tiny_adm, edm_pickle, kind, share):
         build_prior(str(file), "cpu")
 
 
+@pytest.mark.parametrize("kind", ["torch", "torchscript"])
+def test_one_flipped_bit(tmp_path, tiny_adm, kind):
+    file = tmp_path / "x.pt"
+    torch.save(torch.load(tiny_adm), file) if kind == "torch" else script(nn.Conv2d(3, 3, 3), file)
+    whole = bytearray(file.read_bytes())
+    name = whole.index(b"data/0") if kind == "torch" else whole.index(b"code/")
+    whole[name + 200] ^= 1
+    file.write_bytes(whole)
+    with pytest.raises(DataError, match=r"x.pt is (cut off or )?damaged"):
+        build_prior(f"{file}:sigma_max=1", "cpu")
+
+
+def test_rounding_the_weights_leaves_filters_and_frequencies(edm_pickle):
+    torch.manual_seed(0)
+    net = KarrasUNet(NCSN)
+    for v in net.state_dict().values():
+        nn.init.normal_(v, std=0.05)
+    file = edm_pickle(net, "VEPrecond")
+    prior = build_prior(f"edm:path={file},dtype=bfloat16", "cpu")
+    assert torch.equal(prior.net.map_noise.freqs, net.map_noise.freqs)
+    assert prior.net.map_layer0.weight.dtype == torch.bfloat16
+    x = randn(1, 3, 16, 16)
+    exact = build_prior(f"edm:path={file}", "cpu")(x, level(0.7))
+    assert torch.allclose(prior(x, level(0.7)), exact, atol=0.05)
+
+
+def test_a_pickle_whose_tensors_lie(edm_pickle):
+    """A size that reaches beyond the numbers in the file."""
+    file = edm_pickle(KarrasUNet(SONG), "EDMPrecond")
+    whole = file.read_bytes()
+    at = whole.index(b"_rebuild_tensor_v2")
+    shape = whole.index(b"K\x80K ", at)  # (128, 32), the first weight
+    file.write_bytes(whole[:shape] + b"K\xffK " + whole[shape + 4 :])
+    with pytest.raises(DataError, match=r"net.pkl .*cannot be read"):
+        build_prior(str(file), "cpu")
+
+
 def zipped(name: str) -> bytes:
     with zipfile.ZipFile(data := io.BytesIO(), "w") as archive:
         archive.writestr(name, "x" * 99)
@@ -494,6 +531,13 @@ def test_shapes_labels_and_names(tmp_path, shared, tiny_adm):
         assert type(prior).__name__ == kind
         with pytest.raises(SpecError, match="has classes 0 to 999; label is not given"):
             build_prior(f"{tmp_path / name}:{HEADS},image_size=32", "cpu")
+    teacher = f"adm:path={tmp_path / 'edm_imagenet64_ema.pt'},{HEADS},image_size=32,label=3"
+    student = f"{tmp_path / 'cd_imagenet64_lpips.pt'}:{HEADS},image_size=32,label=3"
+    x, t = randn(1, 3, 32, 32), level(2.0)
+    pair = build_prior(f"{student},denoiser='{teacher}'", "cpu")
+    assert torch.equal(pair(x, t), build_prior(teacher, "cpu")(x, t))
+    with pytest.raises(MismatchError, match="comes without a denoiser"):
+        build_prior(student, "cpu")(x, t)
     (tmp_path / "mine.pt").write_bytes(weights)
     with pytest.raises(SpecError, match="Say --prior openai_consistency:path="):
         build_prior(str(tmp_path / "mine.pt"))

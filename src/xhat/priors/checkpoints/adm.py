@@ -124,6 +124,6 @@ def describe(c: ADMConfig, known: Release | None) -> str:
     heads = f"{c.heads} heads" if c.heads else f"heads of {c.head_channels} channels" if c.head_channels else "heads?"
     name = f"{known}: " if known else ""
     return (
-        f"{name}ADM U-Net, {c.model_channels} channels x ({mult}), {c.num_res_blocks} blocks a level, attention at "
-        f"{where} of the resolution, {heads}"
+        f"{name}ADM U-Net, {c.model_channels} channels x ({mult}), residual blocks a level: {c.num_res_blocks}, "
+        f"attention at {where} of the resolution, {heads}"
     )

@@ -96,4 +96,4 @@ def describe(c: KarrasConfig, name: str) -> str:
     where = ", ".join(map(str, c.attention)) or f"the lowest, {c.resolution >> (len(c.channel_mult) - 1)},"
     net = f"{f'{name}: ' if name else ''}{f'{kind} (SongUNet)' if c.song else 'ADM (DhariwalUNet)'}"
     widths = f"{c.model_channels} channels x ({', '.join(map(str, c.channel_mult))})"
-    return f"{net}, {widths}, {c.num_blocks} blocks a level, attention at {where} pixels"
+    return f"{net}, {widths}, residual blocks a level: {c.num_blocks}, attention at {where} pixels"

@@ -1,6 +1,7 @@
 """Which kind of file a checkpoint is, and its tensors by name; nothing in it is ever run."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,9 +56,11 @@ def container(file: Path) -> str:
     if head.startswith(b"PK"):
         try:
             with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
-        except (zipfile.BadZipFile, OSError, ValueError) as e:
+                names, broken = archive.namelist(), archive.testzip()
+        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError) as e:
             raise DataError(f"{file} is cut off or damaged: {e}") from e
+        if broken is not None:  # torch reads on, and a flipped bit makes a network that is only a little wrong
+            raise DataError(f"{file} is damaged: {broken} in it does not match its checksum")
         if any(n.endswith(".npy") for n in names):
             raise DataError(f"{file} is a NumPy archive, not a checkpoint")
         if not any(n.endswith("/data.pkl") or n == "data.pkl" for n in names):
@@ -145,5 +148,8 @@ def _edm_pickle(file: Path) -> Checkpoint:
         raise DataError(f"{file} is a pickle without a network of EDM in it (a dictionary with `ema`)")
     wrapper, state = found
     facts = {k: number(v) for k, v in state.items() if isinstance(number(v), int | float | str)}
-    tensors = {k: v for k, v in tensors_of(net) if k.startswith("model.")}
+    try:
+        tensors = {k: v for k, v in tensors_of(net) if k.startswith("model.")}
+    except Exception as e:  # records can hold anything
+        raise DataError(f"{file} holds a network that cannot be read: {type(e).__name__}: {e}") from e
     return Checkpoint(file, stripped(tensors), {**facts, "wrapper": wrapper, "network": inner[0]})

@@ -66,7 +66,10 @@ class NetworkPrior(Prior):
         self.register_buffer("label", plan.label(label), persistent=False)
         self.shape, self.multiple = plan.shape, plan.multiple
         self.precondition, self.schedule = plan.precondition, plan.schedule
-        self.net = plan.network().to(DTYPES[dtype]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = plan.network()
+        for p in self.net.parameters():  # buffers are filters and frequencies, which rounding would move
+            p.data = p.data.to(DTYPES[dtype])
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval()
         if compile:
             self.net.compile()

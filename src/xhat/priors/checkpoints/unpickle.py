@@ -124,7 +124,8 @@ def tensor(record: Any) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # typed storages are deprecated, but that is what is in the file
         kept: Any = torch.load(io.BytesIO(held.args[0]), map_location="cpu", weights_only=True)
-        return torch.empty(0, dtype=kept.dtype).set_(kept.untyped(), int(offset), size, stride).clone()
+        flat = torch.empty(0, dtype=kept.dtype).set_(kept.untyped())
+    return flat.as_strided(size, stride, int(offset)).clone()  # within bounds or an error, unlike set_
 
 
 def number(value: Any) -> Any:
