@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import re
 import sys
 import types
 import warnings
@@ -34,6 +35,7 @@ from xhat.priors.checkpoints.karras_net import Conv, KarrasConfig, KarrasUNet
 from xhat.priors.checkpoints.recognise import kind_of_tensors
 from xhat.priors.checkpoints.unpickle import read_pickle
 from xhat.schedule import EDM, VP, Discrete, Level
+from xhat.spec import parameters
 
 HEADS = "num_head_channels=16"
 ADM_TINY = f"{HEADS},noise_schedule=linear,image_size=32"
@@ -762,3 +764,21 @@ def test_restore_with_a_checkpoint(tmp_path, monkeypatch, shared):
     assert torch.equal(xhat.load_image("a/restored.png"), xhat.load_image("b/restored.png"))
     assert json.loads(Path("a/record.json").read_text())["prior"] == f"adm:path={file},{ADM_TINY}"
     assert main(["restore", "y.png", *physics, "--prior", file, "-o", "c"]) == 2
+
+
+def test_the_options_in_the_docs_are_the_priors():
+    """Each file of the table in docs/checkpoints.md with its options, each layout with the options it may need."""
+    lines = (Path(__file__).parents[1] / "docs/checkpoints.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    named = {PRIORS[row[1].strip("`")]: row[2] for row in rows if len(row) == 3 and row[1].strip("`") in PRIORS}
+    assert len(named) == 4
+    for cls, cell in named.items():
+        known = parameters(cls)
+        words = [w for w in re.findall(r"`(\w+)`", cell) if w not in known]
+        assert not words, (cls, words)
+    every = {name for cls in named for name in parameters(cls)}
+    typed = [row[1] for row in rows if len(row) == 2 and "--prior" in row[1]]
+    assert len(typed) == 13
+    for cell in typed:
+        for option in re.findall(r"[ :,](\w+)=", cell):
+            assert option in every, cell
