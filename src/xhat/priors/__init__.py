@@ -10,6 +10,7 @@ from .base import Denoiser, FixedShape, Prior
 from .checkpoints import ADM, ConsistencyCheckpoint, EDMNetwork, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior
 from .diffusers_folder import is_consistency
+from .fashion import Fashion
 from .gaussian import GaussianPrior
 from .mixture import MixturePrior
 from .photo import Photo
@@ -22,6 +23,7 @@ __all__ = [
     "ConsistencyPrior",
     "Denoiser",
     "DiffusersPrior",
+    "Fashion",
     "FixedShape",
     "FlowPrior",
     "GaussianPrior",
@@ -36,6 +38,7 @@ __all__ = [
 # What a spec string can build; the others take tensors or functions.
 PRIORS: dict[str, type[Prior]] = {
     "photo": Photo,
+    "fashion": Fashion,
     "diffusers": DiffusersPrior,
     "consistency": ConsistencyFolder,
     "adm": ADM,
