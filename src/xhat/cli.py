@@ -1,4 +1,4 @@
-"""The command line: `xhat restore`, `xhat simulate`, `xhat train`, `xhat list`."""
+"""The command line."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
+from .bench import arguments as bench
 from .commands import run_demo, run_exact, run_inspect, run_list, run_restore, run_simulate
 from .errors import XhatError
 from .listing import KINDS
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     _exact_arguments(command("exact", "test solvers where the posterior is known", EXACT))
     train_arguments(command("train", "train a prior on images of your own", ""))
     _prior_arguments(command("prior", "say what a checkpoint or a folder is", PRIOR))
+    bench.add(command)
     p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
     p.add_argument("kind", nargs="?", choices=KINDS, help="all kinds by name if left out")
     p.add_argument("name", nargs="?", help="one of them in full")

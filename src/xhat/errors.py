@@ -1,5 +1,7 @@
 """What can go wrong on the user's side; the command line turns each into one line and exit code 2."""
 
+from collections.abc import Sequence
+
 
 class XhatError(Exception):
     """Base of every error that names a culprit the user can change."""
@@ -22,4 +24,8 @@ class MismatchError(XhatError, TypeError):
 
 
 class DivergedError(XhatError, FloatingPointError):
-    """NaN or infinity appeared, or an inner problem did not converge."""
+    """NaN or infinity appeared, or an inner problem did not converge; in `images` of the batch, where that is known."""
+
+    def __init__(self, message: str = "", images: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.images = tuple(images)

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .bench.grid import SUITES_BY_NAME, Grid
+from .bench.images import IMAGES
 from .errors import SpecError
 from .matrix import matrix
 from .metrics import METRICS
@@ -24,6 +26,8 @@ KINDS: dict[str, Mapping[str, Any]] = {
     "priors": PRIORS,
     "metrics": METRICS,
     "schedules": SCHEDULES,
+    "data": IMAGES,
+    "suites": SUITES_BY_NAME,
 }
 
 
@@ -47,7 +51,7 @@ def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
     yield name
     if options:
         yield f"    options: {options}"
-    doc = (inspect.getdoc(part) or "").strip()
+    doc = f"{part.title}. {part.about}" if isinstance(part, Grid) else (inspect.getdoc(part) or "").strip()
     yield from (f"    {line}".rstrip() for line in doc.split("\n\n" if not whole else "\n")[: None if whole else 1])
     notes = []
     if isinstance(part, type) and issubclass(part, Operator):

@@ -1,13 +1,11 @@
 """How far x̂ is from the truth, per image. Everything is measured on clip(x/2 + ½, 0, 1) with data range 1."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from .errors import DataError, ShapeError, SpecError
+from .errors import ShapeError, SpecError
+from .perceptual import distance, lpips_net, stlpips_net
 from .types import Image, PerImage
 
 CAP = 80.0  # dB; what PSNR would give for an error far below 16-bit rounding
@@ -36,29 +34,28 @@ def ssim(x: Image, reference: Image) -> PerImage:
 
 
 def lpips(x: Image, reference: Image) -> PerImage:
-    """Learned perceptual distance on VGG features (Zhang et al., 2018), an extra; lower is better. arXiv:1801.03924"""
-    if x.ndim != 4 or x.shape[1] not in (1, 3):
-        raise ShapeError(f"lpips needs grey or colour images, not {tuple(x.shape[1:])}")
-    net = _lpips_net().to(x.device)
-    a, b = (unit(i).expand(-1, 3, -1, -1) for i in (x, reference))
-    with torch.no_grad():
-        return torch.stack([net(p[None], q[None]).reshape(()) for p, q in zip(a, b, strict=True)])
+    """Learned perceptual distance on VGG-16 (Zhang et al., 2018), weights from torch's cache. arXiv:1801.03924"""
+    return distance(lpips_net("vgg"), x, reference)
 
 
-@cache
-def _lpips_net() -> Any:
-    try:
-        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-        return LearnedPerceptualImagePatchSimilarity(net_type="vgg", normalize=True).eval()
-    except Exception as e:  # a missing package, no network, a broken cache: all mean the same to the user
-        reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
-        raise DataError(
-            f"lpips: its VGG weights are not at hand ({reason}). Install xhat[lpips] and run once with a network"
-        ) from e
+def lpips_alex(x: Image, reference: Image) -> PerImage:
+    """Learned perceptual distance on AlexNet (Zhang et al., 2018), weights from torch's cache. arXiv:1801.03924"""
+    return distance(lpips_net("alex"), x, reference)
 
 
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"lpips": lpips, "psnr": psnr, "ssim": ssim}
+def stlpips(x: Image, reference: Image) -> PerImage:
+    """Shift-tolerant LPIPS on AlexNet, not LPIPS; needs no download: xhat[offline-metrics]. arXiv:2207.13686"""
+    return distance(stlpips_net(), x, reference)
+
+
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "lpips": lpips,
+    "lpips_alex": lpips_alex,
+    "psnr": psnr,
+    "ssim": ssim,
+    "stlpips": stlpips,
+}
+LOWER = ("lpips", "lpips_alex", "stlpips", "crps", "fid", "kid", "frechet_lite0")  # smaller is better
 
 
 def choose(names: Sequence[str] | None, reference: Tensor) -> list[str]:

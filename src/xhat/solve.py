@@ -92,4 +92,5 @@ def _finite(state: State, solver: Solver[L], t: Level) -> None:
     bad = ~(torch.isfinite(state.x).flatten(1).all(1) & torch.isfinite(state.x0).flatten(1).all(1))
     if bad.any():
         images = bad.nonzero().flatten().tolist()
-        raise DivergedError(f"{type(solver).__name__} diverged at noise level {t.ratio:.4g}: image {images} not finite")
+        name = type(solver).__name__
+        raise DivergedError(f"{name} diverged at noise level {t.ratio:.4g}: image {images} not finite", images)

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from ..rows import Row
 from .cell import FLOOR
-from .run import Row
 
 COLUMNS = {
     "label": "solver",

@@ -1,45 +1,23 @@
 """The driver: cells that are not in the file yet are computed and added to it, one line each."""
 
-import json
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from ..errors import DataError
-from ..record import finite
+from ..rows import Row, Rows
 from .cell import Cell, evaluate
 
-Row = dict[str, Any]
+Key = tuple[str, str, int, int]
 
 
-class Results:
-    """A JSON-lines file of records, the last one of a key counting; a line cut off by a crash is skipped."""
+class Results(Rows[Key]):
+    """The rows of a file by cell."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: dict[tuple[str, str, int, int], Row] = {}
-        try:
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write("\n" if text and not text.endswith("\n") else "")
-        except (OSError, UnicodeDecodeError) as e:
-            raise DataError(f"{path}: cannot be used for the results ({e})") from e
-        for line in text.splitlines():
-            try:
-                row = json.loads(line)
-                self.rows[key(row)] = row
-            except (ValueError, KeyError, TypeError):
-                continue
-
-    def add(self, row: Row) -> None:
-        self.rows[key(row)] = row
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite(row), ensure_ascii=False, allow_nan=False) + "\n")
+        super().__init__(path, key)
 
     def missing(self, cells: Iterable[Cell]) -> list[Cell]:
         """The cells without a row, each once; those that broke are tried again."""
@@ -52,7 +30,7 @@ class Results:
         return [self.rows[k] for k in keys if k in self.rows]
 
 
-def key(row: Row) -> tuple[str, str, int, int]:
+def key(row: Row) -> Key:
     return row["problem"], row["solver"], row["seed"], row["samples"]
 
 

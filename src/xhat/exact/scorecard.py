@@ -9,9 +9,10 @@ from rich.console import Console
 
 from ..data import atomic
 from ..errors import SpecError
+from ..rows import Row, parquet
 from .cell import FLOOR, Cell
 from .report import markdown, overview, summary, tables
-from .run import Results, Row, run
+from .run import Results, run
 
 EXTRA = "needs more packages: pip install xhat[exact]"
 
@@ -52,16 +53,6 @@ def bar(total: int, visible: bool) -> Iterator[Callable[[Row], None] | None]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=total)
         yield lambda row: progress.update(task, advance=1, description=f"{row['problem']} {row['label']}")
-
-
-def parquet(rows: Sequence[Row], path: Path) -> None:
-    """One row a run, for pandas, polars or DuckDB."""
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    names = dict.fromkeys(name for row in rows for name in row)
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
-    atomic(path, lambda file: pyarrow.parquet.write_table(table, file))
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:

@@ -14,6 +14,7 @@ from .fashion import Fashion
 from .gaussian import GaussianPrior
 from .mixture import MixturePrior
 from .photo import Photo
+from .powerlaw import PowerLaw
 from .unet import DiffusersPrior
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "GaussianPrior",
     "MixturePrior",
     "Photo",
+    "PowerLaw",
     "Prior",
     "build_prior",
     "folder_spec",
@@ -45,6 +47,7 @@ PRIORS: dict[str, type[Prior]] = {
     "edm": EDMNetwork,
     "openai_consistency": ConsistencyCheckpoint,
     "denoiser": FileDenoiser,
+    "powerlaw": PowerLaw,
 }
 
 

@@ -1,0 +1,141 @@
+"""`xhat bench`: checks everything, computes what is missing, writes the account."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError, MismatchError, SpecError
+from ..metrics import METRICS, choose
+from ..noise import NOISES
+from ..problem import pick_device
+from ..rows import Row
+from ..spec import build
+from .clock import Clock, showing
+from .cluster import computed
+from .evaluate import Done, Work, evaluate, operator_of, prior_of
+from .folder import RunFolder
+from .grid import Cell, Grid
+from .images import open_images
+from .memory import batch_size
+from .queue import Queue, works
+from .schema import made_by
+from .sets import SETS, add_sets
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a grid is run; no number depends on any of it but the batch size, and on that only by rounding."""
+
+    device: str = "auto"
+    batch_size: int | None = None  # None: by memory
+    keep: bool = False  # pictures of every record
+    fresh: bool = False  # compute again what another version or other weights made
+    ray: str | None = None  # "local" or the address of a cluster
+    threads: int | None = None  # of each Ray worker
+    quiet: bool = False
+
+
+def bench(
+    grid: Grid,
+    out: Path,
+    options: Options,
+    watch: Callable[[Row], None] | None = None,
+    cells: Sequence[Cell] | None = None,
+) -> RunFolder:
+    """Every record of the grid in `out`, those that are there already left as they are; `watch` sees each new one.
+
+    `cells` are those of the grid unless given.
+
+    Raises an XhatError for a grid, a prior, data or a folder that will not do, before anything is computed.
+    """
+    cells, metrics = grid.cells() if cells is None else cells, [m for m in grid.metrics if m not in SETS]
+    sets = [m for m in grid.metrics if m in SETS]
+    check(cells, metrics, sets)
+    folder = RunFolder(out)
+    keep = options.keep or bool(sets)
+    folder.check_space(*size(cells, keep))
+    weights = {spec: prior_of(spec, options.device)[1] for spec in dict.fromkeys(c.prior for c in cells)}
+    folder.describe(grid, cells)
+    todo = [w for c in cells for w in works(c, _batch(c, folder, options))]
+    old = tell(folder, todo, weights, options)
+    queue = Queue(todo, folder, redo=old if options.fresh else ())
+    compute = _local if options.ray is None else computed
+    try:
+        with showing(Clock(queue.waiting), not options.quiet) as seen:
+            for work, done in compute(queue, metrics, options, keep):
+                new = queue.finish(work, done)
+                seen(work, [d.row for d in new])
+                for d in new:
+                    if watch:
+                        watch(d.row)
+    finally:
+        queue.close()
+    add_sets(folder, sets)
+    folder.finish()
+    return folder
+
+
+def _local(queue: Queue, metrics: Sequence[str], options: Options, keep: bool) -> Iterator[tuple[Work, list[Done]]]:
+    while work := queue.take():
+        yield work, evaluate(work, metrics, options.device, keep)
+
+
+def check(cells: Sequence[Cell], metrics: Sequence[str], sets: Sequence[str]) -> None:
+    """Every name and option of the grid, on the first image of its data."""
+    for spec in dict.fromkeys(c.data for c in cells):
+        images = open_images(spec)
+        first = images.load(images.names()[0])
+        choose([m for m in metrics if m in METRICS] if metrics else [], first)
+        if wrong := [m for m in metrics if m not in METRICS]:
+            raise SpecError(f"unknown metric {wrong[0]!r}; choose from {', '.join([*METRICS, *SETS])}")
+        for cell in (c for c in cells if c.data == spec):
+            try:
+                operator_of(cell.operator, tuple(first.shape), [0])
+            except (DataError, MismatchError, SpecError) as e:
+                raise type(e)(f"task {cell.task!r} on {spec}: {e}") from e
+    for spec in dict.fromkeys(c.noise for c in cells):
+        build(spec, NOISES)
+    for name in sets:
+        SETS[name]()
+
+
+def size(cells: Sequence[Cell], keep: bool) -> tuple[int, int]:
+    """How many records the cells have, and how many bytes of pictures one of them may take."""
+    records = sum(len(c.seeds) * len(open_images(c.data).names()[: c.images]) for c in cells)
+    largest = max(open_images(s).load(open_images(s).names()[0]).numel() for s in {c.data for c in cells})
+    return records, 2 * largest if keep else 0
+
+
+def _batch(cell: Cell, folder: RunFolder, options: Options) -> int:
+    """The batch size given, or the one found for this prior and solver, kept for the next time."""
+    if options.batch_size is not None:
+        return options.batch_size
+    images = open_images(cell.data)
+    names = tuple(images.names()[: cell.images])
+    device = pick_device(options.device).type
+    key = f"{cell.prior} {cell.data} {cell.solver} {cell.samples} {device}"
+    sizes = folder.batch_sizes()
+    if key not in sizes:
+        sizes = folder.batch_sizes({key: batch_size(Work(cell, cell.seeds[0], names), options.device)})
+    return sizes[key]
+
+
+def tell(folder: RunFolder, todo: Sequence[Work], weights: dict[str, str], options: Options) -> dict[str, list[str]]:
+    """Says on stderr which records something else made, and what of the file could not be read."""
+    versions = made_by()
+    now = {"version": versions["xhat"], "code": versions["code"], "torch": versions["torch"]}
+    old = folder.stale([k for w in todo for k in w.keys], now, weights)
+    if folder.records.broken:
+        say(f"{folder.records.broken} lines of {folder.records.path} are no records (cut off by a crash?), left out")
+    what = Counter(change for changes in old.values() for change in changes)
+    for change, n in what.items():
+        say(f"{n} records were made with another {change}; they are {'made again' if options.fresh else 'kept'}")
+    if old and not options.fresh:
+        say("--fresh makes them again")
+    return old
+
+
+def say(text: str) -> None:
+    print(f"xhat: note: {text}", file=sys.stderr)

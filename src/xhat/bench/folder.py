@@ -1,0 +1,154 @@
+"""The folder of a run: records, the grid they belong to, pictures; refused before any work where it cannot be used."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import record
+from ..data import atomic, is_picture, save_image
+from ..errors import DataError
+from ..panel import picture_of
+from ..restoration import check_folder
+from ..rows import Row, Rows, flat, parquet
+from .evaluate import Done
+from .grid import Cell, Grid, as_rows, short
+from .schema import origin, validate
+
+ROW_BYTES = 4096  # more than a record takes
+
+
+class RunFolder:
+    """`records.jsonl` with one record an image, `bench.json` with the grid, `images/` where pictures are kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        check_folder(path)
+        self.records: Rows[str] = Rows(path / "records.jsonl", _key)
+        for number, row in enumerate(self.records.rows.values(), 1):
+            validate(row, f"{path / 'records.jsonl'}, record {number}")
+
+    def check_space(self, records: int, image_bytes: int = 0) -> None:
+        """Raises DataError where the disk is too full for what is planned, found out by writing."""
+        need = records * (ROW_BYTES + image_bytes)
+        probe = self.path / ".space"
+        try:
+            free = shutil.disk_usage(self.path).free
+            with probe.open("wb") as file:
+                file.write(b"\0" * min(need, 1 << 20))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as e:
+            raise DataError(f"{self.path}: cannot be written ({e.strerror})") from e
+        finally:
+            probe.unlink(missing_ok=True)
+        if free < need:
+            raise DataError(f"{self.path}: needs about {need / 1e6:.0f} MB, and the disk has {free / 1e6:.0f} MB left")
+
+    def describe(self, grid: Grid, cells: Sequence[Cell]) -> None:
+        """Writes what a report needs to know of the grid; cells of an earlier grid in the folder stay."""
+        old = record.read(self.path / "bench.json")
+        kept = {c["id"]: c for c in old.get("cells", [])} | {c["id"]: c for c in as_rows(cells)}
+        ours = {k: getattr(grid, k) for k in ("title", "about", "metrics", "baseline", "published")}
+        sizes = old.get("batch_sizes", {})
+        record.write(self.path / "bench.json", {**ours, "cells": list(kept.values()), "batch_sizes": sizes})
+
+    def batch_sizes(self, new: dict[str, int] | None = None) -> dict[str, int]:
+        """The batch sizes found by memory, with `new` ones added: a run goes on as it began."""
+        content = record.read(self.path / "bench.json")
+        sizes: dict[str, int] = content.get("batch_sizes", {})
+        if new:
+            sizes = {**sizes, **new}
+            record.write(self.path / "bench.json", {**content, "batch_sizes": sizes})
+        return sizes
+
+    def missing(self, keys: Iterable[str]) -> set[str]:
+        """Of `keys`, those without a record; those that broke are tried again."""
+        rows = self.records.rows
+        return {k for k in keys if k not in rows or rows[k]["status"] == "error"}
+
+    def stale(self, keys: Iterable[str], now: dict[str, str], weights: dict[str, str]) -> dict[str, list[str]]:
+        """Keys of records that something else made: another version, code, torch, or other weights; with what changed.
+
+        `now` as `schema.origin` has it; `weights` is the fingerprint of each prior.
+        """
+        out = {}
+        for key in keys:
+            row = self.records.rows.get(key)
+            if row is None or row["status"] == "error":
+                continue
+            was = origin(row)
+            wanted = now | ({"weights": weights[row["prior"]]} if row["prior"] in weights else {})
+            if changed := [f"{k} {was[k]} → {v}" for k, v in wanted.items() if was[k] != v]:
+                out[key] = changed
+        return out
+
+    def add(self, done: Sequence[Done]) -> None:
+        """Pictures first, so that a record with pictures has them; all records in one write."""
+        for d in done:
+            for name, x in d.pictures.items():
+                keep(self.path / "images", _picture_name(d.row, name), x)
+        self.records.add(*[d.row for d in done])
+
+    def rows(self) -> list[Row]:
+        """The records of the grid's cells, named as the grid names them, in its order."""
+        content = record.read(self.path / "bench.json")
+        cells = {c["id"]: c for c in content.get("cells", [])}
+        if not cells and self.records.rows:
+            raise DataError(f"{self.path / 'bench.json'}: is missing or broken; run the grid again to have it written")
+        mine = [r for r in self.records.rows.values() if r["cell"] in cells]
+        order = {cell: i for i, cell in enumerate(cells)}
+        named = [r | {k: cells[r["cell"]][k] for k in ("task", "label")} for r in mine]
+        return sorted(named, key=lambda r: (order[r["cell"]], r["seed"], r["image"]))
+
+    def finish(self) -> list[str]:
+        """Writes `records.parquet`; its name, or nothing without pyarrow."""
+        try:
+            parquet([flat(r, ("metrics", "versions", "run")) for r in self.rows()], self.path / "records.parquet")
+        except ImportError:
+            return []
+        return ["records.parquet"]
+
+    def picture(self, row: Row, name: str) -> Path | None:
+        """The file of a kept picture: truth, y or x; None where there is none."""
+        file = self.path / "images" / f"{_picture_name(row, name)}.png"
+        return file if file.exists() else None
+
+
+def _key(row: Row) -> str:
+    return str(row["key"])
+
+
+def _picture_name(row: Row, name: str) -> str:
+    """What all solvers share, truth and measurement, is stored once."""
+    if name == "truth":
+        return f"truth-{row['image_sha256']}"
+    if name == "y":
+        return f"y-{short({k: row[k] for k in ('operator', 'noise', 'stream', 'image_sha256')})}"
+    return str(row["key"])
+
+
+def keep(folder: Path, name: str, x: Tensor) -> None:
+    """A PNG to look at, beside a .npy where the PNG is not the image itself."""
+    if (folder / f"{name}.png").exists():
+        return
+    picture = is_picture(tuple(x.shape)) and not x.is_complex()
+    shown = x if picture else picture_of(x if x.ndim > 1 else x[None])
+    if not picture:
+        atomic(folder / f"{name}.npy", lambda file: np.save(file, x.numpy()))
+    if shown is not None and torch.isfinite(shown).all():
+        save_image(folder / f"{name}.png", shown)
+
+
+def open_run(path: Path) -> tuple[dict[str, Any], list[Row]]:
+    """`bench.json` and the records of a run that is there. Raises DataError for a folder that is none."""
+    if not (path / "records.jsonl").is_file():
+        raise DataError(f"{path}: is no folder of a benchmark (it has no records.jsonl)")
+    folder = RunFolder(path)
+    return json.loads((path / "bench.json").read_text(encoding="utf-8")), folder.rows()

@@ -1,0 +1,245 @@
+"""A benchmark as a TOML file: what is crossed with what, and the exceptions."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, SpecError
+from ..noise import NOISES
+from ..problem import as_schedule, as_solver
+from ..solvers import SOLVERS
+from ..spec import build, fits, parse, spec_of, text_of
+
+SUITES = Path(__file__).parent / "suites"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One solver on one task: its images and seeds are independent records."""
+
+    task: str  # what a table calls it
+    label: str  # what a table calls the solver
+    prior: str
+    data: str
+    operator: str
+    noise: str
+    solver: str
+    schedule: str | None = None
+    samples: int = 1
+    seeds: tuple[int, ...] = (0,)
+    images: int | None = None  # the first so many of the data; None: all
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers, all options of solver and noise stated, so that a changed default is new work."""
+        solver = spec_of(as_solver(self.solver), SOLVERS, full=True)
+        noise = spec_of(build(self.noise, NOISES), NOISES, full=True)
+        same = {k: getattr(self, k) for k in ("prior", "data", "operator", "schedule", "samples")}
+        return {**same, "noise": noise, "solver": solver}
+
+    @property
+    def id(self) -> str:
+        """A short name for `identity`, in every record of the cell."""
+        return short(self.identity)
+
+
+def short(content: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits of a SHA-256 over sorted JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The file's content, checked for spelling; `cells` crosses it."""
+
+    title: str = "Benchmark"
+    about: str = ""
+    priors: tuple[str, ...] = ("photo",)
+    data: tuple[str, ...] = ("photographs",)
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    operators: tuple[str, ...] = ()
+    noises: tuple[str, ...] = ()
+    solvers: tuple[str | Mapping[str, str], ...] = ("lmaps",)
+    seeds: int | tuple[int, ...] = 1
+    images: int | None = None
+    samples: int = 1
+    schedule: str | None = None
+    metrics: tuple[str, ...] = ("psnr", "ssim")
+    baseline: str | None = None
+    override: tuple[Mapping[str, Any], ...] = ()
+    published: tuple[Mapping[str, Any], ...] = ()
+
+    def cells(self) -> list[Cell]:
+        """Prior by prior, task by task, each problem once; raises SpecError where nothing is left."""
+        cells: dict[str, Cell] = {}
+        for cell in self._crossed():
+            for rule in self.override:
+                changed = _overridden(cell, rule)
+                if changed is None:
+                    break
+                cell = changed
+            else:
+                cells.setdefault(cell.id, cell)
+        if not cells:
+            raise SpecError(f"{self.title}: the grid has no cell; give tasks, or operators and noises")
+        return list(cells.values())
+
+    def _crossed(self) -> Iterator[Cell]:
+        pairs: dict[str, Mapping[str, Any]] = {k: dict(v) for k, v in self.tasks.items()}
+        pairs |= {f"{o}, {n}": {"operator": o, "noise": n} for o in self.operators for n in self.noises}
+        seeds = _seeds(self.seeds)
+        for prior in self.priors:
+            for data in self.data:
+                for task, own in pairs.items():
+                    for entry in self.solvers:
+                        spec, label = (entry, entry) if isinstance(entry, str) else (entry["spec"], entry["label"])
+                        spec, label = (from_file(spec),) * 2 if spec.endswith(".toml") else (spec, label)
+                        fixed = {"task": task, "label": label, "prior": prior, "data": data, "solver": spec}
+                        shared = {"schedule": self.schedule, "samples": self.samples, "images": self.images}
+                        yield Cell(**{**fixed, **shared, "seeds": seeds, **own})
+
+    def over(self, priors: Sequence[str] = (), data: Sequence[str] = ()) -> "Grid":
+        """The same grid on other priors or data; what its tasks and overrides say about these gives way."""
+        gone = {k for k, given in (("prior", priors), ("data", data)) if given}
+        tasks = {name: {k: v for k, v in task.items() if k not in gone} for name, task in self.tasks.items()}
+        rules = tuple({**r, "set": {k: v for k, v in r["set"].items() if k not in gone}} for r in self.override)
+        changed = replace(self, tasks=tasks, override=rules)
+        return replace(changed, priors=tuple(priors) or self.priors, data=tuple(data) or self.data)
+
+
+SET = ("prior", "data", "operator", "noise", "solver", "schedule", "samples", "seeds", "images", "options", "skip")
+WHEN = ("prior", "data", "task", "operator", "noise", "solver", "label")
+
+
+def only(cells: Sequence[Cell], labels: Sequence[str] = (), tasks: Sequence[str] = ()) -> list[Cell]:
+    """The cells whose solver and task match one of the shell patterns; raises SpecError where none does."""
+    kept = list(cells)
+    for what, patterns in (("label", labels), ("task", tasks)):
+        names = list(dict.fromkeys(getattr(c, what) for c in cells))
+        for p in patterns:
+            if not any(_matches(n, p) for n in names):
+                raise SpecError(
+                    f"the grid has no {'solver' if what == 'label' else what} {p!r}; it has {', '.join(names)}"
+                )
+        kept = [c for c in kept if not patterns or any(_matches(getattr(c, what), p) for p in patterns)]
+    if not kept:
+        raise SpecError("the solvers and tasks chosen have no cell in common")
+    return kept
+
+
+def _overridden(cell: Cell, rule: Mapping[str, Any]) -> Cell | None:
+    """`cell` as a matching rule changes it, None where it is to be left out."""
+    if not all(_matches(str(getattr(cell, k)), v) for k, v in rule["when"].items()):
+        return cell
+    change = dict(rule["set"])
+    if change.pop("skip", False):
+        return None
+    options = change.pop("options", {})
+    if "seeds" in change:
+        change["seeds"] = _seeds(change["seeds"])
+    cell = replace(cell, **change)
+    if options:
+        name, own = parse(cell.solver)
+        text = ",".join(f"{k}={text_of(v)}" for k, v in {**own, **options}.items())
+        cell = replace(cell, solver=f"{name}:{text}")
+    return cell
+
+
+def _seeds(given: int | Sequence[int]) -> tuple[int, ...]:
+    """A number of seeds, or the seeds."""
+    seeds = tuple(range(given)) if isinstance(given, int) else tuple(given)
+    if not seeds:
+        raise SpecError(f"seeds is a number of at least 1 or a list of seeds, not {given!r}")
+    return seeds
+
+
+def _matches(text: str, pattern: str) -> bool:
+    """Shell patterns; a bare name stands for itself with any options."""
+    return fnmatchcase(text, pattern) or text.partition(":")[0] == pattern
+
+
+def load(source: str | Path) -> Grid:
+    """The grid in a TOML file or of a suite of the package. Raises DataError or SpecError with its name."""
+    path = Path(source)
+    if not path.exists() and (SUITES / f"{source}.toml").exists():
+        path = SUITES / f"{source}.toml"
+    try:
+        return read(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(f"{source}: no such grid; a TOML file, or one of the suites {', '.join(suites())}") from e
+    except (tomllib.TOMLDecodeError, SpecError) as e:
+        raise SpecError(f"{path}: {e}") from e
+
+
+def read(content: Mapping[str, Any]) -> Grid:
+    """A grid from the content of a TOML file, every name in it checked."""
+    _known("a grid", content, [f.name for f in fields(Grid)])
+    made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+    for f in fields(Grid):
+        if f.name in made and not (isinstance(made[f.name], dict) if f.name == "tasks" else fits(made[f.name], f.type)):
+            raise SpecError(f"{f.name} cannot be {content[f.name]!r}")
+    grid = Grid(**made)
+    for name, own in grid.tasks.items():
+        _known(f"task {name!r}", own, [k for k in SET if k not in ("solver", "options", "skip")])
+        if "seeds" in own or not {"operator", "noise"} <= own.keys():
+            raise SpecError(f"task {name!r} needs operator and noise, and takes no seeds of its own")
+    for entry in grid.solvers:
+        if not isinstance(entry, str) and set(entry) != {"label", "spec"}:
+            raise SpecError(f"a solver is a spec string or has label and spec, not {entry!r}")
+    for rule in grid.override:
+        _known("an override", rule, ["when", "set"])
+        if set(rule) != {"when", "set"}:
+            raise SpecError("an override has two tables, when and set")
+        _known("an override's when", rule["when"], WHEN)
+        _known("an override's set", rule["set"], SET)
+    if min(grid.samples, grid.images or 1) < 1:
+        raise SpecError("samples and images must be at least 1")
+    for cell in grid.cells():
+        _ = cell.identity, as_schedule(cell.schedule)
+    return grid
+
+
+def _known(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    if wrong := sorted(set(given) - set(known)):
+        raise SpecError(f"{what} has no {', '.join(wrong)}; it has {', '.join(known)}")
+
+
+def suites() -> list[str]:
+    """The names of the grids that ship with the package."""
+    return sorted(p.stem for p in SUITES.glob("*.toml"))
+
+
+class Suites(Mapping[str, Grid]):
+    """The grids that ship with the package, read when they are asked for."""
+
+    def __getitem__(self, name: str) -> Grid:
+        return load(SUITES / f"{name}.toml")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(suites())
+
+    def __len__(self) -> int:
+        return len(suites())
+
+
+SUITES_BY_NAME = Suites()
+
+
+def from_file(path: str | Path) -> str:
+    """The one solver of a grid file, as `xhat tune` writes it."""
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        (solver,) = content["solvers"]
+    except (OSError, ValueError, KeyError) as e:
+        raise DataError(f"{path}: is no TOML file with one solver ({type(e).__name__})") from e
+    return solver if isinstance(solver, str) else str(solver["spec"])
+
+
+def as_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """The cells as a report needs them, in the order of the grid."""
+    return [{"id": cell.id, **asdict(cell), **cell.identity} for cell in cells]

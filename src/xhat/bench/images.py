@@ -1,0 +1,149 @@
+"""Sets of test images, each image with a name that its random stream and its record are filed under."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ..data import PICTURES, centre_crop, load_image, resize
+from ..demo import PHOTOGRAPHS, photographs
+from ..errors import DataError, SpecError
+from ..measurement import load_reference
+from ..registry import concrete
+from ..spec import build, text_of
+
+
+@dataclass(frozen=True)
+class Images(ABC):
+    """Images in a fixed order; a spec string builds one."""
+
+    @property
+    def one_shape(self) -> bool:
+        """Whether all images are known to have the same shape."""
+        return True
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """One name an image, all different."""
+
+    @abstractmethod
+    def load(self, name: str) -> Tensor:
+        """The image of that name, (*image), float32."""
+
+
+@dataclass(frozen=True)
+class Photographs(Images):
+    """The four photographs of the demo, central squares of `size` x `size`; needs the extra demo."""
+
+    size: int = 256
+
+    def names(self) -> list[str]:
+        return list(PHOTOGRAPHS)
+
+    def load(self, name: str) -> Tensor:
+        return photographs(self.size, (name,))[0]
+
+
+@dataclass(frozen=True)
+class Folder(Images):
+    """All pictures and arrays (.npy, .npz, .pt) of a folder and its subfolders, by name.
+
+    `size`: the central square of a picture, resized to size x size.
+    """
+
+    path: str
+    size: int | None = None
+
+    @property
+    def one_shape(self) -> bool:
+        return self.size is not None
+
+    def names(self) -> list[str]:
+        root = Path(self.path).expanduser()
+        if not root.is_dir():
+            raise DataError(f"{self.path}: no such folder of images")
+        wanted = (*PICTURES, ".npy", ".npz", ".pt")
+        found = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.suffix.lower() in wanted)
+        if not found:
+            raise DataError(f"{self.path}: holds no images ({', '.join(wanted)})")
+        return found
+
+    def load(self, name: str) -> Tensor:
+        file = Path(self.path).expanduser() / name
+        x = load_image(file) if file.suffix.lower() in PICTURES else load_reference(file)
+        if self.size is None:
+            return x
+        if x.ndim != 3:
+            raise DataError(f"{file}: size= is for pictures, not for shape {tuple(x.shape)}")
+        side = min(x.shape[1:])
+        return resize(centre_crop(x, side, side), self.size, self.size)
+
+
+@dataclass(frozen=True)
+class Stack(Images):
+    """The images of one .npy or .npz array (n, *image) in units of [−1, 1]; `key` names the array of a .npz."""
+
+    path: str
+    key: str | None = None
+
+    def names(self) -> list[str]:
+        width = len(str(len(_stack(self.path, self.key)) - 1))
+        return [f"{i:0{width}d}" for i in range(len(_stack(self.path, self.key)))]
+
+    def load(self, name: str) -> Tensor:
+        return torch.from_numpy(np.array(_stack(self.path, self.key)[int(name)], dtype=np.float32))
+
+
+@lru_cache(2)
+def _stack(path: str, key: str | None) -> np.ndarray:
+    try:
+        content = np.load(Path(path).expanduser(), allow_pickle=False)
+        array = content if isinstance(content, np.ndarray) else content[key or content.files[0]]
+    except FileNotFoundError as e:
+        raise DataError(f"{path}: no such file") from e
+    except KeyError as e:
+        raise DataError(f"{path}: has no array {key!r}, only {', '.join(content.files)}") from e
+    except Exception as e:  # zipfile and numpy have many errors for a broken file
+        raise DataError(f"{path}: cannot be read as an array ({type(e).__name__})") from e
+    if array.ndim < 2 or not len(array) or array.dtype.kind not in "fiu":
+        raise DataError(f"{path}: {array.dtype} of shape {array.shape} is no stack of images")
+    return array
+
+
+@dataclass(frozen=True)
+class Fields(Images):
+    """`count` draws of the `powerlaw` prior, square, clipped to [−1, 1]: images that need no file."""
+
+    size: int = 64
+    channels: int = 1
+    count: int = 8
+    std: float = 0.3
+
+    def names(self) -> list[str]:
+        return [f"field{i:03d}" for i in range(self.count)]
+
+    def load(self, name: str) -> Tensor:
+        from ..priors import PowerLaw
+
+        g = Generator().manual_seed(int(name[5:]))
+        noise = torch.randn(1, self.channels, self.size, self.size, generator=g)
+        return PowerLaw(std=self.std).sample(noise)[0].clamp(-1, 1)
+
+
+IMAGES = concrete(vars(), Images)
+
+
+@lru_cache(16)
+def open_images(spec: str) -> Images:
+    """The set behind a spec string or a folder's path, with at least one image."""
+    if spec.partition(":")[0] not in IMAGES and Path(spec).expanduser().is_dir():
+        spec = f"folder:path={text_of(spec)}"
+    images = build(spec, IMAGES)
+    names = images.names()
+    if len(set(names)) < len(names) or not names:
+        raise SpecError(f"{spec}: needs images of different names")
+    return images

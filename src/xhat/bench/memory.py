@@ -1,0 +1,89 @@
+"""How many images go through a solver at once: as many as the memory holds, measured on one and two."""
+
+import gc
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from ..problem import as_schedule, as_solver, pick_device
+from ..rng import Rng
+from ..solve import trajectory
+from .evaluate import Work, prior_of, problem_of
+from .images import open_images
+
+MOST = {"cuda": 256, "cpu": 16}  # a CPU gains nothing from more
+SHARE = 0.7  # of the free memory
+
+
+def fitting(free: float, one: float, two: float, most: int) -> int:
+    """The largest power of two b ≤ `most` with one + (b − 1)(two − one) ≤ free, at least 1; all in bytes."""
+    each = max(two - one, one * 0.05, 1.0)
+    room = 1 + (free - one) / each
+    b = 1
+    while b * 2 <= min(room, most):
+        b *= 2
+    return b
+
+
+def batch_size(work: Work, device: str) -> int:
+    """Two steps of the cell's solver on one image and on two tell what an image takes."""
+    kind = pick_device(device).type
+    most = max(1, MOST.get(kind, 16) // work.cell.samples)
+    if most == 1 or len(work.images) == 1:
+        return 1
+    try:
+        one, two = (peak(work, n, device) for n in (1, 2))
+    except Exception:  # whatever it is, the run itself meets it again and records it
+        return 1
+    return fitting(SHARE * free(kind), one * work.cell.samples, two * work.cell.samples, most)
+
+
+def peak(work: Work, n: int, device: str) -> float:
+    """Bytes that two steps with `n` images take beyond what is held before."""
+    place, cell = pick_device(device), work.cell
+    few = Work(cell, work.seed, (work.images * n)[:n])
+    prior = prior_of(cell.prior, device)[0]
+    x = torch.stack([open_images(cell.data).load(name) for name in few.images])
+    like = problem_of(few, x).to(place)
+    gc.collect()
+    before = reset_peak(place.type)
+    steps = trajectory(as_solver(cell.solver), prior, like, Rng(range(n)), as_schedule(cell.schedule))
+    for _ in islice(steps, 2):
+        pass
+    return max(0.0, peak_now(place.type) - before)
+
+
+def free(kind: str) -> float:
+    """Bytes that are there to be taken."""
+    if kind == "cuda":
+        return float(torch.cuda.mem_get_info()[0])
+    return _kibibytes(Path("/proc/meminfo"), "MemAvailable") or 2e9
+
+
+def reset_peak(kind: str) -> float:
+    """Bytes held now; the peak is measured from here on."""
+    if kind == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return float(torch.cuda.memory_allocated())
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return 0.0
+    return _kibibytes(Path("/proc/self/status"), "VmRSS")
+
+
+def peak_now(kind: str) -> float:
+    """The most bytes held since `reset_peak`."""
+    if kind == "cuda":
+        return float(torch.cuda.max_memory_allocated())
+    return _kibibytes(Path("/proc/self/status"), "VmHWM")
+
+
+def _kibibytes(file: Path, name: str) -> float:
+    """A line of /proc such as `VmHWM:  1234 kB` in bytes, 0 where there is none."""
+    try:
+        line = next(s for s in file.read_text().splitlines() if s.startswith(f"{name}:"))
+    except (OSError, StopIteration):
+        return 0.0
+    return float(line.split()[1]) * 1024

