@@ -16,7 +16,7 @@ import xhat
 from xhat.bench.drive import Options, bench
 from xhat.bench.evaluate import Work, evaluate
 from xhat.bench.folder import RunFolder, open_run
-from xhat.bench.grid import Cell, from_file, load, only, read, suites
+from xhat.bench.grid import Cell, load, only, read, suites
 from xhat.bench.images import open_images
 from xhat.bench.memory import fitting
 from xhat.bench.queue import works
@@ -25,6 +25,7 @@ from xhat.bench.schema import FIELDS, FIXED, stream, validate
 from xhat.bench.stats import front, interval, paired, student, summary
 from xhat.cli import main
 from xhat.errors import DataError, SpecError
+from xhat.problem import spec_in
 from xhat.rows import Rows, claim
 from xhat.solvers import SOLVERS
 from xhat.solvers.base import Estimator
@@ -131,7 +132,7 @@ def test_a_file_that_is_no_grid_is_named(tmp_path):
     with pytest.raises(DataError, match="quick"):
         load("quicker")
     (tmp_path / "one.toml").write_text('solvers = ["lmaps:k=2"]')
-    assert from_file(tmp_path / "one.toml") == "lmaps:k=2"
+    assert spec_in(str(tmp_path / "one.toml")) == "lmaps:k=2"
 
 
 # --- the data -----------------------------------------------------------------------------------
@@ -398,7 +399,7 @@ def run_in_background(grid, out, *more):
 
 def test_killed_and_shared_runs_end_with_the_same_records(tmp_path):
     """kill -9 in the middle, then two processes at once on the same folder."""
-    slow = TOML.replace("lmaps:steps=3", "lmaps:steps=100")
+    slow = TOML.replace("lmaps:steps=3", "lmaps:steps=100").replace("phase_retrieval", "denoise")
     (tmp_path / "grid.toml").write_text(slow)
     out, reference = tmp_path / "out", tmp_path / "reference"
     first = run_in_background(tmp_path / "grid.toml", out)
@@ -517,3 +518,87 @@ def test_ray_gives_the_same_records_though_a_worker_is_killed(tmp_path, monkeypa
     assert same(tmp_path / "ray") == same(tmp_path / "local")
     workers = {r["run"]["process"] for r in open_run(tmp_path / "ray")[1]}
     assert len(workers) >= 2
+
+
+# --- tuning -------------------------------------------------------------------------------------
+
+TUNE = ["tune", "--operator", "denoise", "--noise", "gaussian:sigma=0.3", "--data", "fields:size=16,count=3", "-q"]
+TUNE += ["--prior", "powerlaw:std=0.3", "--solver", "lmaps:steps=4", "--vary", "k=0.01:100:log"]
+
+
+def tuned(out, *more):
+    assert main([*TUNE, "-o", str(out), *more]) == 0
+    return json.loads((out / "best.json").read_text())
+
+
+def test_tuning_is_never_worse_than_the_defaults_goes_on_and_is_taken_by_the_others(tmp_path):
+    pytest.importorskip("optuna")
+    first = tuned(tmp_path / "t", "--trials", "3")
+    best = tuned(tmp_path / "t", "--trials", "9")
+    assert best["trials"] == 9
+    assert best["value"] >= first["value"] >= first["before"] == best["before"]
+    spec = spec_in(str(tmp_path / "t" / "best.toml"))
+    assert spec == best["solver"]
+    assert main(["bench", str(tmp_path / "t" / "best.toml"), "-o", str(tmp_path / "b"), "-q"]) == 0
+    psnr = [r["metrics"]["psnr"] for r in open_run(tmp_path / "b")[1]]
+    assert sum(psnr) / 3 == pytest.approx(best["value"], abs=1e-3)
+    np.save(tmp_path / "y.npy", np.zeros((1, 16, 16), np.float32))
+    command = [
+        "restore",
+        str(tmp_path / "y.npy"),
+        "--operator",
+        "denoise",
+        "--noise",
+        "gaussian",
+        "--prior",
+        "powerlaw",
+    ]
+    assert main([*command, "--solver", str(tmp_path / "t" / "best.toml"), "-o", str(tmp_path / "r"), "-q"]) == 0
+    assert json.loads((tmp_path / "r" / "record.json").read_text())["solver"].startswith(spec.partition(",")[0])
+
+
+def test_tuning_without_the_truth_finds_what_the_truth_would(tmp_path):
+    """Denoising with k far off: both blind objectives bring it back near the best there is."""
+    pytest.importorskip("optuna")
+    sure = ("--trials", "8", "--seeds", "2")
+    best = tuned(tmp_path / "psnr", *sure)
+    for objective in ("heldout", "residual"):
+        found = tuned(tmp_path / objective, *sure, "--objective", objective)
+        cell = Cell(
+            "t", "l", "powerlaw:std=0.3", "fields:size=16,count=3", "denoise", "gaussian:sigma=0.3", found["solver"]
+        )
+        rows = [d.row for d in evaluate(Work(cell, 0, tuple(open_images(cell.data).names())), ["psnr"])]
+        assert sum(r["metrics"]["psnr"] for r in rows) / 3 > best["before"] - 1.0
+
+
+def test_held_out_error_is_the_error_that_the_truth_tells_up_to_a_constant():
+    """E‖y₂ − A x̂‖² − E‖A(x − x̂)‖² = σ² (1 + 1/a²), whatever x̂ was made of y₁."""
+    from xhat.bench.heldout import SHARE, split
+
+    x = open_images("fields:size=64,count=1,channels=3").load("field000")[None]
+    A = xhat.operators.OPERATORS["denoise"]((3, 64, 64))
+    like = xhat.likelihood(
+        A, xhat.Gaussian(0.3), x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    )
+    given, error = split(like, torch.Generator().manual_seed(2))
+    assert given.noise.sigma == pytest.approx(0.3 * (1 + SHARE) ** 0.5)
+    for guess in (given.y, 0.3 * given.y, torch.zeros_like(x)):
+        told = error(guess) - 0.09 * (1 + 1 / SHARE)
+        assert told == pytest.approx(float((guess - x).square().mean()), abs=0.02)  # 4 standard errors
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--vary", "kk=1:2"], "kk"),
+        (["--vary", "k=2:1"], "low must be below high"),
+        (["--vary", "k=a:b"], "expected option"),
+        (["--vary", "steps=2:8"], "fixes it"),
+        (["--objective", "nice"], "nice"),
+        (["--trials", "0"], "--trials"),
+    ],
+)
+def test_mistakes_in_tuning_are_named(tmp_path, capsys, more, said):
+    pytest.importorskip("optuna")
+    assert main([*TUNE, "-o", str(tmp_path / "t"), *more]) == 2
+    assert said in capsys.readouterr().err

@@ -11,6 +11,7 @@ from .measurement import Measurement, load_reference
 from .noise import Gaussian, Noise
 from .priors import path_spec
 from .priors.checkpoints import inspect, read_options
+from .problem import spec_in
 from .restoration import Restoration, check_folder
 from .restore import restore
 from .simulate import simulate
@@ -22,7 +23,8 @@ def run_restore(args: Namespace) -> int:
     saved = args.out / "checkpoint.pt"
     if saved.exists() and not args.resume:
         print(f"xhat: note: {saved} of an interrupted run is not used; --resume would go on with it", file=sys.stderr)
-    solver = _with(args.solver, steps=value(args.steps)) if args.steps else args.solver
+    given = spec_in(args.solver)
+    solver = _with(given, steps=value(args.steps)) if args.steps else given
     prior = _with(_prior_spec(args), **({"dtype": args.dtype} if args.dtype else {}))
     try:
         result = restore(

@@ -1,13 +1,15 @@
 """From what a user says (spec strings, objects, plain functions) to the four parts of a problem."""
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from .errors import MismatchError, ShapeError, SpecError
+from .errors import DataError, MismatchError, ShapeError, SpecError
 from .noise import NOISES, Noise
 from .operators import OPERATORS
 from .operators.base import LinearOperator, Operator
@@ -83,10 +85,21 @@ def as_noise(given: str | Noise) -> Noise:
 
 
 def as_solver(given: str | Solver[Any]) -> Solver[Any]:
-    solver = build(given, SOLVERS) if isinstance(given, str) else given
+    solver = build(spec_in(given), SOLVERS) if isinstance(given, str) else given
     if solver.steps < 1:
         raise SpecError(f"{name_of(given)}: steps must be at least 1, not {solver.steps}")
     return solver
+
+
+def spec_in(given: str) -> str:
+    """The one solver of a TOML file, as `xhat tune` writes it; a spec string is one already."""
+    if not given.endswith(".toml"):
+        return given
+    try:
+        (solver,) = tomllib.loads(Path(given).read_text(encoding="utf-8"))["solvers"]
+    except (OSError, ValueError, KeyError) as e:
+        raise DataError(f"{given}: is no TOML file with one solver ({type(e).__name__})") from e
+    return solver if isinstance(solver, str) else str(solver["spec"])
 
 
 def as_schedule(given: str | Schedule | None) -> Schedule | None:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from dataclasses import replace
 
 from ..errors import SpecError
+from ..problem import spec_in
 from ..spec import value
 
 
@@ -33,4 +34,52 @@ def run_bench(args: Namespace) -> int:
     if not args.quiet:
         terminal(folder.rows(), grid.metrics)
         print(f"{args.out}: {len(folder.rows())} records; xhat report {args.out}")
+    return 0
+
+
+def run_report(args: Namespace) -> int:
+    from .report import report
+
+    for file in report(args.run_folder, args.out, args.megabytes):
+        print(f"wrote {file}")
+    return 0
+
+
+def run_compare(args: Namespace) -> int:
+    from .compare import compared, show
+
+    print(show(*compared(args.before, args.after), everything=args.all))
+    return 0
+
+
+def run_tune(args: Namespace) -> int:
+    from .grid import Cell
+    from .tune import ranges_for, tune
+
+    for name in ("trials", "seeds", "images"):
+        if (n := getattr(args, name)) is not None and n < 1:
+            raise SpecError(f"--{name} must be at least 1, not {n}")
+    solver = spec_in(args.solver)
+    cell = Cell(
+        task=args.operator,
+        label=solver,
+        prior=args.prior,
+        data=args.data,
+        operator=args.operator,
+        noise=args.noise,
+        solver=solver,
+        schedule=args.schedule,
+        seeds=tuple(range(args.seeds)),
+        images=args.images,
+    )
+
+    def say(spec: str, found: float) -> None:
+        print(f"{args.objective} {abs(found):.5g}  {spec}", file=sys.stderr, flush=True)
+
+    watch = None if args.quiet else say
+    ranges = ranges_for(solver, args.vary)
+    best = tune(cell, ranges, args.out, args.objective, args.trials, args.minutes, args.device, watch)
+    if not args.quiet:
+        before = "" if best["before"] is None else f" (with the solver's own values {best['before']:.5g})"
+        print(f"{best['solver']}: {args.objective} {best['value']:.5g}{before}; {args.out / 'best.toml'}")
     return 0

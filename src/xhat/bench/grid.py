@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import DataError, SpecError
 from ..noise import NOISES
-from ..problem import as_schedule, as_solver
+from ..problem import as_schedule, as_solver, spec_in
 from ..solvers import SOLVERS
 from ..spec import build, fits, parse, spec_of, text_of
 
@@ -98,7 +98,7 @@ class Grid:
                 for task, own in pairs.items():
                     for entry in self.solvers:
                         spec, label = (entry, entry) if isinstance(entry, str) else (entry["spec"], entry["label"])
-                        spec, label = (from_file(spec),) * 2 if spec.endswith(".toml") else (spec, label)
+                        spec, label = (spec_in(spec),) * 2 if spec.endswith(".toml") else (spec, label)
                         fixed = {"task": task, "label": label, "prior": prior, "data": data, "solver": spec}
                         shared = {"schedule": self.schedule, "samples": self.samples, "images": self.images}
                         yield Cell(**{**fixed, **shared, "seeds": seeds, **own})
@@ -228,16 +228,6 @@ class Suites(Mapping[str, Grid]):
 
 
 SUITES_BY_NAME = Suites()
-
-
-def from_file(path: str | Path) -> str:
-    """The one solver of a grid file, as `xhat tune` writes it."""
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        (solver,) = content["solvers"]
-    except (OSError, ValueError, KeyError) as e:
-        raise DataError(f"{path}: is no TOML file with one solver ({type(e).__name__})") from e
-    return solver if isinstance(solver, str) else str(solver["spec"])
 
 
 def as_rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:

@@ -1,0 +1,81 @@
+"""How well a solver predicts measurements that it was not given: an objective that needs no truth."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor
+
+from ..errors import DivergedError, SpecError
+from ..likelihood import Likelihood, likelihood
+from ..linalg import sq
+from ..noise import Gaussian
+from ..operators.inpaint import Inpaint
+from ..problem import as_schedule, as_solver, pick_device
+from ..rng import Rng
+from ..solve import solve
+from .evaluate import Work, prior_of, problem_of
+from .grid import Cell
+from .images import open_images
+from .schema import stream
+
+HIDDEN = 0.1  # of the pixels that a mask shows
+SHARE = 0.5  # a² of the noise that is added; σ √(1 + a²) stays close to the σ that is tuned for
+
+
+def heldout(cell: Cell, names: Sequence[str], device: str) -> float:
+    """The mean squared error of predicted held-out measurements over all images and seeds; infinite where one fails.
+
+    Under a mask a tenth of the pixels is hidden and predicted. Elsewhere Gaussian noise is split: y + a n and y − n/a,
+    n ~ N(0, σ²) like the noise itself, are independent measurements, so that the error on the second tells
+    ‖A(x̂ − x)‖² up to a constant (Pang et al., CVPR 2021; Oliveira, Lei & Tibshirani, 2024). Directions that A does
+    not see count in neither. Raises SpecError for other noise.
+    """
+    errors = []
+    for seed in cell.seeds:
+        for name in names:
+            try:
+                errors.append(_one(cell, name, seed, device))
+            except DivergedError:
+                return math.inf
+    return sum(errors) / len(errors)
+
+
+def _one(cell: Cell, name: str, seed: int, device: str) -> float:
+    x = open_images(cell.data).load(name)[None]  # only to simulate the measurement
+    like = problem_of(Work(cell, seed, (name,)), x).to(pick_device(device))
+    del x
+    number = stream(name, seed)
+    given, error = split(like, Generator().manual_seed(number ^ 0x5F5F))
+    out = solve(
+        as_solver(cell.solver), prior_of(cell.prior, device)[0], given, Rng([number]), as_schedule(cell.schedule)
+    )
+    return error(out)
+
+
+class Error:
+    """The mean square of what a prediction misses, where `seen` is not 0."""
+
+    def __init__(self, like: Likelihood, y: Tensor, seen: Tensor) -> None:
+        self.like, self.y, self.seen = like, y, seen
+
+    def __call__(self, x: Tensor) -> float:
+        with torch.no_grad():
+            miss = self.seen * (self.y - self.like.A(x))
+        return float((sq(miss) / (self.seen.expand(miss.shape)).flatten(1).sum(1)).mean())
+
+
+def split(like: Likelihood, g: Generator) -> tuple[Likelihood, Error]:
+    """What the solver is given of one measurement, and the error on the rest."""
+    if isinstance(like.A, Inpaint):
+        mask = like.A.s
+        hide = (torch.rand(mask.shape, generator=g) < HIDDEN).to(mask) * mask
+        A = Inpaint(like.A.shape, (mask - hide)[0]).to(mask.device)
+        return likelihood(A, like.noise, like.y * (mask - hide)), Error(like, like.y, hide)
+    if not isinstance(like.noise, Gaussian) or not isinstance(like.noise.sigma, float | int):
+        raise SpecError("heldout splits Gaussian noise or hides pixels of a mask; for other noise tune on residual")
+    n = like.noise.sigma * torch.randn(like.y.real.shape, generator=g).to(like.y)
+    a = SHARE**0.5
+    noise = replace(like.noise, sigma=like.noise.sigma * (1 + SHARE) ** 0.5)
+    return likelihood(like.A, noise, like.y + a * n), Error(like, like.y - n / a, torch.ones_like(like.y.real))

@@ -1,0 +1,46 @@
+"""`xhat report`: one page, and the same as Markdown, LaTeX and PNG."""
+
+import json
+import sys
+from pathlib import Path
+
+from ...data import atomic
+from ..folder import open_run
+from .page import page
+from .payload import payload
+from .text import latex, markdown
+
+MEGABYTES = 20.0  # of pictures in the page
+
+
+def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES) -> list[Path]:
+    """Writes report.html, .md, .tex and, with matplotlib, .png into `out`, the run's own folder unless given.
+
+    Raises DataError for a folder that is no run, or has no record yet.
+    """
+    content, rows = open_run(run)
+    sets = _sets(run)
+    folder = run if out is None else out
+    files = {
+        "report.html": page(payload(run, content, rows, sets, int(megabytes * 1e6))),
+        "report.md": markdown(content, rows, sets),
+        "report.tex": latex(content, rows),
+    }
+    written = []
+    for name, text in files.items():
+        written.append(folder / name)
+        atomic(folder / name, lambda file, text=text: file.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+    try:
+        from .plot import plot
+
+        atomic(folder / "report.png", lambda file: plot(content, rows, file))
+        written.append(folder / "report.png")
+    except ImportError as e:
+        print(f"xhat: note: report.png not written, it needs xhat[bench] ({e.name} is missing)", file=sys.stderr)
+    return written
+
+
+def _sets(run: Path) -> dict[str, dict[str, float]]:
+    """The metrics of whole sets, by cell; empty where none were asked for."""
+    file = run / "sets.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

@@ -1,0 +1,25 @@
+"""The payload, the style and the scripts in one HTML file that asks nobody for anything."""
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SCRIPTS = ("table.js", "plots.js", "viewer.js", "page.js")
+
+
+def page(content: Mapping[str, Any]) -> str:
+    """The whole page; a policy in it forbids the browser every request."""
+    text = (HERE / "page.html").read_text(encoding="utf-8")
+    data = json.dumps(content, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    parts = {
+        "TITLE": html.escape(str(content["title"])),
+        "STYLE": (HERE / "page.css").read_text(encoding="utf-8"),
+        "SCRIPT": "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "DATA": data,  # last: nothing in the data is a placeholder
+    }
+    for name, part in parts.items():
+        text = text.replace(f"@@{name}@@", part)
+    return text

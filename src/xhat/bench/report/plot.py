@@ -1,0 +1,57 @@
+"""Quality against network calls and seconds, a column a task, as PNG."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...rows import Row
+from ..stats import front, higher, summary
+from ..tables import arrow
+from .payload import metric_names
+
+MOST = 10  # tasks side by side
+
+
+def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
+    """The first metric; crosses are point estimators, the line joins what no solver beats in both."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    lines, (metric, *_) = summary(rows), [*metric_names(content, rows), "psnr"]
+    tasks = list(dict.fromkeys((s["task"], s["prior"], s["data"]) for s in lines if metric in s["numbers"]))[:MOST]
+    labels = list(dict.fromkeys(s["label"] for s in lines))
+    figure = Figure(figsize=(3.4 * max(1, len(tasks)) + 2.6, 6.4), layout="constrained")
+    figure.suptitle(str(content["title"]))
+    axes = figure.subplots(2, max(1, len(tasks)), squeeze=False)
+    drawn: dict[str, Any] = {}
+    for column, (task, prior, data) in enumerate(tasks):
+        here = [
+            s for s in lines if (s["task"], s["prior"], s["data"]) == (task, prior, data) and metric in s["numbers"]
+        ]
+        for line, panel in enumerate(axes[:, column]):
+            panel.set(xscale="log", xlabel="seconds an image" if line else "network calls an image")
+            panel.set_ylabel(arrow(metric) if column == 0 else "")
+            panel.set_title("" if line else task, fontsize=10)
+            panel.grid(alpha=0.25)
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+            panel.xaxis.set_minor_locator(NullLocator())
+            points = [(_cost(s, bool(line)), s["numbers"][metric].value) for s in here]
+            kept = sorted(points[i] for i in front(points, higher(metric)))
+            panel.plot(*zip(*kept, strict=True), color="grey", linewidth=0.8)
+            for s, (x, y) in zip(here, points, strict=True):
+                k = labels.index(s["label"])
+                marker = "x" if s["returns"] == "point" else "os^Dv<>p*h"[k // 10 % 10]
+                half = s["numbers"][metric].half
+                drawn[s["label"]] = panel.errorbar(
+                    x, y, yerr=half, fmt=marker, color=colormaps["tab10"](k % 10), capsize=2
+                )
+    figure.legend([drawn[k] for k in drawn], list(drawn), loc="outside right upper", fontsize=8)
+    figure.savefig(path, dpi=110, format="png")
+
+
+def _cost(line: Mapping[str, Any], seconds: bool) -> float:
+    n = line["numbers"]
+    cost: float = n["seconds"].value if seconds else n["forwards"].value + n["backwards"].value
+    return max(cost, 1e-6)

@@ -1,0 +1,141 @@
+"""The report for a document: Markdown, and LaTeX with booktabs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ...errors import DataError
+from ...rows import Row
+from ..stats import COSTS, cells, digits, paired, summary, written
+from ..tables import Overview, arrow, number, overviews, text
+from .payload import WORDS, against, facts, metric_names
+
+
+def markdown(content: Mapping[str, Any], rows: Sequence[Row], sets: Mapping[str, Mapping[str, float]]) -> str:
+    """Tables of every metric, costs, paired differences, published numbers."""
+    if not rows:
+        raise DataError("no record of this grid yet")
+    f, lines = facts(rows), summary(rows)
+    out = [f"# {content['title']}", "", *([content["about"], ""] if content["about"] else []), _stated(f), ""]
+    for view in overviews(rows, metric_names(content, rows)):
+        out += [f"## {arrow(view.metric)}: {view.prior} on {view.data}", "", *_overview(view), ""]
+    out += ["## Cost of an image", "", *_costs(lines), ""]
+    if content.get("baseline"):
+        out += [*_differences(content, rows), ""]
+    if sets:
+        out += ["## Sets of images", "", *_sets(lines, sets), ""]
+    for table in content.get("published", []):
+        out += [*_published(against(table, lines)), ""]
+    return "\n".join(out)
+
+
+def _stated(f: Mapping[str, Any]) -> str:
+    mixed = f" The records come from different versions ({', '.join(f['mixed'])})." if f["mixed"] else ""
+    return (
+        f"{f['records']} records of {f['images']} images, {f['seeds']} seeds; {f['failed']} failed, {f['unfit']} of "
+        f"problems a solver is not written for (n/a). Mean over images ± half a 95 % interval; bold: best among point "
+        f"estimators, best among samplers. xhat {f['versions']['xhat']} ({f['versions']['code']}), torch "
+        f"{f['versions']['torch']}, {f['devices']}, {f['threads']} threads.{mixed}"
+    )
+
+
+def _rule(columns: int) -> str:
+    return "|---" + "|---:" * (columns - 1) + "|"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+
+
+def _overview(view: Overview) -> Iterator[str]:
+    yield _line(["solver", *view.tasks])
+    yield _rule(len(view.tasks) + 1)
+    for kind, block in view.blocks.items():
+        for label, row in block:
+            shown = []
+            for i, cell in enumerate(row):
+                m, t = number(cell, view.metric), text(cell, view.metric)
+                shown.append(f"**{t}**" if m and m.value == view.best(kind, i) else t)
+            yield _line([f"{label} ({kind})", *shown])
+
+
+def _costs(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    names = ["residual_ratio", *COSTS, "seconds"]
+    yield _line(["solver", "task", *(WORDS[n] for n in names), "records", "failed"])
+    yield _rule(len(names) + 4)
+    for line in lines:
+        if line["fits"]:
+            shown = [written(line["numbers"].get(n), digits(n)) for n in names]
+            yield _line([line["label"], line["task"], *shown, str(line["records"]), str(line["failed"])])
+
+
+def _differences(content: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+    """Every solver against the baseline on the same task, prior and data, in the first metric."""
+    metric, base = content["metrics"][0], content["baseline"]
+    yield f"## Paired differences to {base}: {arrow(metric)}"
+    yield ""
+    groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
+    for mine in cells(rows).values():
+        groups.setdefault((mine[0]["task"], mine[0]["prior"], mine[0]["data"]), {})[mine[0]["label"]] = mine
+    yield _line(["task", "solver", "difference", "better in", "images"])
+    yield _rule(5)
+    for (task, *_), found in groups.items():
+        at = next((label for label in found if label == base or label.partition(":")[0] == base), None)
+        for label, mine in found.items():
+            gain = paired(found[at], mine, metric) if at and label != at else None
+            if gain:
+                yield _line([task, label, written(gain[0], digits(metric)), str(gain[1]), str(gain[0].images)])
+
+
+def _sets(lines: Sequence[Mapping[str, Any]], sets: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    names = sorted({k for s in sets.values() for k in s} - {"images"})
+    yield _line(["solver", "task", *(arrow(n) for n in names), "images"])
+    yield _rule(len(names) + 3)
+    for line in lines:
+        if (s := sets.get(line["cell"])) is not None:
+            yield _line([line["label"], line["task"], *(f"{s[n]:.{digits(n)}f}" for n in names), f"{s['images']:.0f}"])
+
+
+def _published(table: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## Published beside measured: {table['metric']}"
+    yield ""
+    yield f"{table['source']}. Published on other weights and images ({table['data']}): not to be ranked together."
+    yield ""
+    yield _line(["method", *(f"{t}, {w}" for t in table["tasks"] for w in ("published", "here"))])
+    yield _rule(1 + 2 * len(table["tasks"]))
+    for row in table["rows"]:
+        shown = []
+        for cell in row["cells"]:
+            theirs, ours = cell["theirs"], cell["ours"]
+            shown.append("–" if theirs is None else f"{theirs:.{table['digits']}f}")
+            half = "" if not ours or ours[1] is None else f" ± {ours[1]:.{table['digits']}f}"
+            shown.append(f"{ours[0]:.{table['digits']}f}{half}" if ours else "–")
+        yield _line([row["method"], *shown])
+
+
+TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
+TEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "↑": r"$\uparrow$"}
+TEX |= {"↓": r"$\downarrow$", "×": r"$\times$", "η": r"$\eta$", "σ": r"$\sigma$"}
+
+
+def escaped(t: str) -> str:
+    """Text as LaTeX prints it."""
+    return "".join(TEX.get(c, c) for c in t)
+
+
+def latex(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """One table a metric, to be put into a document that loads booktabs."""
+    out = [f"% {content['title']}: made by xhat report; needs \\usepackage{{booktabs}}"]
+    for view in overviews(rows, metric_names(content, rows)):
+        out += ["\\begin{table}", "\\centering", f"\\begin{{tabular}}{{l{'r' * len(view.tasks)}}}", "\\toprule"]
+        out += [" & ".join(["solver", *map(escaped, view.tasks)]) + r" \\"]
+        for kind, block in view.blocks.items():
+            out.append("\\midrule")
+            for label, row in block:
+                shown = []
+                for i, cell in enumerate(row):
+                    m, t = number(cell, view.metric), escaped(text(cell, view.metric, "±"))
+                    shown.append(f"\\textbf{{{t}}}" if m and m.value == view.best(kind, i) else t)
+                out.append(" & ".join([escaped(label), *shown]) + r" \\")
+        caption = escaped(f"{arrow(view.metric)}, {view.prior} on {view.data}. {_stated(facts(rows))}")
+        out += ["\\bottomrule", "\\end{tabular}", f"\\caption{{{caption}}}", "\\end{table}", ""]
+    return "\n".join(out)

@@ -1,0 +1,213 @@
+"""`xhat tune`: hyper-parameters of a solver for a task and a prior, with the truth of validation images or without."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from .. import record
+from ..data import atomic
+from ..errors import DataError, SpecError
+from ..metrics import METRICS
+from ..problem import as_solver
+from ..restoration import check_folder
+from ..solvers import SOLVERS
+from ..spec import build, parse, text_of, value
+from .evaluate import Work, evaluate
+from .grid import Cell
+from .heldout import heldout
+from .images import open_images
+from .stats import higher
+
+BLIND = ("residual", "heldout")  # objectives that see no truth
+Score = Callable[[str], float]
+
+
+@dataclass(frozen=True)
+class Range:
+    """What an option may be: numbers from low to high, `log` spaced or not, or one of `choices`."""
+
+    name: str
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Any, ...] = ()
+
+    def suggest(self, trial: Any) -> Any:
+        """A value for one of Optuna's trials."""
+        if self.choices:
+            return trial.suggest_categorical(self.name, list(self.choices))
+        if self.whole:
+            return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(self.name, self.low, self.high, log=self.log)
+
+
+def read_range(text: str) -> Range:
+    """`k=0.1:10:log`, `zeta=0:1`, `steps=20:100`, `inner=auto|adam`; whole numbers where both ends are."""
+    name, eq, rest = text.partition("=")
+    if not eq or not name.strip():
+        raise SpecError(f"--vary: expected option=low:high[:log] or option=a|b, not {text!r}")
+    if "|" in rest:
+        return Range(name.strip(), choices=tuple(value(v) for v in rest.split("|")))
+    low, _, more = rest.partition(":")
+    high, _, log = more.partition(":")
+    ends = value(low), value(high)
+    if log not in ("", "log") or not all(isinstance(e, int | float) and not isinstance(e, bool) for e in ends):
+        raise SpecError(f"--vary: expected option=low:high[:log] or option=a|b, not {text!r}")
+    if not ends[0] < ends[1] or (log and ends[0] <= 0):
+        raise SpecError(f"--vary {text}: low must be below high{', and positive for log' if log else ''}")
+    whole = all(isinstance(e, int) for e in ends)
+    return Range(name.strip(), float(ends[0]), float(ends[1]), bool(log), whole)
+
+
+def default_ranges(solver: str) -> list[Range]:
+    """Every option that is a positive number with a fraction, from a tenth to ten times its value; steps stay."""
+    made = as_solver(solver)
+    own = parse(solver)[1]
+    there = {f.name: getattr(made, f.name) for f in fields(made)}
+    out = [
+        Range(k, v / 10, v * 10, log=True)
+        for k, v in there.items()
+        if isinstance(v, float) and 0 < v < math.inf and k not in own
+    ]
+    if not out:
+        raise SpecError(f"{solver} has no number left to vary; say which with --vary")
+    return out
+
+
+def ranges_for(solver: str, texts: Sequence[str]) -> list[Range]:
+    """The ranges given, each of an option that the solver has, or the default ones."""
+    out = [read_range(t) for t in texts] or default_ranges(solver)
+    for r in out:
+        if r.name in parse(solver)[1]:
+            raise SpecError(f"--vary {r.name}: {solver} fixes it")
+        for v in r.choices or ((int(r.low), int(r.high)) if r.whole else (r.low, r.high)):
+            build(_with(solver, {r.name: v}), SOLVERS)
+    return out
+
+
+def _with(solver: str, options: Mapping[str, Any]) -> str:
+    name, own = parse(solver)
+    text = ",".join(f"{k}={text_of(v)}" for k, v in {**own, **options}.items())
+    return f"{name}:{text}" if text else name
+
+
+def score_of(cell: Cell, objective: str, device: str) -> Score:
+    """solver spec → what is to be made small; infinite where an image fails."""
+    names = tuple(open_images(cell.data).names()[: cell.images])
+    if objective not in (*BLIND, *METRICS):
+        raise SpecError(f"unknown objective {objective!r}; choose from {', '.join((*BLIND, *METRICS))}")
+    if objective == "heldout":
+        return lambda solver: heldout(replace(cell, solver=solver), names, device)
+    metrics = [objective] if objective in METRICS else []
+
+    def score(solver: str) -> float:
+        cell_now = replace(cell, solver=solver)
+        rows = [d.row for s in cell.seeds for d in evaluate(Work(cell_now, s, names), metrics, device)]
+        for row in rows:
+            if row["status"] == "n/a":
+                raise SpecError(str(row["error"]))
+        if any(row["status"] != "ok" for row in rows):
+            return math.inf
+        if objective == "residual":
+            if any(row["residual_ratio"] is None for row in rows):
+                raise SpecError("residual compares with the noise, and this measurement is noiseless")
+            return mean(abs(math.log(row["residual_ratio"])) for row in rows)
+        found: float = mean(row["metrics"][objective] for row in rows)
+        return -found if higher(objective) else found
+
+    return score
+
+
+def tune(
+    cell: Cell,
+    ranges: Sequence[Range],
+    out: Path,
+    objective: str = "psnr",
+    trials: int = 30,
+    minutes: float | None = None,
+    device: str = "auto",
+    watch: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """Runs until `trials` are in `out/trials.journal`, earlier runs' among them, or `minutes` have passed.
+
+    The solver's own values are the first trial, so that the best is never worse than them. Writes and returns
+    `best.json`; `best.toml` is a grid for `xhat bench`, and `xhat restore --solver best.toml` takes it, too.
+    """
+    try:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+    except ImportError as e:
+        raise SpecError("xhat tune needs one more package: pip install 'xhat[tune]'") from e
+    check_folder(out)
+    about: dict[str, Any] = {"objective": objective, "ranges": [vars(r) for r in ranges], "cell": cell.identity}
+    about |= {"images": cell.images, "seeds": list(cell.seeds)}
+    _same(out / "tune.json", json.loads(json.dumps(record.finite(about))))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    score = score_of(cell, objective, device)
+    storage = JournalStorage(JournalFileBackend(str(out / "trials.journal")))
+    # a sampler of its own seed for each start: a resumed run does not repeat its first guesses
+    study = optuna.create_study(storage=storage, study_name="tune", load_if_exists=True)
+    finished = [t for t in study.trials if t.state.is_finished()]
+    study.sampler = optuna.samplers.TPESampler(seed=len(finished), n_startup_trials=min(10, max(3, trials // 3)))
+    if not study.trials:
+        made = as_solver(cell.solver)
+        study.enqueue_trial({r.name: getattr(made, r.name) for r in ranges}, skip_if_exists=True)
+    end = time.monotonic() + 60 * minutes if minutes is not None else math.inf
+    for _ in range(trials - len(finished)):
+        if time.monotonic() > end:
+            break
+        trial = study.ask()
+        solver = _with(cell.solver, {r.name: r.suggest(trial) for r in ranges})
+        found = score(solver)
+        study.tell(trial, found if math.isfinite(found) else 1e9)
+        if watch:
+            watch(solver, found)
+    return _best(study, cell, objective, out)
+
+
+def _same(file: Path, about: dict[str, Any]) -> None:
+    """Writes what is tuned, or raises DataError where the folder is of something else."""
+    old = record.read(file)
+    if old and old != about:
+        what = ", ".join(k for k in about if old.get(k) != about[k])
+        raise DataError(f"{file.parent}: holds trials of another {what}; choose another folder")
+    record.write(file, about)
+
+
+def _best(study: Any, cell: Cell, objective: str, out: Path) -> dict[str, Any]:
+    done = [t for t in study.trials if t.value is not None and t.value < 1e9]
+    if not done:
+        raise DataError(f"{out}: no trial has come to an end without failing")
+    best = min(done, key=lambda t: t.value)
+    sign = -1 if objective in METRICS and higher(objective) else 1
+    solver = _with(cell.solver, best.params)
+    first = study.trials[0].value
+    found = {
+        "solver": solver,
+        "objective": objective,
+        "value": sign * best.value,
+        "before": sign * first if first is not None and first < 1e9 else None,
+        "trials": len(done),
+    }
+    record.write(out / "best.json", found)
+    quoted = json.dumps  # a JSON string is a TOML string
+    earlier = "" if found["before"] is None else f", {found['before']:.4g} before"
+    lines = [
+        f"title = {quoted(cell.label + ', tuned')}",
+        f"about = {quoted(f'{objective} {sign * best.value:.4g} after {len(done)} trials{earlier}')}",
+        f"priors = [{quoted(cell.prior)}]",
+        f"data = [{quoted(cell.data)}]",
+        f"solvers = [{quoted(solver)}]",
+        "",
+        f"[tasks.{quoted(cell.task)}]",
+        *(f"{k} = {quoted(getattr(cell, k))}" for k in ("operator", "noise")),
+    ]
+    atomic(out / "best.toml", lambda file: file.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    return found
