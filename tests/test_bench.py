@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,12 +27,14 @@ from xhat.bench.queue import works
 from xhat.bench.samples import coverage, crps, spread
 from xhat.bench.schema import FIELDS, FIXED, stream, validate
 from xhat.bench.stats import front, interval, paired, student, summary
-from xhat.cli import main
+from xhat.cli import main, parser
 from xhat.errors import DataError, SpecError
 from xhat.problem import spec_in
 from xhat.rows import Rows, claim
 from xhat.solvers import SOLVERS
 from xhat.solvers.base import Estimator
+
+DOCS = Path(__file__).parent.parent / "docs"
 
 TINY = {
     "priors": ["powerlaw"],
@@ -133,6 +139,26 @@ def test_a_file_that_is_no_grid_is_named(tmp_path):
         load("quicker")
     (tmp_path / "one.toml").write_text('solvers = ["lmaps:k=2"]')
     assert spec_in(str(tmp_path / "one.toml")) == "lmaps:k=2"
+
+
+def test_the_documented_grid_is_one(tmp_path, monkeypatch):
+    text = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "best.toml").write_text('solvers = ["lmaps:k=2"]')
+    grid = read(tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.S)[1]))
+    cells = {(c.task, c.label, c.data): c for c in grid.cells()}
+    assert len(cells) == 2 * 3 * 4 - 3
+    assert cells["JPEG 5", "dps:steps=300", "photographs:size=128"].solver == "dps:steps=1000"
+
+
+@pytest.mark.parametrize("page", ["benchmarks.md", "cluster.md"])
+def test_documented_commands_parse(page):
+    text = "".join(re.findall(r"```(?:bash)?\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S))
+    lines = re.findall(r"^ *(xhat .*)$", text.replace("\\\n", " "), re.M)
+    assert lines
+    for line in lines:
+        parser().parse_args(shlex.split(line.split(" #")[0])[1:])
 
 
 # --- the data -----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
@@ -95,11 +95,18 @@ def exclusive(file: IO[Any]) -> Iterator[None]:
             fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
+def _opened(path: Path) -> IO[str]:
+    """The file, its folder made anew if another process has just taken that away."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return path.open("a")
+
+
 @contextmanager
 def claim(path: Path) -> Iterator[bool]:
     """Whether this process alone holds `path`; False at once where another has it. A dead process holds nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with _opened(path) as file:
         try:
             if fcntl is not None:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

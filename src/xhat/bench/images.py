@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,15 +38,22 @@ class Images(ABC):
 
 @dataclass(frozen=True)
 class Photographs(Images):
-    """The four photographs of the demo, central squares of `size` x `size`; needs the extra demo."""
+    """The four photographs of the demo, central squares of `size` x `size`; needs the extra demo.
+
+    `kind` grey is their mean over colours, complex that on [0, 1] as (real, imaginary) with imaginary part 0.
+    """
 
     size: int = 256
+    kind: Literal["colour", "grey", "complex"] = "colour"
 
     def names(self) -> list[str]:
         return list(PHOTOGRAPHS)
 
     def load(self, name: str) -> Tensor:
-        return photographs(self.size, (name,))[0]
+        x = photographs(self.size, (name,))[0]
+        grey = x.mean(0, keepdim=True)
+        pair = torch.cat([(grey + 1) / 2, torch.zeros_like(grey)])
+        return {"colour": x, "grey": grey, "complex": pair}[self.kind]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import groupby
 
 from ..rows import claim
@@ -83,5 +83,8 @@ class Queue:
             stack.close()
         self.held.clear()
         claims = self.folder.path / ".claims"
-        if claims.is_dir() and not any(claims.iterdir()):
+        for left in claims.glob("*"):  # of processes that were killed
+            with claim(left):
+                pass
+        with suppress(OSError):  # others are at work
             claims.rmdir()

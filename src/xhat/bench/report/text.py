@@ -24,7 +24,7 @@ def markdown(content: Mapping[str, Any], rows: Sequence[Row], sets: Mapping[str,
     if sets:
         out += ["## Sets of images", "", *_sets(lines, sets), ""]
     for table in content.get("published", []):
-        out += [*_published(against(table, lines)), ""]
+        out += [*_published(against(table, lines, sets)), ""]
     return "\n".join(out)
 
 
