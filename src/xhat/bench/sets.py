@@ -67,8 +67,9 @@ def _inception() -> nn.Module:
         raise DataError("fid and kid need torch-fidelity: pip install 'xhat[fid]'")
     from torchmetrics.image.fid import NoTrainInceptionV3
 
-    options = {"name": "inception-v3-compat", "features_list": ["2048"], "feature_extractor_weights_path": str(path)}
-    return Inception(NoTrainInceptionV3(**options))
+    name = "inception-v3-compat"
+    net = NoTrainInceptionV3(name=name, features_list=["2048"], feature_extractor_weights_path=str(path))
+    return Inception(net)
 
 
 class Inception(nn.Module):
