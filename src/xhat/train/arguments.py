@@ -70,7 +70,9 @@ def _end(finished: bool, args: Namespace) -> int:
     if not finished:
         print(f"xhat: interrupted; the same command and --resume goes on ({args.out}/checkpoint.pt)", file=sys.stderr)
         return 130
-    if not args.quiet:
+    from accelerate import PartialState  # type: ignore[import-untyped]
+
+    if not args.quiet and PartialState().is_main_process:
         print(f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir()))}")
     return 0
 

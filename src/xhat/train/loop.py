@@ -218,7 +218,7 @@ def load(job: Job, adam: Any) -> Progress:
     job.net.load_state_dict(content["net"])
     adam.load_state_dict(content["adam"])
     job.average.weights = content["average"]
-    job.objective.load(content["objective"])
+    job.objective.load(content.get("objective", {}))
     if content["scaler"]:
         job.accelerator.scaler.load_state_dict(content["scaler"])
     return Progress(content["step"], content["seconds"])

@@ -41,7 +41,7 @@ def build_network(recipe: Recipe, shape: Shape) -> Any:
 
 
 def continue_from(folder: str | Path, recipe: Recipe, shape: Shape) -> tuple[Any, Recipe]:
-    """The network of a trained folder as a start, and the recipe with its arrangement of pixels and σ_data."""
+    """The network of a trained folder as a start, and the recipe with its pixels, σ_data and levels."""
     root = existing(folder)
     extra = read_json(root / "xhat.json") if (root / "xhat.json").exists() else {}
     net = load_unet(root, torch.float32).requires_grad_(True).train()
@@ -53,7 +53,8 @@ def continue_from(folder: str | Path, recipe: Recipe, shape: Shape) -> tuple[Any
     if config.get("_class_name") != "EDMEulerScheduler":
         raise SpecError(f"{root}: training goes on from an EDMEulerScheduler only, not {config.get('_class_name')}")
     known = {k: v for k, v in net.config.items() if k[0] != "_" and k not in DERIVED and v is not None}
-    diffusion = replace(recipe.diffusion, sigma_data=float(config.get("sigma_data", 0.5)))
+    sigma_data, schedule = float(config.get("sigma_data", 0.5)), recipe.diffusion.schedule or extra.get("schedule", "")
+    diffusion = replace(recipe.diffusion, sigma_data=sigma_data, schedule=schedule)
     return net, replace(recipe, network={**known, "pixel_unshuffle": block}, diffusion=diffusion)
 
 
@@ -183,7 +184,8 @@ def as_stored(x: Tensor, half: bool) -> Tensor:
 def write_extra(root: Path, recipe: Recipe, shape: Shape, d: Diffusion) -> None:
     """`xhat.json`; a network for patches takes images of any size, the others only the one they were trained on."""
     block = block_of(recipe)
-    extra: dict[str, Any] = {"schedule": f"edm:sigma_min={d.sigma_min},sigma_max={d.sigma_max},rho={d.rho}"}
+    own = f"edm:sigma_min={d.sigma_min},sigma_max={d.sigma_max},rho={d.rho}"
+    extra: dict[str, Any] = {"schedule": d.schedule or own}
     if block > 1:
         extra["pixel_unshuffle"] = block
     if not recipe.data.patch:

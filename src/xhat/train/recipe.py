@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import DataError, SpecError
-from ..schedule import EDM
-from ..spec import checked, value
+from ..schedule import EDM, SCHEDULES
+from ..spec import build, checked, value
 
 RECIPES = Path(__file__).parent / "recipes"
 DERIVED = ("sample_size", "in_channels", "out_channels", "num_class_embeds", "class_embed_type", "num_train_timesteps")
@@ -56,7 +56,7 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Diffusion:
-    """`[diffusion]`: EDM's constants (Karras et al., 2022, table 1), and the levels the prior is best run on."""
+    """`[diffusion]`: EDM's constants (Karras et al., 2022, table 1)."""
 
     sigma_data: float = 0.0  # 0: the standard deviation of the training pixels
     p_mean: float = -1.2
@@ -64,11 +64,14 @@ class Diffusion:
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0
+    schedule: str = ""  # spec of the levels that solvers run a prior on; else edm with these three
 
     def __post_init__(self) -> None:
         EDM(self.sigma_min, self.sigma_max, self.rho)
         if self.sigma_data < 0 or self.p_std <= 0:
             raise SpecError("diffusion: sigma_data must not be negative, and p_std positive")
+        if self.schedule:
+            build(self.schedule, SCHEDULES)
 
 
 @dataclass(frozen=True)

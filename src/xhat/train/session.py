@@ -87,6 +87,7 @@ class Session(ABC):
             finished = run(job, options.resume)
         if accelerator.is_main_process:
             self.card(title)
+        accelerator.wait_for_everyone()
         return finished
 
     def card(self, title: str) -> None:
