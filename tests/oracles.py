@@ -1,12 +1,14 @@
 """Problems whose posterior is known in closed form."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from xhat.likelihood import Likelihood, LinearGaussian, likelihood
 from xhat.noise import Gaussian, Noise
 from xhat.operators import OPERATORS, Operator
-from xhat.priors import GaussianPrior
+from xhat.priors import GaussianPrior, LayeredConsistency
 from xhat.rng import Rng
 from xhat.spec import build
 
@@ -20,6 +22,32 @@ def rbf_prior(shape: tuple[int, ...] = SHAPE, length: float = 2.0, scale: float 
     grid = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1).reshape(-1, 2).double()
     cov = scale**2 * torch.exp(-(torch.cdist(grid, grid) ** 2) / (2 * length**2))
     return GaussianPrior(shape, torch.block_diag(*[cov + 1e-3 * torch.eye(h * w, dtype=cov.dtype)] * c))
+
+
+class LayeredGaussian(LayeredConsistency):
+    """The exact consistency function of a Gaussian prior, split into two linear layers: f(u) = W (V (u − μ)) + μ."""
+
+    V: Tensor
+    W: Tensor
+
+    def __init__(self, prior: GaussianPrior) -> None:
+        super().__init__(prior.shape, denoiser=prior)
+        self.layers = ("first", "second")
+        n = prior.lam.numel()
+        self.register_buffer("V", torch.randn(2 * n, n, generator=torch.Generator().manual_seed(0)).to(prior.Q))
+        self.register_buffer("left", torch.linalg.pinv(self.V))
+
+    def through(self, u: Tensor, sigma: float, shifts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        prior = self.denoiser
+        assert isinstance(prior, GaussianPrior)
+        first = (u - prior.mean).flatten(1) @ self.V.T
+        first = first + shifts.get("first", torch.zeros_like(first))
+        second = prior.flow(((first @ self.left.T).reshape(u.shape) + prior.mean), sigma, self.sigma_min)
+        second = second + shifts.get("second", torch.zeros_like(second))
+        return second, {"first": first, "second": second}
+
+    def endpoint(self, u: Tensor, sigma: float) -> Tensor:
+        return self.through(u, sigma, {})[0]
 
 
 def problem(

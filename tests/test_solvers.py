@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oracles import SHAPE, problem, rbf_prior
+from oracles import SHAPE, LayeredGaussian, problem, rbf_prior
 from xhat.calls import counting
 from xhat.errors import DivergedError, MismatchError
 from xhat.likelihood import BlindGaussian, Likelihood, NoiselessLinear, likelihood
 from xhat.noise import Gaussian, Noise, Noiseless
-from xhat.priors import ConsistencyModel, Denoiser, FlowPrior, GaussianPrior, Prior
+from xhat.priors import Denoiser, GaussianPrior, Prior
 from xhat.rng import Rng
 from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS, Solver
@@ -28,6 +28,7 @@ QUICK: dict[str, dict[str, object]] = {
     "efficient_score_prior": {"layers": 2, "hidden": 8, "draws": 4, "lr": 0.05},
     "fps_smc": {"particles": 3},
     "gibbs_ddrm": {"inner_steps": 3},
+    "ilo": {"lr": 0.1},
     "lgd": {"n": 3},
     "map_ga": {"inner_steps": 3},
     "map_ga_generic": {"inner_steps": 3},
@@ -40,6 +41,7 @@ QUICK: dict[str, dict[str, object]] = {
     "repaint": {"jump": 2, "resample": 2},
     "resample": {"every": 3, "inner_steps": 20, "lr": 0.05},
     "score_ald": {"inner_steps": 2},
+    "score_ilo": {"lr": 0.1},
     "score_prior": {"layers": 2, "hidden": 8, "draws": 4, "lr": 0.05},
     "shred": {"ode_steps": 3, "lr": 0.1},
     "sitcom": {"inner_steps": 5, "lr": 0.1},
@@ -49,7 +51,7 @@ QUICK: dict[str, dict[str, object]] = {
 }
 
 
-JUMPERS = {"consistent_csgm"}  # made for consistency models
+JUMPERS = {"consistent_csgm", "ilo", "score_ilo"}  # made for consistency models
 
 
 def quick(name: str, steps: int = 8) -> Solver:
@@ -58,7 +60,7 @@ def quick(name: str, steps: int = 8) -> Solver:
 
 def prior_for(name: str, prior: GaussianPrior) -> Prior:
     """Its exact consistency function for the solvers that need one."""
-    return FlowPrior(prior) if name in JUMPERS else prior
+    return LayeredGaussian(prior) if name in JUMPERS else prior
 
 
 def noise_for(name: str, sigma: float) -> Noise:
@@ -129,7 +131,7 @@ def test_a_seed_decides_the_result(name):
 def test_nan_raises_and_names_the_solver(name):
     _, like = setup(name, [0])
     nan = lambda x, sigma: x * float("nan")
-    broken = ConsistencyModel(nan, SHAPE) if name in JUMPERS else Denoiser(nan)
+    broken = LayeredGaussian(rbf_prior(scale=float("nan"))) if name in JUMPERS else Denoiser(nan)
     with pytest.raises(DivergedError, match=SOLVERS[name].__name__):
         solve(quick(name), broken, like, Rng([0]))
 

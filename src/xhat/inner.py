@@ -36,7 +36,14 @@ def adam(
 
 
 def adam_update(
-    g: Tensor, x: Tensor, m: Tensor, v: Tensor, i: int, lr: float, betas: tuple[float, float], eps: float = 1e-8
+    g: Tensor,
+    x: Tensor,
+    m: Tensor,
+    v: Tensor,
+    i: int,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Update number `i`, counted from 1, with gradient `g`: the new iterate and moments (x, m, v)."""
     m = betas[0] * m + (1 - betas[0]) * g

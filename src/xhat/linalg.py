@@ -42,6 +42,16 @@ def bcast(v: Tensor | float, x: Tensor) -> Tensor | float:
     return v.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(v, Tensor) else v
 
 
+def project_l1(x: Tensor, radius: float) -> Tensor:
+    """The nearest point with Σ|x_i| ≤ radius, per image (Duchi et al., 2008, figure 1)."""
+    a = x.flatten(1).abs()
+    sums = (u := a.sort(1, descending=True).values).cumsum(1) - radius
+    rank = torch.arange(1, a.shape[1] + 1, device=x.device)
+    k = (u * rank > sums).sum(1, keepdim=True).clamp_min(1)
+    threshold = (sums.gather(1, k - 1) / k).clamp_min(0)
+    return (x.flatten(1).sign() * (a - threshold).clamp_min(0)).reshape(x.shape)
+
+
 def cg(
     A: Map,
     b: Tensor,

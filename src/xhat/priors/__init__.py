@@ -8,7 +8,7 @@ from ..errors import DataError
 from ..spec import build, text_of
 from .base import Denoiser, FixedShape, Prior
 from .checkpoints import ADM, ConsistencyCheckpoint, EDMNetwork, FileDenoiser, file_spec
-from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior
+from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
 from .diffusers_folder import is_consistency
 from .fashion import Fashion
 from .gaussian import GaussianPrior
@@ -28,6 +28,7 @@ __all__ = [
     "FixedShape",
     "FlowPrior",
     "GaussianPrior",
+    "LayeredConsistency",
     "MixturePrior",
     "Photo",
     "PowerLaw",

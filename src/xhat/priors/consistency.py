@@ -1,7 +1,8 @@
 """Consistency models: where the probability flow through x_t ends, in one network call."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -73,6 +74,30 @@ class ConsistencyPrior(FixedShape):
         return None if self.denoiser is None else self.denoiser.mse(t)
 
 
+class LayeredConsistency(ConsistencyPrior):
+    """A consistency model whose network may be entered half way, as intermediate-layer optimisation does."""
+
+    layers: tuple[str, ...]  # names, from the input to the output
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of what each layer puts out for one image."""
+        like = next((p for p in (*self.parameters(), *self.buffers()) if p.is_floating_point()), torch.empty(0))
+        with torch.no_grad():
+            blank = torch.zeros(1, *self.shape, dtype=like.dtype, device=like.device)
+            _, values = self.through(blank, self.sigma_max, {})
+        return {name: tuple(h.shape[1:]) for name, h in values.items()}
+
+    @abstractmethod
+    def through(self, u: Tensor, sigma: float, shifts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """f(u, σ) with `shifts` added to what the layers of that name put out, and what all layers put out then."""
+
+    def jump_through(self, x: Image, t: Level, shifts: Mapping[str, Tensor]) -> tuple[Image, dict[str, Tensor]]:
+        """`through`, counted as one network call."""
+        out, values = self.through(x / t.alpha, t.ratio, shifts)
+        return self.counted(out), values
+
+
 class ConsistencyModel(ConsistencyPrior):
     """Your own consistency function as a prior: `ConsistencyModel(lambda u, sigma: ..., shape)`."""
 
@@ -91,7 +116,7 @@ class ConsistencyModel(ConsistencyPrior):
         return self.f(u, sigma)
 
 
-class ConsistencyFolder(ConsistencyPrior):
+class ConsistencyFolder(LayeredConsistency):
     """A `ConsistencyModelPipeline` of the diffusers library: `unet/` and `scheduler/` in the folder `path`.
 
     The scheduler is CMStochasticIterativeScheduler. `denoiser` is the spec or folder of the prior that answers for
@@ -125,9 +150,28 @@ class ConsistencyFolder(ConsistencyPrior):
         assert isinstance(levels, EDM)
         super().__init__((unet.channels, *(n * unet.block for n in sides)), levels.sigma_min, levels.sigma_max, teacher)
         self.unet = unet
+        self.layers = ("mid_block", *(f"up_blocks.{i}" for i in range(len(unet.net.up_blocks))))
 
     def endpoint(self, u: Tensor, sigma: float) -> Tensor:
         return self.unet.denoise(u, sigma)
+
+    def through(self, u: Tensor, sigma: float, shifts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        values: dict[str, Tensor] = {}
+
+        def shift(name: str, h: Tensor) -> Tensor:
+            h = h + shifts[name].to(h) if name in shifts else h
+            values[name] = h.to(u)
+            return h
+
+        hooks = [
+            self.unet.net.get_submodule(name).register_forward_hook(lambda _m, _i, h, name=name: shift(name, h))
+            for name in self.layers
+        ]
+        try:
+            return self.unet.denoise(u, sigma), values
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 class ConsistencyUNet(DiffusersPrior):
@@ -179,17 +223,31 @@ class FlowPrior(ConsistencyPrior):
         return super().counted(out) if isinstance(self.denoiser, GaussianPrior) else out
 
 
+def layered(prior: Prior) -> LayeredConsistency:
+    """`prior` as one whose layers can be entered. Raises MismatchError naming those that can."""
+    if isinstance(prior, LayeredConsistency):
+        return prior
+    raise MismatchError(
+        f"{type(prior).__name__} has no layers to optimise; priors that have: {_fitting(LayeredConsistency)}, or a "
+        "LayeredConsistency of your own"
+    )
+
+
 def consistency(prior: Prior) -> ConsistencyPrior:
     """`prior` as one that can jump. Raises MismatchError naming those that can."""
     if isinstance(prior, ConsistencyPrior):
         return prior
+    raise MismatchError(
+        f"{type(prior).__name__} has no consistency model; priors that have: {_fitting(ConsistencyPrior)}, or "
+        "xhat.ConsistencyModel(f, shape)"
+    )
+
+
+def _fitting(cls: type[Prior]) -> str:
     from . import PRIORS
 
-    named = ", ".join(name for name, cls in PRIORS.items() if issubclass(cls, ConsistencyPrior))
-    raise MismatchError(
-        f"{type(prior).__name__} has no consistency model; priors that have: {named}, the folder of a "
-        "ConsistencyModelPipeline, or xhat.ConsistencyModel(f, shape)"
-    )
+    fit = ", ".join(name for name, known in PRIORS.items() if issubclass(known, cls))
+    return f"{fit}, the folder of a ConsistencyModelPipeline"
 
 
 def _denoiser(spec: str) -> Prior:

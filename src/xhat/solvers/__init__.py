@@ -23,6 +23,7 @@ from .dps import DPS
 from .efficient_score_prior import EfficientScorePrior
 from .fps import FPS, FPSSMC
 from .gibbs_ddrm import GibbsDDRM
+from .ilo import ILO
 from .ilvr import ILVR
 from .implicit_prior import ImplicitPrior
 from .lgd import LGD
@@ -42,6 +43,7 @@ from .reddiff import REDDiff
 from .repaint import RePaint
 from .resample import ReSample
 from .score_ald import ScoreALD
+from .score_ilo import ScoreILO
 from .score_prior import ScorePrior
 from .score_sde import ScoreSDE
 from .shred import SHRED

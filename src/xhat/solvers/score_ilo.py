@@ -1,0 +1,57 @@
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..priors.consistency import layered
+from ..rng import Rng
+from .base import Level, Likelihood, Prior
+from .ilo import ILO, Layers
+
+
+@dataclass(frozen=True)
+class Scored(Layers):
+    """With the mean and variance of what z and the layers put out beforehand, flat (b, n)."""
+
+    mean: Tensor
+    var: Tensor
+
+
+@dataclass(frozen=True)
+class ScoreILO(ILO):
+    """Score-guided intermediate-layer optimisation (Daras et al., 2022). arXiv:2206.09104
+
+        h ← h − Adam(∇[−log p(y|f)] − τ s(h)) + τ_n √(2 η) n,   s(h) = ∇ log p(h),   η = `lr`
+
+    for h = z, then for what layer 1, 2, … put out, in place of `ilo`'s ball. The paper trains a network for s; here
+    p(h) is the Gaussian of independent entries with the mean and variance of `draws` images of the prior, the same
+    for every problem. τ_n = `noise_temp` 0 gives a mode.
+    """
+
+    name: ClassVar[str] = "score_ilo"
+
+    temperature: float = 0.1
+    noise_temp: float = 0.025
+    draws: int = 64
+
+    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Scored:
+        start, net = super().init(t, prior, like, rng), layered(prior)
+        z = Rng(range(self.draws)).randn_like(start.x[:1].expand(self.draws, *net.shape))
+        _, values = net.jump_through(t.sigma * z, t, {})
+        layers = [values[k].flatten(1) for k in self.places(net) if k != "z"]
+        h = torch.cat([z.flatten(1), *layers], 1)
+        mean, var = h.mean(0).expand_as(start.latent), (h.var(0) + 1e-6).expand_as(start.latent)
+        own = slice(0, z[0].numel())  # of z both are known
+        mean, var = mean.clone(), var.clone()
+        mean[:, own], var[:, own] = 0.0, 1.0
+        return Scored(**vars(start), mean=mean, var=var)
+
+    def slope(self, h: Tensor, own: slice, state: Layers) -> Tensor:
+        assert isinstance(state, Scored)
+        weight = self.lam if own.start == 0 else self.temperature
+        return weight * (h - state.mean[:, own]) / state.var[:, own]
+
+    def settle(self, moved: Tensor, own: slice, rng: Rng) -> Tensor:
+        return moved + self.noise_temp * math.sqrt(2 * self.lr) * rng.randn_like(moved)
