@@ -130,8 +130,9 @@ def test_a_seed_decides_the_result(name):
 @pytest.mark.parametrize("name", SOLVERS)
 def test_nan_raises_and_names_the_solver(name):
     _, like = setup(name, [0])
-    nan = lambda x, sigma: x * float("nan")
-    broken = LayeredGaussian(rbf_prior(scale=float("nan"))) if name in JUMPERS else Denoiser(nan)
+    gaussian = rbf_prior().double()
+    gaussian.mean = float("nan")
+    broken = LayeredGaussian(gaussian) if name in JUMPERS else Denoiser(lambda x, sigma: x * float("nan"))
     with pytest.raises(DivergedError, match=SOLVERS[name].__name__):
         solve(quick(name), broken, like, Rng([0]))
 

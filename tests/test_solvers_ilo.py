@@ -124,7 +124,7 @@ def test_projection_on_the_l1_ball():
     rivals = torch.randn(500, 5, 4, 3, generator=torch.Generator().manual_seed(1))
     rivals = p + 0.1 * rivals
     rivals = 2.0 * rivals / rivals.abs().sum((2, 3), keepdim=True).clamp_min(2.0)
-    assert (sq((x - p)) <= (x - rivals).square().sum((2, 3)).min(0).values).all()
+    assert (sq(x - p) <= (x - rivals).square().sum((2, 3)).min(0).values).all()
 
 
 def test_a_real_network_is_entered_at_its_layers(unet):

@@ -32,7 +32,10 @@ class DAPS(Estimator[Likelihood]):
 
 @dataclass(frozen=True)
 class DAPSExact(Estimator[LinearGaussian]):
-    """DAPS with its inner Langevin chain replaced by an exact draw: what the chain converges to. arXiv:2407.01521"""
+    """DAPS with its inner Langevin chain replaced by an exact draw: what the chain converges to. arXiv:2407.01521
+
+    `mode` takes the mode in place of the draw: what the chain converges to without its noise.
+    """
 
     name: ClassVar[str] = "daps_exact"
     needs = LinearGaussian
@@ -40,9 +43,11 @@ class DAPSExact(Estimator[LinearGaussian]):
     steps: int = 50
     ode_steps: int = 5
     zeta: float = 1.0
+    mode: bool = False
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Image:
-        return like.draw(flow(x, t, prior, self.ode_steps), t.ratio, rng)
+        x = flow(x, t, prior, self.ode_steps)
+        return like.prox(x, like.var / t.ratio**2) if self.mode else like.draw(x, t.ratio, rng)
 
 
 def flow(x: Image, t: Level, prior: Prior, steps: int) -> Image:

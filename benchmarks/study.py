@@ -1,0 +1,172 @@
+"""One study: every arm on every problem, with intervals over images, and a page that says what came out.
+
+    python -m benchmarks.study studies/NAME.toml [-o docs/studies] [--report]
+
+writes NAME.jsonl (a line for each run; what is there is not run again), NAME.png and NAME.md. `--report` runs nothing.
+A study names its `prior` (a spec as for `xhat restore --prior`, or `gaussian`, `mixture`: analytic, 12 x 12),
+`images`, `seeds`, `problems` and `arms`; a problem may have a prior and a number of images of its own, an arm a
+`schedule`, and with `flow` so many steps of Heun through the probability flow as its consistency model.
+"""
+
+import argparse
+import json
+import time
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xhat.calls import counting
+from xhat.demo import PHOTOGRAPHS, photographs
+from xhat.errors import DivergedError, MismatchError, XhatError
+from xhat.likelihood import Likelihood, LinearGaussian, likelihood
+from xhat.linalg import rms
+from xhat.noise import NOISES
+from xhat.operators import OPERATORS
+from xhat.priors import FlowPrior, GaussianPrior, MixturePrior, Prior, build_prior
+from xhat.rng import Rng
+from xhat.schedule import EDM, SCHEDULES, Level
+from xhat.solve import trajectory
+from xhat.solvers import SOLVERS
+from xhat.spec import build
+
+from .study_page import Row, key, page, plot, rows
+
+SIDE, EPS, TOP = 12, 0.002, 20.0
+ANALYTIC = ("gaussian", "mixture")
+FAILED = {DivergedError: "diverged", MismatchError: "not a problem it takes"}
+
+
+def smooth(n: int, length: float) -> Tensor:
+    """The covariance of a field with unit variance on the pixel grid."""
+    grid = torch.stack(torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij"), -1).reshape(-1, 2).double()
+    return torch.exp(-(torch.cdist(grid, grid) ** 2) / (2 * length**2)) + 1e-3 * torch.eye(n * n, dtype=torch.float64)
+
+
+@lru_cache
+def prior_of(name: str) -> Prior:
+    """`gaussian`: a smooth field of standard deviation 0.5; `mixture`: ten patterns, each with white noise of 0.15."""
+    if name not in ANALYTIC:
+        return build_prior(name, "cpu")
+    field = GaussianPrior((1, SIDE, SIDE), 0.25 * smooth(SIDE, 2.0), schedule=EDM(EPS, TOP))
+    if name == "gaussian":
+        return field
+    patterns = 0.7 * torch.tanh(4 * field.sample(Rng(range(1000, 1010))))
+    return MixturePrior(patterns, 0.15**2, schedule=EDM(EPS, TOP))
+
+
+@lru_cache
+def flow_of(name: str, steps: int) -> FlowPrior:
+    """The probability flow of an analytic prior as its consistency model, by `steps` of Heun's method."""
+    base = prior_of(name)
+    assert isinstance(base, GaussianPrior | MixturePrior)
+    return FlowPrior(base, steps, EPS, TOP)
+
+
+@lru_cache
+def truths(prior: str, n: int, size: int) -> Tensor:
+    """Draws from an analytic prior, else patches of photographs: (n, *image)."""
+    base = prior_of(prior)
+    if isinstance(base, GaussianPrior | MixturePrior):
+        return base.sample(Rng(range(n)))
+    whole = photographs(2 * size, PHOTOGRAPHS)
+    corners = [whole[:, :, i : i + size, j : j + size] for i, j in ((0, 0), (size, size), (0, size), (size, 0))]
+    return torch.cat(corners)[:n]
+
+
+def best_mode(base: Prior, like: LinearGaussian) -> Tensor:
+    """The mode of p(x|y): exact for a Gaussian, the best of the components' own for a mixture."""
+    if isinstance(base, MixturePrior):
+        centres = [m.expand(len(like.y), *m.shape) for m in base.means]
+        modes = [like.prox(m, like.var / v) for m, v in zip(centres, base.v, strict=True)]
+        values = torch.stack([log_posterior(x, base, like) for x in modes])
+        return torch.stack(modes)[values.argmax(0), torch.arange(len(like.y))]
+    assert isinstance(base, GaussianPrior)
+    n, A = base.lam.numel(), like.A
+    C = (base.Q.double() * (base.lam.double() + EPS**2)) @ base.Q.double().T
+    H = A(torch.eye(n).reshape(n, *A.shape)).flatten(1).T.double()
+    S = H @ C @ H.T + float(like.var[0]) * torch.eye(len(H))
+    return (torch.linalg.solve(S, like.y.flatten(1).T.double()).T @ H @ C).to(like.y).reshape(-1, *A.shape)
+
+
+def log_posterior(x: Tensor, base: Prior, like: Likelihood) -> Tensor:
+    """log p_ε(x) + log p(y|x) per image, up to a constant."""
+    if isinstance(base, MixturePrior):
+        return base.log_density(x, Level(0.0, 1.0, EPS)) - like.nll(x)
+    assert isinstance(base, GaussianPrior)
+    z = (x - base.mean).flatten(1).double() @ base.Q.double()
+    return -((z**2 / (base.lam.double() + EPS**2)).sum(1) / 2).to(x) - like.nll(x)
+
+
+def measure(study: dict[str, Any], problem: dict[str, Any], arm: dict[str, Any], seed: int) -> Row:
+    """One run on all images: their scores as lists."""
+    study = study | problem
+    torch.set_default_dtype(torch.float64 if study["prior"] in ANALYTIC else torch.float32)
+    prior, x = prior_of(study["prior"]), truths(study["prior"], study["images"], study.get("size", 64))
+    if "flow" in arm:
+        prior = flow_of(study["prior"], arm["flow"])
+    A, noise = build(problem["operator"], OPERATORS, tuple(x.shape[1:])), build(problem["noise"], NOISES)
+    like = likelihood(A, noise, noise.sample(A(x), Rng(range(10_000 + 100 * seed, 10_000 + 100 * seed + len(x)))))
+    solver, base = build(arm["solver"], SOLVERS), prior_of(study["prior"])
+    schedule = build(arm["schedule"], SCHEDULES) if "schedule" in arm else None
+    known = (
+        isinstance(base, GaussianPrior | MixturePrior)
+        and isinstance(like, LinearGaussian)
+        and bool((like.var > 0).all())
+    )
+    top = log_posterior(best_mode(base, like), base, like) if known and isinstance(like, LinearGaussian) else None
+    began, curve = time.process_time(), []
+    try:
+        with counting() as calls:
+            for step in trajectory(solver, prior, like, Rng(range(1000 * seed, 1000 * seed + len(x))), schedule):
+                out = step.state.estimate
+                if study.get("curve") and top is not None:
+                    spent = (calls.forwards + calls.backwards) / len(x)
+                    gap = (top - log_posterior(out, base, like)) / x[0].numel()
+                    curve.append([spent, round(float(gap.mean()), 5)])
+    except XhatError as e:
+        return {"failed": FAILED[type(e)] if type(e) in FAILED else f"{type(e).__name__}: {e}"}
+    error = rms(out - x)
+    scores = {"psnr": 20 * (2 / error).log10(), "error": error, "residual": noise.residual(like.y, A(out))}
+    if top is not None:
+        scores["gap"] = (top - log_posterior(out, base, like)) / x[0].numel()
+    row: Row = {k: [round(float(s), 5) for s in v] for k, v in scores.items()}
+    cost = {"calls": (calls.forwards + calls.backwards) / len(x), "seconds": round(time.process_time() - began, 2)}
+    return row | cost | ({"curve": curve} if curve else {})
+
+
+def run(study: dict[str, Any], file: Path, quiet: bool = False) -> None:
+    done = {r["key"] for r in rows(file)}
+    for seed in range(study["seeds"]):
+        for problem in study["problems"]:
+            for arm in study["arms"]:
+                k = key(study, problem, arm, seed)
+                if k in done:
+                    continue
+                row = {"key": k} | measure(study, problem, arm, seed)
+                with file.open("a", encoding="utf-8") as f:
+                    f.write(json.dumps(row) + "\n")
+                if not quiet:
+                    print(problem["name"], "|", arm["name"], "|", row.get("failed") or row["seconds"], flush=True)
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("study", type=Path, nargs="+")
+    p.add_argument("-o", "--out", type=Path, default=Path("docs/studies"))
+    p.add_argument("--report", action="store_true")
+    args = p.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    for path in args.study:
+        study, file = tomllib.loads(path.read_text(encoding="utf-8")), args.out / f"{path.stem}.jsonl"
+        if not args.report:
+            run(study, file)
+        file.with_suffix(".md").write_text(page(study, file), encoding="utf-8")
+        plot(study, file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The studies: every file builds, a small one runs, resumes and says what its rows say."""
+
+import json
+import math
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks.study import best_mode, log_posterior, main, prior_of
+from benchmarks.study_page import collect, interval
+
+from xhat.autodiff import grad
+from xhat.likelihood import likelihood
+from xhat.noise import NOISES, Gaussian
+from xhat.operators import OPERATORS
+from xhat.rng import Rng
+from xhat.schedule import SCHEDULES
+from xhat.solvers import SOLVERS
+from xhat.spec import build
+
+STUDIES = sorted((Path(__file__).parent.parent / "studies").glob("*.toml"))
+TINY = """
+title = "T"
+question = "Q"
+claim = "C"
+verdict = "V"
+prior = "gaussian"
+images = 4
+seeds = 2
+metric = "gap"
+curve = true
+problems = [{ name = "p", operator = "inpaint:keep=0.5", noise = "gaussian:sigma=0.2" }]
+arms = [
+  { name = "map", solver = "map_ga:steps=4,inner_steps=20", flow = 1 },
+  { name = "one", solver = "map_ga:steps=4,inner_steps=1", flow = 1 },
+  { name = "none", solver = "repaint" },
+]
+"""
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda f: f.stem)
+def test_every_spec_builds(file):
+    study = tomllib.loads(file.read_text(encoding="utf-8"))
+    for problem in study["problems"]:
+        build(problem["operator"], OPERATORS, (1, 64, 64))
+        build(problem["noise"], NOISES)
+    for arm in study["arms"]:
+        build(arm["solver"], SOLVERS)
+        build(arm.get("schedule", "edm"), SCHEDULES)
+    assert len({arm["name"] for arm in study["arms"]}) == len(study["arms"])
+
+
+def test_runs_once_and_reports(tmp_path, monkeypatch, request):
+    request.getfixturevalue("float64")  # the study sets it; this puts it back
+    (tmp_path / "tiny.toml").write_text(TINY)
+    monkeypatch.setattr("sys.argv", ["study", str(tmp_path / "tiny.toml"), "-o", str(tmp_path)])
+    main()
+    lines = (tmp_path / "tiny.jsonl").read_text().splitlines()
+    main()
+    assert (tmp_path / "tiny.jsonl").read_text().splitlines() == lines
+    assert len(lines) == 2 * 3
+    cells = collect(tomllib.loads(TINY), tmp_path / "tiny.jsonl")
+    assert cells["p", "map"]["gap"].shape == (2, 4)
+    assert cells["p", "none"] == {"failed": "not a problem it takes"}
+    page = (tmp_path / "tiny.md").read_text()
+    assert "| none | not a problem it takes |" in page
+    assert "Best: map. All others are worse." in page
+    mean, half = interval(cells["p", "map"]["gap"])
+    assert f"| map | {mean:.4g} ± {half:.2g} | +0 ± 0 |" in page
+    assert (tmp_path / "tiny.png").stat().st_size > 1000
+    assert all("curve" in json.loads(line) for line in lines if "failed" not in line)
+
+
+def test_interval_is_over_images():
+    v = torch.tensor([[1.0, 3.0, 5.0], [3.0, 5.0, 7.0]])  # two seeds, three images: means 2, 4, 6
+    assert interval(v) == pytest.approx((4.0, 1.96 * 2.0 / math.sqrt(3)))
+
+
+@pytest.mark.parametrize("name", ["gaussian", "mixture"])
+def test_the_mode_is_one(name, request):
+    """No gradient there, and no rival above it."""
+    request.getfixturevalue("float64")
+    prior = prior_of.__wrapped__(name)
+    A = build("inpaint:keep=0.5", OPERATORS, (1, 12, 12))
+    x = prior.sample(Rng([0, 1]))
+    like = likelihood(A, Gaussian(0.2), Gaussian(0.2).sample(A(x), Rng([2, 3])))
+    top = best_mode(prior, like)
+    slope = grad(lambda x: log_posterior(x, prior, like), top)
+    assert slope.abs().max() < 1e-6 * grad(lambda x: log_posterior(x, prior, like), x).abs().max()
+    assert (log_posterior(top, prior, like) > log_posterior(x, prior, like)).all()
