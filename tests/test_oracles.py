@@ -173,6 +173,16 @@ def test_daps_langevin_tends_to_the_exact_draw(prior):
     assert abs(float((chain.std(0) / exact.std(0)).mean()) - 1) < 0.05
 
 
+def test_daps_mode_is_the_mean_of_its_draws(prior):
+    """The inner posterior is Gaussian: 2000 draws average to its mode, and the mode takes no randomness."""
+    x, one = problem(prior, [0], noise=Gaussian(0.3))
+    n, t = 2000, Level(0.5, 1.0, 0.4)
+    many, xt = one.take(torch.zeros(n, dtype=torch.long)), noised(x, t)
+    draws = SOLVERS["daps_exact"]().estimate(xt.expand(n, *SHAPE), t, prior, many, Rng(range(n)))
+    mode = SOLVERS["daps_exact"](mode=True).estimate(xt, t, prior, one, Rng([]))
+    assert ((draws.mean(0) - mode[0]) / (draws.std(0) / n**0.5)).abs().max() < 4.5
+
+
 def test_pigdm_is_exact_for_a_standard_normal_prior_only(prior):
     """Its increment is r²/ρ² of the exact correction for N(0, I) and clearly is not for a correlated prior."""
     white = GaussianPrior(SHAPE, torch.eye(64)).double()
