@@ -85,9 +85,8 @@ class Mixture(Recipe):
         level = float(torch.rand((), dtype=torch.float64, generator=g)) * top
         w = drawn if self.sigma is None else torch.ones_like(drawn)
         sigma = level if self.sigma is None else float(self.sigma)
-        schedule = EqualAlpha() if self.sigma is None else VP(0.01, 20.0)
-        if self.grid == "beta":
-            schedule = Discrete(betas=BETAS)
+        own: Schedule = EqualAlpha() if self.sigma is None else VP(0.01, 20.0)
+        schedule = Discrete(betas=BETAS) if self.grid == "beta" else own
         truth = means[torch.multinomial(w, 1, generator=g)[0]] + normal(self.d, g)
         y = A @ truth + sigma * normal(self.m, g)
         prior = EqualMixture(means, 1.0, w, schedule)
