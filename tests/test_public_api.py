@@ -5,7 +5,7 @@ import sys
 
 import xhat
 
-LATE = {"diffusers", "torchmetrics", "rich", "scipy", "skimage", "matplotlib", "torchvision"}
+LATE = {"diffusers", "transformers", "torchmetrics", "rich", "scipy", "skimage", "matplotlib", "torchvision"}
 
 
 def test_public_names_are_sorted_and_there():

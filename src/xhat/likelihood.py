@@ -12,9 +12,11 @@ from .linalg import bcast
 from .noise import Gaussian, Noise, Noiseless, Whitened
 from .operators.base import AffineOperator, LinearOperator, Operator, PinvOperator, SpectralOperator
 from .operators.blind_blur import BlindBlur
+from .operators.compose import Decoded
+from .operators.decoder import Decoder
 from .rng import Rng
 from .schedule import Level
-from .types import Data, Image, PerImage
+from .types import Data, Image, Latents, PerImage
 
 Some = TypeVar("Some", bound="Likelihood")
 
@@ -154,6 +156,50 @@ class BlindGaussian(Likelihood):
         return SpectralGaussian(self.A.known(kernel), self.noise, self.y)
 
 
+@dataclass(frozen=True)
+class LatentLikelihood(Likelihood):
+    """y = A(D(z)) + noise with z a latent of a latent prior: what a solver sees under one, D being the decoder.
+
+    To a solver that knows nothing of latents z is the image and A ∘ D the operator. `pixel` is the same measurement
+    as a problem about images.
+    """
+
+    A: Decoded
+    pixel: Likelihood
+
+    def residual(self, x: Image) -> Data:
+        return self.pixel.residual(self.decode(x))
+
+    def encode(self, x: Image) -> Latents:
+        """E(x)."""
+        return self.A.inner.autoencoder.encode(x)
+
+    def decode(self, z: Latents) -> Image:
+        """D(z)."""
+        return self.A.inner.autoencoder.decode(z)
+
+    def take(self: Some, index: Tensor) -> Some:
+        return replace(super().take(index), pixel=self.pixel.take(index))
+
+    def to(self: Some, device: torch.device | str) -> Some:
+        return replace(super().to(device), pixel=self.pixel.to(device))
+
+
+@dataclass(frozen=True)
+class LatentLinear(LatentLikelihood):
+    """y = A D(z) + σ n with z a latent of a latent prior, A linear, σ ≥ 0: what ways from pixels to latents need."""
+
+    pixel: LinearGaussian
+
+
+def of_latents(pixel: Likelihood, decoder: Decoder) -> LatentLikelihood:
+    """`pixel`, a problem about images, as one about their latents."""
+    A = Decoded(pixel.A, decoder)
+    if isinstance(pixel, LinearGaussian):
+        return LatentLinear(A, pixel.noise, pixel.y, pixel)
+    return LatentLikelihood(A, pixel.noise, pixel.y, pixel)
+
+
 def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
     """The most specific likelihood there is for `A` and `noise`.
 
@@ -166,6 +212,8 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
         )
     if bad := int((~torch.isfinite(y.abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
+    if isinstance(A, Decoded):
+        return of_latents(likelihood(A.outer, noise, y), A.inner)
     noise = noise.bind(A)
     if isinstance(noise, Whitened):
         return LeastSquares(A, noise, y)

@@ -2,10 +2,11 @@
 
 import torch
 
-from .likelihood import Likelihood, likelihood
+from .likelihood import LatentLikelihood, Likelihood, likelihood
 from .noise import Gaussian, Noiseless, Poisson
 from .operators import OPERATORS
 from .operators.base import Operator
+from .operators.decoder import Decoder, Identity
 from .solvers import SOLVERS
 from .spec import parameters
 
@@ -34,17 +35,21 @@ def matrix() -> str:
     for name, cls in sorted(SOLVERS.items()):
         lines.append(f"    {name:{width}}  " + " ".join(_mark(cls.needs, kinds) for kinds in columns.values()))
     lines += [f"    {mark} {text}" for mark, text in MARKS]
+    latent = sorted(name for name, cls in SOLVERS.items() if issubclass(cls.needs, LatentLikelihood))
+    lines.append(f"    only with a latent prior, where all that take any noise run, too: {', '.join(latent)}")
     named = ", ".join(f"{letter} {name}" for letter, name in zip(letters, columns, strict=True))
     return "\n".join([*lines, f"    {POISSON} any noise, Poisson included", f"    {named}"])
 
 
-def _kinds(A: Operator) -> list[Likelihood]:
-    y = torch.zeros(1, *A.data_shape)
-    return [likelihood(A, noise, y) for noise in (Gaussian(), Noiseless(), Poisson())]
+def _kinds(A: Operator) -> list[tuple[Likelihood, Likelihood]]:
+    """The problem about images and the one about latents, for each noise."""
+    y, latent = torch.zeros(1, *A.data_shape), A @ Decoder(Identity(), A.shape)
+    return [(likelihood(A, noise, y), likelihood(latent, noise, y)) for noise in (Gaussian(), Noiseless(), Poisson())]
 
 
-def _mark(needs: type[Likelihood], kinds: list[Likelihood]) -> str:
-    gaussian, noiseless, poisson = (isinstance(like, needs) for like in kinds)
+def _mark(needs: type[Likelihood], kinds: list[tuple[Likelihood, Likelihood]]) -> str:
+    of_latents = issubclass(needs, LatentLikelihood)
+    gaussian, noiseless, poisson = (isinstance(pair[of_latents], needs) for pair in kinds)
     if poisson:
         return POISSON
     return MARKS[0][0] if gaussian else MARKS[1][0] if noiseless else MARKS[2][0]

@@ -10,7 +10,7 @@ from torch import Tensor
 from . import record
 from .checkpoint import Checkpoint, Snapshot, digest
 from .errors import ShapeError, SpecError
-from .likelihood import Likelihood, likelihood
+from .likelihood import LatentLikelihood, Likelihood, likelihood
 from .measurement import Measurement, Source, load, load_reference
 from .metrics import METRICS, choose
 from .noise import NOISES, Noise
@@ -58,24 +58,25 @@ def restore(
     found, place = load(y), pick_device(device)
     truth = None if reference is None else load_reference(reference)
     like = problem(found, operator, noise, shape, truth).to(place)
+    model = as_prior(prior, place)
     job = Job(
         solver=as_solver(solver),
-        prior=as_prior(prior, place),
-        like=like,
+        prior=model,
+        like=model.problem(like),
         seeds=range(seed, seed + samples),
         schedule=as_schedule(schedule),
         batch_size=batch_size,
         stop_at=stop_at,
         record_every=record_every,
     )
-    job.prior.check(like.A.shape)
+    job.prior.fits(job.like)
     names = [] if truth is None else choose(metrics, truth)
-    account = describe(job, found, name_of(operator or found.operator), name_of(prior))
+    account = describe(job, like, found, name_of(operator or found.operator), name_of(prior))
     saver = Checkpoint(Path(checkpoint), identity(account, like)) if checkpoint else None
     start = saver.load() if saver and resume else Snapshot()
     with bar(job.solver.steps, -(-samples // (batch_size or samples)), len(start.images), progress) as watch:
         end = run(job, watch, saver, start)
-    return _restoration(job, end, truth, names, account)
+    return _restoration(job, like, end, truth, names, account)
 
 
 def problem(
@@ -100,7 +101,7 @@ def problem(
         raise ShapeError(str(e) if truth is None else f"the reference may be of another image: {e}") from e
 
 
-def describe(job: Job, found: Measurement, operator: str, prior: str) -> dict[str, Any]:
+def describe(job: Job, like: Likelihood, found: Measurement, operator: str, prior: str) -> dict[str, Any]:
     """The part of the record that is known beforehand."""
     return {
         "operator": operator,
@@ -108,8 +109,9 @@ def describe(job: Job, found: Measurement, operator: str, prior: str) -> dict[st
         "solver": name_of(job.solver, SOLVERS),
         "prior": prior,
         "schedule": name_of(job.schedule or job.prior.schedule, SCHEDULES),
-        "image_shape": list(job.like.A.shape),
-        "data_shape": list(job.like.A.data_shape),
+        "image_shape": list(like.A.shape),
+        "latent_shape": list(job.like.A.shape) if isinstance(job.like, LatentLikelihood) else None,
+        "data_shape": list(like.A.data_shape),
         "seeds": list(job.seeds),
         "batch_size": job.batch_size,
         "stop_at": job.stop_at,
@@ -128,11 +130,18 @@ def identity(account: dict[str, Any], like: Likelihood) -> dict[str, str]:
     return {**fixed, "operator_sha256": digest(like.A.state_dict().values())}
 
 
+@torch.no_grad()
+def decoded(job: Job, x: Tensor) -> Tensor:
+    """The images that the solver's answers (b, *image or *latent) stand for; on the CPU."""
+    return job.prior.image(x.to(job.like.y.device)).cpu()
+
+
 def _restoration(
-    job: Job, end: Snapshot, truth: Tensor | None, names: Sequence[str], account: dict[str, Any]
+    job: Job, like: Likelihood, end: Snapshot, truth: Tensor | None, names: Sequence[str], account: dict[str, Any]
 ) -> Restoration:
-    like, images = job.like, torch.cat(end.images)
-    found = [residuals(like.take(torch.zeros(len(x), dtype=torch.long)), x.to(like.y.device)) for x in end.images]
+    parts = [decoded(job, x) for x in end.images]
+    found = [residuals(like.take(torch.zeros(len(x), dtype=torch.long)), x.to(like.y.device)) for x in parts]
+    images = torch.cat(parts)
     residual, expected = (torch.cat(part).cpu() for part in zip(*found, strict=True))
     scores: dict[str, Tensor] = {}
     if truth is not None:
@@ -159,5 +168,5 @@ def _restoration(
         record=record.finite(full),
         problem=like.to("cpu"),
         reference=truth,
-        frames=tuple(end.frames),
+        frames=tuple((step, decoded(job, x[None])[0]) for step, x in end.frames),
     )

@@ -113,21 +113,45 @@ class EDM(Schedule):
 
 
 @dataclass(frozen=True)
+class VE(Schedule):
+    """Variance exploding, geometric: σ = σ_min (σ_max/σ_min)^t (Song et al., 2021, eq. 30). arXiv:2011.13456"""
+
+    sigma_min: float = 0.02
+    sigma_max: float = 2696.0
+
+    def __post_init__(self) -> None:
+        _positive(sigma_min=self.sigma_min)
+        if self.sigma_max <= self.sigma_min:
+            raise SpecError(f"sigma_max = {self.sigma_max} must exceed sigma_min = {self.sigma_min}")
+
+    def __call__(self, t: float) -> Level:
+        return Level(t, 1.0, self.sigma_min * (self.sigma_max / self.sigma_min) ** t)
+
+    def levels(self, steps: int, start: float = 1.0) -> list[Level]:
+        """The last level before the clean one is σ_min itself."""
+        _positive(steps=float(steps), start=start)
+        return [self(start * (1 - i / max(1, steps - 1))) for i in range(steps)] + [CLEAN]
+
+
+@dataclass(frozen=True)
 class Flow(Schedule):
     """Rectified flow, α = 1 − σ (Liu et al., 2022). arXiv:2209.03003
 
-    Starts at σ = `sigma_max` < 1: at 1 the state holds nothing of the image and ρ = σ/α is infinite.
+    Starts at σ = `sigma_max` < 1: at 1 the state holds nothing of the image and ρ = σ/α is infinite. `shift` s > 1
+    spends more of the steps on high noise, ρ = s times that of s = 1 (Esser et al., 2024, eq. 23, arXiv:2403.03206).
     """
 
     sigma_max: float = 0.999
+    shift: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive(sigma_max=self.sigma_max)
+        _positive(sigma_max=self.sigma_max, shift=self.shift)
         if self.sigma_max >= 1:
             raise SpecError(f"sigma_max must be below 1, not {self.sigma_max}")
 
     def __call__(self, t: float) -> Level:
-        sigma = t * self.sigma_max
+        plain = t * self.sigma_max / (self.shift - (self.shift - 1) * self.sigma_max)  # so that t = 1 is sigma_max
+        sigma = self.shift * plain / (1 + (self.shift - 1) * plain)
         return Level(t, 1 - sigma, sigma)
 
 

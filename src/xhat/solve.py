@@ -66,7 +66,10 @@ def trajectory(
 def solve(
     solver: Solver[L], prior: Prior, like: L, rng: Rng, schedule: Schedule | None = None, watch: Watch | None = None
 ) -> Image:
-    """x̂ given y, shape (b, *image); `watch` wraps the iteration, e.g. a progress bar."""
+    """x̂ given y, shape (b, *image); `watch` wraps the iteration, e.g. a progress bar.
+
+    Under a latent prior x is a latent: `prior.image(solve(solver, prior, prior.problem(like), rng))`.
+    """
     steps = trajectory(solver, prior, like, rng, schedule)
     for step in watch(steps) if watch else steps:
         last = step
@@ -77,12 +80,13 @@ def _check(solver: Solver[L], prior: Prior, like: L, rng: Rng) -> None:
     if not isinstance(like, solver.needs):
         from .solvers import fitting
 
+        meaning = (solver.needs.__doc__ or "").splitlines()[0].split(":")[0].rstrip(".")
         raise MismatchError(
-            f"{type(solver).__name__} needs a {solver.needs.__name__} problem; {type(like.A).__name__} with "
+            f"{type(solver).__name__} needs a {solver.needs.__name__} problem, {meaning}; {type(like.A).__name__} with "
             f"{type(like.noise).__name__} noise is a {type(like).__name__} one. "
             f"Solvers that fit: {', '.join(fitting(like))}"
         )
-    prior.check(like.A.shape)
+    prior.fits(like)
     solver.check(prior)
     if len(rng.generators) != len(like.y):
         raise ShapeError(f"{len(rng.generators)} random streams for {len(like.y)} images")

@@ -3,6 +3,7 @@
 from ..errors import ShapeError
 from ..types import Data, Image
 from .base import LinearOperator, Operator
+from .decoder import Decoder
 
 
 class Composed(Operator):
@@ -14,6 +15,21 @@ class Composed(Operator):
 
     def forward(self, x: Image) -> Data:
         return self.outer(self.inner(x))
+
+
+class Decoded(Operator):
+    """z ↦ A(D(z)), D the decoder of an autoencoder; counted as one call of A."""
+
+    outer: Operator
+    inner: Decoder
+
+    def __init__(self, outer: Operator, inner: Decoder) -> None:
+        super().__init__(inner.shape)
+        self.outer, self.inner = outer, inner
+        self.data_shape = outer.data_shape
+
+    def forward(self, x: Image) -> Data:
+        return self.outer.forward(self.inner.forward(x))
 
 
 class LinearComposed(LinearOperator):
@@ -39,6 +55,8 @@ def compose(outer: Operator, inner: Operator) -> Operator:
         raise ShapeError(
             f"{type(inner).__name__} gives data of shape {inner.data_shape}, {type(outer).__name__} takes {outer.shape}"
         )
+    if isinstance(inner, Decoder):
+        return Decoded(outer, inner)
     if isinstance(outer, LinearOperator) and isinstance(inner, LinearOperator):
         return LinearComposed(outer, inner)
     return Composed(outer, inner)

@@ -9,16 +9,20 @@ from ..spec import build, text_of
 from .base import Denoiser, FixedShape, Prior
 from .checkpoints import ADM, ConsistencyCheckpoint, EDMNetwork, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
-from .diffusers_folder import is_consistency
+from .diffusers_folder import existing, kind_of
 from .fashion import Fashion
 from .gaussian import GaussianPrior
+from .latent import Autoencoded, LatentPrior, TextPrior
+from .latent_diffusion import LatentDiffusion
 from .mixture import MixturePrior
 from .photo import Photo
 from .powerlaw import PowerLaw
+from .stable_diffusion import StableDiffusion
 from .unet import DiffusersPrior
 
 __all__ = [
     "PRIORS",
+    "Autoencoded",
     "ConsistencyFolder",
     "ConsistencyModel",
     "ConsistencyPrior",
@@ -28,11 +32,15 @@ __all__ = [
     "FixedShape",
     "FlowPrior",
     "GaussianPrior",
+    "LatentDiffusion",
+    "LatentPrior",
     "LayeredConsistency",
     "MixturePrior",
     "Photo",
     "PowerLaw",
     "Prior",
+    "StableDiffusion",
+    "TextPrior",
     "build_prior",
     "folder_spec",
     "path_spec",
@@ -49,13 +57,15 @@ PRIORS: dict[str, type[Prior]] = {
     "openai_consistency": ConsistencyCheckpoint,
     "denoiser": FileDenoiser,
     "powerlaw": PowerLaw,
+    "latent_diffusion": LatentDiffusion,
+    "stable_diffusion": StableDiffusion,
 }
 
 
 def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior:
     """The prior behind a spec string such as `photo:dtype=bfloat16`, or behind the path of a folder or checkpoint.
 
-    A path may be followed by options, as a name may: `ffhq_10m.pt:dtype=bfloat16`.
+    A path may be followed by options, as a name may: `ffhq_10m.pt:dtype=bfloat16`, `FOLDER:prompt=a cat,guidance=7.5`.
     `device` auto is the first there is of cuda, mps, cpu. A `Prior` is only moved there.
     """
     prior: Prior = build(path_spec(spec), PRIORS) if isinstance(spec, str) else spec
@@ -80,8 +90,8 @@ SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors", ".onnx", ".bin")
 
 
 def folder_spec(path: str) -> str:
-    """The spec that a folder in the layout of diffusers stands for."""
-    return f"{'consistency' if is_consistency(path) else 'diffusers'}:path={text_of(path)}"
+    """The spec that a folder in the layout of diffusers stands for: it says itself what kind of prior it holds."""
+    return f"{kind_of(existing(path))}:path={text_of(path)}"
 
 
 def best_device() -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..calls import tally
 from ..errors import MismatchError
+from ..likelihood import Likelihood
 from ..schedule import EDM, Level, Schedule
 from ..types import Image
 
@@ -28,16 +29,33 @@ class Prior(nn.Module):
     def denoises(self) -> None:
         """Raises MismatchError if the prior cannot say E[x₀|x_t], as a consistency model alone cannot."""
 
+    def problem(self, like: Likelihood) -> Likelihood:
+        """`like`, a problem about images, as a problem about what this prior knows: itself, but for latent priors."""
+        return like
+
+    def image(self, x: Tensor) -> Tensor:
+        """The images behind what this prior knows, (b, *image): `x` itself, but for latent priors."""
+        return x
+
+    def fits(self, like: Likelihood) -> None:
+        """Raises MismatchError if `like` is no problem about what this prior knows."""
+        self.check(like.A.shape)
+
     def mse(self, t: Level) -> float | None:
         """E‖x₀ − E[x₀|x_t]‖²/n = tr E Cov[x₀|x_t]/n in squared image units, n numbers an image; None if unknown."""
         return None
 
     def __call__(self, x: Image, t: Level) -> Image:
-        tally("forwards", len(x))
         x0: Image = super().__call__(x, t)
-        if x0.requires_grad:
-            x0.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
-        return x0
+        return counted(x0)
+
+
+def counted(x0: Tensor) -> Tensor:
+    """`x0`, what a network made of each image: counted as a pass forward now and as one back when there is one."""
+    tally("forwards", len(x0))
+    if x0.requires_grad:
+        x0.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
+    return x0
 
 
 class FixedShape(Prior):

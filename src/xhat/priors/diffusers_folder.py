@@ -7,11 +7,13 @@ from typing import Any
 import torch
 
 from ..errors import DataError, SpecError
-from ..schedule import EDM, Discrete, Schedule
-from .precondition import Consistent, Karras, Precondition, Tabulated
+from ..schedule import EDM, VE, Discrete, Flow, Schedule
+from .precondition import Consistent, Karras, Precondition, Score, Tabulated, Velocity
 
+AUTOENCODERS = ("vae", "vqvae", "autoencoder", "first_stage_model")  # where pipelines keep theirs
 KARRAS = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
 CONSISTENCY = ("CMStochasticIterativeScheduler",)
+SCORE, FLOW = "ScoreSdeVeScheduler", "FlowMatchEulerDiscreteScheduler"
 # One β table and one network convention; they differ in how they step, which is a solver's business.
 TABULATED = (
     "DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "PNDMScheduler",
@@ -42,26 +44,49 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def load_unet(root: Path, dtype: torch.dtype) -> Any:
-    """The UNet2DModel in `root`/unet (or in `root` itself, as older checkpoints have it), not trainable."""
-    folder = root / "unet" if (root / "unet").is_dir() else root
-    name = read_json(folder / "config.json").get("_class_name", "UNet2DModel")
-    if name != "UNet2DModel":
-        raise SpecError(f"{folder} holds a {name}; known: UNet2DModel (unconditional, pixel space)")
-    from diffusers import UNet2DModel
+def load_network(root: Path, kinds: tuple[str, ...], dtype: torch.dtype) -> Any:
+    """The network in `root`, of one of the `kinds`, classes of diffusers by name; not trainable."""
+    name = read_json(root / "config.json").get("_class_name", kinds[0])
+    if name not in kinds:
+        raise SpecError(f"{root} holds a {name}; known here: {', '.join(kinds)}")
+    import diffusers
     from diffusers.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # hints about optional packages and casts
     try:
-        load: Any = UNet2DModel.from_pretrained
-        net = load(folder, low_cpu_mem_usage=False, local_files_only=True)
+        load: Any = getattr(diffusers, name).from_pretrained
+        net = load(root, low_cpu_mem_usage=False, local_files_only=True)
         net = net.to(dtype).to(memory_format=torch.channels_last)
     except (OSError, ValueError, RuntimeError) as e:
-        raise DataError(f"{folder}: {e}") from e
+        raise DataError(f"{root}: {e}") from e
     finally:
         logging.set_verbosity(verbosity)
     return net.eval().requires_grad_(False)
+
+
+def unet_folder(root: Path) -> Path:
+    """Where the denoiser lies: `root`/unet, or `root` itself, as older checkpoints have it."""
+    return root / "unet" if (root / "unet").is_dir() else root
+
+
+def load_unet(root: Path, dtype: torch.dtype, kind: str = "UNet2DModel") -> Any:
+    """The UNet of a pipeline's folder, not trainable."""
+    return load_network(unet_folder(root), (kind,), dtype)
+
+
+def kind_of(root: Path) -> str:
+    """What kind of prior the folder holds: diffusers (over images), consistency, latent_diffusion, stable_diffusion."""
+    if is_consistency(root):
+        return "consistency"
+    if read_json(unet_folder(root) / "config.json").get("_class_name") == "UNet2DConditionModel":
+        return "stable_diffusion"
+    return "latent_diffusion" if autoencoder_folder(root) else "diffusers"
+
+
+def autoencoder_folder(root: Path) -> Path | None:
+    """Where the autoencoder lies, if there is one."""
+    return next((root / name for name in AUTOENCODERS if (root / name).is_dir()), None)
 
 
 def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Schedule]:
@@ -81,12 +106,21 @@ def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Sched
             if kind in CONSISTENCY:
                 return Consistent("endpoint", edm.sigma_min, sigma_data), edm
             return Karras(prediction, sigma_data), edm
+        if kind == SCORE:
+            lo, hi = (float(config.get(k, v)) for k, v in (("sigma_min", 0.01), ("sigma_max", 1348.0)))
+            return Score(), VE(2 * lo, 2 * hi)
+        if kind == FLOW:
+            if config.get("use_dynamic_shifting"):
+                raise SpecError("use_dynamic_shifting, a shift that depends on the image's size, is not supported")
+            time = float(config.get("num_train_timesteps", 1000))
+            return Velocity(steps=time), Flow(shift=float(config.get("shift", 1.0)))
         if kind in TABULATED:
             table = read_table(config)
             return Tabulated(prediction, table, whole), table
     except SpecError as e:
         raise SpecError(f"{file}: {e}") from e
-    raise SpecError(f"{file}: unknown scheduler {kind!r}; known: {', '.join(KARRAS + TABULATED + CONSISTENCY)}")
+    known = ", ".join((*KARRAS, SCORE, FLOW, *TABULATED, *CONSISTENCY))
+    raise SpecError(f"{file}: unknown scheduler {kind!r}; known: {known}")
 
 
 def scheduler_file(root: Path) -> Path:

@@ -1,6 +1,6 @@
-"""How a network's output becomes x̂₀: every convention is four numbers that depend on ρ = σ/α alone.
+"""How a network's output becomes x̂₀: every convention is a few numbers that depend on ρ = σ/α alone.
 
-x̂₀ = c_skip u + c_out net(c_in u, c_noise),   u = x_t/α_t = x₀ + ρ ε
+x̂₀ = c_skip u + c_out net(c_in u + c_shift, c_noise),   u = x_t/α_t = x₀ + ρ ε
 """
 
 import math
@@ -13,12 +13,13 @@ from ..schedule import Discrete
 
 
 class Coefficients(NamedTuple):
-    """The four numbers at one noise level."""
+    """The numbers at one noise level."""
 
     skip: float
     out: float
     into: float  # c_in
     noise: float  # what the network is told the time is
+    shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,32 @@ class Tabulated(Precondition):
             "sample": (0.0, 1.0),
         }[self.prediction]
         return Coefficients(skip, out, 1 / norm, place)
+
+
+@dataclass(frozen=True)
+class Score(Precondition):
+    """Score networks on images in [0, 1] (Song et al., 2021, NCSN++ for the VE-SDE), told σ. arXiv:2011.13456
+
+    With v = (u + 1)/2 and σ = ρ/2 there: v̂₀ = v + σ² s(v, σ).
+    """
+
+    predictions = ("score",)
+
+    prediction: str = "score"
+
+    def __call__(self, ratio: float) -> Coefficients:
+        return Coefficients(1.0, ratio**2 / 2, 0.5, ratio / 2, shift=0.5)
+
+
+@dataclass(frozen=True)
+class Velocity(Precondition):
+    """Rectified flow: the network sees (1 − σ) x₀ + σ ε at time `steps` σ and says ε − x₀. arXiv:2209.03003"""
+
+    predictions = ("velocity",)
+
+    prediction: str = "velocity"
+    steps: float = 1000.0
+
+    def __call__(self, ratio: float) -> Coefficients:
+        alpha = 1 / (1 + ratio)
+        return Coefficients(alpha, alpha - 1, alpha, self.steps * (1 - alpha))

@@ -17,16 +17,23 @@ from ..types import Image
 from . import diffusers_folder as folder
 from .base import Prior
 from .calibrate import Calibration
-from .precondition import Karras, Precondition, Tabulated
+from .precondition import Coefficients, Karras, Precondition, Score, Tabulated, Velocity
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """The dtype a network runs in."""
+    if name not in DTYPES:
+        raise SpecError(f"unknown dtype {name!r}; choose from {', '.join(DTYPES)}")
+    return DTYPES[name]
 
 
 class DiffusersPrior(Prior):
     """A pixel-space diffusion model from a folder in the layout of the diffusers library.
 
-    `unet/` holds a UNet2DModel, `scheduler/` the config of an EDM or beta-table scheduler. The network runs in
-    `dtype` (float32, bfloat16, float16), everything around it in the image's. `compile` passes it through
+    `unet/` holds a UNet2DModel, `scheduler/` the config of an EDM, beta-table, VE-SDE or flow scheduler. The network
+    runs in `dtype` (float32, bfloat16, float16), everything around it in the image's. `compile` passes it through
     torch.compile: slow first call, faster afterwards. Optional files: `xhat.json` (`schedule`: a spec string;
     `pixel_unshuffle`: 2 if the network works on 2x2 blocks as channels; `shape`: [c, h, w] if it knows no other),
     `calibration.json` (see `calibrate.py`).
@@ -35,15 +42,13 @@ class DiffusersPrior(Prior):
 
     source = "any UNet2DModel of Hugging Face diffusers, github.com/huggingface/diffusers"
 
-    takes: ClassVar[tuple[type[Precondition], ...]] = (Karras, Tabulated)
+    takes: ClassVar[tuple[type[Precondition], ...]] = (Karras, Tabulated, Score, Velocity)
 
     def __init__(self, path: str | Path, dtype: str = "float32", compile: bool = False) -> None:
         super().__init__()
-        if dtype not in DTYPES:
-            raise SpecError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
         root = folder.existing(path)
         extra = folder.read_json(root / "xhat.json") if (root / "xhat.json").exists() else {}
-        self.net = folder.load_unet(root, DTYPES[dtype])
+        self.net = folder.load_unet(root, dtype_of(dtype))
         config: Any = self.net.config
         self.whole = config.time_embedding_type == "learned"  # a table of whole time steps, not a function of time
         self.precondition, self.schedule = folder.read_scheduler(root, self.whole)
@@ -89,11 +94,7 @@ class DiffusersPrior(Prior):
 
     def denoise(self, u: Tensor, ratio: float) -> Tensor:
         """x̂₀ from u = x₀ + ρ ε, both (b, channels, h, w)."""
-        h, w = u.shape[-2:]
-        u = pad(u, self.multiple)
-        c = self.precondition(ratio)
-        raw = self.network(c.into * u, c.noise)
-        return (c.skip * u + c.out * raw)[..., :h, :w]
+        return estimate(self.network, self.precondition(ratio), u, self.multiple)
 
     def network(self, x: Tensor, time: float) -> Tensor:
         """The network alone: into its dtype and pixel arrangement and back."""
@@ -114,6 +115,14 @@ def in_blocks(
     z = pixel_unshuffle(x, block).to(dtype, memory_format=torch.channels_last)
     z = run(z, when)[:, : z.shape[1]]  # a learned variance comes second
     return pixel_shuffle(z.to(x.dtype), block)
+
+
+def estimate(network: Callable[[Tensor, float], Tensor], c: Coefficients, u: Tensor, multiple: int) -> Tensor:
+    """x̂₀ from u = x₀ + ρ ε, (b, channels, h, w), by `network(x, time)` on sides that are multiples of `multiple`."""
+    h, w = u.shape[-2:]
+    u = pad(u, multiple)
+    raw = network(c.into * u + c.shift, c.noise)
+    return (c.skip * u + c.out * raw)[..., :h, :w]
 
 
 @lru_cache(maxsize=4)

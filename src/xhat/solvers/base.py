@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
+from ..errors import MismatchError
 from ..likelihood import Likelihood, LinearGaussian, NoiselessLinear, PinvGaussian, SpectralGaussian
 from ..linalg import bcast
 from ..priors.base import Prior
@@ -64,9 +65,10 @@ class State:
 
 @dataclass(frozen=True)
 class Solver(ABC, Generic[L, S]):
-    """A frozen set of hyper-parameters and one pure step. `needs` is the likelihood it is written for."""
+    """A frozen set of hyper-parameters and one pure step. `needs` and `needs_prior` are what it is written for."""
 
     needs: ClassVar[type[Likelihood]] = Likelihood
+    needs_prior: ClassVar[type[Prior]] = Prior
     returns: ClassVar[str] = "sample"  # or "point": whether it claims a posterior draw or one best answer
 
     steps: int = 100
@@ -82,6 +84,10 @@ class Solver(ABC, Generic[L, S]):
 
     def check(self, prior: Prior) -> None:
         """Raises MismatchError for a prior that the method cannot run on: without a denoiser, unless overridden."""
+        if not isinstance(prior, self.needs_prior):
+            raise MismatchError(
+                f"{type(self).__name__} needs a {self.needs_prior.__name__}, {type(prior).__name__} is none"
+            )
         prior.denoises()
 
     @abstractmethod

@@ -1,0 +1,105 @@
+"""Latent priors: a prior over latents and the autoencoder between these and images."""
+
+from abc import abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..errors import MismatchError
+from ..likelihood import LatentLikelihood, Likelihood, likelihood
+from ..operators.decoder import Autoencoder, Decoder
+from ..schedule import Level
+from ..types import Image
+from .base import Prior, counted
+
+Text = Float[Tensor, "b tokens width"]
+Vector = Float[Tensor, "b width"]
+
+
+class LatentPrior(Prior):
+    """E[z₀|z_t] for the latents z = E(x) of images x.
+
+    Its problems are about latents: `prior.problem(like)` turns one about images into one of these, a
+    LatentLikelihood, and `prior.image(z)` decodes the answer.
+    """
+
+    autoencoder: Autoencoder
+
+    def fits(self, like: Likelihood) -> None:
+        if not isinstance(like, LatentLikelihood):
+            raise MismatchError("a latent prior knows problems about latents only: give it prior.problem(like)")
+        super().fits(like)
+
+    def problem(self, like: Likelihood) -> Likelihood:
+        if isinstance(like, LatentLikelihood):
+            return like
+        return likelihood(like.A @ Decoder(self.autoencoder, like.A.shape), like.noise, like.y)
+
+    def image(self, x: Tensor) -> Tensor:
+        return self.autoencoder.decode(x)
+
+
+class Autoencoded(LatentPrior):
+    """A latent prior of two parts: any prior, whose images are the latents, and the `autoencoder`."""
+
+    def __init__(self, denoiser: Prior, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.denoiser, self.autoencoder, self.schedule = denoiser, autoencoder, denoiser.schedule
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        self.denoiser.check(shape)
+
+    def denoises(self) -> None:
+        self.denoiser.denoises()
+
+    def mse(self, t: Level) -> float | None:
+        return self.denoiser.mse(t)
+
+    def forward(self, x: Image, t: Level) -> Image:
+        return self.denoiser.forward(x, t)
+
+
+class TextPrior(LatentPrior):
+    """A latent prior that follows a text c, given as an embedding, by classifier-free guidance with weight w.
+
+        E[z₀|z_t] ≈ D(z_t, c₋) + w (D(z_t, c) − D(z_t, c₋))     (Ho & Salimans, 2022, eq. 6, arXiv:2207.12598)
+
+    c₋ is the embedding of the negative prompt, or of no words; w = 1 is the prior given c, and half the work.
+    """
+
+    prompt: Tensor  # c, (1, tokens, width)
+    negative: Tensor  # c₋, likewise
+    guidance: float  # w
+
+    @abstractmethod
+    def denoise(self, z: Image, t: Level, c: Text) -> Image:
+        """D(z_t, c) = E[z₀|z_t, c] for one text for each latent."""
+
+    def image_embedding(self, x: Image) -> Vector:
+        """Images in the space of the text's embedding; MismatchError where the prior has no network for that."""
+        raise MismatchError(f"{type(self).__name__} has no image encoder beside its text encoder")
+
+    def conditioned(self, z: Image, t: Level, c: Text) -> Image:
+        """D(z_t, c), counted."""
+        return counted(self.denoise(z, t, c))
+
+    def guided(self, z: Image, t: Level, c: Text, negative: Text) -> tuple[Image, Image]:
+        """E[z₀|z_t] for any two texts for each latent, and D(z_t, c₋) alone, both from one pass of the network."""
+        if self.guidance == 1:
+            x0 = self.conditioned(z, t, c)
+            return x0, x0
+        both = self.conditioned(torch.cat([z, z]), t, torch.cat([negative, c]))
+        without, given = both.chunk(2)
+        return without + self.guidance * (given - without), without
+
+    def texts(self, n: int) -> tuple[Text, Text]:
+        """The prompt and the negative prompt for each of `n` latents."""
+        return self.prompt.expand(n, -1, -1), self.negative.expand(n, -1, -1)
+
+    def forward(self, x: Image, t: Level) -> Image:
+        return self.guided(x, t, *self.texts(len(x)))[0]
+
+    def __call__(self, x: Image, t: Level) -> Image:
+        x0: Image = nn.Module.__call__(self, x, t)  # the passes are counted one by one
+        return x0

@@ -1,0 +1,26 @@
+from pathlib import Path
+
+from ..errors import MismatchError
+from . import diffusers_folder as folder
+from .autoencoders import autoencoder_of
+from .latent import Autoencoded
+from .unet import DiffusersPrior, dtype_of
+
+
+class LatentDiffusion(Autoencoded):
+    """An unconditional latent diffusion model (Rombach et al., 2022) from a diffusers folder. arXiv:2112.10752
+
+    `unet/` and `scheduler/` as in a folder over images, and `vae/` or `vqvae/`: an AutoencoderKL, VQModel or
+    AutoencoderTiny, in whose place `autoencoder` may name another folder. `dtype` and `compile` are the UNet's.
+    """
+
+    source = "LDMPipeline of Hugging Face diffusers, github.com/huggingface/diffusers"
+
+    def __init__(
+        self, path: str | Path, autoencoder: str | None = None, dtype: str = "float32", compile: bool = False
+    ) -> None:
+        codec = autoencoder_of(folder.existing(path), autoencoder, dtype_of(dtype))
+        denoiser = DiffusersPrior(path, dtype, compile)
+        if denoiser.channels != codec.latent_channels:
+            raise MismatchError(f"{path}: a UNet of {denoiser.channels} channels, latents of {codec.latent_channels}")
+        super().__init__(denoiser, codec)

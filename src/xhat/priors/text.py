@@ -1,0 +1,70 @@
+"""Prompts and images as CLIP embeddings, read from the folders that Stable Diffusion's pipelines have."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..errors import DataError, SpecError
+from ..types import Image
+from . import diffusers_folder as folder
+from .latent import Text, Vector
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's images in [0, 1] (Radford et al., 2021)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def encode_prompts(root: Path, prompts: list[str]) -> Text:
+    """The last hidden states of `root`/text_encoder, a CLIPTextModel, for each prompt.
+
+    SpecError where a prompt is longer than the encoder takes: nothing is cut off in silence.
+    """
+    tokenizer = load(root / "tokenizer", ("CLIPTokenizer", "CLIPTokenizerFast"))
+    encoder = load(root / "text_encoder", ("CLIPTextModel",))
+    longest = int(tokenizer.model_max_length)
+    for prompt in prompts:
+        if (n := len(tokenizer(prompt).input_ids)) > longest:
+            raise SpecError(f"a prompt of {n} tokens; {root / 'text_encoder'} takes {longest}: {prompt!r}")
+    tokens = tokenizer(prompts, padding="max_length", max_length=longest, return_tensors="pt")
+    mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", False) else None
+    with torch.no_grad():
+        hidden: Tensor = encoder(tokens.input_ids, attention_mask=mask)[0]
+    return hidden
+
+
+def load_image_encoder(root: Path) -> Any:
+    """`root`/image_encoder, a CLIPVisionModelWithProjection as some pipelines have it; None without."""
+    place = root / "image_encoder"
+    return load(place, ("CLIPVisionModelWithProjection",)).requires_grad_(False) if place.is_dir() else None
+
+
+def encode_image(encoder: Any, x: Image) -> Vector:
+    """CLIP's embedding of RGB images in [−1, 1], scaled to the size that the encoder was trained on."""
+    side = encoder.config.image_size
+    small = interpolate(x, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+    mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device).reshape(3, 1, 1) for v in (MEAN, STD))
+    own = next(encoder.parameters()).dtype
+    embedding: Tensor = encoder(pixel_values=(((small + 1) / 2 - mean) / std).to(own)).image_embeds
+    return embedding.to(x.dtype)
+
+
+def load(place: Path, kinds: tuple[str, ...]) -> Any:
+    """The tokenizer or network of the transformers library in `place`, of one of the `kinds`."""
+    try:
+        import transformers
+    except ModuleNotFoundError:
+        raise SpecError("a text-conditional prior needs transformers: pip install 'xhat[text]'") from None
+    if not place.is_dir():
+        raise DataError(f"{place} is missing")
+    config = place / ("tokenizer_config.json" if place.name == "tokenizer" else "config.json")
+    content = folder.read_json(config)
+    name = content.get("tokenizer_class") or next(iter(content.get("architectures") or kinds))
+    if name not in kinds:
+        raise SpecError(f"{place} holds a {name}; known here: {', '.join(kinds)}")
+    try:
+        made = getattr(transformers, kinds[0]).from_pretrained(place, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as e:
+        raise DataError(f"{place}: {e}") from e
+    return made.eval() if isinstance(made, torch.nn.Module) else made
