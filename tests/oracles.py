@@ -8,8 +8,10 @@ from torch import Tensor
 from xhat.likelihood import Likelihood, LinearGaussian, likelihood
 from xhat.noise import Gaussian, Noise
 from xhat.operators import OPERATORS, Operator
-from xhat.priors import GaussianPrior, LayeredConsistency
+from xhat.operators.decoder import Autoencoder
+from xhat.priors import GaussianPrior, LayeredConsistency, Prior, TextPrior
 from xhat.rng import Rng
+from xhat.schedule import Level
 from xhat.spec import build
 
 SHAPE = (1, 8, 8)
@@ -90,3 +92,57 @@ def posterior(
     gain = torch.linalg.solve(A @ C @ A.T + var * torch.eye(len(A), dtype=C.dtype), A @ C).T
     shift = (like.y - like.A(mu)).flatten(1) @ gain.T
     return mu + shift.reshape(mu.shape), C - gain @ A @ C
+
+
+class Rotation(Autoencoder):
+    """z = Q x and x = Qᵀ z with a random orthogonal Q: an autoencoder that loses nothing and is linear."""
+
+    Q: Tensor
+
+    def __init__(self, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> None:
+        super().__init__()
+        n, g = torch.Size(shape).numel(), torch.Generator().manual_seed(seed)
+        self.register_buffer("Q", torch.linalg.qr(torch.randn(n, n, generator=g, dtype=torch.float64))[0])
+
+    def encode(self, x):
+        return (x.flatten(1) @ self.Q.T.to(x)).reshape(x.shape)
+
+    def decode(self, z):
+        return (z.flatten(1) @ self.Q.to(z)).reshape(z.shape)
+
+    def latent_shape(self, shape):
+        return shape
+
+    def rotated(self, prior: GaussianPrior) -> GaussianPrior:
+        """The distribution of z where x has the one of `prior`, whose mean is 0."""
+        C = self.Q @ covariance(prior).double() @ self.Q.T
+        return GaussianPrior(prior.shape, (C + C.T) / 2, schedule=prior.schedule)
+
+
+class GaussianText(TextPrior):
+    """z₀ ~ N(m(c), C) with m linear in the text c, (b, 3, 4): `prior` is the one for no words, all zeros."""
+
+    B: Tensor
+
+    def __init__(self, prior: Prior, autoencoder: Autoencoder, guidance: float = 2.0, eyes: bool = True) -> None:
+        super().__init__()
+        self.base, self.autoencoder, self.schedule = prior, autoencoder, prior.schedule
+        self.guidance, self.eyes = guidance, eyes
+        g = torch.Generator().manual_seed(1)
+        n = torch.Size(SHAPE).numel()
+        self.register_buffer("B", torch.randn(12, n, generator=g) / n**0.5)
+        self.register_buffer("prompt", 0.1 * torch.randn(1, 3, 4, generator=g))
+        self.register_buffer("negative", torch.zeros(1, 3, 4))
+
+    def check(self, shape):
+        self.base.check(shape)
+
+    def mean(self, c: Tensor) -> Tensor:
+        return (c.flatten(1) @ self.B.to(c)).reshape(-1, *SHAPE)
+
+    def denoise(self, z, t: Level, c):
+        m = self.mean(c).to(z)
+        return self.base.forward(z - t.alpha * m, t) + m
+
+    def image_embedding(self, x):
+        return x.flatten(1)[:, :4] if self.eyes else super().image_embedding(x)

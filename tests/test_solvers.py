@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oracles import SHAPE, LayeredGaussian, problem, rbf_prior
+from oracles import SHAPE, GaussianText, LayeredGaussian, Rotation, problem, rbf_prior
 from xhat.calls import counting
 from xhat.errors import DivergedError, MismatchError
-from xhat.likelihood import BlindGaussian, Likelihood, NoiselessLinear, likelihood
+from xhat.likelihood import BlindGaussian, LatentLikelihood, Likelihood, NoiselessLinear, likelihood
 from xhat.noise import Gaussian, Noise, Noiseless
-from xhat.priors import Denoiser, GaussianPrior, Prior
+from xhat.priors import Autoencoded, Denoiser, GaussianPrior, Prior, TextPrior
 from xhat.rng import Rng
 from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS, Solver
@@ -29,6 +29,7 @@ QUICK: dict[str, dict[str, object]] = {
     "fps_smc": {"particles": 3},
     "gibbs_ddrm": {"inner_steps": 3},
     "ilo": {"lr": 0.1},
+    "latent_resample": {"every": 3, "pixel_steps": 20, "pixel_lr": 0.05, "latent_steps": 20, "latent_lr": 0.05},
     "lgd": {"n": 3},
     "map_ga": {"inner_steps": 3},
     "map_ga_generic": {"inner_steps": 3},
@@ -58,11 +59,6 @@ def quick(name: str, steps: int = 8) -> Solver:
     return replace(SOLVERS[name](), steps=steps, **QUICK.get(name, {}))
 
 
-def prior_for(name: str, prior: GaussianPrior) -> Prior:
-    """Its exact consistency function for the solvers that need one."""
-    return LayeredGaussian(prior) if name in JUMPERS else prior
-
-
 def noise_for(name: str, sigma: float) -> Noise:
     """No noise where a solver is written for data without."""
     return Noiseless() if name == "ddnm" or issubclass(SOLVERS[name].needs, NoiselessLinear) else Gaussian(sigma)
@@ -73,12 +69,25 @@ def operator_for(name: str, usual: str = "inpaint") -> str:
     return "blind_blur:size=3,std=0.6" if issubclass(SOLVERS[name].needs, BlindGaussian) else usual
 
 
+def prior_for(name: str, base: Prior) -> Prior:
+    """`base`, its exact consistency function, or a prior of rotated images as latents: as the solver needs it."""
+    if name in JUMPERS:
+        return LayeredGaussian(base)
+    if not issubclass(SOLVERS[name].needs, LatentLikelihood):
+        return base
+    rotation = Rotation()
+    latent = rotation.rotated(base) if isinstance(base, GaussianPrior) else base
+    made = GaussianText if issubclass(SOLVERS[name].needs_prior, TextPrior) else Autoencoded
+    return made(latent, rotation).to(next(base.buffers(), torch.zeros(0)).dtype)
+
+
 def setup(name: str, seeds: list[int], dtype: torch.dtype = torch.float64):
     """A prior and a problem that solver `name` can take, in `dtype`."""
     prior = rbf_prior().to(dtype)
     noise = noise_for(name, 0.1)
     _, like = problem(prior, seeds, operator_for(name), noise)
-    return prior_for(name, prior), likelihood(like.A.to(dtype), noise, like.y.to(dtype))
+    prior = prior_for(name, prior)
+    return prior, prior.problem(likelihood(like.A.to(dtype), noise, like.y.to(dtype)))
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -132,7 +141,8 @@ def test_nan_raises_and_names_the_solver(name):
     _, like = setup(name, [0])
     gaussian = rbf_prior().double()
     gaussian.mean = float("nan")
-    broken = LayeredGaussian(gaussian) if name in JUMPERS else Denoiser(lambda x, sigma: x * float("nan"))
+    nan = Denoiser(lambda x, sigma: x * float("nan"))
+    broken = LayeredGaussian(gaussian) if name in JUMPERS else prior_for(name, nan)
     with pytest.raises(DivergedError, match=SOLVERS[name].__name__):
         solve(quick(name), broken, like, Rng([0]))
 
@@ -165,7 +175,8 @@ def test_uses_the_data(name):
     """Any solver worth its name beats the prior mean, which knows nothing of y."""
     prior = rbf_prior().double()
     x, like = problem(prior, [0, 1, 2, 3], operator_for(name, "inpaint:keep=0.6"), noise_for(name, 0.05))
-    out = solve(replace(quick(name), steps=100), prior_for(name, prior), like, Rng(range(4)))
+    prior = prior_for(name, prior)
+    out = prior.image(solve(replace(quick(name), steps=100), prior, prior.problem(like), Rng(range(4))))
     assert (out - x).square().mean() < 0.5 * x.square().mean()
 
 

@@ -85,7 +85,7 @@ class TextPrior(LatentPrior):
         return counted(self.denoise(z, t, c))
 
     def guided(self, z: Image, t: Level, c: Text, negative: Text) -> tuple[Image, Image]:
-        """E[z₀|z_t] for any two texts for each latent, and D(z_t, c₋) alone, both from one pass of the network."""
+        """E[z₀|z_t] for any two texts for each latent, and D(z_t, c₋) alone, from one pass; w = 1 makes them one."""
         if self.guidance == 1:
             x0 = self.conditioned(z, t, c)
             return x0, x0

@@ -20,12 +20,15 @@ from .diffstategrad import DiffStateGrad
 from .dmplug import DMPlug
 from .dmps import DMPS
 from .dps import DPS
+from .dreamsampler import DreamSampler
 from .efficient_score_prior import EfficientScorePrior
+from .flowdps import FlowDPS
 from .fps import FPS, FPSSMC
 from .gibbs_ddrm import GibbsDDRM
 from .ilo import ILO
 from .ilvr import ILVR
 from .implicit_prior import ImplicitPrior
+from .latent_resample import LatentReSample
 from .lgd import LGD
 from .lmaps import LMAPS
 from .map_ga import MAPGA
@@ -35,10 +38,12 @@ from .mcg import MCG
 from .mcgdiff import MCGDiff
 from .mmps import MMPS
 from .mpgd import MPGD
+from .p2l import P2L
 from .pigdm import PiGDM
 from .pigdm_score import PiGDMScore
 from .pmc import PMCRED, PMCPnP
 from .pnpdm import PnPDM
+from .psld import PSLD
 from .reddiff import REDDiff
 from .repaint import RePaint
 from .resample import ReSample
@@ -50,8 +55,10 @@ from .shred import SHRED
 from .sitcom import SITCOM
 from .smcdiff import SMCDiff
 from .snips import SNIPS
+from .stsl import STSL
 from .tds import TDS
 from .tmpd import TMPD, TMPDDiag, TMPDRowSum
+from .treg import TReg
 
 SOLVERS = concrete(vars(), Solver)
 

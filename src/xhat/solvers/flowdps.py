@@ -1,0 +1,43 @@
+from dataclasses import dataclass
+
+from ..autodiff import vjp
+from ..likelihood import LatentLinear
+from ..linalg import bcast, norm
+from ..transition import noise_in, renoise
+from .base import Image, Level, Prior, Rng, Solver, State
+
+
+@dataclass(frozen=True)
+class FlowDPS(Solver[LatentLinear]):
+    """Flow-driven posterior sampling, Algorithm 1 (Kim, Kim & Ye, 2025). arXiv:2503.08136
+
+    With σ the time of a rectified flow, x_t = (1 − σ) x₀ + σ ε, which in another schedule is ρ/(1 + ρ):
+
+        z' = ẑ₀, then `inner_steps` times z' ← z' − κ ∇_{z'} ‖Aᵀ(y − A D(z'))‖,   ẑ₀' = (1 − σ_t) ẑ₀ + σ_t z',
+        z_s = (1 − σ_s) ẑ₀' + σ_s (√σ_s ε̂ + √(1 − σ_s) ε),   ε̂ the flow's own noise: ζ = 1 − σ_s.
+
+    No derivative of the prior. κ = `step` √n for latents of n numbers, which is the official code's 15 for those of
+    768 x 768 pixels under Stable Diffusion 3; it runs on the schedule flow:shift=4.
+    """
+
+    needs = LatentLinear
+
+    steps: int = 28
+    inner_steps: int = 3
+    step_size: float = 15 / 384
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
+        z0 = prior(state.x, t)
+        time, later = (u.sigma / (u.alpha + u.sigma) for u in (t, s))
+        near = (1 - time) * z0 + time * self.guided(z0, like)
+        return State(renoise(state.x, near, t, s, 1 - later, rng, old=noise_in(state.x, z0, t)), near)
+
+    def guided(self, z: Image, like: LatentLinear) -> Image:
+        """z' with a smaller back-projected residual; ∇_x ‖Aᵀ(y − A x)‖ = −AᵀA r/‖r‖, r = Aᵀ(y − A x)."""
+        A = like.pixel.A
+        for _ in range(self.inner_steps):
+            x, pullback = vjp(like.decode, z)
+            r = A.adjoint(like.pixel.residual(x))
+            unit = r / bcast(norm(r).clamp_min(1e-12), r)
+            z = z + self.step_size * z[0].numel() ** 0.5 * pullback(A.adjoint(A(unit)))
+        return z

@@ -1,0 +1,72 @@
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ..autodiff import grad, vjp
+from ..inner import adam_update
+from ..likelihood import LatentLinear
+from ..linalg import norm, sq
+from ..priors.latent import TextPrior
+from ..transition import noise_in, renoise
+from .base import Level, Prior, Rng, Solver, State
+
+
+@dataclass(frozen=True)
+class Prompted(State):
+    """The chain, the text's embedding c (b, tokens, width), and Adam's moments."""
+
+    c: Tensor
+    m: Tensor
+    v: Tensor
+    i: Tensor
+
+
+@dataclass(frozen=True)
+class P2L(Solver[LatentLinear, Prompted]):
+    """Prompt tuning for latent diffusion models, Algorithm 2 (Chung et al., 2023). arXiv:2310.01110
+
+    At each level, from the c of the one before:  c ← Adam(∇_c mean (y − A D(ẑ₀(z_t, c)))²),  `prompt_steps` times, and
+
+        z_s = DDIM(z_t, ẑ₀') − ω n_t n_s ∇_{z_t} ‖y − A D(ẑ₀(z_t, c))‖,
+
+    where ẑ₀' is ẑ₀ but every `every`-th level E(argmin_x ‖y − A x‖² + λ ‖x − D(ẑ₀)‖²), which keeps the latent in the
+    range of the encoder. Adam's lr and ω are those of TReg's port, where c moves only once; `every` and λ our own.
+    """
+
+    needs = LatentLinear
+    needs_prior = TextPrior
+
+    steps: int = 1000
+    omega: float = 1.0
+    lr: float = 1e-4
+    prompt_steps: int = 1
+    every: int = 4
+    lam: float = 1.0
+
+    def init(self, t: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Prompted:
+        start = super().init(t, prior, like, rng)
+        c = cast(TextPrior, prior).texts(len(start.x))[0].to(start.x.dtype)
+        return Prompted(start.x, start.x0, c, torch.zeros_like(c), torch.zeros_like(c), torch.zeros(len(c)))
+
+    def step(self, state: Prompted, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Prompted:
+        z, text = state.x, cast(TextPrior, prior)
+        c, m, v, i = self.tuned(state, t, text, like)
+        negative = text.texts(len(z))[1].to(z.dtype)
+        z0, pullback = vjp(lambda z: text.guided(z, t, c, negative)[0], z)
+        e, near = noise_in(z, z0, t), z0
+        if round((1 - t.t) * self.steps) % self.every == self.every - 1:
+            near = like.encode(like.pixel.prox(like.decode(z0), self.lam))
+        direction = pullback(grad(lambda z: norm(like.residual(z)), z0))
+        z = renoise(z, near, t, s, 0.0, rng, old=e) - self.omega * t.norm * s.norm * direction
+        return Prompted(z, near, c, m, v, i)
+
+    def tuned(self, state: Prompted, t: Level, text: TextPrior, like: LatentLinear) -> tuple[Tensor, ...]:
+        """c, Adam's moments and the number of its updates."""
+        c, m, v, i = state.c, state.m, state.v, state.i
+        for _ in range(self.prompt_steps):
+            loss = lambda c: sq(like.residual(text.conditioned(state.x, t, c))) / like.y[0].numel()
+            i = i + 1
+            c, m, v = adam_update(grad(loss, c), c, m, v, int(i[0]), self.lr, (0.9, 0.999))
+        return c, m, v, i

@@ -1,0 +1,78 @@
+from dataclasses import dataclass
+from typing import cast
+
+from torch import Tensor
+
+from ..errors import MismatchError
+from ..inner import adam
+from ..likelihood import LatentLinear
+from ..linalg import cg
+from ..priors.latent import TextPrior
+from ..transition import noise_in, renoise
+from .base import Image, Level, Prior, Rng, Solver, State
+
+
+@dataclass(frozen=True)
+class Negated(State):
+    """The chain and the embedding of the negative prompt, (b, tokens, width)."""
+
+    negative: Tensor
+
+
+@dataclass(frozen=True)
+class TReg(Solver[LatentLinear, Negated]):
+    """Regularisation by texts, Algorithm 1 (Kim et al., 2023). arXiv:2311.15658
+
+    DDIM under guidance by the prompt. Every `every`-th of the first `until` of the steps, with ᾱ_s = 1/(1 + ρ_s²),
+
+        x = argmin ‖y − A x‖² + λ ‖x − D(ẑ₀)‖² by `cg_steps` of CG,
+        ẑ₀' = ᾱ_s E(x) + (1 − ᾱ_s) ẑ₀,   ζ = ᾱ_s with the old e,
+
+    and adaptive negation: `negation` steps of Adam on the negative prompt's embedding that lower its mean inner
+    product with the image's, for which the prior needs an image encoder; 0 goes without.
+    """
+
+    needs = LatentLinear
+    needs_prior = TextPrior
+
+    steps: int = 200
+    every: int = 3
+    until: float = 0.85
+    lam: float = 1e-4
+    cg_steps: int = 5
+    negation: int = 10
+    lr: float = 1e-3
+
+    def init(self, t: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Negated:
+        start, text = super().init(t, prior, like, rng), cast(TextPrior, prior)
+        if self.negation:
+            try:
+                text.image_embedding(like.decode(start.x0[:1]))
+            except MismatchError as e:
+                raise MismatchError(f"{e}; treg:negation=0 goes without adaptive negation") from e
+        return Negated(start.x, start.x0, text.texts(len(start.x))[1].to(start.x.dtype))
+
+    def step(self, state: Negated, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Negated:
+        z, text, index = state.x, cast(TextPrior, prior), round((1 - t.t) * self.steps)
+        z0, _ = text.guided(z, t, text.texts(len(z))[0].to(z.dtype), state.negative)
+        if index % self.every or index >= self.until * self.steps:
+            return Negated(renoise(z, z0, t, s, 0.0, rng), z0, state.negative)
+        x = consistent(z0, like, self.lam, self.cg_steps)
+        abar = (s.alpha / s.norm) ** 2
+        near = abar * like.encode(x) + (1 - abar) * z0
+        z = renoise(z, near, t, s, abar, rng, old=noise_in(z, z0, t))
+        return Negated(z, near, self.negated(x, state.negative, text))
+
+    def negated(self, x: Image, negative: Tensor, text: TextPrior) -> Tensor:
+        """The negative prompt's embedding moved away from the image's direction."""
+        if not self.negation:
+            return negative
+        f = text.image_embedding(x)
+        f = f / f.norm(dim=1, keepdim=True)
+        return adam(lambda c: (c @ f[:, :, None]).mean((1, 2)), negative, self.lr, self.negation)
+
+
+def consistent(z0: Image, like: LatentLinear, lam: float, steps: int) -> Tensor:
+    """argmin_x ‖y − A x‖² + λ ‖x − D(z₀)‖², by `steps` of conjugate gradient from D(z₀)."""
+    x, A = like.decode(z0), like.pixel.A
+    return cg(lambda v: A.adjoint(A(v)) + lam * v, A.adjoint(like.y) + lam * x, steps, x=x)
