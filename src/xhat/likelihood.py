@@ -19,6 +19,7 @@ from .schedule import Level
 from .types import Data, Image, Latents, PerImage
 
 Some = TypeVar("Some", bound="Likelihood")
+Coded = TypeVar("Coded", bound="LatentLikelihood")
 
 
 @dataclass(frozen=True)
@@ -178,10 +179,10 @@ class LatentLikelihood(Likelihood):
         """D(z)."""
         return self.A.inner.autoencoder.decode(z)
 
-    def take(self: Some, index: Tensor) -> Some:
+    def take(self: Coded, index: Tensor) -> Coded:
         return replace(super().take(index), pixel=self.pixel.take(index))
 
-    def to(self: Some, device: torch.device | str) -> Some:
+    def to(self: Coded, device: torch.device | str) -> Coded:
         return replace(super().to(device), pixel=self.pixel.to(device))
 
 

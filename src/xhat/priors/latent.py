@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import MismatchError
-from ..likelihood import LatentLikelihood, Likelihood, likelihood
+from ..likelihood import LatentLikelihood, Likelihood, of_latents
 from ..operators.decoder import Autoencoder, Decoder
 from ..schedule import Level
 from ..types import Image
@@ -34,7 +34,7 @@ class LatentPrior(Prior):
     def problem(self, like: Likelihood) -> Likelihood:
         if isinstance(like, LatentLikelihood):
             return like
-        return likelihood(like.A @ Decoder(self.autoencoder, like.A.shape), like.noise, like.y)
+        return of_latents(like, Decoder(self.autoencoder, like.A.shape))
 
     def image(self, x: Tensor) -> Tensor:
         return self.autoencoder.decode(x)
