@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .drive import Options
 
 TRIES = 3  # a work whose worker died so often is recorded as an error
+STARTS = 3  # of a local cluster: Ray waits 30 s, which a busy machine may exceed
 GROUP = 4  # cores of a worker without a GPU, unless told otherwise
 
 
@@ -52,14 +53,17 @@ def connect(address: str) -> None:
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        if address == "local":
-            ray.init(address="local", include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as e:
-        raise SpecError(f"--ray {address}: no cluster there ({' '.join(str(e).split())[:200]})") from e
+    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        options["include_dashboard"] = False
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(**options)
+            return
+        except Exception as e:  # Ray has no common class for what goes wrong here
+            ray.shutdown()
+            if not left or address != "local":
+                raise SpecError(f"--ray {address}: no cluster there ({' '.join(str(e).split())[:200]})") from e
 
 
 def groups(nodes: Sequence[dict[str, Any]], threads: int | None) -> tuple[int, dict[str, Any], int]:

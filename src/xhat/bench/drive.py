@@ -56,7 +56,8 @@ def bench(
     folder = RunFolder(out)
     keep = options.keep or bool(sets)
     folder.check_space(*size(cells, keep))
-    weights = {spec: prior_of(spec, options.device)[1] for spec in dict.fromkeys(c.prior for c in cells)}
+    place = options.device if options.ray is None else "cpu"  # the workers have the GPUs
+    weights = {spec: prior_of(spec, place)[1] for spec in dict.fromkeys(c.prior for c in cells)}
     folder.describe(grid, cells)
     todo = [w for c in cells for w in works(c, _batch(c, folder, options))]
     old = tell(folder, todo, weights, options)
