@@ -17,8 +17,13 @@ from xhat.spec import build
 from xhat.vlbi.observation import Observation
 
 SHAPE, BATCH = (3, 8, 16), 3
-SHAPES = {"black_hole": (1, 8, 16), "scattering": (1, 8, 16)}  # of those that take no colour images
-NAMELESS = ("compressed_sensing", "dense")  # whose data do not tell the shape of the image
+SHAPES = {  # of those that take no colour images
+    "black_hole": (1, 8, 16),
+    "mri": (2, 8, 16),
+    "mri_single": (2, 8, 16),
+    "scattering": (1, 8, 16),
+}
+NAMELESS = ("compressed_sensing", "ct", "dense", "mri", "mri_single")  # whose data do not tell the shape of the image
 G = torch.Generator().manual_seed(0)
 KERNEL = torch.rand(5, 4, generator=G, dtype=torch.float64)  # even sides on purpose
 KERNELS = torch.rand(BATCH, 5, 5, generator=G, dtype=torch.float64)
@@ -58,6 +63,13 @@ OPTIONS = {
     "quantize": [{}, {"bits": 3}],
     "black_hole": [{"observation": sky(), "fov": 100.0}],
     "scattering": [{"receivers": 7, "transmitters": 5, "side": 0.02}],
+    "ct": [{"angles": 5}, {"angles": 5, "geometry": "fan", "detectors": 12}, {"angles": 4, "arc": 60}],
+    "mri": [
+        {"acceleration": 2, "coils": 3},
+        {"acceleration": 2, "coils": 2, "seed": [4, 5, 6]},
+        {"mask": MASK, "coils": 3},
+    ],
+    "mri_single": [{"acceleration": 2}, {"acceleration": 2, "seed": [4, 5, 6]}],
     "dense": [{"matrix": torch.randn(7, 3 * 8 * 16, generator=G, dtype=torch.float64)}],
 }
 CASES = [(name, options) for name in OPERATORS for options in OPTIONS.get(name, [{}])]

@@ -97,7 +97,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _restore_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("measurement", help="picture of 8 or 16 bits, or .npy, .npz, .pt")
+    p.add_argument(
+        "measurement", help="picture of 8 or 16 bits, .npy, .npz, .pt, or a file of a science; scan.h5#12 is item 12"
+    )
     p.add_argument("-o", "--out", required=True, type=Path, help="folder of the results")
     p.add_argument("--operator", metavar="SPEC", help="what made the measurement; a .npz may know it")
     p.add_argument("--noise", metavar="SPEC", help="its noise; a .npz may know it")
@@ -120,6 +122,7 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--stop-at", type=float, metavar="R", help="freeze an image at R times the expected residual")
     p.add_argument("--record-every", type=int, default=0, metavar="K", help="keep every Kth estimate: trajectory.png")
     p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of the pictures written; default: 8")
+    p.add_argument("--formats", metavar="NAMES", help="further files of each image, comma-separated: nii")
     p.add_argument("--resume", action="store_true", help="go on with the interrupted run in the folder")
     p.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
     p.set_defaults(run=run_restore)

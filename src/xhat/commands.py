@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import Namespace
 
+from . import exports
 from .data import PICTURES, centre_crop, is_picture, resize, save_image
 from .errors import DataError, SpecError
 from .listing import listing, overview
@@ -20,6 +21,8 @@ from .spec import text_of, value
 
 def run_restore(args: Namespace) -> int:
     check_folder(args.out)
+    formats = args.formats.split(",") if args.formats else []
+    exports.check(formats)
     saved = args.out / "checkpoint.pt"
     if saved.exists() and not args.resume:
         print(f"xhat: note: {saved} of an interrupted run is not used; --resume would go on with it", file=sys.stderr)
@@ -51,7 +54,7 @@ def run_restore(args: Namespace) -> int:
         where = f"; go on with the same command and --resume ({saved})" if saved.exists() else ""
         print(f"xhat: interrupted{where}", file=sys.stderr)
         return 130
-    result.save(args.out, args.depth)
+    result.save(args.out, args.depth, formats)
     if not args.quiet:
         print(summary(result))
         print(f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir()))}")

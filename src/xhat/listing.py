@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .baselines import BASELINES
 from .bench.grid import SUITES_BY_NAME, Grid
 from .bench.images import IMAGES
 from .errors import SpecError
@@ -23,6 +24,7 @@ KINDS: dict[str, Mapping[str, Any]] = {
     "operators": OPERATORS,
     "noises": NOISES,
     "solvers": SOLVERS,
+    "baselines": BASELINES,
     "priors": PRIORS,
     "metrics": METRICS,
     "schedules": SCHEDULES,

@@ -1,6 +1,7 @@
 """A measurement on its way into the package: from a path, array, PIL image or tensor, with what is known about it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from .data import ARRAYS, PICTURES, atomic, from_pixels, is_picture, load_image, pixels_of, save_image
 from .errors import DataError
+from .extras import pick
 
+KNOWN = ("y", "image_shape", "operator", "noise", "seed")
 Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]
 
 
@@ -25,6 +28,9 @@ class Measurement:
     noise: str | None = None
     seed: int | None = None
     origin: str = "the measurement"
+    physics: Mapping[str, Any] = field(default_factory=dict)  # what the file knows of the operator, by option name
+    truth: Tensor | None = None  # the image behind it, where the file holds it
+    scale: float = 1.0  # the file's numbers are `scale` times those of y and the image
 
     def save(self, path: str | Path, depth: int = 8) -> None:
         """As a picture, which clips to [−1, 1] and rounds, or as `.npz`, which keeps everything."""
@@ -33,7 +39,13 @@ class Measurement:
             return save_image(path, self.y, depth)
         if suffix != ".npz":
             raise DataError(f"{path}: measurements are written as .npz or as a picture ({', '.join(PICTURES)})")
-        known = {"image_shape": self.image_shape, "operator": self.operator, "noise": self.noise, "seed": self.seed}
+        known: dict[str, Any] = {
+            "image_shape": self.image_shape,
+            "operator": self.operator,
+            "noise": self.noise,
+            "seed": self.seed,
+        }
+        known |= {k: v.cpu() if isinstance(v, Tensor) else v for k, v in self.physics.items()}
         arrays: dict[str, Any] = {k: np.asarray(v) for k, v in known.items() if v is not None}
         return atomic(path, lambda file: np.savez_compressed(file, y=self.y.cpu().numpy(), **arrays))
 
@@ -42,12 +54,13 @@ def load(source: Source) -> Measurement:
     """Any source as a measurement.
 
     uint8 and uint16 arrays are pixels, channels last as Pillow and NumPy have them (channels
-    first in a tensor); other numbers are data in the units of y, [−1, 1] for images.
+    first in a tensor); other numbers are data in the units of y, [−1, 1] for images. `scan.h5#12` is
+    item 12 of a file that holds several.
     """
     if isinstance(source, Measurement):
         found = source
     elif isinstance(source, str | Path):
-        found = _from_file(Path(source))
+        found = _from_file(*split(source))
     elif isinstance(source, Tensor):
         found = Measurement(_from_tensor(source.detach(), "the measurement"))
     elif isinstance(source, np.ndarray):
@@ -64,12 +77,29 @@ def load(source: Source) -> Measurement:
 
 
 def load_reference(source: Source) -> Tensor:
-    """A ground-truth image (*image)."""
-    return load(source).y
+    """A ground-truth image (*image); of a file that holds a measurement and its truth, the truth."""
+    found = load(source)
+    return found.y if found.truth is None else found.truth
 
 
-def _from_file(path: Path) -> Measurement:
+def split(source: str | Path) -> tuple[Path, int | None]:
+    """`scan.h5#12` as the path and the item; no item where there is a file of the whole name."""
+    name, mark, item = str(source).rpartition("#")
+    if not mark or Path(source).exists():
+        return Path(source), None
+    if not item.isdecimal():
+        raise DataError(f"{source}: no such file, and {item!r} is no number of an item in {name}")
+    return Path(name), int(item)
+
+
+def _from_file(path: Path, item: int | None) -> Measurement:
+    from .readers import reader_for
+
+    if reader := reader_for(path):
+        return reader(path, item)
     suffix = path.suffix.lower()
+    if item is not None and suffix not in ARRAYS:
+        raise DataError(f"{path}: is one picture, it has no items")
     if suffix not in ARRAYS:
         return Measurement(load_image(path), origin=str(path))
     try:
@@ -83,6 +113,8 @@ def _from_file(path: Path) -> Measurement:
         raise DataError(f"{path}: no such file") from e
     except Exception as e:  # zipfile, pickle, numpy and torch each have their own errors for a broken file
         raise DataError(f"{path}: cannot be read ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from e
+    if item is not None:
+        return Measurement(_one_of_stack(fields, item, path), origin=f"{path}#{item}")
     if "y" not in fields and len(fields) == 1:
         fields = {"y": next(iter(fields.values()))}
     if "y" not in fields:
@@ -90,6 +122,7 @@ def _from_file(path: Path) -> Measurement:
     y = fields["y"]
     if not isinstance(y, Tensor | np.ndarray):
         raise DataError(f"{path}: 'y' is no array but {type(y).__name__}")
+    physics = {k: _plain(v) for k, v in fields.items() if k not in KNOWN}
     return Measurement(
         y=_from_tensor(y, path) if isinstance(y, Tensor) else _from_array(y, path),
         image_shape=tuple(int(n) for n in fields["image_shape"]) if "image_shape" in fields else None,
@@ -97,7 +130,25 @@ def _from_file(path: Path) -> Measurement:
         noise=str(fields["noise"]) if "noise" in fields else None,
         seed=int(fields["seed"]) if "seed" in fields else None,
         origin=str(path),
+        physics=physics,
     )
+
+
+def _one_of_stack(fields: Mapping[str, Any], item: int, path: Path) -> Tensor:
+    """One image of a data set: of `x` or `y`, or the only entry, the images first."""
+    name = next((n for n in ("x", "y") if n in fields), None) or (next(iter(fields)) if len(fields) == 1 else None)
+    stack = None if name is None else fields[name]
+    if not isinstance(stack, Tensor | np.ndarray) or stack.ndim < 2:
+        raise DataError(f"{path}: has no stack of images x, only {', '.join(map(str, fields)) or 'nothing'}")
+    one = stack[pick(len(stack), item, path, "image")]
+    return _from_tensor(one, path) if isinstance(one, Tensor) else _from_array(one, path)
+
+
+def _plain(v: Any) -> Any:
+    """An entry of a file as an option: an array as a tensor, a number or text of no axes as itself."""
+    if isinstance(v, np.ndarray) and v.ndim == 0:
+        return v.item()
+    return torch.from_numpy(v) if isinstance(v, np.ndarray) and v.dtype.kind in "biufc" else v
 
 
 def _from_array(array: np.ndarray, origin: object) -> Tensor:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
+from torch.linalg import vector_norm as norm
 
 from .errors import ShapeError, SpecError
 from .perceptual import distance, lpips_net, stlpips_net
@@ -48,9 +50,30 @@ def stlpips(x: Image, reference: Image) -> PerImage:
     return distance(stlpips_net(), x, reference)
 
 
+def _magnitudes(x: Image, reference: Image) -> tuple[Tensor, Tensor]:
+    """|x| and |reference| of complex images (b, 2, h, w), divided by the reference's maximum and clipped there."""
+    if x.ndim != 4 or x.shape[1] != 2:
+        raise ShapeError(f"magnitudes are of complex images (2, h, w), not {tuple(x.shape[1:])}")
+    a, b = (norm(i, dim=1, keepdim=True) for i in (x, reference))
+    white = b.amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(b.dtype).tiny)
+    return (2 * a / white - 1).clamp_max(1), 2 * b / white - 1
+
+
+def magnitude_psnr(x: Image, reference: Image) -> PerImage:
+    """PSNR in dB of the magnitude of complex images, the reference's maximum as range (as in InverseBench)."""
+    return psnr(*_magnitudes(x, reference))
+
+
+def magnitude_ssim(x: Image, reference: Image) -> PerImage:
+    """SSIM of the magnitude of complex images, the reference's maximum as range (as in InverseBench)."""
+    return ssim(*_magnitudes(x, reference))
+
+
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "lpips": lpips,
     "lpips_alex": lpips_alex,
+    "magnitude_psnr": magnitude_psnr,
+    "magnitude_ssim": magnitude_ssim,
     "psnr": psnr,
     "ssim": ssim,
     "stlpips": stlpips,
@@ -59,9 +82,13 @@ LOWER = ("lpips", "lpips_alex", "stlpips", "crps", "fid", "kid", "frechet_lite0"
 
 
 def choose(names: Sequence[str] | None, reference: Tensor) -> list[str]:
-    """The metrics asked for, or PSNR and, where images allow it, SSIM; each tried once, to fail before a long run."""
+    """The metrics asked for, or PSNR and, where images allow it, SSIM; each tried once, to fail before a long run.
+
+    Of images with two channels, complex ones, those of the magnitude.
+    """
     if names is None:
         names = ["psnr", "ssim"] if reference.ndim == 3 and min(reference.shape[1:]) >= 11 else ["psnr"]
+        names = [f"magnitude_{n}" for n in names] if reference.ndim == 3 and len(reference) == 2 else names
     for name in names:
         if name not in METRICS:
             raise SpecError(f"unknown metric {name!r}; choose from {', '.join(METRICS)}")

@@ -148,6 +148,7 @@ def _map(name: str, x: Tensor) -> Tile:
 def _score(result: Restoration, i: int | None) -> str:
     """The numbers of image `i`, or of the mean, in a line."""
     units = {"psnr": "{:.2f} dB", "ssim": "SSIM {:.3f}", "lpips": "LPIPS {:.3f}"}
+    units |= {"magnitude_psnr": "{:.2f} dB", "magnitude_ssim": "SSIM {:.3f}"}
     prefix, at = ("mean_", 0) if i is None else ("", i)
     parts = [
         form.format(float(v[at])) for k, form in units.items() if (v := result.metrics.get(prefix + k)) is not None

@@ -1,7 +1,7 @@
 """From what a user says (spec strings, objects, plain functions) to the four parts of a problem."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from .baselines import BASELINES
 from .errors import DataError, MismatchError, ShapeError, SpecError
 from .noise import NOISES, Noise
 from .operators import OPERATORS
@@ -23,6 +24,7 @@ from .types import Data, Image
 Shape = tuple[int, ...]
 Function = Callable[[Tensor], Tensor]
 T = TypeVar("T")
+METHODS = SOLVERS | BASELINES
 
 
 class FunctionOperator(Operator):
@@ -60,9 +62,15 @@ def operator(f: Function, shape: Shape, linear: bool = False) -> Operator:
 
 
 def as_operator(
-    given: str | Operator | Function, shape: Shape | None = None, data_shape: Shape | None = None
+    given: str | Operator | Function,
+    shape: Shape | None = None,
+    data_shape: Shape | None = None,
+    physics: Mapping[str, Any] | None = None,
 ) -> Operator:
-    """`shape` is one image's; without it a spec string infers it from the measurement's."""
+    """`shape` is one image's; without it a spec string infers it from the measurement's.
+
+    `physics` are options that the measurement knows; those of the spec string come first.
+    """
     if isinstance(given, Operator):
         if shape is not None and tuple(shape) != given.shape:
             raise ShapeError(f"{type(given).__name__} was built for images of shape {given.shape}, not {tuple(shape)}")
@@ -77,7 +85,14 @@ def as_operator(
         name, options = parse(given)
         cls = lookup(name, OPERATORS)
         shape = cls.image_shape(data_shape, **checked(name, cls, options, skip=1))
-    return build(given, OPERATORS, tuple(shape))
+    return build(given, OPERATORS, tuple(shape), known=physics or {})
+
+
+def image_for(given: str | Operator | Function, x: Tensor) -> Tensor:
+    """The picture or array of a file as an image of the operator: a grey one as a complex one, say."""
+    if isinstance(given, str):
+        return lookup(parse(given)[0], OPERATORS).as_image(x)
+    return given.as_image(x) if isinstance(given, Operator) else x
 
 
 def as_noise(given: str | Noise) -> Noise:
@@ -85,7 +100,7 @@ def as_noise(given: str | Noise) -> Noise:
 
 
 def as_solver(given: str | Solver[Any]) -> Solver[Any]:
-    solver = build(spec_in(given), SOLVERS) if isinstance(given, str) else given
+    solver = build(spec_in(given), METHODS) if isinstance(given, str) else given
     if solver.steps < 1:
         raise SpecError(f"{name_of(given)}: steps must be at least 1, not {solver.steps}")
     return solver

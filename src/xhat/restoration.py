@@ -3,8 +3,9 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import exports
 from . import record as records
 from .calls import Calls
 from .data import atomic, is_picture, save_image
 from .errors import DataError
+from .exports import EXPORTS
 from .likelihood import Likelihood
+
+Put = Callable[[Path], object]
 
 
 @dataclass(frozen=True)
@@ -54,20 +59,24 @@ class Restoration:
         """The pixel-wise standard deviation, (*image); 0 for a single image."""
         return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.image)
 
-    def save(self, folder: str | Path, depth: int = 8) -> Path:
+    def save(self, folder: str | Path, depth: int = 8, formats: Sequence[str] = ()) -> Path:
         """Writes restored, sample, mean and std pictures (arrays, where images are none), a panel and `record.json`.
 
-        Everything appears at once, at the end; files of an earlier record in `folder` are replaced or removed.
+        Complex images (2, h, w) become complex arrays and pictures of their magnitude; `formats` are further files of
+        each image (`exports.EXPORTS`). Everything appears at once, at the end; files of an earlier record in `folder`
+        are replaced or removed.
         """
         folder = Path(folder)
         check_folder(folder)
-        files = self._files(depth)
+        exports.check(formats)
+        files = self._files(depth, formats)
         folder.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             for name, put in files.items():
                 put(stage / name)
-            std_white = float(self.std.max())
+            std = self.std
+            std_white = float((std.square().sum(0).sqrt() if is_complex(std) else std).max())
             account = {**self.record, "std_white": std_white, "files": sorted([*files, "record.json"])}
             records.write(stage / "record.json", account)
             _publish(stage, folder)
@@ -75,26 +84,50 @@ class Restoration:
             shutil.rmtree(stage, ignore_errors=True)
         return folder
 
-    def _files(self, depth: int) -> dict[str, Callable[[Path], object]]:
+    def _files(self, depth: int, formats: Sequence[str]) -> dict[str, Put]:
         from . import panel
 
-        def image(x: Tensor) -> Callable[[Path], object]:
-            if is_picture(tuple(x.shape)):
-                return lambda path: save_image(path, x, depth)
-            return lambda path: atomic(path, lambda file: np.save(file, x.numpy()))
-
-        kind = "png" if is_picture(tuple(self.image.shape)) else "npy"
-        files = {f"restored.{kind}": image(self.image)}
+        images = {"restored": self.image}
         if len(self.images) > 1:
-            files |= {f"sample_{i:03d}.{kind}": image(x) for i, x in enumerate(self.images)}
-            std = self.std / self.std.max().clamp_min(1e-12) * 2 - 1 if kind == "png" else self.std
-            files |= {f"mean.{kind}": image(self.mean), f"std.{kind}": image(std)}
+            images |= {f"sample_{i:03d}": x for i, x in enumerate(self.images)} | {"mean": self.mean}
+        white = float(self.images.square().sum(1).max()) ** 0.5 if is_complex(self.image) else 1.0
+        files = {name: put for stem, x in images.items() for name, put in forms(stem, x, depth, white).items()}
+        if len(self.images) > 1:
+            files |= forms_of_std(self.std, depth)
+        for stem, x in images.items():
+            files |= {f"{stem}.{f}": partial(lambda write, x, path: write(path, x), EXPORTS[f][1], x) for f in formats}
         sheet = panel.of(self)
         files["panel.png"] = lambda path: sheet.save(path)
         if self.frames:
             strip = panel.strip(self.frames)
             files["trajectory.png"] = lambda path: strip.save(path)
         return files
+
+
+def is_complex(x: Tensor) -> bool:
+    """Whether an image is one of (real, imaginary), (2, h, w)."""
+    return x.ndim == 3 and len(x) == 2
+
+
+def forms(stem: str, x: Tensor, depth: int, white: float) -> dict[str, Put]:
+    """An image as a picture, as an array where it is none, as both where it is complex; magnitude `white` is white."""
+    if is_picture(tuple(x.shape)):
+        return {f"{stem}.png": lambda path: save_image(path, x, depth)}
+    if is_complex(x):
+        z, size = torch.complex(x[0], x[1]), x.square().sum(0, keepdim=True).sqrt() / max(white, 1e-12)
+        return {f"{stem}.npy": array(z), f"{stem}.png": lambda path: save_image(path, 2 * size - 1, depth)}
+    return {f"{stem}.npy": array(x)}
+
+
+def forms_of_std(std: Tensor, depth: int) -> dict[str, Put]:
+    """A standard deviation, white at its maximum; of a complex image that of both parts together."""
+    plane = std.square().sum(0, keepdim=True).sqrt() if is_complex(std) else std
+    files = forms("std", plane / plane.max().clamp_min(1e-12) * 2 - 1, depth, 1.0) if is_picture(plane.shape) else {}
+    return files if is_picture(tuple(std.shape)) else files | {"std.npy": array(std)}
+
+
+def array(x: Tensor) -> Put:
+    return lambda path: atomic(path, lambda file: np.save(file, x.numpy()))
 
 
 def check_folder(folder: Path) -> None:

@@ -16,12 +16,22 @@ from .metrics import METRICS, choose
 from .noise import NOISES, Noise
 from .operators.base import Operator
 from .priors import Prior
-from .problem import Shape, as_noise, as_operator, as_prior, as_schedule, as_solver, name_of, pick_device
+from .problem import (
+    METHODS,
+    Shape,
+    as_noise,
+    as_operator,
+    as_prior,
+    as_schedule,
+    as_solver,
+    image_for,
+    name_of,
+    pick_device,
+)
 from .progress import bar
 from .restoration import Restoration
 from .run import Job, residuals, run
 from .schedule import SCHEDULES, Schedule
-from .solvers import SOLVERS
 from .solvers.base import Solver
 
 
@@ -57,6 +67,8 @@ def restore(
     """
     found, place = load(y), pick_device(device)
     truth = None if reference is None else load_reference(reference)
+    if truth is not None and (made := operator or found.operator):
+        truth = image_for(made, truth)
     like = problem(found, operator, noise, shape, truth).to(place)
     model = as_prior(prior, place)
     job = Job(
@@ -92,11 +104,11 @@ def problem(
         raise SpecError(f"{found.origin} does not say which {'noise' if operator else 'operator'} made it: give one")
     known = shape or found.image_shape or (None if truth is None else tuple(truth.shape))
     known = None if isinstance(operator, Operator) and shape is None else known
-    A = as_operator(operator, known, tuple(found.y.shape))
+    A = as_operator(operator, known, tuple(found.y.shape), found.physics)
     if truth is not None and tuple(truth.shape) != A.shape:
         raise ShapeError(f"the reference has shape {tuple(truth.shape)}, the restored image {A.shape}")
     try:
-        return likelihood(A, as_noise(noise), found.y[None])
+        return likelihood(A, as_noise(noise), A.intake(found.y[None]))
     except ShapeError as e:
         raise ShapeError(str(e) if truth is None else f"the reference may be of another image: {e}") from e
 
@@ -106,7 +118,7 @@ def describe(job: Job, like: Likelihood, found: Measurement, operator: str, prio
     return {
         "operator": operator,
         "noise": name_of(job.like.noise, NOISES),
-        "solver": name_of(job.solver, SOLVERS),
+        "solver": name_of(job.solver, METHODS),
         "prior": prior,
         "schedule": name_of(job.schedule or job.prior.schedule, SCHEDULES),
         "image_shape": list(like.A.shape),
@@ -117,6 +129,7 @@ def describe(job: Job, like: Likelihood, found: Measurement, operator: str, prio
         "stop_at": job.stop_at,
         "record_every": job.record_every,
         "measurement": found.origin,
+        "measurement_scale": found.scale,
         "measurement_sha256": digest([job.like.y]),
         "device": str(job.like.y.device),
         "versions": record.versions(),

@@ -8,7 +8,7 @@ from torch import Tensor
 from .measurement import Measurement, Source, load_reference
 from .noise import NOISES, Noise
 from .operators.base import Operator
-from .problem import as_noise, as_operator, name_of
+from .problem import as_noise, as_operator, image_for, name_of
 from .rng import Rng
 
 STREAM = 0x9E3779B9  # keeps the noise of `simulate(seed=s)` apart from the draws of a solver with seed s
@@ -18,7 +18,7 @@ def simulate(
     x: Source, operator: str | Operator | Callable[[Tensor], Tensor], noise: str | Noise, seed: int = 0
 ) -> Measurement:
     """One measurement of the image `x`, a path, array, PIL image or tensor; `restore` takes it as it is."""
-    truth = load_reference(x)
+    truth = image_for(operator, load_reference(x))
     A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
     with torch.no_grad():
         y = model.sample(A(truth[None]), Rng([seed ^ STREAM]))[0]

@@ -12,13 +12,15 @@ from .errors import SpecError, XhatError
 T = TypeVar("T")
 
 
-def build(spec: str, registry: Mapping[str, type[T]], *args: Any) -> T:
+def build(spec: str, registry: Mapping[str, type[T]], *args: Any, known: Mapping[str, Any] = {}) -> T:
     """`build("dps:zeta=0.5", SOLVERS)` is `DPS(zeta=0.5)`; `args` come first, as an operator's shape does.
 
+    Options that the spec leaves out are taken from `known`, which may hold things that the class has no use for.
     Raises SpecError for an unknown name or option, listing the known ones, and for a value that does not fit.
     """
     name, options = parse(spec)
     cls = lookup(name, registry)
+    options = {k: v for k, v in known.items() if k in parameters(cls)} | options
     try:
         return cls(*args, **checked(name, cls, options, skip=len(args)))
     except XhatError:

@@ -7,12 +7,14 @@ from .blind_blur import BlindBlur
 from .blur import Blur, MotionBlur
 from .colorize import Colorize
 from .compressed_sensing import CompressedSensing
+from .ct import CT
 from .denoise import Denoise
 from .dense import Dense
 from .gaussian_blur import GaussianBlur
 from .hdr import HDR
 from .inpaint import Inpaint
 from .jpeg import JPEG
+from .mri import MRI, SingleCoilMRI
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .quantize import Quantize

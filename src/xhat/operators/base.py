@@ -54,6 +54,11 @@ class Operator(nn.Module):
         """The shape of the image behind a measurement of `data_shape`, where that is the same unless overridden."""
         return tuple(data_shape)
 
+    @classmethod
+    def as_image(cls, x: Tensor) -> Tensor:
+        """What a file shows, (*shape) without batch axis, as an image of this operator: the same unless overridden."""
+        return x
+
     def intake(self, y: Tensor) -> Data:
         """A raw recording, (b, *raw), as data of this operator: the same unless overridden."""
         return y

@@ -14,7 +14,9 @@ from .fashion import Fashion
 from .gaussian import GaussianPrior
 from .latent import Autoencoded, LatentPrior, TextPrior
 from .latent_diffusion import LatentDiffusion
+from .magnitude import Magnitude
 from .mixture import MixturePrior
+from .none import NoPrior
 from .photo import Photo
 from .powerlaw import PowerLaw
 from .stable_diffusion import StableDiffusion
@@ -35,7 +37,9 @@ __all__ = [
     "LatentDiffusion",
     "LatentPrior",
     "LayeredConsistency",
+    "Magnitude",
     "MixturePrior",
+    "NoPrior",
     "Photo",
     "PowerLaw",
     "Prior",
@@ -59,6 +63,8 @@ PRIORS: dict[str, type[Prior]] = {
     "powerlaw": PowerLaw,
     "latent_diffusion": LatentDiffusion,
     "stable_diffusion": StableDiffusion,
+    "magnitude": Magnitude,
+    "none": NoPrior,
 }
 
 

@@ -1,0 +1,70 @@
+"""Line integrals through a pixel grid as a sparse matrix, and its exact transpose."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def joseph(points: Tensor, directions: Tensor, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Joseph's interpolation (1982): (row, pixel, weight) of the nonzero entries, float64, sorted by row.
+
+    `points` and unit `directions` (rays, 2) are (x, y) with the image [−½, ½] wide, pixels square, x to the right and
+    y upwards. A ray is sampled once in each row of pixels, or column where it is more horizontal, and interpolates
+    linearly between the two nearest.
+    """
+    found = []
+    for steep in (True, False):
+        main, other = (1, 0) if steep else (0, 1)
+        rays = ((directions[:, 1].abs() >= directions[:, 0].abs()) == steep).nonzero().flatten()
+        n, m = (h, w) if steep else (w, h)
+        centres = (torch.arange(n, dtype=torch.float64) - (n - 1) / 2) / w
+        at = -centres if steep else centres  # rows count downwards
+        p, d = points[rays], directions[rays]
+        across = p[:, other, None] + (at - p[:, main, None]) * (d[:, other] / d[:, main])[:, None]
+        place = (across if steep else -across) * w + (m - 1) / 2
+        low = place.floor()
+        length = (1 / (w * d[:, main].abs()))[:, None]
+        for index, part in ((low, 1 - (place - low)), (low + 1, place - low)):
+            inside = (index >= 0) & (index < m) & (part > 0)
+            i, k = inside.nonzero(as_tuple=True)
+            j = index[i, k].long()
+            found.append((rays[i], k * w + j if steep else j * w + k, (part * length)[i, k]))
+    row, pixel, weight = (torch.cat(parts) for parts in zip(*found, strict=True))
+    order = (row * (h * w) + pixel).argsort()
+    return row[order], pixel[order], weight[order]
+
+
+def sparse(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int) -> Tensor:
+    """A CSR matrix of entries sorted by row."""
+    start = torch.zeros(rows + 1, dtype=torch.long)
+    start[1:] = torch.bincount(row, minlength=rows).cumsum(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "beta state"; what is used of it is tested here
+        return torch.sparse_csr_tensor(start, column, weight, (rows, columns))
+
+
+def transposed(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int) -> Tensor:
+    order = column.argsort(stable=True)
+    return sparse(column[order], row[order], weight[order], columns, rows)
+
+
+class Apply(torch.autograd.Function):
+    """Sparse products with a derivative, for which Mᵀ is a matrix of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, M: Tensor, Mt: Tensor) -> Tensor:
+        ctx.pair = M, Mt
+        return (M @ x.T.contiguous()).T.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *g: Tensor) -> tuple[Tensor, None, None]:
+        M, Mt = ctx.pair
+        return apply(g[0], Mt, M), None, None
+
+
+def apply(x: Tensor, M: Tensor, Mt: Tensor) -> Tensor:
+    """M x for each of the vectors x (b, n)."""
+    y: Tensor = Apply.apply(x, M, Mt)  # type: ignore[no-untyped-call]
+    return y

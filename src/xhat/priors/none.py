@@ -1,0 +1,17 @@
+from ..errors import MismatchError
+from ..schedule import EDM, Level
+from ..types import Image
+from .base import Prior
+
+
+class NoPrior(Prior):
+    """Knows nothing: for the classical methods, which do not ask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedule = EDM()
+
+    def forward(self, x: Image, t: Level) -> Image:
+        raise MismatchError(
+            "this solver asks a prior, and the prior is none; `xhat list baselines` shows those that do not"
+        )
