@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import __version__
 from .bench import arguments as bench
-from .commands import run_demo, run_exact, run_inspect, run_list, run_restore, run_simulate
+from .commands import run_demo, run_exact, run_generate, run_inspect, run_list, run_restore, run_simulate
 from .errors import XhatError
 from .listing import KINDS
 from .train.arguments import train_arguments
@@ -39,6 +39,10 @@ LIST = """examples:
 DEMO = """examples:
   xhat demo                                    four photographs of 256 x 256, a few minutes on two cores
   xhat demo --size 128 --dtype bfloat16        faster
+"""
+GENERATE = """examples:
+  xhat generate blackhole --count 12000 -o pictures.npz
+  xhat train denoiser pictures.npz --recipe black_hole --out mine --minutes 60
 """
 EXACT = """examples:
   xhat exact --quick -o quick/               every kind of problem, small, under 3 minutes
@@ -89,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     train_arguments(command("train", "train a prior on images of your own", ""))
     _prior_arguments(command("prior", "say what a checkpoint or a folder is", PRIOR))
     bench.add(command)
+    _generate_arguments(command("generate", "make pictures to train a prior on", GENERATE))
     p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
     p.add_argument("kind", nargs="?", choices=KINDS, help="all kinds by name if left out")
     p.add_argument("name", nargs="?", help="one of them in full")
@@ -158,6 +163,15 @@ def _prior_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("path", help="a checkpoint, a diffusers folder or the name of a prior")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
     p.set_defaults(run=run_inspect)
+
+
+def _generate_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("what", choices=("blackhole",), help="rings, crescents, frames like those of simulations, blobs")
+    p.add_argument("-o", "--out", required=True, type=Path, help=".npz with x (count, size, size) of uint8")
+    p.add_argument("--count", type=int, default=10000, metavar="N", help="default: 10000")
+    p.add_argument("--size", type=int, default=64, metavar="N", help="of a picture, N x N; default: 64")
+    p.add_argument("--seed", type=int, default=0, help="decides every picture; default: 0")
+    p.set_defaults(run=run_generate)
 
 
 def _exact_arguments(p: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 
 from . import exports
-from .data import PICTURES, centre_crop, is_picture, resize, save_image
+from .data import PICTURES, atomic, centre_crop, is_picture, resize, save_image
 from .errors import DataError, SpecError
 from .listing import listing, overview
 from .measurement import Measurement, load_reference
@@ -126,6 +126,21 @@ def run_list(args: Namespace) -> int:
 
 def run_inspect(args: Namespace) -> int:
     print(inspect(args.path, read_options(args.prior_config) if args.prior_config else {}))
+    return 0
+
+
+def run_generate(args: Namespace) -> int:
+    import numpy as np
+
+    from .vlbi.generate import generate
+
+    if args.count < 1 or args.size < 8 or args.seed < 0:
+        raise SpecError("--count must be at least 1, --size at least 8, --seed at least 0")
+    if args.out.suffix.lower() != ".npz":
+        raise DataError(f"{args.out}: pictures are written as .npz")
+    pictures = generate(args.count, args.size, args.seed)
+    atomic(args.out, lambda file: np.savez_compressed(file, x=pictures))
+    print(f"{args.out}: x {pictures.shape} of uint8")
     return 0
 
 

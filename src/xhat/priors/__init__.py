@@ -7,6 +7,7 @@ import torch
 from ..errors import DataError
 from ..spec import build, text_of
 from .base import Denoiser, FixedShape, Prior
+from .black_hole import BlackHolePictures
 from .checkpoints import ADM, ConsistencyCheckpoint, EDMNetwork, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
 from .diffusers_folder import existing, kind_of
@@ -15,6 +16,7 @@ from .gaussian import GaussianPrior
 from .latent import Autoencoded, LatentPrior, TextPrior
 from .latent_diffusion import LatentDiffusion
 from .magnitude import Magnitude
+from .low_rank import LowRankMixture
 from .mixture import MixturePrior
 from .none import NoPrior
 from .photo import Photo
@@ -25,6 +27,7 @@ from .unet import DiffusersPrior
 __all__ = [
     "PRIORS",
     "Autoencoded",
+    "BlackHolePictures",
     "ConsistencyFolder",
     "ConsistencyModel",
     "ConsistencyPrior",
@@ -38,6 +41,7 @@ __all__ = [
     "LatentPrior",
     "LayeredConsistency",
     "Magnitude",
+    "LowRankMixture",
     "MixturePrior",
     "NoPrior",
     "Photo",
@@ -65,6 +69,7 @@ PRIORS: dict[str, type[Prior]] = {
     "stable_diffusion": StableDiffusion,
     "magnitude": Magnitude,
     "none": NoPrior,
+    "blackhole": BlackHolePictures,
 }
 
 

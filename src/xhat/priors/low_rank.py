@@ -1,0 +1,96 @@
+import math
+
+import torch
+from torch import Tensor
+
+from ..errors import SpecError
+from ..rng import Rng
+from ..schedule import EDM, Level, Schedule
+from ..types import Image
+from .base import FixedShape
+
+
+class LowRankMixture(FixedShape):
+    """x₀ ~ Σ_k w_k N(μ_k, U_kᵀ diag(λ_k) U_k + v_k I): a mixture of probabilistic principal components, in closed form.
+
+    With d = x_t/α_t − μ_k, z = U_k d (rows of U_k orthonormal), a = v_k + ρ² and b = λ_k + a,
+
+        log p(k|x_t) = log w_k − ½ [(‖d‖² − ‖z‖²)/a + Σ z²/b + (n − r) log a + Σ log b] + const
+        E[x₀|x_t, k] = μ_k + (v_k/a) d + U_kᵀ ((λ_k + v_k)/b − v_k/a) z                  (Tipping & Bishop, 1999)
+
+    `means` (K, *shape), `axes` (K, r, n), `lam` (K, r), `v` (K,), `weights` (K,) positive numbers of any sum.
+    """
+
+    source = "closed form"
+
+    means: Tensor
+    axes: Tensor
+    lam: Tensor
+    v: Tensor
+    log_w: Tensor
+
+    def __init__(
+        self, means: Tensor, axes: Tensor, lam: Tensor, v: Tensor, weights: Tensor, schedule: Schedule | None = None
+    ) -> None:
+        super().__init__()
+        self.shape, self.schedule = tuple(means.shape[1:]), schedule or EDM()
+        if not (len(means) == len(axes) == len(lam) == len(v) == len(weights)):
+            raise SpecError("a mixture needs as many axes, variances and weights as means")
+        log_w = (weights / weights.sum()).log()
+        for name, buffer in (("means", means), ("axes", axes), ("lam", lam), ("v", v), ("log_w", log_w)):
+            self.register_buffer(name, buffer)
+
+    def forward(self, x: Image, t: Level) -> Image:
+        d = (x / t.alpha).flatten(1)[:, None] - self.means.flatten(1)  # (b, K, n)
+        z = torch.einsum("bkn,krn->bkr", d, self.axes)
+        a = self.v + t.ratio**2
+        b = self.lam + a[:, None]
+        rest = (d.square().sum(2) - z.square().sum(2)).clamp_min(0)
+        free = d.shape[2] - z.shape[2]
+        log_p = self.log_w - (rest / a + (z.square() / b).sum(2) + free * a.log() + b.log().sum(1)) / 2
+        p = log_p.softmax(1)
+        shrink = self.v / a
+        along = ((self.lam + self.v[:, None]) / b - shrink[:, None]) * z
+        centres = p @ self.means.flatten(1) + torch.einsum("bk,bkn->bn", p * shrink, d)
+        return (centres + torch.einsum("bkr,krn->bn", p[..., None] * along, self.axes)).reshape(x.shape)
+
+    def sample(self, rng: Rng) -> Image:
+        """One exact draw per stream of `rng`."""
+        like = self.means[:1].expand(len(rng.generators), *self.shape)
+        k = torch.searchsorted(self.log_w.exp().cumsum(0), rng.rand_like(like.flatten(1)[:, 0]))
+        k = k.clamp_max(len(self.v) - 1)
+        z = rng.randn_like(self.lam[k]) * self.lam[k].sqrt()
+        along = torch.einsum("br,brn->bn", z, self.axes[k]).reshape(like.shape)
+        return self.means[k] + along + self.v[k].sqrt().reshape(-1, *[1] * len(self.shape)) * rng.randn_like(like)
+
+
+def fit(x: Tensor, components: int, rank: int, rounds: int = 12, floor: float = 1e-4) -> dict[str, Tensor]:
+    """A mixture of the pictures x (N, n): k-means, then the principal components of each cluster.
+
+    `floor` is the least variance of a pixel. Deterministic: the first centres are spread over the pictures in order.
+    """
+    if not 1 <= components <= len(x) or rank < 1:
+        raise SpecError(f"a mixture of {components} components of rank {rank} cannot be fitted to {len(x)} pictures")
+    means = x[torch.arange(components) * len(x) // components].clone()
+    for _ in range(rounds):
+        gaps = means.square().sum(1) - 2 * x @ means.T
+        near = gaps.argmin(1)
+        for k in range(components):
+            if (near == k).any():
+                means[k] = x[near == k].mean(0)
+    axes, lam = x.new_zeros(components, rank, x.shape[1]), x.new_zeros(components, rank)
+    v, weights = x.new_full((components,), floor), x.new_zeros(components)
+    for k in range(components):
+        d = x[near == k] - means[k]
+        weights[k] = max(1, len(d))
+        d = d[:: -(-len(d) // 1500)] if len(d) else d  # components of so many pictures are settled
+        values, left = torch.linalg.eigh((d @ d.T).double() / max(1, len(d)))
+        kept = min(rank, int((values > 1e-6 * float(values[-1])).sum())) if len(d) > 1 else 0
+        if kept:
+            rows = left[:, -kept:].flip(1).T.to(d) @ d
+            axes[k, :kept] = rows / rows.norm(dim=1, keepdim=True)
+            lam[k, :kept] = values[-kept:].flip(0).to(d)
+        v[k] = max(floor, (float(values.sum()) - float(lam[k].sum())) / (x.shape[1] - kept)) if len(d) else floor
+    if len(axes) and math.isnan(float(lam.sum())):
+        raise SpecError("the pictures hold NaN")
+    return {"means": means, "axes": axes, "lam": (lam - v[:, None]).clamp_min(0), "v": v, "weights": weights}
