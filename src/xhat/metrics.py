@@ -9,6 +9,7 @@ from torch.linalg import vector_norm as norm
 from .errors import ShapeError, SpecError
 from .perceptual import distance, lpips_net, stlpips_net
 from .types import Image, PerImage
+from .vlbi.metrics import psnr_shift
 
 CAP = 80.0  # dB; what PSNR would give for an error far below 16-bit rounding
 
@@ -75,6 +76,7 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "magnitude_psnr": magnitude_psnr,
     "magnitude_ssim": magnitude_ssim,
     "psnr": psnr,
+    "psnr_shift": psnr_shift,
     "ssim": ssim,
     "stlpips": stlpips,
 }

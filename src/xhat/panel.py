@@ -10,7 +10,7 @@ from torch import Tensor
 from .data import is_picture, to_pixels
 from .errors import XhatError
 from .likelihood import Likelihood
-from .operators.base import LinearOperator
+from .operators.base import AffineOperator, LinearOperator
 from .restoration import Restoration
 
 Tile = tuple[str, Tensor | None]
@@ -99,9 +99,10 @@ def measurement_tile(like: Likelihood) -> Tile:
     small = len(shape) == len(like.A.shape) and all(a <= b for a, b in zip(shape[-2:], like.A.shape[-2:], strict=True))
     if is_picture(shape) and small and not y.is_complex():
         return "measurement", y
-    if isinstance(like.A, LinearOperator):
+    A = like.A.linear if isinstance(like.A, AffineOperator) else like.A
+    if isinstance(A, LinearOperator):
         try:
-            back = picture_of(like.A.adjoint(like.y[:1])[0].cpu())
+            back = picture_of(A.adjoint(like.y[:1])[0].cpu())
         except XhatError:
             back = None
         if back is not None:

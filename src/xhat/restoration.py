@@ -96,6 +96,7 @@ class Restoration:
             files |= forms_of_std(self.std, depth)
         for stem, x in images.items():
             files |= {f"{stem}.{f}": partial(lambda write, x, path: write(path, x), EXPORTS[f][1], x) for f in formats}
+        files |= self.problem.A.files(self)
         sheet = panel.of(self)
         files["panel.png"] = lambda path: sheet.save(path)
         if self.frames:

@@ -147,6 +147,11 @@ def identity(account: dict[str, Any], like: Likelihood) -> dict[str, str]:
 def decoded(job: Job, x: Tensor) -> Tensor:
     """The images that the solver's answers (b, *image or *latent) stand for; on the CPU."""
     return job.prior.image(x.to(job.like.y.device)).cpu()
+def fit(like: Likelihood, images: Tensor) -> dict[str, Tensor]:
+    """The noise model's own measures of how well each image explains the measurement."""
+    each = like.take(torch.zeros(len(images), dtype=torch.long))
+    with torch.no_grad():
+        return {k: v.cpu() for k, v in each.noise.fit(each.y, each.A(images.to(each.y.device))).items()}
 
 
 def _restoration(
@@ -161,6 +166,9 @@ def _restoration(
         scores = {n: METRICS[n](images, truth.expand_as(images)) for n in names}
         if len(images) > 1:
             scores |= {f"mean_{n}": METRICS[n](images.mean(0, keepdim=True), truth[None]) for n in names}
+    scores |= fit(like, images)
+    if len(images) > 1:
+        scores |= {f"mean_{n}": v for n, v in fit(like, images.mean(0, keepdim=True)).items()}
     full = account | {
         "calls": vars(end.calls),
         "seconds": end.seconds,

@@ -7,8 +7,10 @@ A buffer named in `per_image` has a leading axis of size 1 (shared) or b (one fo
 
 import copy
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,9 @@ from ..calls import tally
 from ..errors import ShapeError
 from ..linalg import bcast, cg
 from ..types import Data, Image
+
+if TYPE_CHECKING:
+    from ..restoration import Restoration
 
 O = TypeVar("O", bound="Operator")  # not typing.Self, which beartype cannot check method by method
 
@@ -58,6 +63,10 @@ class Operator(nn.Module):
     def as_image(cls, x: Tensor) -> Tensor:
         """What a file shows, (*shape) without batch axis, as an image of this operator: the same unless overridden."""
         return x
+
+    def files(self, result: "Restoration") -> Mapping[str, Callable[[Path], object]]:
+        """What the field expects of a result beside pictures: writers by file name; none unless overridden."""
+        return {}
 
     def intake(self, y: Tensor) -> Data:
         """A raw recording, (b, *raw), as data of this operator: the same unless overridden."""

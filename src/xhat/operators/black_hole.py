@@ -1,6 +1,7 @@
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -9,9 +10,12 @@ from torch import Tensor
 from ..errors import ShapeError, SpecError
 from ..types import Data, Image
 from ..vlbi.closure import Closures, closures
-from ..vlbi.observation import MICROARCSECOND, Observation
+from ..vlbi.observation import INTRASITE, MICROARCSECOND, Observation
 from .base import AffineOperator, LinearOperator
 from .checks import Number, positive
+
+if TYPE_CHECKING:
+    from ..restoration import Restoration
 
 
 class BlackHole(AffineOperator):
@@ -22,7 +26,8 @@ class BlackHole(AffineOperator):
     imaginary part in Jy of each visibility of `observation`, a uvfits file, after averages over up to `average`
     seconds of a scan. `compact`, in Jy, rescales intra-site baselines, which see extended flux that no image of this
     field holds; `systematic` adds that fraction of |V| to the noise; `flux` adds the total flux in Jy as a datum, with
-    an error of `flux_error`. The noise is `vlbi`.
+    an error of `flux_error`. The noise is `vlbi`. FITS images and the figure are scaled to `flux`, else to `compact`,
+    else to the median amplitude of intra-site baselines.
     """
 
     name: ClassVar[str] = "black_hole"
@@ -52,6 +57,7 @@ class BlackHole(AffineOperator):
         found = found.averaged(float(average))
         found = found if compact is None else found.compacted(float(compact))
         found = found.softened(float(systematic)) if systematic else found
+        self.white, self.total = float(white), total_of(found, compact if flux is None else flux)
         self.observation = found if flux is None else found.with_flux(float(flux), float(flux_error))
         self.closures: Closures = closures(self.observation)
         self.pixel = fov / shape[2] * MICROARCSECOND  # radians
@@ -68,6 +74,20 @@ class BlackHole(AffineOperator):
             return y
         vis = torch.from_numpy(self.observation.vis).to(y.dtype)
         return torch.view_as_real(vis).expand(len(y), -1, -1)
+
+    def files(self, result: "Restoration") -> Mapping[str, Callable[[Path], object]]:
+        """FITS images with celestial axes and a figure with colour bar and beam."""
+        from ..vlbi import sky
+
+        return sky.files(result, self)
+
+
+def total_of(observation: Observation, known: Number | None) -> float | None:
+    """The total flux in Jy: the one given, else the median amplitude between neighbours, if the array has any."""
+    if known is not None:
+        return float(known)
+    short = observation.length < INTRASITE
+    return float(np.median(np.abs(observation.vis[short]))) if short.any() else None
 
 
 class Visibilities(LinearOperator):

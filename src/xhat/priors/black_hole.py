@@ -17,7 +17,7 @@ class BlackHolePictures(LowRankMixture):
     source = "generated pictures; closed form (Tipping & Bishop, 1999)"
 
     def __init__(
-        self, components: int = 80, rank: int = 30, pictures: int = 8000, size: int = 64, seed: int = 0
+        self, components: int = 40, rank: int = 80, pictures: int = 8000, size: int = 64, seed: int = 0
     ) -> None:
         if min(components, rank, pictures, size) < 1:
             raise SpecError("black_hole: components, rank, pictures and size must be at least 1")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..measurement import Measurement
-from . import bart, hdf5, inversebench
+from . import bart, hdf5, inversebench, uvfits
 
 Reader = Callable[[Path, int | None], Measurement]
 
@@ -17,6 +17,8 @@ READERS: dict[str, Reader] = {
     ".hdf5": hdf5.read,
     ".cfl": bart.read,
     ".hdr": bart.read,
+    ".uvfits": uvfits.read,
+    ".uvf": uvfits.read,
 }
 
 

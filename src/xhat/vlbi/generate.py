@@ -118,6 +118,5 @@ def blur(picture: Array, fwhm: float) -> Array:
     sigma = fwhm / np.sqrt(8 * np.log(2))
     f = np.fft.fftfreq(len(picture))
     gain = np.exp(-2 * (np.pi * sigma * f) ** 2)
-    out: Array = np.fft.ifft2(np.fft.fft2(picture) * gain[:, None] * gain).real
-    out = np.maximum(out, 0)
+    out: Array = np.maximum(np.fft.ifft2(np.fft.fft2(picture) * gain[:, None] * gain).real, 0)
     return out
