@@ -6,7 +6,7 @@ from torch import Tensor
 from ..errors import SpecError
 from ..rng import Rng
 from ..schedule import EDM, Level, Schedule
-from ..types import Image
+from ..types import Image, PerImage
 from .base import FixedShape
 
 
@@ -41,6 +41,20 @@ class LowRankMixture(FixedShape):
             self.register_buffer(name, buffer)
 
     def forward(self, x: Image, t: Level) -> Image:
+        d, z, log_p = self.terms(x, t)
+        p, shrink = log_p.softmax(1), self.v / (self.v + t.ratio**2)
+        b = (self.lam + self.v[:, None]) / (self.lam + self.v[:, None] + t.ratio**2)
+        along = (b - shrink[:, None]) * z
+        centres = p @ self.means.flatten(1) + torch.einsum("bk,bkn->bn", p * shrink, d)
+        return (centres + torch.einsum("bkr,krn->bn", p[..., None] * along, self.axes)).reshape(x.shape)
+
+    def log_density(self, x: Image, t: Level) -> PerImage:
+        """log p(x_t) per image in nats, normalised."""
+        n = x[0].numel()
+        return self.terms(x, t)[2].logsumexp(1) - n / 2 * math.log(2 * math.pi) - n * math.log(t.alpha)
+
+    def terms(self, x: Image, t: Level) -> tuple[Tensor, Tensor, Tensor]:
+        """d, z and log p(k, x_t) up to a constant that all share, batch and component first."""
         d = (x / t.alpha).flatten(1)[:, None] - self.means.flatten(1)  # (b, K, n)
         z = torch.einsum("bkn,krn->bkr", d, self.axes)
         a = self.v + t.ratio**2
@@ -48,11 +62,7 @@ class LowRankMixture(FixedShape):
         rest = (d.square().sum(2) - z.square().sum(2)).clamp_min(0)
         free = d.shape[2] - z.shape[2]
         log_p = self.log_w - (rest / a + (z.square() / b).sum(2) + free * a.log() + b.log().sum(1)) / 2
-        p = log_p.softmax(1)
-        shrink = self.v / a
-        along = ((self.lam + self.v[:, None]) / b - shrink[:, None]) * z
-        centres = p @ self.means.flatten(1) + torch.einsum("bk,bkn->bn", p * shrink, d)
-        return (centres + torch.einsum("bkr,krn->bn", p[..., None] * along, self.axes)).reshape(x.shape)
+        return d, z, log_p
 
     def sample(self, rng: Rng) -> Image:
         """One exact draw per stream of `rng`."""

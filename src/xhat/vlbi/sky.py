@@ -60,13 +60,14 @@ def write_fits(path: Path, jansky: Array, A: "BlackHole") -> None:
     for axis, kind, centre, step, n in ((1, "RA---SIN", o.ra, -degrees, w), (2, "DEC--SIN", o.dec, degrees, h)):
         head[f"CTYPE{axis}"], head[f"CRVAL{axis}"], head[f"CUNIT{axis}"] = kind, centre, "deg"
         head[f"CDELT{axis}"], head[f"CRPIX{axis}"] = step, (n + 1) / 2
-    head["FREQ"], head["MJD-OBS"], head["ORIGIN"] = o.frequency, float(o.mjd), "xhat"
+    head["FREQ"], head["ORIGIN"] = o.frequency, "xhat"
+    head["DATE-OBS"], head["MJD-OBS"] = day(o).isoformat(), float(o.mjd)
     head["BMAJ"], head["BMIN"], head["BPA"] = wide / np.pi * 180, narrow / np.pi * 180, angle
     fits.PrimaryHDU(jansky[::-1].astype(np.float32), head).writeto(path, overwrite=True)  # FITS counts rows upwards
 
 
 def draw(path: Path, result: "Restoration", A: "BlackHole", scale: float, most: int = 4) -> None:
-    """The mean, the standard deviation and up to `most` samples, each with its χ², the beam in the first."""
+    """The mean, the standard deviation and the `most` samples that fit best, each with its χ²; the beam in the first."""
     Figure = extra("matplotlib.figure", path.name).Figure
     Ellipse = extra("matplotlib.patches", path.name).Ellipse
     o, n = A.observation, len(result.images)
@@ -75,7 +76,8 @@ def draw(path: Path, result: "Restoration", A: "BlackHole", scale: float, most: 
     ]
     if n > 1:
         panels.append(("standard deviation", result.std[0].double().numpy() / 2 * scale, "viridis"))
-        panels += [(chi(result, i), flux(x) * scale, "afmhot") for i, x in enumerate(result.images[:most])]
+        order = result.residual.argsort().tolist()[:most]
+        panels += [(chi(result, i), flux(result.images[i]) * scale, "afmhot") for i in order]
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.1 * columns + 0.3, 3.7 * rows + 0.5), dpi=110, layout="constrained")
@@ -97,15 +99,19 @@ def draw(path: Path, result: "Restoration", A: "BlackHole", scale: float, most: 
 
 
 def title(o: Observation) -> str:
-    return f"{o.source}, {DAY_ZERO + timedelta(days=o.mjd)}, {o.frequency / 1e9:.1f} GHz"
+    return f"{o.source}, {day(o)}, {o.frequency / 1e9:.1f} GHz"
+
+
+def day(o: Observation) -> date:
+    return DAY_ZERO + timedelta(days=o.mjd)
 
 
 def chi(result: "Restoration", i: int | None) -> str:
-    """The χ² of sample i, or of the mean."""
+    """The reduced χ² of closure phases and log closure amplitudes, of sample i or of the mean."""
     prefix, at, name = ("mean_", 0, "mean") if i is None else ("", i, f"sample {i}" if len(result.images) > 1 else "")
     parts = [
         f"{text} {float(result.metrics[prefix + key][at]):.2f}"
-        for key, text in (("chi2_cp", "χ² closure phases"), ("chi2_lca", "log closure amplitudes"))
+        for key, text in (("chi2_cp", "χ²(φ)"), ("chi2_lca", "χ²(ln A)"))
         if prefix + key in result.metrics
     ]
     return f"{name + ': ' if name else ''}{', '.join(parts)}"
