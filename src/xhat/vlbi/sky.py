@@ -67,7 +67,7 @@ def write_fits(path: Path, jansky: Array, A: "BlackHole") -> None:
 
 
 def draw(path: Path, result: "Restoration", A: "BlackHole", scale: float, most: int = 4) -> None:
-    """The mean, the standard deviation and the `most` samples that fit best, each with its χ²; the beam in the first."""
+    """Mean, standard deviation and the `most` samples that fit best, each with its χ²; the beam in the first."""
     Figure = extra("matplotlib.figure", path.name).Figure
     Ellipse = extra("matplotlib.patches", path.name).Ellipse
     o, n = A.observation, len(result.images)
