@@ -17,6 +17,7 @@ from .latent import Autoencoded, LatentPrior, TextPrior
 from .latent_diffusion import LatentDiffusion
 from .magnitude import Magnitude
 from .low_rank import LowRankMixture
+from .magnitude import Magnitude
 from .mixture import MixturePrior
 from .none import NoPrior
 from .photo import Photo
@@ -40,8 +41,8 @@ __all__ = [
     "LatentDiffusion",
     "LatentPrior",
     "LayeredConsistency",
-    "Magnitude",
     "LowRankMixture",
+    "Magnitude",
     "MixturePrior",
     "NoPrior",
     "Photo",

@@ -42,7 +42,8 @@ def window(size: int) -> Array:
     edge = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / size
     one: Array = np.clip((edge - 0.01) / 0.1, 0, 1)
     one = one**2 * (3 - 2 * one)
-    return np.outer(one, one)
+    both: Array = np.outer(one, one)
+    return both
 
 
 def crescent(rng: Rng, x: Array, y: Array) -> Array:
