@@ -147,8 +147,12 @@ def identity(account: dict[str, Any], like: Likelihood) -> dict[str, str]:
 def decoded(job: Job, x: Tensor) -> Tensor:
     """The images that the solver's answers (b, *image or *latent) stand for; on the CPU."""
     return job.prior.image(x.to(job.like.y.device)).cpu()
+
+
 def fit(like: Likelihood, images: Tensor) -> dict[str, Tensor]:
     """The noise model's own measures of how well each image explains the measurement."""
+    if not isinstance(like, LeastSquares):
+        return {}
     each = like.take(torch.zeros(len(images), dtype=torch.long))
     with torch.no_grad():
         return {k: v.cpu() for k, v in each.noise.fit(each.y, each.A(images.to(each.y.device))).items()}

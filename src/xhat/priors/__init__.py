@@ -15,7 +15,6 @@ from .fashion import Fashion
 from .gaussian import GaussianPrior
 from .latent import Autoencoded, LatentPrior, TextPrior
 from .latent_diffusion import LatentDiffusion
-from .magnitude import Magnitude
 from .low_rank import LowRankMixture
 from .magnitude import Magnitude
 from .mixture import MixturePrior

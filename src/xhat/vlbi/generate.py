@@ -59,7 +59,8 @@ def crescent(rng: Rng, x: Array, y: Array) -> Array:
         ring += rng.uniform(0.2, 1.5) * np.exp(-at / (2 * length**2))
     if rng.random() < 0.5:
         ring += rng.uniform(0, 0.3) * np.exp(-(r**2) / (2 * rng.uniform(0.1, 0.3) ** 2))
-    return ring
+    found: Array = ring
+    return found
 
 
 def plasma(rng: Rng, x: Array, y: Array) -> Array:
