@@ -10,7 +10,7 @@ from torch import Tensor
 from . import record
 from .checkpoint import Checkpoint, Snapshot, digest
 from .errors import ShapeError, SpecError
-from .likelihood import LatentLikelihood, Likelihood, likelihood
+from .likelihood import LatentLikelihood, LeastSquares, Likelihood, likelihood
 from .measurement import Measurement, Source, load, load_reference
 from .metrics import METRICS, choose
 from .noise import NOISES, Noise
