@@ -119,10 +119,10 @@ def front(points: Sequence[tuple[float, float]], more: bool = True) -> list[int]
 
 
 def written(m: Mean | None, digits: int = 2, pm: str = " ± ") -> str:
-    """A mean with its interval as text."""
+    """A mean with its interval as text; numbers that are all equal have none."""
     if m is None:
         return "–"
-    return f"{m.value:.{digits}f}" + (f"{pm}{m.half:.{digits}f}" if m.half is not None else "")
+    return f"{m.value:.{digits}f}" + (f"{pm}{m.half:.{digits}f}" if m.half else "")
 
 
 def digits(name: str) -> int:

@@ -39,6 +39,9 @@ def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
             panel.xaxis.set_minor_locator(NullLocator())
             points = [(_cost(s, bool(line)), s["numbers"][metric].value) for s in here]
             panel.set_xlim(min(x for x, _ in points) / 1.5, max(x for x, _ in points) * 1.5)
+            low, high = (pick(y for _, y in points) for pick in (min, max))
+            room = 0.25 * (high - low) or 1.0  # wide intervals end at the frame
+            panel.set_ylim(low - room, high + room)
             kept = sorted(points[i] for i in front(points, higher(metric)))
             panel.plot(*zip(*kept, strict=True), color="grey", linewidth=0.8)
             for s, (x, y) in zip(here, points, strict=True):

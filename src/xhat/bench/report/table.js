@@ -19,7 +19,7 @@ const fixed = (v, digits) => (v === null || v === undefined ? "–" : v.toFixed(
 // A mean with its half-width, as [value, half, images].
 function mean(m, digits) {
   if (!m) return [el("span", { class: "none" }, "–")];
-  const half = m[1] === null ? [] : [el("span", { class: "half" }, " ± " + fixed(m[1], digits))];
+  const half = m[1] === null || m[1] === 0 ? [] : [el("span", { class: "half" }, " ± " + fixed(m[1], digits))];
   return [fixed(m[0], digits), ...half];
 }
 
