@@ -29,9 +29,8 @@ from xhat.bench.schema import FIELDS, FIXED, stream, validate
 from xhat.bench.stats import front, interval, paired, student, summary
 from xhat.cli import main, parser
 from xhat.errors import DataError, SpecError
-from xhat.problem import spec_in
+from xhat.problem import METHODS, spec_in
 from xhat.rows import Rows, claim
-from xhat.solvers import SOLVERS
 from xhat.solvers.base import Estimator
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -233,6 +232,14 @@ def test_results_do_not_depend_on_the_batch(whole, tmp_path):
         assert a[k]["metrics"] == pytest.approx(b[k]["metrics"], abs=1e-3)  # rounding differs with the batch
 
 
+def test_complex_images_are_measured_by_their_magnitude(tmp_path):
+    task = {"operator": "mri:acceleration=2,coils=2", "noise": "noiseless"}
+    bench(read({**TINY, "tasks": {"MRI": task}, "solvers": ["lmaps:steps=3"], "seeds": 1}), tmp_path, TWO)
+    rows = open_run(tmp_path)[1]
+    assert {r["status"] for r in rows} == {"ok"}
+    assert all(set(r["metrics"]) == {"magnitude_psnr", "magnitude_ssim"} and r["shape"] == [2, 16, 16] for r in rows)
+
+
 def test_the_stream_of_an_image_is_its_own():
     assert stream("a", 0) == stream("a", 0)
     assert len({stream(image, seed) for image in "abcdef" for seed in range(50)}) == 300
@@ -284,7 +291,7 @@ class Explodes(Estimator):
 
 
 def test_a_nan_of_one_image_is_a_failure_of_one_image(monkeypatch):
-    monkeypatch.setitem(SOLVERS, "explodes", Explodes)
+    monkeypatch.setitem(METHODS, "explodes", Explodes)
     cell = Cell("t", "l", "powerlaw", "fields:size=16,count=6", "denoise", "gaussian:sigma=0.01", "explodes", samples=2)
     images = open_images(cell.data)
     hot = [n for n in images.names() if float(images.load(n)[0, 0, 0]) > 0]
@@ -301,7 +308,7 @@ def test_a_nan_of_one_image_is_a_failure_of_one_image(monkeypatch):
 
 
 def test_what_broke_is_recorded_and_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setitem(SOLVERS, "explodes", Explodes)
+    monkeypatch.setitem(METHODS, "explodes", Explodes)
     grid = read({**TINY, "solvers": ["explodes:error=true,above=9"], "tasks": {"a": TINY["tasks"]["pixels"]}})
     bench(grid, tmp_path, TWO)
     rows = open_run(tmp_path)[1]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DataError, MismatchError, SpecError
+from ..errors import DataError, MismatchError, ShapeError, SpecError
 from ..metrics import METRICS, choose
 from ..noise import NOISES
 from ..problem import pick_device
@@ -14,7 +14,7 @@ from ..rows import Row
 from ..spec import build
 from .clock import Clock, showing
 from .cluster import computed
-from .evaluate import Done, Work, evaluate, operator_of, prior_of
+from .evaluate import Done, Work, applicable, evaluate, operator_of, prior_of, truth_of
 from .folder import RunFolder
 from .grid import Cell, Grid
 from .images import open_images
@@ -85,17 +85,15 @@ def _local(queue: Queue, metrics: Sequence[str], options: Options, keep: bool) -
 
 def check(cells: Sequence[Cell], metrics: Sequence[str], sets: Sequence[str]) -> None:
     """Every name and option of the grid, on the first image of its data."""
-    for spec in dict.fromkeys(c.data for c in cells):
-        images = open_images(spec)
-        first = images.load(images.names()[0])
-        choose([m for m in metrics if m in METRICS] if metrics else [], first)
-        if wrong := [m for m in metrics if m not in METRICS]:
-            raise SpecError(f"unknown metric {wrong[0]!r}; choose from {', '.join([*METRICS, *SETS])}")
-        for cell in (c for c in cells if c.data == spec):
-            try:
-                operator_of(cell.operator, tuple(first.shape), [0])
-            except (DataError, MismatchError, SpecError) as e:
-                raise type(e)(f"task {cell.task!r} on {spec}: {e}") from e
+    if wrong := [m for m in metrics if m not in METRICS]:
+        raise SpecError(f"unknown metric {wrong[0]!r}; choose from {', '.join([*METRICS, *SETS])}")
+    for cell in {(c.data, c.operator): c for c in cells}.values():
+        try:
+            first = truth_of(cell, open_images(cell.data).names()[0])
+            choose(applicable(metrics, first), first)
+            operator_of(cell.operator, tuple(first.shape), [0])
+        except (DataError, MismatchError, ShapeError, SpecError) as e:
+            raise type(e)(f"task {cell.task!r} on {cell.data}: {e}") from e
     for spec in dict.fromkeys(c.noise for c in cells):
         build(spec, NOISES)
     for name in sets:

@@ -22,7 +22,7 @@ from ..noise import NOISES
 from ..operators import OPERATORS
 from ..operators.base import Operator
 from ..priors import Prior, build_prior
-from ..problem import as_schedule, as_solver, pick_device
+from ..problem import as_schedule, as_solver, image_for, pick_device
 from ..rng import Rng
 from ..rows import Row
 from ..run import residuals
@@ -109,7 +109,7 @@ def described(work: Work, image: str, device: str) -> Row:
     """The record of an image as far as it is known without computing."""
     cell = work.cell
     try:
-        x = open_images(cell.data).load(image)
+        x = truth_of(cell, image)
         shape, sha = list(x.shape), digest([x])
         weights = prior_of(cell.prior, device)[1]
     except XhatError:
@@ -173,17 +173,37 @@ def problem_of(work: Work, x: Tensor) -> Likelihood:
     return likelihood(A, noise, y)
 
 
+def truth_of(cell: Cell, name: str) -> Tensor:
+    """An image of the cell's data as one of its operator: a grey picture as a complex image, say."""
+    return image_for(cell.operator, open_images(cell.data).load(name))
+
+
+def restored(prior: Prior, cell: Cell, like: Likelihood, rng: Rng) -> Tensor:
+    """What the cell's solver makes of the measurements, as images, whatever the prior works on."""
+    inner = prior.problem(like)
+    prior.fits(inner)
+    out = solve(as_solver(cell.solver), prior, inner, rng, as_schedule(cell.schedule))
+    with torch.no_grad():
+        return prior.image(out)
+
+
+def applicable(metrics: Sequence[str], image: Tensor) -> list[str]:
+    """PSNR and SSIM of a complex image (2, h, w) are those of its magnitude, under their own names."""
+    if image.ndim != 3 or len(image) != 2:
+        return list(metrics)
+    return [f"magnitude_{m}" if m in ("psnr", "ssim") else m for m in metrics]
+
+
 def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
     cell, n = work.cell, work.cell.samples
     place = pick_device(device)
-    images = open_images(cell.data)
-    x = torch.stack([images.load(name) for name in work.images])
+    x = torch.stack([truth_of(cell, name) for name in work.images])
     like = problem_of(work, x).take(torch.arange(len(x)).repeat_interleave(n)).to(place)
     prior = prior_of(cell.prior, device)[0]
     seeds = [stream(name, work.seed) + i for name in work.images for i in range(n)]
     begun = time.perf_counter()
     with counting() as calls:
-        out = solve(as_solver(cell.solver), prior, like, Rng(seeds), as_schedule(cell.schedule))
+        out = restored(prior, cell, like, Rng(seeds))
     if place.type == "cuda":
         torch.cuda.synchronize()
     seconds = (time.perf_counter() - begun) / len(x)
@@ -193,7 +213,7 @@ def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
     rows = []
     for i, name in enumerate(work.images):
         row = described(work, name, device)
-        row |= measured(chains[i], x[i], found[i], expected[i], metrics)
+        row |= measured(chains[i], x[i], found[i], expected[i], applicable(metrics, x[i]))
         row |= cost(calls, len(x))
         row["run"] |= {"seconds": seconds, "batch": len(x)}
         rows.append(Done(row, {"truth": x[i], "y": ys[i], "x": chains[i, 0]}))

@@ -11,8 +11,7 @@ from typing import Any
 
 from ..errors import DataError, SpecError
 from ..noise import NOISES
-from ..problem import as_schedule, as_solver, spec_in
-from ..solvers import SOLVERS
+from ..problem import METHODS, as_schedule, as_solver, spec_in
 from ..spec import build, fits, parse, spec_of, text_of
 
 SUITES = Path(__file__).parent / "suites"
@@ -37,7 +36,7 @@ class Cell:
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers, all options of solver and noise stated, so that a changed default is new work."""
-        solver = spec_of(as_solver(self.solver), SOLVERS, full=True)
+        solver = spec_of(as_solver(self.solver), METHODS, full=True)
         noise = spec_of(build(self.noise, NOISES), NOISES, full=True)
         same = {k: getattr(self, k) for k in ("prior", "data", "operator", "schedule", "samples")}
         return {**same, "noise": noise, "solver": solver}

@@ -12,12 +12,10 @@ from ..likelihood import Likelihood, likelihood
 from ..linalg import sq
 from ..noise import Gaussian
 from ..operators.inpaint import Inpaint
-from ..problem import as_schedule, as_solver, pick_device
+from ..problem import pick_device
 from ..rng import Rng
-from ..solve import solve
-from .evaluate import Work, prior_of, problem_of
+from .evaluate import Work, prior_of, problem_of, restored, truth_of
 from .grid import Cell
-from .images import open_images
 from .schema import stream
 
 HIDDEN = 0.1  # of the pixels that a mask shows
@@ -43,14 +41,12 @@ def heldout(cell: Cell, names: Sequence[str], device: str) -> float:
 
 
 def _one(cell: Cell, name: str, seed: int, device: str) -> float:
-    x = open_images(cell.data).load(name)[None]  # only to simulate the measurement
+    x = truth_of(cell, name)[None]  # only to simulate the measurement
     like = problem_of(Work(cell, seed, (name,)), x).to(pick_device(device))
     del x
     number = stream(name, seed)
     given, error = split(like, Generator().manual_seed(number ^ 0x5F5F))
-    out = solve(
-        as_solver(cell.solver), prior_of(cell.prior, device)[0], given, Rng([number]), as_schedule(cell.schedule)
-    )
+    out = restored(prior_of(cell.prior, device)[0], cell, given, Rng([number]))
     return error(out)
 
 

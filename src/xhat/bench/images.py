@@ -40,20 +40,18 @@ class Images(ABC):
 class Photographs(Images):
     """The four photographs of the demo, central squares of `size` x `size`; needs the extra demo.
 
-    `kind` grey is their mean over colours, complex that on [0, 1] as (real, imaginary) with imaginary part 0.
+    `kind` grey is their mean over colours.
     """
 
     size: int = 256
-    kind: Literal["colour", "grey", "complex"] = "colour"
+    kind: Literal["colour", "grey"] = "colour"
 
     def names(self) -> list[str]:
         return list(PHOTOGRAPHS)
 
     def load(self, name: str) -> Tensor:
         x = photographs(self.size, (name,))[0]
-        grey = x.mean(0, keepdim=True)
-        pair = torch.cat([(grey + 1) / 2, torch.zeros_like(grey)])
-        return {"colour": x, "grey": grey, "complex": pair}[self.kind]
+        return x.mean(0, keepdim=True) if self.kind == "grey" else x
 
 
 @dataclass(frozen=True)

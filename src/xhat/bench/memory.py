@@ -9,8 +9,7 @@ import torch
 from ..problem import as_schedule, as_solver, pick_device
 from ..rng import Rng
 from ..solve import trajectory
-from .evaluate import Work, prior_of, problem_of
-from .images import open_images
+from .evaluate import Work, prior_of, problem_of, truth_of
 
 MOST = {"cuda": 256, "cpu": 16}  # a CPU gains nothing from more
 SHARE = 0.7  # of the free memory
@@ -44,8 +43,8 @@ def peak(work: Work, n: int, device: str) -> float:
     place, cell = pick_device(device), work.cell
     few = Work(cell, work.seed, (work.images * n)[:n])
     prior = prior_of(cell.prior, device)[0]
-    x = torch.stack([open_images(cell.data).load(name) for name in few.images])
-    like = problem_of(few, x).to(place)
+    x = torch.stack([truth_of(cell, name) for name in few.images])
+    like = prior.problem(problem_of(few, x).to(place))
     gc.collect()
     before = reset_peak(place.type)
     steps = trajectory(as_solver(cell.solver), prior, like, Rng(range(n)), as_schedule(cell.schedule))

@@ -128,4 +128,4 @@ def written(m: Mean | None, digits: int = 2, pm: str = " ± ") -> str:
 def digits(name: str) -> int:
     """Decimals that a number is worth."""
     bare = name.removeprefix("mean_").removeprefix("chosen_")
-    return 2 if bare in ("psnr", "residual_ratio", "seconds", "fid") else 0 if bare in COSTS else 3
+    return 2 if bare in ("psnr", "magnitude_psnr", "residual_ratio", "seconds", "fid") else 0 if bare in COSTS else 3
