@@ -14,6 +14,7 @@ from xhat.noise import VLBI, Gaussian
 from xhat.noise.vlbi import complex_of
 from xhat.operators import BlackHole
 from xhat.rng import Rng
+from xhat.simulate import simulate
 from xhat.vlbi.closure import closures
 from xhat.vlbi.metrics import aligned, blurred, psnr_aligned, ring
 from xhat.vlbi.observation import MICROARCSECOND, Observation
@@ -248,6 +249,15 @@ def test_gauss_newton_lowers_the_closure_likelihood():
     m, w = images(seed=6), torch.tensor(1.0)
     x = gauss_newton(like.residual, torch.zeros(()), w, m)
     assert (like.nll(x) + sq(x - m) / 2 < 0.2 * like.nll(m)).all()
+
+
+def test_simulate_draws_the_noise_of_the_array():
+    """Closures of the simulated data fit the truth, the visibilities themselves do not."""
+    A, x = BlackHole((1, 8, 8), observation(sigma=1e-4), fov=100.0), images()[0]
+    y = simulate(x, A, VLBI(gain=0.3), seed=1).y[None]
+    found = VLBI().bind(A).fit(y, A(x[None]))
+    assert (complex_of(y) - complex_of(A(x[None]))).abs().max() > 0.1
+    assert all(0.2 < float(v) < 3 for v in found.values())
 
 
 # --- conventions ---

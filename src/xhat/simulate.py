@@ -20,6 +20,7 @@ def simulate(
     """One measurement of the image `x`, a path, array, PIL image or tensor; `restore` takes it as it is."""
     truth = image_for(operator, load_reference(x))
     A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
+    model = model.bind(A)
     with torch.no_grad():
         y = model.sample(A(truth[None]), Rng([seed ^ STREAM]))[0]
     return Measurement(
