@@ -33,6 +33,7 @@ from xhat.train.dataset import Order, load, scaled, stream
 from xhat.train.images import read_images
 from xhat.train.network import build_network, retimed
 from xhat.train.recipe import Consistency, DataOptions, read_recipe, with_sigma_data
+from xhat.train.report import table
 from xhat.train.sample import heun
 
 pytest.importorskip("accelerate")
@@ -405,6 +406,15 @@ def test_diffusers_own_scheduler_samples_what_our_euler_does(out):
             x0 = prior(ours, Level(0.0, 1.0, sigmas[i]))
             ours = ours + (sigmas[i + 1] - sigmas[i]) / sigmas[i] * (ours - x0)
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_the_cards_table_has_the_first_look_the_last_and_no_gap_it_need_not_have():
+    curve = [{"images": i, "minutes": float(i), "psnr": {"1.0": 20.0}} for i in range(30)]
+    rows = lambda n: [int(line.split("|")[1]) for line in table(curve[:n]).splitlines()[2:]]
+    assert rows(1) == [0]
+    assert rows(5) == [0, 1, 2, 3, 4]
+    assert len(rows(30)) == 8
+    assert (rows(30)[0], rows(30)[-1]) == (0, 29)
 
 
 @pytest.mark.usefixtures("out")

@@ -81,8 +81,8 @@ def bar(limit: Limit, batch: int, visible: bool) -> Iterator[tuple[Callable[[Pro
 def table(curve: Curve, rows: int = 8) -> str:
     """Validation PSNR as training went on, in up to `rows` rows, the last look among them."""
     seen = [line for line in curve if line["psnr"]]
-    picks = sorted({round(i * (len(seen) - 1) / max(1, rows - 1)) for i in range(min(rows, len(seen)))})
-    picks = sorted({*picks, len(seen) - 1}) if len(seen) <= rows or rows == 1 else picks
+    n = min(rows, len(seen))
+    picks = [round(i * (len(seen) - 1) / max(1, n - 1)) for i in range(n - 1)] + [len(seen) - 1]
     sigmas = list(seen[-1]["psnr"])
     lines = [f"| images seen | minutes | {' | '.join(f's = {s}' for s in sigmas)} |", "|---" * (2 + len(sigmas)) + "|"]
     for i in picks:
