@@ -11,6 +11,8 @@ EXAMPLES = """examples:
   xhat train denoiser photos/ --set data.square=64 --set optimiser.batch=32 --out mine --steps 20000
   xhat train denoiser photos/ --out mine --minutes 120 --resume      goes on after Ctrl-C, bit for bit
   xhat train consistency photos/ --from mine --out mine_consistency --minutes 60
+  xhat train autoencoder photos/ --out codes --minutes 60             latents, and a prior for them:
+  xhat train denoiser photos/ --autoencoder codes --recipe latent --out mine --minutes 60
   accelerate launch -m xhat train denoiser photos/ --out mine        several GPUs or machines
   xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 --prior mine -o out/
 """
@@ -30,8 +32,14 @@ def train_arguments(p: ArgumentParser) -> None:
     d.add_argument("data", metavar="DATA", help="folder, tar, .npz or IDX file of images")
     d.add_argument("--recipe", default="small", metavar="NAME", help="one of those shipped, or a TOML file")
     d.add_argument("--init", metavar="DIR", help="go on from the weights of a trained folder")
+    d.add_argument("--autoencoder", metavar="DIR", help="train on the latents of this autoencoder")
     _common(d)
     d.set_defaults(run=run_denoiser)
+    a = kinds.add_parser("autoencoder", help="from images", description=DATA, epilog=EXAMPLES, formatter_class=raw)
+    a.add_argument("data", metavar="DATA", help="folder, tar, .npz or IDX file of images")
+    a.add_argument("--recipe", default="autoencoder", metavar="NAME", help="one of those shipped, or a TOML file")
+    _common(a)
+    a.set_defaults(run=run_autoencoder)
     c = kinds.add_parser(
         "consistency", help="from a trained denoiser", description=CONSISTENCY, epilog=EXAMPLES, formatter_class=raw
     )
@@ -82,7 +90,14 @@ def run_denoiser(args: Namespace) -> int:
     from .recipe import read_recipe
 
     recipe = read_recipe(args.recipe, args.set)
-    return _end(train_denoiser(args.data, recipe, _options(args), args.init), args)
+    return _end(train_denoiser(args.data, recipe, _options(args), args.init, args.autoencoder), args)
+
+
+def run_autoencoder(args: Namespace) -> int:
+    from .autoencoder import train_autoencoder
+    from .recipe import read_recipe
+
+    return _end(train_autoencoder(args.data, read_recipe(args.recipe, args.set), _options(args)), args)
 
 
 def run_consistency(args: Namespace) -> int:

@@ -41,6 +41,10 @@ class Dataset:
         """Up to `most` held-out images of [−1, 1], their middle where there are patches."""
         return torch.stack([scaled(centre_crop(x, *self.shape[1:])) for x in self.held[:most]])
 
+    def pictures(self, x: Tensor) -> Tensor:
+        """What can be looked at of a prior's images: these themselves."""
+        return x
+
     def std(self) -> float:
         """The standard deviation of all pixels in [−1, 1] units, on up to 2000 images."""
         few = self.train[:: max(1, len(self.train) // 2000)]

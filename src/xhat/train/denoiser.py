@@ -6,14 +6,16 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ..checkpoint import digest
 from ..priors import DiffusersPrior
 from ..priors.calibrate import measure, spaced
 from ..priors.precondition import Karras
 from ..rng import Rng
 from . import edm
 from .dataset import load
+from .encoded import encoded
 from .loop import Objective
-from .network import block_of, build_network, continue_from, on_blocks, write_denoiser
+from .network import block_of, build_network, continue_from, on_blocks, write_denoiser, write_unet
 from .recipe import Recipe, with_sigma_data
 from .sample import draw
 from .session import Options, Session, accelerator_of, check_out, identity
@@ -56,7 +58,7 @@ class DenoiserSession(Session):
         return {s: 10 * math.log10(4 / e) for s, e in zip(found.sigma, found.mse, strict=True)}
 
     def draw(self, n: int) -> Tensor:
-        return draw(self.prior, self.data.shape, n, self.recipe.watching.sampling_steps)
+        return self.data.pictures(draw(self.prior, self.data.shape, n, self.recipe.watching.sampling_steps)).cpu()
 
     def card(self, title: str) -> None:
         self.write()
@@ -72,16 +74,30 @@ class DenoiserSession(Session):
         return FORMULA.format(sigma_data=self.recipe.diffusion.sigma_data)
 
 
-def train_denoiser(data: str | Path, recipe: Recipe, options: Options, init: str | Path | None = None) -> bool:
-    """Trains on the images at `data` from scratch, or on from the folder `init`; False where it was interrupted."""
+def train_denoiser(
+    data: str | Path,
+    recipe: Recipe,
+    options: Options,
+    init: str | Path | None = None,
+    autoencoder: str | Path | None = None,
+) -> bool:
+    """Trains on the images at `data` from scratch, or on from the folder `init`; False where it was interrupted.
+
+    With the folder of an `autoencoder` it is their latents that are trained on, and the result is a latent prior.
+    """
     accelerator = accelerator_of(options)
     check_out(options)
-    dataset = load(data, recipe.data)
+    dataset, more = load(data, recipe.data), dict[str, str]()
+    if autoencoder is not None:
+        dataset = encoded(dataset, autoencoder)
+        more["autoencoder"] = digest(dataset.codec.state_dict().values())
+        write_unet(options.out / "vae", dataset.codec.net, options.half)
     if init is not None:
         net, recipe = continue_from(init, recipe, dataset.shape)
     else:
         recipe = with_sigma_data(recipe, dataset.std())
         net = build_network(recipe, dataset.shape)
     start = "new weights" if init is None else f"`{Path(init).name}`"
+    start += "" if autoencoder is None else f"; for the latents of `{Path(autoencoder).name}`, in `vae`"
     session = DenoiserSession(net, recipe, dataset, options, start, Path(data).name)
-    return session.train(EDMLoss(recipe), accelerator, identity(recipe, dataset), "a diffusion prior")
+    return session.train(EDMLoss(recipe), accelerator, identity(recipe, dataset, **more), "a diffusion prior")

@@ -13,7 +13,16 @@ from ..schedule import EDM, SCHEDULES
 from ..spec import build, checked, value
 
 RECIPES = Path(__file__).parent / "recipes"
-DERIVED = ("sample_size", "in_channels", "out_channels", "num_class_embeds", "class_embed_type", "num_train_timesteps")
+DERIVED = (
+    "scaling_factor",
+    "shift_factor",
+    "sample_size",
+    "in_channels",
+    "out_channels",
+    "num_class_embeds",
+    "class_embed_type",
+    "num_train_timesteps",
+)
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,21 @@ class Consistency:
 
 
 @dataclass(frozen=True)
+class Codec:
+    """`[autoencoder]`: weights of the squared error and of the divergence from N(0, I) beside the absolute error.
+
+    With this table `network` holds arguments of diffusers' AutoencoderKL.
+    """
+
+    l2: float = 1.0
+    kl: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if min(self.l2, self.kl) < 0:
+            raise SpecError("autoencoder: weights must not be negative")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """`network` holds arguments of diffusers' UNet2DModel, and `pixel_unshuffle`: 2 for 2x2 blocks as channels."""
 
@@ -124,6 +148,7 @@ class Recipe:
     diffusion: Diffusion = Diffusion()
     watching: Watching = Watching()
     consistency: Consistency | None = None
+    autoencoder: Codec | None = None
 
     @property
     def consistency_options(self) -> Consistency:
@@ -150,23 +175,25 @@ def recipe_of(tables: Mapping[str, Any], origin: object) -> Recipe:
         "diffusion": Diffusion,
         "watching": Watching,
         "consistency": Consistency,
+        "autoencoder": Codec,
     }
     known = ["network", *kinds]
     if wrong := [k for k, v in tables.items() if k not in known or not isinstance(v, dict)]:
         raise SpecError(f"{origin}: no table {', '.join(wrong)}; a recipe has {', '.join(known)}")
     try:
         parts = {k: kinds[k](**checked(k, kinds[k], v)) for k, v in tables.items() if k != "network"}
-        return Recipe(network_options(tables.get("network", {})), **parts)
+        return Recipe(network_options(tables.get("network", {}), "autoencoder" in tables), **parts)
     except SpecError as e:
         raise SpecError(f"{origin}: {e}") from e
 
 
-def network_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` after a look at the names UNet2DModel takes."""
-    from diffusers import UNet2DModel
+def network_options(options: Mapping[str, Any], autoencoder: bool = False) -> dict[str, Any]:
+    """`options` after a look at the names UNet2DModel takes, or AutoencoderKL."""
+    from diffusers import AutoencoderKL, UNet2DModel
 
-    known = [k for k in inspect.signature(UNet2DModel.__init__).parameters if k not in ("self", *DERIVED)]
-    known.append("pixel_unshuffle")
+    make: Any = (AutoencoderKL if autoencoder else UNet2DModel).__init__
+    known = [k for k in inspect.signature(make).parameters if k not in ("self", *DERIVED)]
+    known += [] if autoencoder else ["pixel_unshuffle"]
     if unknown := [k for k in options if k not in known]:
         raise SpecError(f"network has no option {', '.join(unknown)}; it has {', '.join(known)}")
     return dict(options)
