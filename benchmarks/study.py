@@ -9,6 +9,7 @@ A study names its `prior` (a spec as for `xhat restore --prior`, or `gaussian`, 
 """
 
 import argparse
+import gzip
 import json
 import time
 import tomllib
@@ -36,6 +37,7 @@ from xhat.spec import build
 from .study_page import Row, key, page, plot, rows
 
 SIDE, EPS, TOP = 12, 0.002, 20.0
+FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian: dataset-fashion-mnist
 ANALYTIC = ("gaussian", "mixture")
 FAILED = {DivergedError: "diverged", MismatchError: "not a problem it takes"}
 
@@ -68,10 +70,14 @@ def flow_of(name: str, steps: int) -> FlowPrior:
 
 @lru_cache
 def truths(prior: str, n: int, size: int) -> Tensor:
-    """Draws from an analytic prior, else patches of photographs: (n, *image)."""
+    """Draws from an analytic prior, test pictures of clothes, else patches of photographs: (n, *image)."""
     base = prior_of(prior)
     if isinstance(base, GaussianPrior | MixturePrior):
         return base.sample(Rng(range(50_000, 50_000 + n)))  # not the streams of the solvers
+    if prior.split(":")[0] == "fashion":
+        with gzip.open(FASHION) as file:
+            pixels = torch.frombuffer(bytearray(file.read()[16 : 16 + n * 28 * 28]), dtype=torch.uint8)
+        return torch.nn.functional.pad(pixels.reshape(n, 1, 28, 28) / 127.5 - 1, (2, 2, 2, 2), value=-1.0)
     whole = photographs(2 * size, PHOTOGRAPHS)
     corners = [whole[:, :, i : i + size, j : j + size] for i, j in ((0, 0), (size, size), (0, size), (size, 0))]
     return torch.cat(corners)[:n]
