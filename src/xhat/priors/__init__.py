@@ -11,6 +11,7 @@ from .black_hole import BlackHolePictures
 from .checkpoints import ADM, ConsistencyCheckpoint, EDMNetwork, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
 from .diffusers_folder import existing, kind_of
+from .faces import Faces
 from .fashion import Fashion
 from .gaussian import GaussianPrior
 from .latent import Autoencoded, LatentPrior, TextPrior
@@ -33,6 +34,7 @@ __all__ = [
     "ConsistencyPrior",
     "Denoiser",
     "DiffusersPrior",
+    "Faces",
     "Fashion",
     "FixedShape",
     "FlowPrior",
@@ -58,6 +60,7 @@ __all__ = [
 PRIORS: dict[str, type[Prior]] = {
     "photo": Photo,
     "fashion": Fashion,
+    "faces": Faces,
     "diffusers": DiffusersPrior,
     "consistency": ConsistencyFolder,
     "adm": ADM,
