@@ -10,11 +10,11 @@ import torch
 
 import xhat
 from oracles import operator, posterior, problem, rbf_prior
-from test_solvers import QUICK, noise_for
+from test_solvers import QUICK, noise_for, prior_for
 from xhat.cli import main
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
 from xhat.kspace import birdcage, combine, estimate_maps, fft2c, ifft2c, line_mask, rss
-from xhat.likelihood import BlindGaussian, SpectralGaussian
+from xhat.likelihood import BlindGaussian, LatentLikelihood, SpectralGaussian
 from xhat.linalg import cg
 from xhat.measurement import load, load_reference
 from xhat.metrics import magnitude_psnr, magnitude_ssim
@@ -191,9 +191,11 @@ def small(request):
 # TMPD's row sums stand for a covariance whose rows have one sign, which Fourier samples do not: it diverges here
 UNFIT = ("tmpd_rowsum",)
 SLOW = {"tmpd": 4, "tmpd_diag": 12, "daps": 15, "diffstategrad": 100, "efficient_score_prior": 60}  # steps
+SLOW |= {"score_prior": 60, "ilo": 100, "score_ilo": 100}
+OTHER = (BlindGaussian, LatentLikelihood)  # about kernels and latents
 
 
-@pytest.mark.parametrize("name", [n for n, c in SOLVERS.items() if not issubclass(c.needs, BlindGaussian)])
+@pytest.mark.parametrize("name", [n for n, c in SOLVERS.items() if not issubclass(c.needs, OTHER)])
 def test_every_solver_uses_the_data(name):
     """Half of the mean squared error of knowing nothing, with complex numbers as pairs; 8 x 8 pixels."""
     if name in UNFIT:
@@ -201,7 +203,7 @@ def test_every_solver_uses_the_data(name):
     prior = rbf_prior((2, 8, 8), length=1.5).double()
     x, like = problem(prior, [0, 1], coils(shape=(2, 8, 8)), noise_for(name, 0.05))
     solver = replace(SOLVERS[name](), steps=SLOW.get(name, 30), **QUICK.get(name, {}))
-    out = solve(solver, prior, like, Rng([0, 1]))
+    out = solve(solver, prior_for(name, prior), like, Rng([0, 1]))
     assert (out - x).square().mean() < 0.5 * x.square().mean()
 
 

@@ -7,6 +7,8 @@ from .base import Prior
 class NoPrior(Prior):
     """Knows nothing: for the classical methods, which do not ask."""
 
+    source = "no images"
+
     def __init__(self) -> None:
         super().__init__()
         self.schedule = EDM()
