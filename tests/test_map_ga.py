@@ -87,7 +87,7 @@ def test_gradient_against_numerical_differentiation(A, noise, sigma):
     prior, t = mixture(), at(sigma)
     like = data(prior, A, noise)
     z = prior.denoiser.sample(Rng([5, 6])) + sigma * Rng([7, 8]).randn_like(like.noise_image(Rng([0, 1])))
-    solver = MAPGA(lam="paper")
+    solver = MAPGA(lam="paper", use_prior=True)
     x, pullback = vjp(lambda z: solver.f(z, t, prior), z)
     ours = pullback(solver.direction(x, t, prior, like)) / (like.var[0] + EPS**2)
     numerical = differences(lambda z: log_posterior(prior.jump(z, t), prior, like), z, h=2e-4 * min(1.0, sigma))
@@ -121,7 +121,7 @@ def test_operators_that_are_not_linear_are_linearised(A):
     cov = 0.05**2 * torch.eye(len(J)) + eps**2 * J @ J.T
     res = (y - op(x)).flatten()
     written = (J.T @ torch.linalg.solve(cov, res)).reshape(x.shape)
-    close(MAPGA().likelihood_score(x, Likelihood(op, like.noise, y), eps), written, 1e-4)
+    close(MAPGA(use_prior=True).likelihood_score(x, Likelihood(op, like.noise, y), eps), written, 1e-4)
 
 
 # The step lengths, on Gaussian priors
@@ -143,7 +143,7 @@ def best(prior: FlowPrior, like: Likelihood, weight: float = 1.0) -> Tensor:
 
 def single(sigma: float, prior: FlowPrior, like: Likelihood, **options) -> Tensor:
     """One level, as in equation 12."""
-    solver = MAPGA(steps=1, **options)
+    solver = MAPGA(steps=1, **options, use_prior=True)
     return solve(solver, prior, like, Rng([3, 4]), EDM(EPS, sigma))
 
 
@@ -183,7 +183,11 @@ def test_all_levels_together_approach_the_map():
     prior, like = gaussian("inpaint:keep=0.5", 0.1)
     target = best(prior, like)
     off = [
-        float((solve(MAPGA(steps=10, inner_steps=n), prior, like, Rng([0, 1]), EDM(EPS, 10.0)) - target).norm())
+        float(
+            (
+                solve(MAPGA(steps=10, inner_steps=n, use_prior=True), prior, like, Rng([0, 1]), EDM(EPS, 10.0)) - target
+            ).norm()
+        )
         for n in (3, 12, 48)
     ]
     assert off[2] < 0.1 * float(target.norm())
@@ -206,7 +210,7 @@ def test_algorithm_2_by_hand():
     """Two levels of two steps with everything written out."""
     prior = mixture()
     like = data(prior, "inpaint", NOISE)
-    got = solve(MAPGA(steps=2, inner_steps=2, lam="paper"), prior, like, Rng([0, 1]), EDM(EPS, 3.0))
+    got = solve(MAPGA(steps=2, inner_steps=2, lam="paper", use_prior=True), prior, like, Rng([0, 1]), EDM(EPS, 3.0))
     rng = Rng([0, 1])
     z = 3.0 * rng.randn_like(like.y)
     s, levels = like.A.s, [v.sigma for v in EDM(EPS, 3.0).levels(3)]
@@ -237,7 +241,7 @@ def test_denoiser_as_stand_in():
     """A prior without a consistency model is its own stand-in; with one it is asked for."""
     prior, like = gaussian("inpaint", 0.1)
     runs = [
-        solve(MAPGA(steps=3, inner_steps=2, model=model), p, like, Rng([0, 1]), EDM(EPS, 3.0))
+        solve(MAPGA(steps=3, inner_steps=2, model=model, use_prior=True), p, like, Rng([0, 1]), EDM(EPS, 3.0))
         for model, p in (("auto", prior.denoiser), ("denoiser", prior), ("auto", prior), ("consistency", prior))
     ]
     assert torch.equal(runs[0], runs[1])
@@ -300,7 +304,7 @@ def test_refusals_before_the_first_call():
     cases = [
         (MAPGA(model="consistency"), prior, like, "consistency, the folder of a ConsistencyModelPipeline"),
         (SOLVERS["consistent_csgm"](), prior, like, "GaussianPrior has no consistency model"),
-        (MAPGA(), bare, like, "use_prior=false"),
+        (MAPGA(use_prior=True), bare, like, "such as map_ga or"),
         (PIGDM(), bare, like, "without a denoiser"),
         (PIGDM(), prior, poisson, "map_ga_generic"),
         (PIGDM(), prior, two, "one noise level"),
@@ -309,7 +313,7 @@ def test_refusals_before_the_first_call():
         with counting() as calls, pytest.raises(MismatchError, match=message):
             solve(solver, p, problem_, Rng([0, 1]))
         assert calls.forwards == 0
-    assert torch.isfinite(solve(MAPGA(steps=2, inner_steps=2, use_prior=False), bare, like, Rng([0, 1]))).all()
+    assert torch.isfinite(solve(MAPGA(steps=2, inner_steps=2), bare, like, Rng([0, 1]))).all()
     for spec in ("map_ga:lam=big", "map_ga:model=gan", "map_ga_pigdm:lam=1"):
         with pytest.raises(SpecError):
             solve(build(spec, SOLVERS), prior, like, Rng([0, 1]))

@@ -62,7 +62,7 @@ class ConsistencyPrior(FixedShape):
         if self.denoiser is None:
             raise MismatchError(
                 "this consistency model comes without a denoiser E[x0|x_t]: pair it with its teacher (option denoiser) "
-                "or take a solver that only jumps, such as map_ga:use_prior=false or consistent_csgm"
+                "or take a solver that only jumps, such as map_ga or consistent_csgm"
             )
 
     def forward(self, x: Image, t: Level) -> Image:

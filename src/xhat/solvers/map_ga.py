@@ -22,9 +22,10 @@ class MAPGA(Solver[Likelihood]):
         z ← z + λ (∂x̂/∂z)ᵀ ∇ log p(x̂|y),   x̂ = f(z, t),   `inner_steps` times;   then z ~ N(f(z, t), (σ_s² − ε²) I)
 
     ∇ log p(y|x̂) = Aᵀ (σ_y² I + ε² A Aᵀ)⁻¹ (y − A x̂), A linearised at x̂ where it is not linear, and with `use_prior`
-    ∇ log p(x̂) = (D(x̂, ε) − x̂)/ε². `lam` paper is λ = σ_y² + ε², which overshoots where σ_t < σ_y; unit is that for
-    the likelihood and ε² for the prior, whose weight it changes; level, 1/λ = 1/(σ_y² + ε²) + 1/σ_t², is stable where
-    ‖A‖ ≤ 1. `model` denoiser puts D(z, t) for f, auto does so for priors without f. `eps` is ε of D; f has its own.
+    ∇ log p(x̂) = (D(x̂, ε) − x̂)/ε²: the paper's default, behind its variant without (NP) in most columns of its tables.
+    `lam` paper is λ = σ_y² + ε², which overshoots where σ_t < σ_y; unit is that for the likelihood and ε² for the
+    prior, whose weight it changes; level, 1/λ = 1/(σ_y² + ε²) + 1/σ_t², is stable where ‖A‖ ≤ 1. `model` denoiser puts
+    D(z, t) for f, auto does so for priors without f. `eps` is ε of D; f has its own.
     """
 
     name: ClassVar[str] = "map_ga"
@@ -32,7 +33,7 @@ class MAPGA(Solver[Likelihood]):
 
     steps: int = 50
     inner_steps: int = 20
-    use_prior: bool = True
+    use_prior: bool = False
     lam: str = "level"
     model: str = "auto"
     eps: float = 0.002
