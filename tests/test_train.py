@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from recipes import NETWORK
 from xhat.cli import main
 from xhat.errors import DataError, MismatchError
 from xhat.priors import Denoiser, DiffusersPrior, build_prior
@@ -39,17 +40,10 @@ from xhat.train.sample import heun
 pytest.importorskip("accelerate")
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
 
-TINY = """
+TINY = f"""
 [data]
 validation = 3
-[network]
-block_out_channels = [8, 8]
-layers_per_block = 1
-down_block_types = ["DownBlock2D", "DownBlock2D"]
-up_block_types = ["UpBlock2D", "UpBlock2D"]
-norm_num_groups = 4
-add_attention = false
-dropout = 0.1
+{NETWORK}dropout = 0.1
 [optimiser]
 batch = 4
 warmup = 2

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from recipes import NETWORK
 from xhat.cli import main
 from xhat.priors import LatentDiffusion, build_prior
 from xhat.priors.autoencoders import DiffusersAutoencoder
@@ -41,17 +42,10 @@ steps = 3
 validation = 4
 samples = 4
 """
-TINY = """
+TINY = f"""
 [data]
 validation = 4
-[network]
-block_out_channels = [8, 8]
-layers_per_block = 1
-down_block_types = ["DownBlock2D", "DownBlock2D"]
-up_block_types = ["UpBlock2D", "UpBlock2D"]
-norm_num_groups = 4
-add_attention = false
-[optimiser]
+{NETWORK}[optimiser]
 batch = 4
 [watching]
 validation = 3

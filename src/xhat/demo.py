@@ -13,6 +13,7 @@ from torch import Tensor
 from . import record
 from .data import atomic, from_pixels
 from .errors import XhatError
+from .extras import install
 from .panel import Tile, heat, panel
 from .priors import build_prior
 from .restoration import Restoration
@@ -48,7 +49,7 @@ def photographs(size: int = 256, names: tuple[str, ...] = PHOTOGRAPHS) -> Tensor
     try:
         from skimage import data
     except ImportError as e:
-        raise XhatError("the demo's photographs come with scikit-image: pip install 'xhat[demo]'") from e
+        raise XhatError(f"the demo's photographs come with scikit-image: {install('demo')}") from e
     out = []
     for name in names:
         photo = Image.fromarray(getattr(data, name)()[..., :3])

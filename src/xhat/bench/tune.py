@@ -12,6 +12,7 @@ from typing import Any
 from .. import record
 from ..data import atomic
 from ..errors import DataError, SpecError
+from ..extras import install
 from ..metrics import METRICS
 from ..problem import METHODS, as_solver
 from ..restoration import check_folder
@@ -143,7 +144,7 @@ def tune(
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
     except ImportError as e:
-        raise SpecError("xhat tune needs one more package: pip install 'xhat[tune]'") from e
+        raise SpecError(f"xhat tune needs one more package: {install('tune')}") from e
     check_folder(out)
     about: dict[str, Any] = {"objective": objective, "ranges": [vars(r) for r in ranges], "cell": cell.identity}
     about |= {"images": cell.images, "seeds": list(cell.seeds)}

@@ -9,12 +9,13 @@ from rich.console import Console
 
 from ..data import atomic
 from ..errors import SpecError
+from ..extras import install
 from ..rows import Row, parquet
 from .cell import FLOOR, Cell
 from .report import markdown, overview, summary, tables
 from .run import Results, run
 
-EXTRA = "needs more packages: pip install xhat[exact]"
+EXTRA = f"needs more packages: {install('exact')}"
 
 
 def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = False) -> list[str]:

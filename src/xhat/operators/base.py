@@ -160,6 +160,40 @@ class LinearOperator(PinvOperator):
         return self.normal_solve(self.adjoint(y), rho)
 
 
+class DampedOperator(LinearOperator):
+    """A linear operator that hardly sees some images, so that A⁺ itself would amplify noise and rounding without bound.
+
+    Linear systems are solved by preconditioned conjugate gradient, and `pinv` is (AᵀA + floor² I)⁻¹ Aᵀ.
+    """
+
+    floor: ClassVar[float] = 1e-2
+
+    @abstractmethod
+    def precondition(self, r: Image, rho: Tensor | float) -> Image:
+        """Nearly (AᵀA + ρ I)⁻¹ r, symmetric and cheap; of a residual r it estimates the error."""
+
+    def pinv(self, y: Data) -> Image:
+        """(AᵀA + floor² I)⁻¹ Aᵀ y."""
+        return self.normal_solve(self.adjoint(y), self.floor**2)
+
+    def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
+        return self.solve(b, rho, 0.0)
+
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
+        return self.solve(self.adjoint(y), rho, close)
+
+    def solve(self, b: Image, rho: Tensor | float, close: Tensor | float) -> Image:
+        """(AᵀA + ρ I)⁻¹ b to `cg_tol`, or until the preconditioned residual says that the error is `close`."""
+        return cg(
+            lambda v: self.adjoint(self(v)) + bcast(rho, v) * v,
+            b,
+            self.cg_steps,
+            self.cg_tol,
+            precondition=lambda r: self.precondition(r, rho),
+            close=close,
+        )
+
+
 class AffineOperator(Operator):
     """A(x) = L (x − zero) with L linear: physics that is linear in a quantity which vanishes where x = `zero`.
 

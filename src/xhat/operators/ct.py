@@ -7,14 +7,14 @@ from torch.fft import irfft2, rfft2
 
 from ..calls import tally
 from ..errors import ShapeError, SpecError
-from ..linalg import bcast, cg
+from ..linalg import bcast
 from ..types import Data, Image
-from .base import LinearOperator
+from .base import DampedOperator
 from .checks import Number, one_of, planes, positive
 from .rays import apply, joseph, sparse, transposed
 
 
-class CT(LinearOperator):
+class CT(DampedOperator):
     """Computed tomography: line integrals of each channel, data (c, angles, detectors); lengths in image widths.
 
     `geometry` parallel or fan; `angles` views over `arc` degrees from 0, the last one left out: few views are sparse,
@@ -26,7 +26,6 @@ class CT(LinearOperator):
     """
 
     source: ClassVar[str] = "Kak & Slaney, 1988; Joseph, IEEE Trans. Med. Imaging 1, 1982"
-    floor: ClassVar[float] = 1e-2
 
     M: Tensor
     Mt: Tensor
@@ -95,14 +94,13 @@ class CT(LinearOperator):
         x = apply(y.reshape(-1, self.angles * self.count), self.Mt, self.M)
         return x.reshape(len(y), *self.shape)
 
-    def pinv(self, y: Data) -> Image:
-        """(AᵀA + floor² I)⁻¹ Aᵀ y: what the views hardly tell apart would amplify noise without bound."""
-        return self.normal_solve(self.adjoint(y), self.floor**2)
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
+        # away from the middle the preconditioner is no measure of the error: to `cg_tol` instead of `close`
+        return self.normal_solve(self.adjoint(y), rho)
 
-    def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
-        normal = lambda v: self.adjoint(self(v)) + bcast(rho, v) * v
-        filtered = lambda r: irfft2(rfft2(r) / (self.spectrum + bcast(rho, r)), s=self.shape[-2:])
-        return cg(normal, b, self.cg_steps, self.cg_tol, precondition=filtered)
+    def precondition(self, r: Image, rho: Tensor | float) -> Image:
+        out: Tensor = irfft2(rfft2(r) / (self.spectrum + bcast(rho, r)), s=self.shape[-2:])
+        return out
 
     def middle(self) -> Tensor:
         """The spectrum of AᵀA at a pixel in the middle, about 1/|frequency|: (h, w//2 + 1), positive."""

@@ -4,12 +4,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..calls import tally
 from ..errors import ShapeError
 from ..kspace import fft2c, ifft2c
-from ..linalg import bcast, cg
+from ..linalg import bcast
 from ..types import Data, Image
-from .base import LinearOperator, SpectralOperator
+from .base import DampedOperator, LinearOperator, SpectralOperator
 from .kspace_sampling import (
     Array,
     as_pairs,
@@ -25,51 +24,17 @@ from .kspace_sampling import (
     taken,
 )
 from .mri_lines import LineMRI
+from .multi_coil import MultiCoil
 
 PAPERS = "InverseBench, arXiv 2503.11043; SENSE, doi 10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S"
 
 
-class Sense(LinearOperator):
+class Sense(MultiCoil, DampedOperator):
     """Multi-coil k-space of any pattern; linear systems are solved by conjugate gradient (Pruessmann et al., 2001)."""
 
-    per_image: ClassVar[tuple[str, ...]] = ("rows",)
-    floor: ClassVar[float] = 1e-2
-
-    rows: Tensor  # (1 or b, samples) places in the flattened plane
-    maps: Tensor  # (coils, h, w, 2): complex buffers would not follow `.double()`
-
-    def __init__(self, shape: tuple[int, ...], masks: Tensor, maps: Tensor) -> None:
-        """`masks` (1 or b, h, w) bool, `maps` complex (coils, h, w)."""
-        super().__init__(shape)
-        self.register_buffer("rows", rows_of(masks))
-        self.register_buffer("maps", torch.view_as_real(maps).to(torch.get_default_dtype()))
-
-    def intake(self, y: Tensor) -> Data:
-        """Of a recorded k-space, complex (b, coils, h, w), what the mask keeps."""
-        return taken(y, self.rows, self.shape) if y.is_complex() else y
-
-    def forward(self, x: Image) -> Data:
-        return gather(fft2c(torch.view_as_complex(self.maps) * pairs_to_complex(x)[:, None]), self.rows)
-
-    def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
-        coil_images = ifft2c(scatter(y, self.rows, self.shape))
-        return complex_to_pairs((torch.view_as_complex(self.maps).conj() * coil_images).sum(1))
-
-    def pinv(self, y: Data) -> Image:
-        """(AᵀA + floor² I)⁻¹ Aᵀ y: frequencies that no coil tells apart would amplify noise without bound."""
-        return self.normal_solve(self.adjoint(y), self.floor**2)
-
-    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
-        return self.solve(self.adjoint(y), rho, close)
-
-    def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
-        return self.solve(b, rho, 0.0)
-
-    def solve(self, b: Image, rho: Tensor | float, close: Tensor | float) -> Image:
-        """Conjugate gradient to `cg_tol`, or until the error, at most the residual over ρ, is `close`."""
-        normal = lambda v: self.adjoint(self(v)) + bcast(rho, v) * v
-        return cg(normal, b, self.cg_steps, self.cg_tol, precondition=lambda r: r / bcast(rho, r), close=close)
+    def precondition(self, r: Image, rho: Tensor | float) -> Image:
+        """r/ρ, which is at least the error: frequencies that no coil tells apart have eigenvalue ρ."""
+        return r / bcast(rho, r)
 
 
 class MRI(Sense):

@@ -4,16 +4,15 @@ import torch
 from torch import Tensor
 from torch.fft import fft, fftshift, ifftshift
 
-from ..calls import tally
-from ..kspace import fft2c, ifft2c
 from ..types import Data, Image
 from .base import SpectralOperator
-from .kspace_sampling import complex_to_pairs, gather, pairs_to_complex, rows_of, scatter, taken
+from .kspace_sampling import complex_to_pairs, pairs_to_complex
+from .multi_coil import MultiCoil
 
 L = TypeVar("L", bound="LineMRI")
 
 
-class LineMRI(SpectralOperator):
+class LineMRI(MultiCoil, SpectralOperator):
     """Multi-coil k-space of whole vertical lines, solved exactly.
 
     The Fourier transform along the lines is unitary and cancels in AᴴA, which falls apart into one w × w matrix for
@@ -24,17 +23,12 @@ class LineMRI(SpectralOperator):
     per_image: ClassVar[tuple[str, ...]] = ("rows", "lines")
     cutoff: ClassVar[float] = 1e-3  # relative size under which a singular value, a root of G's, counts as 0
 
-    rows: Tensor  # (1 or b, samples) places in the flattened plane
     lines: Tensor  # (1 or b, w), 1 where a line is kept
-    maps: Tensor  # (coils, h, w, 2)
 
     def __init__(self, shape: tuple[int, ...], masks: Tensor, maps: Tensor) -> None:
         """`masks` (1 or b, h, w) bool with all rows the same, `maps` complex (coils, h, w)."""
-        super().__init__(shape)
-        dtype = torch.get_default_dtype()
-        self.register_buffer("rows", rows_of(masks))
-        self.register_buffer("lines", masks[:, 0].to(dtype))
-        self.register_buffer("maps", torch.view_as_real(maps).to(dtype))
+        super().__init__(shape, masks, maps)
+        self.register_buffer("lines", masks[:, 0].to(torch.get_default_dtype()))
         self._spectra: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
 
     def take(self: L, index: Tensor) -> L:
@@ -42,18 +36,6 @@ class LineMRI(SpectralOperator):
         if len(self.lines) > 1:  # else copies share one dictionary, and what any of them finds
             new._spectra = {k: (s[index.to(s.device)], V[index.to(s.device)]) for k, (s, V) in self._spectra.items()}
         return new
-
-    def intake(self, y: Tensor) -> Data:
-        """Of a recorded k-space, complex (b, coils, h, w), what the mask keeps."""
-        return taken(y, self.rows, self.shape) if y.is_complex() else y
-
-    def forward(self, x: Image) -> Data:
-        return gather(fft2c(torch.view_as_complex(self.maps) * pairs_to_complex(x)[:, None]), self.rows)
-
-    def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
-        coil_images = ifft2c(scatter(y, self.rows, self.shape))
-        return complex_to_pairs((torch.view_as_complex(self.maps).conj() * coil_images).sum(1))
 
     def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
         return self.normal_solve(self.adjoint(y), rho)

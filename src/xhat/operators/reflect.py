@@ -6,14 +6,14 @@ from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
 from ..calls import tally
-from ..linalg import bcast, cg
+from ..linalg import bcast
 from ..types import Data, Image
-from .base import LinearOperator
+from .base import DampedOperator
 from .checks import planes
 from .kernels import fits
 
 
-class Reflect(LinearOperator):
+class Reflect(DampedOperator):
     """y = k ⋆ x, correlation of the image reflected at its borders (the edge pixel is not repeated).
 
     Linear systems are solved by conjugate gradient, preconditioned with the exact inverse of the
@@ -24,7 +24,6 @@ class Reflect(LinearOperator):
 
     per_image: ClassVar[tuple[str, ...]] = ("K",)
     cg_tol: ClassVar[float] = 1e-2
-    floor: ClassVar[float] = 1e-2
 
     K: Tensor  # the kernel's conjugate spectrum as (real, imaginary) pairs: a complex buffer ignores `.double()`
 
@@ -49,28 +48,8 @@ class Reflect(LinearOperator):
         out = irfft2(torch.view_as_complex(self.K).conj() * rfft2(y, s=self.grid), s=self.grid)
         return fold(fold(out, -2, self.reach[0], self.shape[-2]), -1, self.reach[1], self.shape[-1])
 
-    def pinv(self, y: Data) -> Image:
-        """(AᵀA + floor² I)⁻¹ Aᵀ y: A⁺ y itself would amplify the rounding of y without bound."""
-        return self.normal_solve(self.adjoint(y), self.floor**2)
-
-    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
-        return self.solve(self.adjoint(y), rho, close)
-
-    def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
-        return self.solve(b, rho, 0.0)
-
-    def solve(self, b: Image, rho: Tensor | float, close: Tensor | float) -> Image:
-        """`normal_solve` to `cg_tol`, or until the preconditioned residual says that the error is `close`."""
-        return cg(
-            lambda v: self.adjoint(self(v)) + bcast(rho, v) * v,
-            b,
-            self.cg_steps,
-            self.cg_tol,
-            precondition=lambda r: self.precondition(r, rho),
-            close=close,
-        )
-
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
+        """The exact inverse of the blur without borders."""
         spectrum = 1 / (self.K.square().sum(-1) + bcast(rho, r))
         out: Tensor = irfft2(spectrum * rfft2(r, s=self.grid), s=self.grid)
         return out[..., : self.shape[-2], : self.shape[-1]]

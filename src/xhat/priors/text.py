@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..errors import DataError, SpecError
+from ..extras import install
 from ..types import Image
 from . import diffusers_folder as folder
 from .latent import Text, Vector
@@ -55,7 +56,7 @@ def load(place: Path, kinds: tuple[str, ...]) -> Any:
     try:
         import transformers
     except ModuleNotFoundError:
-        raise SpecError("a text-conditional prior needs transformers: pip install 'xhat[text]'") from None
+        raise SpecError(f"a text-conditional prior needs transformers: {install('text')}") from None
     if not place.is_dir():
         raise DataError(f"{place} is missing")
     config = place / ("tokenizer_config.json" if place.name == "tokenizer" else "config.json")

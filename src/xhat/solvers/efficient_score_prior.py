@@ -20,13 +20,8 @@ class EfficientScorePrior(FlowFit):
 
     name: ClassVar[str] = "efficient_score_prior"
 
-    steps: int = 5000
     sigma_min: float = 0.01
     sigma_max: float = 50.0
-    draws: int = 16
-    layers: int = 8
-    hidden: int = 64
-    lr: float = 2e-3
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         part = [k * (5**0.5 - 1) / 2 % 1 for k in range(self.steps)]

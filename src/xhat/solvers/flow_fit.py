@@ -29,6 +29,7 @@ class Fitted(State):
         return self
 
 
+@dataclass(frozen=True)
 class FlowFit(Solver[Likelihood, Fitted]):
     """A normalising flow G_φ trained for each measurement, from scratch, by `draws` of z a step:
 
@@ -38,11 +39,12 @@ class FlowFit(Solver[Likelihood, Fitted]):
     of at most 4096 numbers: it has 3 `hidden` weights for each of them and layer.
     """
 
-    sigma_min: float
-    draws: int
-    layers: int
-    hidden: int
-    lr: float
+    steps: int = 5000
+    sigma_min: float = 0.05
+    draws: int = 16
+    layers: int = 8
+    hidden: int = 64
+    lr: float = 2e-3
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         """Step k is at the level that its term of the prior is evaluated at: here the lowest."""

@@ -17,12 +17,5 @@ class ScorePrior(FlowFit):
 
     name: ClassVar[str] = "score_prior"
 
-    steps: int = 5000
-    sigma_min: float = 0.05
-    draws: int = 16
-    layers: int = 8
-    hidden: int = 64
-    lr: float = 2e-3
-
     def prior_slope(self, x: Image, t: Level, prior: Prior, rng: Rng) -> Image:
         return (x - prior(x, t)) / t.ratio**2

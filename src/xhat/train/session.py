@@ -13,6 +13,7 @@ from torch import Tensor
 from ..checkpoint import digest
 from ..data import atomic
 from ..errors import SpecError
+from ..extras import install
 from ..record import versions
 from .dataset import Dataset
 from .loop import Job, Limit, Objective, Progress, run
@@ -114,7 +115,7 @@ def accelerator_of(options: Options) -> Any:
     try:
         from accelerate import Accelerator  # type: ignore[import-untyped]
     except ImportError as e:
-        raise SpecError("training needs the package accelerate: pip install 'xhat[train]'") from e
+        raise SpecError(f"training needs the package accelerate: {install('train')}") from e
     if options.device not in ("auto", "cpu") or options.precision not in (None, "no", "bf16", "fp16"):
         raise SpecError("device must be auto or cpu, precision no, bf16 or fp16")
     precision = options.precision

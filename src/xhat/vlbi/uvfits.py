@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..extras import extra
 from .observation import Array, Observation
 
 STOKES_I, RR, LL, XX, YY = 1, -1, -2, -5, -6
@@ -17,17 +18,14 @@ def read_uvfits(path: str | Path) -> Observation:
 
     Raises DataError for a file that is missing, truncated, or no uvfits.
     """
-    try:
-        from astropy.io import fits  # type: ignore[import-untyped]
-    except ImportError as e:
-        raise DataError(f"{path}: reading uvfits needs astropy: pip install xhat[science]") from e
+    fits = extra("astropy.io.fits", f"{path}: reading uvfits")
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             with fits.open(path, memmap=False, lazy_load_hdus=False) as file:
-                found = _observation(file, path)
+                found = _observation(file, path, fits.GroupsHDU)
         except DataError:
             raise
         except Exception as e:  # astropy's own errors, and numpy's for bytes that are none of what the header says
@@ -38,11 +36,9 @@ def read_uvfits(path: str | Path) -> Observation:
     return found
 
 
-def _observation(file: Any, path: str | Path) -> Observation:
-    from astropy.io import fits
-
+def _observation(file: Any, path: str | Path, groups_of: Any) -> Observation:
     main, table = file[0], next((t for t in file[1:] if t.name == "AIPS AN"), None)
-    if not isinstance(main, fits.GroupsHDU) or main.data is None:
+    if not isinstance(main, groups_of) or main.data is None:
         raise DataError(f"{path}: is a FITS file, but no uvfits: it has no random groups")
     if table is None:
         raise DataError(f"{path}: has no table of antennas (AIPS AN)")

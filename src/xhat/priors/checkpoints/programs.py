@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import DataError, MismatchError
+from ...extras import install
 from .files import container, existing
 
 Sizes = tuple[int | str | None, ...]
@@ -61,7 +62,7 @@ class ONNX(Program):
         try:
             import onnxruntime  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
-            raise DataError(f"{file}: ONNX files need the extra onnx: pip install 'xhat[onnx]'") from None
+            raise DataError(f"{file}: ONNX files need the extra onnx: {install('onnx')}") from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         try:

@@ -1,0 +1,11 @@
+"""What the recipes of the training tests share."""
+
+NETWORK = """
+[network]
+block_out_channels = [8, 8]
+layers_per_block = 1
+down_block_types = ["DownBlock2D", "DownBlock2D"]
+up_block_types = ["UpBlock2D", "UpBlock2D"]
+norm_num_groups = 4
+add_attention = false
+"""  # the smallest U-Net there is
