@@ -431,3 +431,15 @@ def test_every_latent_solver_with_a_text_pipeline(sd, picture, solver):
     made = restore(picture, prior=prior, solver=f"{solver}{',' if ':' in solver else ':'}steps=3", samples=2)
     assert made.images.shape == (2, 3, 16, 12)
     assert not torch.equal(made.images[0], made.images[1])
+
+
+def test_inspect_says_what_a_latent_folder_holds(tmp_path, capsys):
+    latent_diffusion(tmp_path / "ldm")
+    stable_diffusion(tmp_path / "sd")
+    for name, words in (
+        ("ldm", ("LatentDiffusion:", "sides multiples of 2", "height/2, width/2", "AutoencoderKL", "epsilon; ")),
+        ("sd", ("StableDiffusion:", "AutoencoderKL", "epsilon; ", "noise range")),
+    ):
+        assert main(["prior", "inspect", str(tmp_path / name)]) == 0
+        out = capsys.readouterr().out
+        assert all(w in out for w in words), out

@@ -9,7 +9,7 @@ perceptual and adversarial terms, which take networks of their own. Means are ov
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from .session import Options, Session, accelerator_of, check_out, identity
 
 FORMULA = """A `diffusers.AutoencoderKL`, trained by `xhat train autoencoder`; `xhat train denoiser --autoencoder DIR`
 trains a prior on its latents, {channels} channels at 1/{factor} of the resolution. The table has the PSNR of held-out
-images and their reconstructions; the pictures below are pairs of these, the image to the left."""
+images and their reconstructions."""
 
 
 class Whole(nn.Module):
@@ -67,6 +67,8 @@ class AutoencoderLoss(Objective):
 
 @dataclass
 class AutoencoderSession(Session):
+    pictures: ClassVar[str] = "Pairs of a held-out image, left, and its reconstruction"
+
     name: str = ""  # of the data
 
     @torch.no_grad()

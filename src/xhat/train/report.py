@@ -84,14 +84,17 @@ def table(curve: Curve, rows: int = 8) -> str:
     n = min(rows, len(seen))
     picks = [round(i * (len(seen) - 1) / max(1, n - 1)) for i in range(n - 1)] + [len(seen) - 1]
     sigmas = list(seen[-1]["psnr"])
-    lines = [f"| images seen | minutes | {' | '.join(f's = {s}' for s in sigmas)} |", "|---" * (2 + len(sigmas)) + "|"]
+    names = [f"s = {s}" for s in sigmas] if len(sigmas) > 1 else ["PSNR"]
+    lines = [f"| images seen | minutes | {' | '.join(names)} |", "|---" * (2 + len(sigmas)) + "|"]
     for i in picks:
         scores = " | ".join(f"{v:.2f}" for v in seen[i]["psnr"].values())
         lines.append(f"| {seen[i]['images']:,} | {seen[i]['minutes']:.1f} | {scores} |")
     return "\n".join(lines)
 
 
-def write_card(root: Path, title: str, facts: dict[str, str], formula: str, curve: Curve, recipe: str) -> None:
+def write_card(
+    root: Path, title: str, facts: dict[str, str], formula: str, curve: Curve, caption: str, recipe: str
+) -> None:
     """README.md: what it is, data and licence, recipe, time, validation figures, samples."""
     rows = "\n".join(f"| {k} | {v} |" for k, v in facts.items())
     text = f"""---
@@ -108,7 +111,7 @@ tags: [diffusion, xhat]
 
 {table(curve)}
 
-All looks are in `log.jsonl`. Samples without a measurement, not selected:
+All looks are in `log.jsonl`. {caption}, not selected:
 
 ![samples](samples.png)
 

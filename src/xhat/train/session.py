@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +40,8 @@ class Options:
 @dataclass
 class Session(ABC):
     """One kind of model in training; `net` is a UNet2DModel."""
+
+    pictures: ClassVar[str] = "Samples without a measurement"
 
     net: Any
     recipe: Recipe
@@ -107,7 +109,7 @@ class Session(ABC):
             f"({last['images_per_second']:.0f} images/s on {self.net.device.type} at the end)",
             "made with": f"xhat {made['xhat']}, torch {made['torch']}",
         }
-        write_card(out, f"{out.resolve().name}: {title}", facts, self.formula(), curve, text)
+        write_card(out, f"{out.resolve().name}: {title}", facts, self.formula(), curve, self.pictures, text)
 
 
 def accelerator_of(options: Options) -> Any:

@@ -81,6 +81,9 @@ def program_rows(file: Path) -> Iterator[tuple[str, str]]:
 def prior_rows(spec: str) -> Iterator[tuple[str, str]]:
     """What can be said of any prior."""
     from .. import DiffusersPrior, build_prior
+    from ..autoencoders import DiffusersAutoencoder
+    from ..latent import Autoencoded, LatentPrior
+    from ..stable_diffusion import StableDiffusion
 
     prior = build_prior(spec, "cpu")
     doc = (type(prior).__doc__ or "").strip().splitlines()
@@ -88,9 +91,15 @@ def prior_rows(spec: str) -> Iterator[tuple[str, str]]:
     yield "parameters", f"{count(prior):,}"
     if isinstance(prior, FixedShape):
         yield "images", str(prior.shape)
+    if isinstance(prior, LatentPrior) and isinstance(codec := prior.autoencoder, DiffusersAutoencoder):
+        yield "images", f"({codec.channels}, height, width), sides multiples of {codec.factor}"
+        yield "latents", f"({codec.latent_channels}, height/{codec.factor}, width/{codec.factor})"
+        yield "autoencoder", f"{codec.kind}, {count(codec):,} of the parameters"
+    net = prior.denoiser if isinstance(prior, Autoencoded) else prior
     if isinstance(prior, DiffusersPrior):
         yield "images", f"({prior.channels}, any, any)"
-        yield "parametrisation", says(prior.precondition)
+    if isinstance(net, DiffusersPrior | StableDiffusion):
+        yield "parametrisation", says(net.precondition)
     yield from schedule_rows(prior.schedule)
 
 
