@@ -2,7 +2,7 @@
 
     python -m benchmarks.exact_page
 
-reads `exact.jsonl` and `exact_published.toml` here and writes what stands between `<!-- NAME -->` and `<!-- end -->`.
+reads `exact.jsonl`, `exact_rates.jsonl` and `exact_published.toml` here.
 """
 
 import math
@@ -21,8 +21,10 @@ from xhat.exact.report import markdown
 from xhat.exact.run import Results
 from xhat.rows import Row
 
+from .page import ROOT, fill
+
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "exactness.md"
+PAGE = ROOT / "docs" / "exactness.md"
 SEEDS, HALF_RANGE_SEEDS = 20, 5  # measurements of the published tables
 SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 Table = dict[tuple[str, str], dict[int, float]]  # (problem, solver) to seed to sliced W1
@@ -35,16 +37,12 @@ def main() -> None:
     for r in records:
         if r.get("sw1") is not None and (r["samples"] >= 1000 or "d=800" in r["problem"]):
             scores.setdefault((r["problem"], r["solver"]), {})[r["seed"]] = r["sw1"]
-    text = PAGE.read_text()
     for name, body in (
         ("reference", reference_table(published["reference"], scores)),
         ("thesis", thesis_table(published["thesis"], scores)),
         ("all", everything(records)),
     ):
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.S)
-        text, n = pattern.subn(lambda m, body=body: m[1] + body.strip() + m[2], text)
-        assert n == 1, f"{PAGE} has {n} places for the table {name!r}"
-    PAGE.write_text(text)
+        fill(PAGE, name, body)
 
 
 def current(row: Row) -> bool:

@@ -3,7 +3,7 @@
     python -m benchmarks.photos run --solvers "lmaps;dps:steps=300" [--tasks "SR x4,box"]
     python -m benchmarks.photos table
     python -m benchmarks.photos run --size 64 --survey      # every solver, the long ones cut short
-    python -m benchmarks.photos table --size 64
+    python -m benchmarks.photos table --size 64 --page docs/solvers.md
 
 One line of JSON per (task, solver) in `photos.jsonl`; what is there is not run again. Each line is measured
 in one batch of the four photographs, seeds 0 to 3, with the solver's defaults unless its spec says otherwise.
@@ -29,6 +29,8 @@ from xhat.rng import Rng
 from xhat.solve import solve
 from xhat.solvers import SOLVERS
 from xhat.spec import build
+
+from .page import fill
 
 # protocol tasks 1 to 10; a code is its own noise
 TASKS = {
@@ -114,20 +116,26 @@ def rows(file: Path) -> list[dict]:
 
 
 def table(args: argparse.Namespace) -> None:
-    """Markdown: PSNR per task, then cost; best in bold, within 0.3 dB of it in italics; ° for data without noise."""
+    """Markdown, printed or into a page; best in bold, within 0.3 dB of it in italics, ° for data without noise."""
     cells = {(r["solver"], r["task"]): r for r in rows(args.file) if r["size"] == args.size}
     tasks = {t: noise for t, (_, noise) in (TASKS | BLIND).items() if any(task == t for _, task in cells)}
     best = {t: max((c["psnr"] for (_, k), c in cells.items() if k == t and fair(c, tasks)), default=0) for t in tasks}
-    print("| solver | " + " | ".join(tasks) + " | forwards | backwards | s/image |\n" + "|---" * (len(tasks) + 4) + "|")
+    columns = ["solver", "gives", *tasks, "forwards", "backwards", "s/image"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for spec in dict.fromkeys(s for s, _ in cells):
         own = [cells.get((spec, t), {}) for t in tasks]
         ran = [r for r in own if "psnr" in r]
         if not ran:
             continue
-        line = " | ".join(shown(r, best[t], tasks) for t, r in zip(tasks, own, strict=True))
+        scores = " | ".join(shown(r, best[t], tasks) for t, r in zip(tasks, own, strict=True))
         cost = [max(r["forwards"] for r in ran), max(r["backwards"] for r in ran)]
         seconds = [r["seconds"] for r in ran]
-        print(f"| {spec} | {line} | {cost[0]:g} | {cost[1]:g} | {min(seconds):.0f}–{max(seconds):.0f} |")
+        spent = f"{cost[0]:g} | {cost[1]:g} | {min(seconds):.0f}–{max(seconds):.0f}"
+        lines.append(f"| {spec} | {build(spec, SOLVERS).returns} | {scores} | {spent} |")
+    if args.page:
+        fill(args.page, "photos", "\n".join(lines))
+    else:
+        print("\n".join(lines))
 
 
 def fair(row: dict, tasks: dict[str, str]) -> bool:
@@ -153,6 +161,7 @@ def main() -> None:
     p.add_argument("--survey", action="store_true", help="the standing list of all solvers, cut short")
     p.add_argument("--prior", default="photo:dtype=bfloat16")
     p.add_argument("--file", type=Path, default=Path(__file__).with_name("photos.jsonl"))
+    p.add_argument("--page", type=Path, help="where the table goes, between its marks")
     args = p.parse_args()
     {"run": run, "table": table}[args.action](args)
 

@@ -1,19 +1,16 @@
 """The headline table of the README, from the records in docs/results/lmaps-table1.
 
-    xhat bench lmaps-table1 -o docs/results/lmaps-table1 --keep-images
-    python -m benchmarks.readme
-
-writes what stands between `<!-- lmaps-table1 -->` and `<!-- end -->`.
+xhat bench lmaps-table1 -o docs/results/lmaps-table1 --keep-images
+python -m benchmarks.readme
 """
 
 import json
-import re
-from pathlib import Path
 
 from xhat.bench.stats import Mean
 from xhat.bench.tables import Overview, number, overviews
 
-ROOT = Path(__file__).parent.parent
+from .page import ROOT, fill
+
 RECORDS = ROOT / "docs" / "results" / "lmaps-table1" / "records.jsonl"
 NEAR = 0.3  # dB within which a solver is as good as the best, for italics
 
@@ -21,11 +18,7 @@ NEAR = 0.3  # dB within which a solver is as good as the best, for italics
 def main() -> None:
     rows = [json.loads(line) for line in RECORDS.read_text().splitlines()]
     (view,) = overviews(rows, ["psnr"])
-    page = ROOT / "README.md"
-    pattern = re.compile(r"(<!-- lmaps-table1 -->\n).*?(\n<!-- end -->)", re.S)
-    text, n = pattern.subn(lambda m: m[1] + table(view) + m[2], page.read_text())
-    assert n == 1, f"{page} has {n} places for the table"
-    page.write_text(text)
+    fill(ROOT / "README.md", "lmaps-table1", table(view))
 
 
 def table(view: Overview) -> str:
