@@ -1,6 +1,8 @@
 """The command line, in process: what it writes, what it refuses, and that a refusal leaves nothing behind."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +210,15 @@ def test_bugs_keep_their_traceback(monkeypatch):
     monkeypatch.setattr(Toy, "forward", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["restore", "x.png", *PHYSICS, *RUN, "-q"])
+
+
+def test_a_reader_that_has_seen_enough():
+    """`xhat list solvers | head -1` ends in silence."""
+    command = [sys.executable, "-m", "xhat", "list", "solvers"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as run:
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 141
 
 
 def test_ctrl_c_and_resume(tmp_path, capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """The command line."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,16 +64,21 @@ CONFIG = "options of the prior that its file does not tell: KEY=VALUE,... or a .
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 if all went well, 2 for a mistake of the user's (one line on stderr), 130 after Ctrl-C."""
+    """0 if all went well, 2 for a mistake of the user's (one line on stderr), 130 after Ctrl-C, 141: no reader."""
     args = parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
     except XhatError as e:
         print(f"xhat: {' '.join(str(e).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("xhat: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as in `xhat list solvers | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
+        return 141
 
 
 def parser() -> argparse.ArgumentParser:
