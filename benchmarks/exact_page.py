@@ -20,12 +20,14 @@ from xhat.exact.problems import double
 from xhat.exact.report import markdown
 from xhat.exact.run import Results
 from xhat.rows import Row
+from xhat.spec import parse
 
 from .page import ROOT, fill
 
 HERE = Path(__file__).parent
 PAGE = ROOT / "docs" / "exactness.md"
 SEEDS, HALF_RANGE_SEEDS = 20, 5  # measurements of the published tables
+ITERATED = 400  # samples in the runs over steps
 SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 Table = dict[tuple[str, str], dict[int, float]]  # (problem, solver) to seed to sliced W1
 
@@ -40,6 +42,7 @@ def main() -> None:
     for name, body in (
         ("reference", reference_table(published["reference"], scores)),
         ("thesis", thesis_table(published["thesis"], scores)),
+        ("rates", rates_table(list(Results(HERE / "exact_rates.jsonl").rows.values()))),
         ("all", everything(records)),
     ):
         fill(PAGE, name, body)
@@ -76,6 +79,21 @@ def thesis_table(published: dict, scores: Table) -> str:
             if ours["method"] in theirs:
                 lines.append(line("", "", "thesis", theirs[ours["method"]]))
         lines.append(line(sigma, "SMCDiffOpt", "thesis", theirs["SMCDiffOpt"]))
+    return "\n".join(lines)
+
+
+def rates_table(records: list[Row]) -> str:
+    """Median SW1 as particles grow, where there are several numbers of samples, else as steps grow."""
+    solvers: dict[str, dict[int, list[float]]] = {}
+    for r in records:
+        name, options = parse(r["label"])
+        grows = "particles" if r["samples"] != ITERATED else "steps"
+        size = r["samples"] if grows == "particles" else options.get("steps", 0)
+        solvers.setdefault(f"{name}, {grows}", {}).setdefault(int(size), []).append(r["sw1"])
+    sizes = sorted({n for found in solvers.values() for n in found})
+    lines = [line("sliced W1", [f"{n:,}" for n in sizes]), "|---" + "|---:" * len(sizes) + "|"]
+    for name, found in solvers.items():
+        lines.append(line(name, [f"{median(found[n]):.3f}" if n in found else "" for n in sizes]))
     return "\n".join(lines)
 
 
