@@ -51,6 +51,7 @@ LONG: tuple[str, ...] = (
     "pmc_pnp",
 )
 SIGMAS = (0.01, 0.1, 1)
+THESIS: tuple[str, ...] = ("pigdm_score:steps=1000", "dps:steps=1000,c=0.2")  # at its number of steps
 TRAINED = ("score_prior", "efficient_score_prior")  # they train a network for each sample: hours a cell
 
 
@@ -113,6 +114,7 @@ def full_plan() -> Plan:
     plan += [("two", 3, 100, (FLOOR, *rest)), *((f"mixture:d=8,m={m}", 3, 100, (FLOOR, *rest)) for m in (1, 2, 4))]
     plan += [(f"mixture:d=80,m={m}", 10, None, SHORT) for m in (1, 2, 4)]
     plan += [(f"mixture:d={d},m={m},sigma={s}", 5, None, SHORT) for d in (8, 80) for s in SIGMAS for m in (1, 2, 4)]
+    plan += [(f"mixture:d=8,m={m},sigma={s}", 5, None, THESIS) for s in SIGMAS for m in (1, 2, 4)]
     plan += [(f"mixture:d=800,m={m}", 3, 250, SHORT) for m in (1, 2, 4)]
     plan += [(f"mixture:d=800,m={m},sigma={s}", 1, 250, SHORT) for s in SIGMAS for m in (1, 2, 4)]
     return plan
