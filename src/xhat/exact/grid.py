@@ -109,7 +109,7 @@ def quick_plan() -> Plan:
 def full_plan() -> Plan:
     """The reference table, the small problems, then the table over noise levels."""
     rest = others()
-    plan: Plan = [(f"mixture:d=8,m={m}", 20, None, SHORT + LONG) for m in (1, 2, 4)]
+    plan: Plan = [(f"mixture:d=8,m={m}", n, None, s) for n, s in ((20, SHORT), (10, LONG)) for m in (1, 2, 4)]
     plan += [("two", 10, None, SHORT + LONG), ("grf", 2, None, SHORT), ("funnel", 3, None, SHORT)]
     plan += [("two", 3, 100, (FLOOR, *rest)), *((f"mixture:d=8,m={m}", 3, 100, (FLOOR, *rest)) for m in (1, 2, 4))]
     plan += [(f"mixture:d=80,m={m}", 10, None, SHORT) for m in (1, 2, 4)]
