@@ -70,6 +70,13 @@ def magnitude_ssim(x: Image, reference: Image) -> PerImage:
     return ssim(*_magnitudes(x, reference))
 
 
+def relative_l2(x: Image, reference: Image) -> PerImage:
+    """‖x − x*‖/‖x*‖ of images as they are, not clipped; lower is better."""
+    off: Tensor = norm((x - reference).flatten(1), dim=1)
+    size: Tensor = norm(reference.flatten(1), dim=1)
+    return off / size
+
+
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "lpips": lpips,
     "lpips_alex": lpips_alex,
@@ -77,10 +84,11 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "magnitude_ssim": magnitude_ssim,
     "psnr": psnr,
     "psnr_shift": psnr_shift,
+    "relative_l2": relative_l2,
     "ssim": ssim,
     "stlpips": stlpips,
 }
-LOWER = ("lpips", "lpips_alex", "stlpips", "crps", "fid", "kid", "frechet_lite0")  # smaller is better
+LOWER = ("lpips", "lpips_alex", "stlpips", "relative_l2", "crps", "fid", "kid", "frechet_lite0")  # smaller is better
 
 
 def choose(names: Sequence[str] | None, reference: Tensor) -> list[str]:

@@ -98,7 +98,8 @@ def measurement_tile(like: Likelihood) -> Tile:
     y, shape = like.y[0].cpu(), tuple(like.y.shape[1:])
     small = len(shape) == len(like.A.shape) and all(a <= b for a, b in zip(shape[-2:], like.A.shape[-2:], strict=True))
     if is_picture(shape) and small and not y.is_complex():
-        return "measurement", y
+        wild = float(y.abs().max()) > 4  # in units of its own, of which a picture would show black and white
+        return ("measurement\nshown: 1 to 99 %", normalised(y)) if wild else ("measurement", y)
     A = like.A.linear if isinstance(like.A, AffineOperator) else like.A
     if isinstance(A, LinearOperator):
         try:

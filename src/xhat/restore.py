@@ -82,7 +82,7 @@ def restore(
         record_every=record_every,
     )
     job.prior.fits(job.like)
-    names = [] if truth is None else choose(metrics, truth)
+    names = [] if truth is None else choose(metrics or like.A.metrics or None, truth)
     account = describe(job, like, found, name_of(operator or found.operator), name_of(prior))
     saver = Checkpoint(Path(checkpoint), identity(account, like)) if checkpoint else None
     start = saver.load() if saver and resume else Snapshot()

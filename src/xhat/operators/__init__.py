@@ -15,6 +15,7 @@ from .hdr import HDR
 from .inpaint import Inpaint
 from .jpeg import JPEG
 from .mri import MRI, SingleCoilMRI
+from .navier_stokes import NavierStokes
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .quantize import Quantize
