@@ -12,7 +12,7 @@ from xhat.baselines import BASELINES
 from xhat.baselines.fista import divergence, gradient
 from xhat.cli import main
 from xhat.errors import MismatchError, ShapeError, SpecError
-from xhat.linalg import dot
+from xhat.linalg import dot, rms
 from xhat.noise import Gaussian
 from xhat.operators import OPERATORS
 from xhat.operators.fbp import fbp
@@ -170,6 +170,29 @@ def test_tv_prox_is_a_minimum():
             assert (energy(best + size * d) > energy(best) - 1e-6).all()
     p = torch.randn(2, 2, 10, 12, 2, generator=g)
     torch.testing.assert_close(dot(gradient(x), p), dot(x, divergence(p)))
+
+
+@pytest.mark.parametrize("sigma", [0.005, 0.05, 0.5])
+@pytest.mark.parametrize(("name", "operator"), [("tv", "denoise"), ("tv", "ct"), ("wavelet", "denoise")])
+def test_lambda_follows_the_noise(name, operator, sigma):
+    """The residual comes to what the noise explains: to 2 %, the steps left, where a wrong lambda is off by tens."""
+    if name == "wavelet":
+        pytest.importorskip("pywt")
+    x = 2 * ellipse().float() - 1  # wavelets leave the coarsest scale alone, here one pixel of 64
+    x = x if name == "wavelet" else x[..., ::4, ::4].contiguous()
+    A = OPERATORS[operator](tuple(x.shape[1:]), **({"angles": 10} if operator == "ct" else {}))
+    like = xhat.likelihood(A, Gaussian(sigma), Gaussian(sigma).sample(A(x), Rng([0])))
+    ratio = lambda **options: float(rms(like.residual(run(name, like, **options)))) / sigma
+    assert abs(ratio(steps=150) - 1) < 0.02
+    assert abs(ratio(steps=150, lam=sigma / 100) - 1) > 0.02
+    blank = replace(like, y=torch.zeros_like(like.y))
+    assert run(name, blank, steps=150).abs().max() == 0
+
+
+def test_classical_methods_record_no_prior():
+    y = xhat.simulate(torch.zeros(1, 16, 16), "ct:angles=6", "gaussian:sigma=0.1")
+    for given in ("photo", "none", "no/such/folder.pt"):  # none of which is opened
+        assert xhat.restore(y, solver="tv:steps=2", prior=given).record["prior"] == "none"
 
 
 def test_wavelet_shrinks_noise():

@@ -13,6 +13,7 @@ from oracles import operator, posterior, problem, rbf_prior
 from test_solvers import QUICK, noise_for, prior_for
 from xhat.cli import main
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
+from xhat.espirit import espirit_maps
 from xhat.kspace import birdcage, combine, estimate_maps, fft2c, ifft2c, line_mask, rss
 from xhat.likelihood import BlindGaussian, LatentLikelihood, SpectralGaussian
 from xhat.linalg import cg
@@ -120,6 +121,54 @@ def test_line_counts(n, R):
     assert int(line_mask(n, R, "equispaced", 0).sum()) >= int(m.sum())
 
 
+@pytest.mark.filterwarnings("ignore")  # numba's and sigpy's own
+@pytest.mark.parametrize("noise", [0.0, 0.005])
+def test_espirit_finds_the_maps(noise):
+    """Birdcage maps up to a phase where there is signal, closer than the simple estimate; the image turns out real."""
+    pytest.importorskip("sigpy")
+    image, maps, seen = disc_scan(64)
+    k = fft2c(maps * image)
+    k = k + noise * torch.randn(k.shape, dtype=k.dtype, generator=torch.Generator().manual_seed(0))
+    lines = line_mask(64, 2, "random", 0)
+    lines[26:39] = True
+    A = OPERATORS["mri"]((2, 64, 64), mask=lines, maps="espirit", calibration=k)
+    found = torch.view_as_complex(A.maps)
+    agree = lambda other: (other.conj() * maps).sum(0).abs()[seen]
+    simple = estimate_maps(k * lines, lines.expand(64, 64))
+    assert agree(found).min() > 0.998  # a calibration of 13 x 13 frequencies against maps of all
+    assert 1 - agree(found).min() < 0.5 * (1 - agree(simple / rss(simple)).min())
+    torch.testing.assert_close(rss(found)[seen], torch.ones(int(seen.sum())), rtol=0, atol=1e-5)
+    corner = rss(found)[:6, :6]
+    assert corner.max() == 0
+    x = combine(k, found)[seen]
+    assert x.imag.abs().mean() < 0.05 * x.real.abs().mean()
+
+
+def test_espirit_on_the_golden_maps(golden):
+    pytest.importorskip("sigpy")
+    data = golden("mri_320x320_8coil")
+    image, maps = torch.complex(*data["x"]), data["maps"]
+    found = espirit_maps(fft2c(maps * image), torch.ones(320, 320, dtype=torch.bool))
+    seen = image.abs() > 0.05 * image.abs().max()
+    assert (found.conj() * maps).sum(0).abs()[seen].min() > 0.999
+
+
+def test_espirit_needs_a_calibration():
+    k = torch.ones(2, 32, 32, dtype=torch.complex64)
+    with pytest.raises(DataError, match="around the centre"):
+        OPERATORS["mri"]((2, 32, 32), mask=line_mask(32, 4, "random", 0), maps="espirit", calibration=k)
+    with pytest.raises(SpecError, match="espirit needs a recorded k-space"):
+        operator("mri:maps=espirit", (2, 32, 32))
+
+
+def disc_scan(n):
+    """A complex image of an ellipse, eight birdcage maps, and where the image is not 0."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, n), torch.linspace(-1, 1, n), indexing="ij")
+    seen = (x / 0.7) ** 2 + (y / 0.8) ** 2 < 1
+    size = seen * (1 + 0.4 * torch.sin(6 * x + 3 * y))
+    return torch.polar(size, x + y / 2), birdcage(8, n, n).to(torch.complex64), seen
+
+
 def test_the_global_random_state_is_left_alone():
     np.random.seed(5)
     a = np.random.rand()
@@ -144,7 +193,7 @@ def test_what_is_not_sampled_is_not_seen():
     ("spec", "match"),
     [
         ("mri:mask=spiral", "random, equispaced, a file"),
-        ("mri:maps=measured", "birdcage, estimate, a file"),
+        ("mri:maps=measured", "birdcage, estimate, espirit, a file"),
         ("mri:maps=estimate", "recorded k-space"),
         ("mri:acceleration=0", "acceleration"),
         ("mri:coils=0", "coils"),

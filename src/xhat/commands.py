@@ -64,7 +64,8 @@ def run_restore(args: Namespace) -> int:
 def summary(result: Restoration) -> str:
     """What a user wants to know at the end, in a few lines."""
     r, calls = result.record, result.calls
-    lines = [f"{r['operator']}, {r['noise']}{in_levels(result.problem.noise)}; {r['solver']} with {r['prior']}"]
+    knows = "" if r["prior"] == "none" else f" with {r['prior']}"
+    lines = [f"{r['operator']}, {r['noise']}{in_levels(result.problem.noise)}; {r['solver']}{knows}"]
     lines.append(
         f"{calls.forwards} network forwards, {calls.backwards} backwards, {calls.operator} operator calls, "
         f"{result.seconds:.1f} s on {r['device']}"

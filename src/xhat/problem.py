@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from .baselines import BASELINES
+from .baselines.base import Baseline
 from .errors import DataError, MismatchError, ShapeError, SpecError
 from .noise import NOISES, Noise
 from .operators import OPERATORS
 from .operators.base import LinearOperator, Operator
-from .priors import Denoiser, Prior, build_prior
+from .priors import Denoiser, NoPrior, Prior, build_prior
 from .schedule import SCHEDULES, Schedule
 from .solvers import SOLVERS
 from .solvers.base import Solver
@@ -123,6 +124,13 @@ def as_schedule(given: str | Schedule | None) -> Schedule | None:
 
 def as_prior(given: str | Prior | Callable[[Tensor, float], Tensor], device: str | torch.device) -> Prior:
     return build_prior(given if isinstance(given, str | Prior) else Denoiser(given), device)
+
+
+def prior_for(
+    solver: Solver[Any], given: str | Prior | Callable[[Tensor, float], Tensor], device: str | torch.device
+) -> Prior:
+    """The prior that `solver` runs on: none for a classical method, whatever is given."""
+    return NoPrior().to(device) if isinstance(solver, Baseline) else as_prior(given, device)
 
 
 def name_of(given: object, registry: dict[str, type[T]] | None = None) -> str:

@@ -15,18 +15,18 @@ from .measurement import Measurement, Source, load, load_reference
 from .metrics import METRICS, choose
 from .noise import NOISES, Noise
 from .operators.base import Operator
-from .priors import Prior
+from .priors import NoPrior, Prior
 from .problem import (
     METHODS,
     Shape,
     as_noise,
     as_operator,
-    as_prior,
     as_schedule,
     as_solver,
     image_for,
     name_of,
     pick_device,
+    prior_for,
 )
 from .progress import bar
 from .restoration import Restoration
@@ -60,9 +60,9 @@ def restore(
 
     `y` is a path, array, PIL image or tensor without batch axis; uint8 arrays are pixels, floats are in the
     units of y, [−1, 1] for images. `operator` may be any function on batches if `shape`, the shape of one image,
-    is given; `prior` any denoiser (x, sigma) → x₀. Sample i uses seed + i, whatever the `batch_size`.
-    Images whose residual falls to `stop_at` times the expected one stay as they are. With `checkpoint`, a
-    file, a run that was interrupted goes on bit for bit with `resume`. For batches of different
+    is given; `prior` any denoiser (x, sigma) → x₀, and classical methods do without. Sample i uses seed + i, whatever
+    the `batch_size`. Images whose residual falls to `stop_at` times the expected one stay as they are. With
+    `checkpoint`, a file, a run that was interrupted goes on bit for bit with `resume`. For batches of different
     measurements, or to watch every step, see `likelihood`, `trajectory` and `solve`.
     """
     found, place = load(y), pick_device(device)
@@ -70,9 +70,10 @@ def restore(
     if truth is not None and (made := operator or found.operator):
         truth = image_for(made, truth)
     like = problem(found, operator, noise, shape, truth).to(place)
-    model = as_prior(prior, place)
+    method = as_solver(solver)
+    model = prior_for(method, prior, place)
     job = Job(
-        solver=as_solver(solver),
+        solver=method,
         prior=model,
         like=model.problem(like),
         seeds=range(seed, seed + samples),
@@ -83,7 +84,8 @@ def restore(
     )
     job.prior.fits(job.like)
     names = [] if truth is None else choose(metrics or like.A.metrics or None, truth)
-    account = describe(job, like, found, name_of(operator or found.operator), name_of(prior))
+    known = "none" if isinstance(model, NoPrior) else name_of(prior)
+    account = describe(job, like, found, name_of(operator or found.operator), known)
     saver = Checkpoint(Path(checkpoint), identity(account, like)) if checkpoint else None
     start = saver.load() if saver and resume else Snapshot()
     with bar(job.solver.steps, -(-samples // (batch_size or samples)), len(start.images), progress) as watch:

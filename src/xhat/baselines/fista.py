@@ -9,32 +9,37 @@ from torch import Tensor
 
 from ..errors import SpecError
 from ..extras import extra
-from ..linalg import bcast, norm
+from ..linalg import bcast, norm, rms
 from ..operators.base import LinearOperator
-from ..solvers.base import Image, Level, LinearGaussian, Prior, Rng, Solver, State
+from ..solvers.base import Image, Level, LinearGaussian, Prior, Rng, State
+from .base import Baseline
 
 
 @dataclass(frozen=True)
 class Momentum(State):
-    """`z` is where the next gradient is taken, `t` (b,) FISTA's t_k, `step` (b,) its step 1/‖A‖²."""
+    """`z` is where the next gradient is taken, `t` (b,) FISTA's t_k, `step` (b,) its step 1/‖A‖², `lam` (b,) λ."""
 
     z: Image
     t: Tensor
     step: Tensor
+    lam: Tensor
 
 
 @dataclass(frozen=True)
-class FISTA(Solver[LinearGaussian, Momentum]):
-    """x_k = prox_{λ/L R}(z_k + Aᵀ(y − A z_k)/L), z_{k+1} = x_k + (t_k − 1)/t_{k+1} (x_k − x_{k−1})."""
+class FISTA(Baseline[LinearGaussian, Momentum]):
+    """x_k = prox_{λ/L R}(z_k + Aᵀ(y − A z_k)/L), z_{k+1} = x_k + (t_k − 1)/t_{k+1} (x_k − x_{k−1}).
+
+    Without `lam` λ follows from the noise by the discrepancy principle (Morozov, 1966): the residual is to have the
+    size s of the noise, and λ moves by the factor √(s/rms(y − A z_k)) a step, from max|Aᵀy| on, where x is blank.
+    """
 
     needs = LinearGaussian
-    returns: ClassVar[str] = "point"
 
     steps: int = 100
-    lam: float = 1e-3
+    lam: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.lam > 0:
+        if self.lam is not None and not self.lam > 0:
             raise SpecError(f"lam must be positive, not {self.lam}")
 
     @abstractmethod
@@ -44,13 +49,21 @@ class FISTA(Solver[LinearGaussian, Momentum]):
     def init(self, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Momentum:
         zero = torch.zeros_like(like.noise_image(rng))
         ones = torch.ones_like(norm(zero))
-        return Momentum(zero, zero, zero, ones, 1 / squared_norm(like.A, like.noise_image(rng)))
+        step = 1 / squared_norm(like.A, like.noise_image(rng))
+        blank = like.A.adjoint(like.y).abs().flatten(1).amax(1)
+        return Momentum(zero, zero, zero, ones, step, blank if self.lam is None else self.lam * ones)
 
     def step(self, state: Momentum, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Momentum:
-        z = state.z + bcast(state.step, state.z) * like.A.adjoint(like.residual(state.z))
-        x = self.prox(z, self.lam * state.step)
+        res = like.residual(state.z)
+        lam = state.lam if self.lam is not None else self.discrepancy(state, rms(res), like)
+        x = self.prox(state.z + bcast(state.step, state.z) * like.A.adjoint(res), lam * state.step)
         after = (1 + (1 + 4 * state.t**2).sqrt()) / 2
-        return Momentum(x, x, x + bcast((state.t - 1) / after, x) * (x - state.x), after, state.step)
+        return Momentum(x, x, x + bcast((state.t - 1) / after, x) * (x - state.x), after, state.step, lam)
+
+    def discrepancy(self, state: Momentum, residual: Tensor, like: LinearGaussian) -> Tensor:
+        """λ moved towards the one whose residual is the noise; the factor is bounded, for z_k has yet to follow."""
+        factor = (like.noise.scale(like.y) / residual).sqrt().clamp(0.6, 1.2)
+        return (state.lam * factor).clamp_min(1e-9 / state.step)  # 1e-9 of the range of an image regularises nothing
 
 
 def squared_norm(A: LinearOperator, x: Image, steps: int = 20) -> Tensor:

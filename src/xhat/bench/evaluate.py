@@ -22,7 +22,7 @@ from ..noise import NOISES
 from ..operators import OPERATORS
 from ..operators.base import Operator
 from ..priors import Prior, build_prior
-from ..problem import as_schedule, as_solver, image_for, pick_device
+from ..problem import as_schedule, as_solver, image_for, pick_device, prior_for
 from ..rng import Rng
 from ..rows import Row
 from ..run import residuals
@@ -180,9 +180,11 @@ def truth_of(cell: Cell, name: str) -> Tensor:
 
 def restored(prior: Prior, cell: Cell, like: Likelihood, rng: Rng) -> Tensor:
     """What the cell's solver makes of the measurements, as images, whatever the prior works on."""
+    solver = as_solver(cell.solver)
+    prior = prior_for(solver, prior, like.y.device)
     inner = prior.problem(like)
     prior.fits(inner)
-    out = solve(as_solver(cell.solver), prior, inner, rng, as_schedule(cell.schedule))
+    out = solve(solver, prior, inner, rng, as_schedule(cell.schedule))
     with torch.no_grad():
         return prior.image(out)
 

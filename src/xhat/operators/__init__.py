@@ -3,6 +3,7 @@
 from ..registry import concrete
 from .base import LinearOperator, Operator, ProxyOperator, SpectralOperator
 from .black_hole import BlackHole
+from .black_hole_array import BlackHoleArray
 from .blind_blur import BlindBlur
 from .blur import Blur, MotionBlur
 from .colorize import Colorize

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, ShapeError, SpecError
+from ..espirit import espirit_maps
 from ..kspace import birdcage, estimate_maps, line_mask
 from ..types import Data
 from .checks import one_of, planes, seeds_of
 
 Array = str | Path | Tensor | np.ndarray
+ESTIMATES = {"estimate": estimate_maps, "espirit": espirit_maps}  # from a calibration and its mask
 
 
 def complex_plane(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -94,14 +96,14 @@ def maps_of(maps: Array, mask: Tensor, coils: int, calibration: Tensor | None) -
         if coils < 1:
             raise SpecError(f"coils must be at least 1, not {coils}")
         return birdcage(coils, *mask.shape)
-    if isinstance(maps, str) and maps == "estimate":
+    if isinstance(maps, str) and maps in ESTIMATES:
         if calibration is None:
-            raise SpecError("maps=estimate needs a recorded k-space to estimate them from; give maps=FILE")
+            raise SpecError(f"maps={maps} needs a recorded k-space to estimate them from; give maps=FILE")
         if tuple(calibration.shape[1:]) != tuple(mask.shape):
             raise ShapeError(f"calibration data of shape {tuple(calibration.shape)} do not fit {tuple(mask.shape)}")
-        return estimate_maps(calibration * mask, mask)
+        return ESTIMATES[maps](calibration * mask, mask)
     if isinstance(maps, str) and not Path(maps).suffix:
-        one_of("maps", maps, ("birdcage", "estimate", "a file"))
+        one_of("maps", maps, ("birdcage", *ESTIMATES, "a file"))
     found = load(maps) if isinstance(maps, str | Path) else torch.as_tensor(maps)
     if found.ndim != 3 or not found.is_complex():
         raise DataError(f"coil maps are complex and (coils, h, w), not {found.dtype} of shape {tuple(found.shape)}")

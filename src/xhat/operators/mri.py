@@ -43,8 +43,8 @@ class MRI(Sense):
     A complex image is (real, imaginary), shape (2, h, w); data (coils, samples, 2) hold the samples that M keeps,
     row by row. `mask` is random or equispaced, InverseBench's vertical lines at `acceleration` (`seed`, or a list
     with one for each image), or an array or a file, (w,) or (h, w), whose nonzero entries are kept. `maps` is
-    birdcage, which simulates `coils` of them, estimate, from the centre of `calibration`, a recorded k-space
-    (coils, h, w) of which only what the mask keeps is looked at, or an array or a file, complex (coils, h, w).
+    birdcage, which simulates `coils` of them, estimate or espirit, from the centre of `calibration`, a recorded
+    k-space (coils, h, w) of which only what the mask keeps is looked at, or an array or a file, complex (coils, h, w).
     Whole lines have a cheap SVD and become `LineMRI`, other patterns `Sense`.
     """
 

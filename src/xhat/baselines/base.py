@@ -1,0 +1,31 @@
+"""Classical methods: solvers that ask no prior."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..solvers.base import Image, L, Level, Prior, Rng, S, Solver, State
+
+
+@dataclass(frozen=True)
+class Baseline(Solver[L, S]):
+    """A solver that never calls its prior, so that any will do; `restore` builds none for it and records none."""
+
+    returns: ClassVar[str] = "point"
+
+    def check(self, prior: Prior) -> None:
+        """No prior is refused."""
+
+
+@dataclass(frozen=True)
+class Direct(Baseline[L, State]):
+    """An image computed at once."""
+
+    steps: int = 1
+
+    @abstractmethod
+    def image(self, like: L) -> Image: ...
+
+    def step(self, state: State, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
+        x = self.image(like)
+        return State(x, x)
