@@ -10,6 +10,7 @@ import sys
 import time
 import tomllib
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ from xhat.errors import DataError, SpecError
 from xhat.problem import METHODS, spec_in
 from xhat.rows import Rows, claim
 from xhat.solvers.base import Estimator
+from xhat.train.dataset import load as dataset
+from xhat.train.recipe import DataOptions
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -180,6 +183,54 @@ def test_images_of_folders_and_stacks(tmp_path):
     for spec, said in ((f"stack:path={tmp_path / 'none.npy'}", "none.npy"), (f"folder:path={tmp_path}/b", "no such")):
         with pytest.raises(DataError, match=said):
             open_images(spec)
+
+
+def test_pixels_of_a_stack_and_generated_skies(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8), np.uint8)
+    np.savez(tmp_path / "p.npz", x=pixels)
+    images = open_images(f"stack:path={tmp_path / 'p.npz'}")
+    assert torch.equal(images.load("4"), torch.from_numpy(pixels[4])[None].float() / 127.5 - 1)
+    skies = open_images("blackholes:size=16,count=3")
+    assert torch.equal(skies.load("sky002"), open_images("blackholes:size=16,count=5").load("sky002"))
+    assert skies.load("sky001").max() == 1
+
+
+def test_held_out_images_are_those_of_training(tmp_path):
+    """Whatever a prior was trained on is not among them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8), np.uint8)
+    np.savez(tmp_path / "p.npz", x=pixels)
+    (tmp_path / "r.toml").write_text("[data]\nchannels = 1\nvalidation = 4\n")
+    images = open_images(f"held:path={tmp_path / 'p.npz'},recipe={tmp_path / 'r.toml'}")
+    data = dataset(tmp_path / "p.npz", DataOptions(channels=1, validation=4))
+    held = torch.stack([images.load(name) for name in images.names()])
+    assert torch.equal(held, data.validation(4))
+    assert not any(torch.equal(x, one.float() / 127.5 - 1) for x in held for one in data.train)
+
+
+SCIENCE = {
+    "science-mri": "fields:size=32,count=1",
+    "science-scattering": "fields:size=16,count=1",
+    "science-ct": "fields:size=16,count=1",
+    "science-blackhole": "blackholes:size=16,count=1",
+}
+
+
+@pytest.mark.parametrize("name", SCIENCE)
+def test_science_suites_run(name, tmp_path, monkeypatch):
+    """Classical methods and a solver side by side on small images; what does not apply says so."""
+    monkeypatch.setenv("XHAT_CACHE", str(tmp_path / "cache"))
+    two = "magnitude:prior=powerlaw" if name == "science-mri" else "powerlaw"
+    grid = load(name).over([two], [SCIENCE[name]])
+    wanted = ("lmaps*", "tv", "adjoint", "fbp", "backprojection")
+    picked = [c for c in grid.cells() if any(fnmatch(c.label, p) for p in wanted)]
+    few = lambda spec: f"{spec},transmitters=2" if spec.startswith("scattering") else spec  # seconds for its SVD
+    short = {"tv": "tv:steps=10", "lmaps:steps=20": "lmaps:steps=4", "lmaps:steps=40,k=0.1": "lmaps:steps=4"}
+    quick = [replace(c, operator=few(c.operator), solver=short.get(c.solver, c.solver)) for c in picked]
+    rows = bench(grid, tmp_path / "out", TWO, cells=quick).rows()
+    assert {r["status"] for r in rows} == {"ok"}, [r["error"] for r in rows]
+    scores = rows[0]["metrics"]
+    assert ("chi2_cp" in scores) == (name == "science-blackhole")
+    assert len(rows) == len(quick) >= 1
 
 
 def test_images_of_different_shapes_are_not_batched_together(tmp_path):

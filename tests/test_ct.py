@@ -218,6 +218,14 @@ def test_baselines_treat_images_alone(name, monkeypatch):
     torch.testing.assert_close(whole[1:2], alone, rtol=1e-8, atol=1e-8)
 
 
+def test_back_projection_fits_the_data_best(scan):
+    """No other multiple of Aᵀ y explains y better."""
+    _, like = scan
+    x = run("backprojection", like)
+    misfit = lambda c: float(rms(like.residual(c * x)))
+    assert misfit(1.0) < min(misfit(0.99), misfit(1.01))
+
+
 def test_fbp_is_for_line_integrals():
     like = xhat.likelihood(OPERATORS["denoise"]((1, 8, 8)), Gaussian(), torch.zeros(1, 1, 8, 8))
     with pytest.raises(MismatchError, match="ct"):

@@ -14,7 +14,7 @@ from xhat.cli import main
 from xhat.errors import DataError, SpecError
 from xhat.noise import VLBI
 from xhat.operators import OPERATORS
-from xhat.vlbi.array import Plan, Stations, observe, project, read_stations, sidereal
+from xhat.vlbi.array import EHT2017, Plan, Stations, observe, project, read_stations, sidereal
 
 TABLE = """#NAME  X  Y  Z  SEFDR SEFDL  rest
 ALMA 2225061.164 -5440057.37 -2481681.15 90 90 1 0
@@ -125,6 +125,18 @@ def test_reads_tables(table, shared):
     real = read_stations(shared / "data/eht/arrays/EHT2017_m87.txt")
     assert real.names == ("PV", "SMT", "SMA", "LMT", "ALMA", "SPT", "APEX", "JCMT")
     assert real.sefd[2].tolist() == [5600, 6500]
+
+
+def test_the_array_of_2017(shared):
+    """Positions are those of the public data, to the decimetre; noise is that of eht-imaging's table."""
+    ours = read_stations(EHT2017)
+    o, place = recorded(shared / "data/eht/m87_2017/SR1_M87_2017_096_lo_hops_netcal_StokesI.uvfits")
+    codes = {"ALMA": "AA", "APEX": "AP", "SMT": "AZ", "JCMT": "JC", "LMT": "LM", "PV": "PV", "SMA": "SM"}
+    there = np.array([place[o.stations.index(codes[name])] for name in ours.names if name in codes])
+    np.testing.assert_allclose(ours.place[[name in codes for name in ours.names]], there, rtol=0, atol=0.06)
+    table = read_stations(shared / "data/eht/arrays/EHT2017_m87.txt")
+    same = [ours.names.index(name) for name in table.names]
+    np.testing.assert_allclose(ours.sefd[same].mean(1), table.sefd.mean(1))
 
 
 @pytest.mark.parametrize(

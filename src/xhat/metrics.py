@@ -88,7 +88,8 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ssim": ssim,
     "stlpips": stlpips,
 }
-LOWER = ("lpips", "lpips_alex", "stlpips", "relative_l2", "crps", "fid", "kid", "frechet_lite0")  # smaller is better
+# smaller is better
+LOWER = ("lpips", "lpips_alex", "stlpips", "relative_l2", "crps", "fid", "kid", "frechet_lite0", "chi2_cp", "chi2_lca")
 
 
 def choose(names: Sequence[str] | None, reference: Tensor) -> list[str]:

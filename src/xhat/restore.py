@@ -10,7 +10,7 @@ from torch import Tensor
 from . import record
 from .checkpoint import Checkpoint, Snapshot, digest
 from .errors import ShapeError, SpecError
-from .likelihood import LatentLikelihood, LeastSquares, Likelihood, likelihood
+from .likelihood import LatentLikelihood, Likelihood, likelihood
 from .measurement import Measurement, Source, load, load_reference
 from .metrics import METRICS, choose
 from .noise import NOISES, Noise
@@ -30,7 +30,7 @@ from .problem import (
 )
 from .progress import bar
 from .restoration import Restoration
-from .run import Job, residuals, run
+from .run import Job, fits, residuals, run
 from .schedule import SCHEDULES, Schedule
 from .solvers.base import Solver
 
@@ -152,12 +152,9 @@ def decoded(job: Job, x: Tensor) -> Tensor:
 
 
 def fit(like: Likelihood, images: Tensor) -> dict[str, Tensor]:
-    """The noise model's own measures of how well each image explains the measurement."""
-    if not isinstance(like, LeastSquares):
-        return {}
+    """What the noise model measures of the fit of each image to the one measurement; on the CPU."""
     each = like.take(torch.zeros(len(images), dtype=torch.long))
-    with torch.no_grad():
-        return {k: v.cpu() for k, v in each.noise.fit(each.y, each.A(images.to(each.y.device))).items()}
+    return {k: v.cpu() for k, v in fits(each, images.to(each.y.device)).items()}
 
 
 def _restoration(

@@ -14,7 +14,7 @@ from torch import Tensor
 from .calls import Calls, counting
 from .checkpoint import Checkpoint, Snapshot, to_device
 from .errors import DivergedError, SpecError
-from .likelihood import Likelihood
+from .likelihood import LeastSquares, Likelihood
 from .priors import Prior
 from .rng import Rng
 from .schedule import Schedule
@@ -132,3 +132,9 @@ def residuals(like: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         clean = like.A(x)
         return like.noise.residual(like.y, clean), like.noise.expected_residual(clean)
+
+
+@torch.no_grad()
+def fits(like: Likelihood, x: Tensor) -> dict[str, Tensor]:
+    """How well each image explains its own measurement in the noise model's numbers: χ² of closure quantities, say."""
+    return like.noise.fit(like.y, like.A(x)) if isinstance(like, LeastSquares) else {}

@@ -5,7 +5,7 @@ This import list is the registry: one line per method.
 
 from ..registry import concrete
 from ..solvers.base import Solver
-from .direct import FBP, Adjoint, PseudoInverse
+from .direct import FBP, Adjoint, BackProjection, PseudoInverse
 from .fista import TV, Wavelet
 
 BASELINES = concrete(vars(), Solver)

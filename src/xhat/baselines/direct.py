@@ -1,7 +1,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from ..errors import MismatchError
+from ..linalg import bcast, sq
 from ..operators.ct import CT
 from ..operators.fbp import fbp
 from ..solvers.base import Image, LinearGaussian, PinvGaussian
@@ -16,6 +19,18 @@ class Adjoint(Direct[LinearGaussian]):
 
     def image(self, like: LinearGaussian) -> Image:
         return like.A.adjoint(like.y)
+
+
+@dataclass(frozen=True)
+class BackProjection(Direct[LinearGaussian]):
+    """Aᵀ y times the number that fits the data best, ‖Aᵀ y‖²/‖A Aᵀ y‖²: for operators of any size."""
+
+    needs = LinearGaussian
+
+    def image(self, like: LinearGaussian) -> Image:
+        x = like.A.adjoint(like.y)
+        size = sq(like.A(x))
+        return bcast(sq(x) / size.clamp_min(torch.finfo(x.dtype).tiny), x) * x
 
 
 @dataclass(frozen=True)

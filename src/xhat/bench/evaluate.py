@@ -25,6 +25,7 @@ from ..priors import Prior, build_prior
 from ..problem import as_schedule, as_solver, image_for, pick_device, prior_for
 from ..rng import Rng
 from ..rows import Row
+from ..run import fits as explains
 from ..run import residuals
 from ..simulate import STREAM
 from ..solve import solve
@@ -167,7 +168,8 @@ def operator_of(spec: str, shape: tuple[int, ...], streams: Sequence[int]) -> Op
 def problem_of(work: Work, x: Tensor) -> Likelihood:
     """Measurements of `x` (b, *image), one an image, and their likelihood."""
     streams = [stream(name, work.seed) for name in work.images]
-    A, noise = operator_of(work.cell.operator, tuple(x.shape[1:]), streams), build(work.cell.noise, NOISES)
+    A = operator_of(work.cell.operator, tuple(x.shape[1:]), streams)
+    noise = build(work.cell.noise, NOISES).bind(A)
     with torch.no_grad():
         y = noise.sample(A(x), Rng([s ^ STREAM for s in streams]))
     return likelihood(A, noise, y)
@@ -210,12 +212,14 @@ def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
         torch.cuda.synchronize()
     seconds = (time.perf_counter() - begun) / len(x)
     found, expected = (v.cpu().reshape(len(x), n) for v in residuals(like, out))
+    told = {k: v.cpu().reshape(len(x), n).mean(1) for k, v in explains(like, out).items()}
     chains = out.cpu().reshape(len(x), n, *out.shape[1:])
     ys = like.y.cpu()[::n]
     rows = []
     for i, name in enumerate(work.images):
         row = described(work, name, device)
         row |= measured(chains[i], x[i], found[i], expected[i], applicable(metrics, x[i]))
+        row["metrics"] |= {k: float(v[i]) for k, v in told.items()}
         row |= cost(calls, len(x))
         row["run"] |= {"seconds": seconds, "batch": len(x)}
         rows.append(Done(row, {"truth": x[i], "y": ys[i], "x": chains[i, 0]}))

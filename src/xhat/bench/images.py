@@ -4,13 +4,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..data import PICTURES, centre_crop, load_image, resize
+from ..data import PICTURES, centre_crop, from_pixels, load_image, resize
 from ..demo import PHOTOGRAPHS, photographs
 from ..errors import DataError, SpecError
 from ..measurement import load_reference
@@ -91,7 +91,10 @@ class Folder(Images):
 
 @dataclass(frozen=True)
 class Stack(Images):
-    """The images of one .npy or .npz array (n, *image) in units of [−1, 1]; `key` names the array of a .npz."""
+    """The images of one .npy or .npz array (n, *image) in units of [−1, 1]; `key` names the array of a .npz.
+
+    uint8 are pixels (n, h, w[, c]).
+    """
 
     path: str
     key: str | None = None
@@ -101,7 +104,10 @@ class Stack(Images):
         return [f"{i:0{width}d}" for i in range(len(_stack(self.path, self.key)))]
 
     def load(self, name: str) -> Tensor:
-        return torch.from_numpy(np.array(_stack(self.path, self.key)[int(name)], dtype=np.float32))
+        one = _stack(self.path, self.key)[int(name)]
+        if one.dtype == np.uint8:
+            return from_pixels(one, f"{self.path}[{name}]")
+        return torch.from_numpy(np.array(one, dtype=np.float32))
 
 
 @lru_cache(2)
@@ -118,6 +124,52 @@ def _stack(path: str, key: str | None) -> np.ndarray:
     if array.ndim < 2 or not len(array) or array.dtype.kind not in "fiu":
         raise DataError(f"{path}: {array.dtype} of shape {array.shape} is no stack of images")
     return array
+
+
+@dataclass(frozen=True)
+class Held(Images):
+    """The images of DATA that `xhat train denoiser DATA --recipe` holds out, as it prepares them.
+
+    A prior trained on the others has seen none of them.
+    """
+
+    path: str
+    recipe: str = "small"
+
+    def names(self) -> list[str]:
+        return [f"held{i:04d}" for i in range(len(_held(self.path, self.recipe)))]
+
+    def load(self, name: str) -> Tensor:
+        return _held(self.path, self.recipe)[int(name[4:])]
+
+
+@lru_cache(2)
+def _held(path: str, recipe: str) -> Tensor:
+    from ..train.dataset import load
+    from ..train.recipe import read_recipe
+
+    options = read_recipe(recipe, []).data
+    return load(path, options).validation(options.validation)
+
+
+@dataclass(frozen=True)
+class BlackHoles(Images):
+    """`count` generated pictures of black holes, and of what could be mistaken for one; `seed` is none of a prior's."""
+
+    name: ClassVar[str] = "blackholes"
+
+    size: int = 64
+    count: int = 8
+    seed: int = 1000
+
+    def names(self) -> list[str]:
+        return [f"sky{i:03d}" for i in range(self.count)]
+
+    def load(self, name: str) -> Tensor:
+        from ..vlbi.generate import generate
+
+        picture = generate(int(name[3:]) + 1, self.size, self.seed)[-1]
+        return torch.from_numpy(picture)[None].float() / 127.5 - 1
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from ..vlbi.array import Plan, observe, read_stations
+from ..vlbi.array import EHT2017, Plan, observe, read_stations
 from .black_hole import BlackHole
 from .checks import Number
 
@@ -9,10 +9,10 @@ from .checks import Number
 class BlackHoleArray(BlackHole):
     """`black_hole` as an array of telescopes would see it: an observation planned rather than read, to simulate.
 
-    `stations` is a table of text: name, x, y, z in metres, SEFD in Jy of both polarisations. They look at right
-    ascension `ra` and declination `dec` (degrees, M87) on day `mjd` from `start` for `hours` (UTC), every `interval`
-    seconds for `integration` seconds, with `bandwidth` and at `frequency` in Hz, where a station sees the source
-    between the heights `elevation` and `highest` in degrees. u, v follow from the rotation of the Earth, σ from the SEFDs.
+    `stations` is eht2017 or a table of text: name, x, y, z in metres, SEFD in Jy of both polarisations. They look at
+    right ascension `ra` and declination `dec` (degrees, M87) on day `mjd` from `start` for `hours` (UTC), every
+    `interval` seconds for `integration` seconds, with `bandwidth` and at `frequency` in Hz, where a station sees the
+    source between the heights `elevation` and `highest` in degrees. The Earth's rotation gives u, v, the SEFDs σ.
     `fov`, `white`, `flux` and `flux_error` are those of `black_hole`, which this becomes.
     """
 
@@ -22,7 +22,7 @@ class BlackHoleArray(BlackHole):
     def __new__(  # type: ignore[misc]
         cls,
         shape: tuple[int, ...],
-        stations: str | Path,
+        stations: str | Path = "eht2017",
         ra: Number = 187.70593,
         dec: Number = 12.39112,
         mjd: int = 57854,
@@ -42,5 +42,6 @@ class BlackHoleArray(BlackHole):
         when = float(start), float(hours), float(interval), float(integration)
         limits = float(elevation), float(highest)
         plan = Plan(float(ra), float(dec), mjd, *when, float(bandwidth), float(frequency), *limits)
-        found = observe(read_stations(stations), plan, str(stations))
+        table = read_stations(EHT2017 if stations == "eht2017" else stations)
+        found = observe(table, plan, str(stations))
         return BlackHole(shape, found, fov, white, average=0, flux=flux, flux_error=flux_error)

@@ -9,6 +9,7 @@ from ..errors import DataError, SpecError
 from .observation import Array, Observation
 
 LIGHT = 299_792_458.0  # m/s
+EHT2017 = Path(__file__).with_name("eht2017.txt")
 QUANTISATION = 0.88  # part of the signal that two-bit sampling keeps (Thompson, Moran & Swenson, table 8.1)
 
 
