@@ -20,6 +20,7 @@ SHAPE, BATCH = (3, 8, 16), 3
 SHAPES = {  # of those that take no colour images
     "black_hole": (1, 8, 16),
     "black_hole_array": (1, 8, 16),
+    "fwi": (1, 8, 16),
     "mri": (2, 8, 16),
     "mri_single": (2, 8, 16),
     "navier_stokes": (1, 8, 16),
@@ -66,6 +67,7 @@ OPTIONS = {
     "black_hole": [{"observation": sky(), "fov": 100.0}],
     "black_hole_array": [{"fov": 100.0, "interval": 7200}],
     "scattering": [{"receivers": 7, "transmitters": 5, "side": 0.02}],
+    "fwi": [{"sources": 2, "receivers": 3, "time": 80, "frequency": 40, "cells": 4}],
     "navier_stokes": [{"time": 0.1}, {"time": 0.1, "subsample": 1}],
     "ct": [{"angles": 5}, {"angles": 5, "geometry": "fan", "detectors": 12}, {"angles": 4, "arc": 60}],
     "mri": [

@@ -30,6 +30,7 @@ class Quantity:
     colours: str
     signed: bool = False  # colours are symmetric about 0
     clip: float = 1.0  # the part of the numbers that is not beyond the end of the colours
+    turned: bool = False  # rows of the plane are what the figure shows across
 
 
 def files(result: "Restoration", q: Quantity, units: Units, data: Quantity, y: Tensor) -> Mapping[str, Any]:
@@ -57,7 +58,7 @@ def draw(path: Path, result: "Restoration", q: Quantity, units: Units, data: Qua
     for i, (name, field, how, (low, high)) in enumerate(tiles):
         axes = figure.add_subplot(1, len(tiles), i + 1)
         colours = how.colours if i <= len(fields) else "magma"
-        image = field.detach().cpu().double().numpy()
+        image = (field.T if how.turned else field).detach().cpu().double().numpy()
         shown = axes.imshow(image, cmap=colours, vmin=low, vmax=high, extent=how.extent, aspect="auto")
         axes.set(title=name, xlabel=how.axes[0], ylabel=how.axes[1])
         figure.colorbar(shown, ax=axes, label=how.label)

@@ -77,6 +77,11 @@ def relative_l2(x: Image, reference: Image) -> PerImage:
     return off / size
 
 
+def velocity_l2(x: Image, reference: Image) -> PerImage:
+    """‖v − v*‖/‖v*‖ of velocities v = 3 + 1.5 x in km/s, as operator fwi has them by default; lower is better."""
+    return relative_l2(3 + 1.5 * x, 3 + 1.5 * reference)
+
+
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "lpips": lpips,
     "lpips_alex": lpips_alex,
@@ -87,9 +92,13 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "relative_l2": relative_l2,
     "ssim": ssim,
     "stlpips": stlpips,
+    "velocity_l2": velocity_l2,
 }
 # smaller is better
-LOWER = ("lpips", "lpips_alex", "stlpips", "relative_l2", "crps", "fid", "kid", "frechet_lite0", "chi2_cp", "chi2_lca")
+LOWER = (
+    *("lpips", "lpips_alex", "stlpips", "relative_l2", "velocity_l2"),
+    *("crps", "fid", "kid", "frechet_lite0", "chi2_cp", "chi2_lca"),
+)
 
 
 def choose(names: Sequence[str] | None, reference: Tensor) -> list[str]:

@@ -11,6 +11,7 @@ from .compressed_sensing import CompressedSensing
 from .ct import CT
 from .denoise import Denoise
 from .dense import Dense
+from .fwi import FWI
 from .gaussian_blur import GaussianBlur
 from .hdr import HDR
 from .inpaint import Inpaint
