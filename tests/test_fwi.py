@@ -101,8 +101,9 @@ def test_pullback_and_tangents_over_many_segments(monkeypatch):
     torch.testing.assert_close(dot(moved, v) / size, dot(u, pullback(v)) / size, rtol=0, atol=1e-8)
     gauss = normal_map(A, x, torch.full((2,), 0.5))(u)
     torch.testing.assert_close(gauss, pullback(moved) + 0.5 * u, rtol=1e-5, atol=1e-6)
+    short = pullback(v)
     monkeypatch.setattr(FWI, "chunk", 1000)
-    torch.testing.assert_close(vjp(A, x)[1](v), pullback(v))
+    torch.testing.assert_close(vjp(A, x)[1](v), short)
 
 
 def test_refusals():

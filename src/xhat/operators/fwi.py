@@ -122,10 +122,16 @@ class FWI(Operator):
 
     def forward(self, x: Image) -> Data:
         self.check(self.velocity(x.detach()))
+        shots = len(self.shots)
+        together = 1 if x.device.type == "cpu" else shots  # the fields of one shot stay in the cache
+        return torch.cat([self.shoot(x, slice(s, s + together)) for s in range(0, shots, together)], 1)
+
+    def shoot(self, x: Tensor, shots: slice) -> Tensor:
+        """The data of some shots."""
         last = self.steps - 2  # nothing is heard at the first time and, as in Devito, at the last
         march = March(
-            first=self.first,
-            steps=lambda state: self.advance(state, 1 + sum(r.shape[2] for r in state[3:]), last),
+            first=lambda x: self.first(x, len(self.shots[shots])),
+            steps=lambda state: self.advance(state, shots, 1 + sum(r.shape[2] for r in state[3:]), last),
             more=lambda state: sum(r.shape[2] for r in state[3:]) < last,
             last=lambda state: torch.nn.functional.pad(torch.cat(state[3:], 2), (0, 0, 1, 1)),
         )
@@ -143,25 +149,26 @@ class FWI(Operator):
                 f"fwi: velocities from {found} km/s; with dt={self.dt:g} above 0 and below {most:.3g}", at
             )
 
-    def first(self, x: Tensor) -> State:
-        """Fields before and now (b, sources, *grid), both 0, and (v dt)² (b, 1, *grid), constant across the border."""
+    def first(self, x: Tensor, shots: int) -> State:
+        """Fields before and now (b, shots, *grid), both 0, and (v dt)² (b, 1, *grid), constant across the border."""
         nx, nz = self.shape[1:]
         i = torch.arange(-self.cells, nx + self.cells, device=x.device).clamp(0, nx - 1)
         j = torch.arange(1, nz + self.cells, device=x.device).clamp(0, nz - 1)
         g = (self.dt * self.velocity(x)[:, :, i][..., j]) ** 2
-        u = g.new_zeros(len(x), len(self.shots), *self.grid)
+        u = g.new_zeros(len(x), shots, *self.grid)
         return u, u.clone(), g
 
-    def advance(self, state: State, n: int, last: int) -> State:
-        """Up to `chunk` steps from number `n`, and what was heard during them, (b, sources, steps, receivers)."""
+    def advance(self, state: State, shots: slice, n: int, last: int) -> State:
+        """Up to `chunk` steps from number `n`, and what was heard during them, (b, shots, steps, receivers)."""
         before, u, g, *heard = state
-        b, s = u.shape[:2]
+        s = u.shape[1]
         r = 1 / (1 + self.eta * g / self.dt)
-        where = (torch.arange(s)[:, None] * r[0].numel() + self.at_shots).flatten().to(u.device)
-        push = (g.flatten(1)[:, self.at_shots.to(u.device)] * self.shots).flatten(1)
+        points, ears = self.at_shots[shots].to(u.device), self.at_ears.to(u.device)
+        where = (torch.arange(s, device=u.device)[:, None] * r[0].numel() + points).flatten()
+        push = (g.flatten(1)[:, points] * self.shots[shots]).flatten(1)
         sounds = []
         for k in range(n, min(n + self.chunk, last + 1)):
-            sounds.append((u.flatten(2)[:, :, self.at_ears.to(u.device)] * self.ears).sum(-1))
+            sounds.append((u.flatten(2)[:, :, ears] * self.ears).sum(-1))
             new = u + (u - before + g * laplacian(u, self.step)) * r
             new = new.flatten(1).index_add(1, where, self.wavelet[k] * push).reshape(u.shape)
             before, u = u, new
