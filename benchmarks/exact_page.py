@@ -20,14 +20,13 @@ from xhat.exact.problems import double
 from xhat.exact.report import markdown
 from xhat.exact.run import Results
 from xhat.rows import Row
-from xhat.spec import parse
 
 from .page import ROOT, fill
 
 HERE = Path(__file__).parent
 PAGE = ROOT / "docs" / "exactness.md"
 SEEDS, HALF_RANGE_SEEDS = 20, 5  # measurements of the published tables
-ITERATED = 400  # samples in the runs over steps
+ITERATED = 400  # samples in the runs over iterations
 SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 Table = dict[tuple[str, str], dict[int, float]]  # (problem, solver) to seed to sliced W1
 
@@ -83,17 +82,20 @@ def thesis_table(published: dict, scores: Table) -> str:
 
 
 def rates_table(records: list[Row]) -> str:
-    """Median SW1 as particles grow, where there are several numbers of samples, else as steps grow."""
-    solvers: dict[str, dict[int, list[float]]] = {}
+    """Median SW1 as the particles of one population grow, and of chains as their iterations do."""
+    found: dict[tuple[str, str, int], list[float]] = {}
     for r in records:
-        name, options = parse(r["label"])
-        grows = "particles" if r["samples"] != ITERATED else "steps"
-        size = r["samples"] if grows == "particles" else options.get("steps", 0)
-        solvers.setdefault(f"{name}, {grows}", {}).setdefault(int(size), []).append(r["sw1"])
-    sizes = sorted({n for found in solvers.values() for n in found})
-    lines = [line("sliced W1", [f"{n:,}" for n in sizes]), "|---" + "|---:" * len(sizes) + "|"]
-    for name, found in solvers.items():
-        lines.append(line(name, [f"{median(found[n]):.3f}" if n in found else "" for n in sizes]))
+        found.setdefault((r["problem"], r["label"], r["samples"]), []).append(r["sw1"])
+    sizes = sorted({n for _, _, n in found if n != ITERATED})
+    lines = [line("particles", [f"{n:,}" for n in sizes]), "|---" + "|---:" * len(sizes) + "|"]
+    for label in dict.fromkeys(label for _, label, n in found if n != ITERATED):
+        lines.append(line(label, [f"{median(found['two', label, n]):.3f}" for n in sizes]))
+    problems = list(dict.fromkeys(problem for problem, _, n in found if n == ITERATED))
+    chains = dict.fromkeys(label for _, label, n in found if n == ITERATED)
+    lines += ["", line("iterations", [f"`{p}`" for p in problems]), "|---" + "|---:" * len(problems) + "|"]
+    for label in chains:
+        scores = [found.get((p, label, ITERATED)) for p in problems]
+        lines.append(line(label, [f"{median(v):.3f}" if v else "" for v in scores]))
     return "\n".join(lines)
 
 
