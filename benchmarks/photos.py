@@ -58,7 +58,8 @@ SURVEY = (
     "fps_smc:steps=40;tds:steps=25,particles=8;mcgdiff:steps=25,particles=8;smcdiff:steps=25,particles=8;"
     "pnpdm:steps=20,reverse_steps=10;pmc_red:steps=200;pmc_pnp:steps=200;"
     "dcdp:steps=10,ode_steps=20;resample:steps=100,inner_steps=20;csgm:steps=20;dflow:steps=30;dmplug:steps=60;"
-    "shred:steps=20;blind_dps:steps=200;blind_reddiff:steps=200;gibbs_ddrm"
+    "shred:steps=20;map_ga:steps=20,inner_steps=5;map_ga_generic:steps=20,inner_steps=5;"
+    "map_ga_pigdm:steps=15,inner_steps=5,pigdm_steps=15;blind_dps:steps=200;blind_reddiff:steps=200;gibbs_ddrm"
 )
 
 
