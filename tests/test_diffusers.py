@@ -359,5 +359,5 @@ def test_folders_with_colons_and_options(tmp_path):
 
 def test_without_transformers(sd, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(SpecError, match=r"xhat\[text\]"):
+    with pytest.raises(SpecError, match=r"\.\[text\]"):
         build_prior(str(sd))
