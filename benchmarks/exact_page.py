@@ -93,7 +93,7 @@ def rates_table(records: list[Row]) -> str:
     problems = list(dict.fromkeys(problem for problem, _, n in found if n == ITERATED))
     chains = dict.fromkeys(label for _, label, n in found if n == ITERATED)
     lines += ["", line("iterations", [f"`{p}`" for p in problems]), "|---" + "|---:" * len(problems) + "|"]
-    for label in chains:
+    for label in sorted(chains):
         scores = [found.get((p, label, ITERATED)) for p in problems]
         lines.append(line(label, [f"{median(v):.3f}" if v else "" for v in scores]))
     return "\n".join(lines)
