@@ -9,6 +9,7 @@ from torch.linalg import vector_norm as norm
 from .errors import ShapeError, SpecError
 from .perceptual import distance, lpips_net, stlpips_net
 from .types import Image, PerImage
+from .velocity import velocity
 from .vlbi.metrics import psnr_shift
 
 CAP = 80.0  # dB; what PSNR would give for an error far below 16-bit rounding
@@ -79,7 +80,7 @@ def relative_l2(x: Image, reference: Image) -> PerImage:
 
 def velocity_l2(x: Image, reference: Image) -> PerImage:
     """‖v − v*‖/‖v*‖ of velocities v = 3 + 1.5 x in km/s, as operator fwi has them by default; lower is better."""
-    return relative_l2(3 + 1.5 * x, 3 + 1.5 * reference)
+    return relative_l2(velocity(x), velocity(reference))
 
 
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -101,6 +102,13 @@ LOWER = (
 )
 
 
+def applicable(names: Sequence[str], shape: Sequence[int]) -> list[str]:
+    """PSNR and SSIM of a complex image (2, h, w) are those of its magnitude, under their own names."""
+    if len(shape) != 3 or shape[0] != 2:
+        return list(names)
+    return [f"magnitude_{n}" if n in ("psnr", "ssim") else n for n in names]
+
+
 def choose(names: Sequence[str] | None, reference: Tensor) -> list[str]:
     """The metrics asked for, or PSNR and, where images allow it, SSIM; each tried once, to fail before a long run.
 
@@ -108,7 +116,7 @@ def choose(names: Sequence[str] | None, reference: Tensor) -> list[str]:
     """
     if names is None:
         names = ["psnr", "ssim"] if reference.ndim == 3 and min(reference.shape[1:]) >= 11 else ["psnr"]
-        names = [f"magnitude_{n}" for n in names] if reference.ndim == 3 and len(reference) == 2 else names
+        names = applicable(names, reference.shape)
     for name in names:
         if name not in METRICS:
             raise SpecError(f"unknown metric {name!r}; choose from {', '.join(METRICS)}")

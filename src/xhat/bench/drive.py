@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, MismatchError, ShapeError, SpecError
-from ..metrics import METRICS, choose
+from ..metrics import METRICS, applicable, choose
 from ..noise import NOISES
 from ..problem import pick_device
 from ..rows import Row
 from ..spec import build
 from .clock import Clock, showing
 from .cluster import computed
-from .evaluate import Done, Work, applicable, evaluate, operator_of, prior_of, truth_of
+from .evaluate import Done, Work, evaluate, operator_of, prior_of, truth_of
 from .folder import RunFolder
 from .grid import Cell, Grid
 from .images import open_images
@@ -90,7 +90,7 @@ def check(cells: Sequence[Cell], metrics: Sequence[str], sets: Sequence[str]) ->
     for cell in {(c.data, c.operator): c for c in cells}.values():
         try:
             first = truth_of(cell, open_images(cell.data).names()[0])
-            choose(applicable(metrics, first), first)
+            choose(applicable(metrics, first.shape), first)
             operator_of(cell.operator, tuple(first.shape), [0])
         except (DataError, MismatchError, ShapeError, SpecError) as e:
             raise type(e)(f"task {cell.task!r} on {cell.data}: {e}") from e

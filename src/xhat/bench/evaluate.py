@@ -17,7 +17,7 @@ from ..calls import Calls, counting
 from ..checkpoint import digest
 from ..errors import DivergedError, MismatchError, ShapeError, SpecError, XhatError
 from ..likelihood import Likelihood, likelihood
-from ..metrics import METRICS
+from ..metrics import METRICS, applicable
 from ..noise import NOISES
 from ..operators import OPERATORS
 from ..operators.base import Operator
@@ -191,13 +191,6 @@ def restored(prior: Prior, cell: Cell, like: Likelihood, rng: Rng) -> Tensor:
         return prior.image(out)
 
 
-def applicable(metrics: Sequence[str], image: Tensor) -> list[str]:
-    """PSNR and SSIM of a complex image (2, h, w) are those of its magnitude, under their own names."""
-    if image.ndim != 3 or len(image) != 2:
-        return list(metrics)
-    return [f"magnitude_{m}" if m in ("psnr", "ssim") else m for m in metrics]
-
-
 def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
     cell, n = work.cell, work.cell.samples
     place = pick_device(device)
@@ -218,7 +211,7 @@ def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
     rows = []
     for i, name in enumerate(work.images):
         row = described(work, name, device)
-        row |= measured(chains[i], x[i], found[i], expected[i], applicable(metrics, x[i]))
+        row |= measured(chains[i], x[i], found[i], expected[i], applicable(metrics, x[i].shape))
         row["metrics"] |= {k: float(v[i]) for k, v in told.items()}
         row |= cost(calls, len(x))
         row["run"] |= {"seconds": seconds, "batch": len(x)}

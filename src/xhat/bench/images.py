@@ -166,10 +166,14 @@ class BlackHoles(Images):
         return [f"sky{i:03d}" for i in range(self.count)]
 
     def load(self, name: str) -> Tensor:
-        from ..vlbi.generate import generate
+        return from_pixels(_skies(self.count, self.size, self.seed)[int(name[3:])])
 
-        picture = generate(int(name[3:]) + 1, self.size, self.seed)[-1]
-        return torch.from_numpy(picture)[None].float() / 127.5 - 1
+
+@lru_cache(2)
+def _skies(count: int, size: int, seed: int) -> np.ndarray:
+    from ..vlbi.generate import generate
+
+    return generate(count, size, seed)
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def written(m: Mean | None, digits: int = 2, pm: str = " ± ") -> str:
     """A mean with its interval as text; numbers that are all equal have none."""
     if m is None:
         return "–"
-    return f"{m.value:.{digits}f}" + (f"{pm}{m.half:.{digits}f}" if m.half else "")
+    return f"{m.value:.{digits}f}" + (f"{pm}{m.half:.{digits}f}" if m.half is not None and m.half > 0 else "")
 
 
 def digits(name: str) -> int:

@@ -13,7 +13,7 @@ from .. import record
 from ..data import atomic
 from ..errors import DataError, SpecError
 from ..extras import install
-from ..metrics import METRICS
+from ..metrics import METRICS, applicable
 from ..problem import METHODS, as_solver
 from ..restoration import check_folder
 from ..spec import build, parse, text_of, value
@@ -118,7 +118,7 @@ def score_of(cell: Cell, objective: str, device: str) -> Score:
             if any(row["residual_ratio"] is None for row in rows):
                 raise SpecError("residual compares with the noise, and this measurement is noiseless")
             return mean(abs(math.log(row["residual_ratio"])) for row in rows)
-        found: float = mean(next(iter(row["metrics"].values())) for row in rows)  # psnr may be magnitude_psnr
+        found: float = mean(row["metrics"][applicable([objective], row["shape"])[0]] for row in rows)
         return -found if higher(objective) else found
 
     return score

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import DivergedError, ShapeError, SpecError
 from ..march import March, State
 from ..types import Data, Image
+from ..velocity import CENTRE, CONTRAST, velocity
 from .base import Operator
 from .checks import Number, positive
 
@@ -57,8 +58,8 @@ class FWI(Operator):
         source_depth: Number | None = None,
         receiver_depth: Number = 10.0,
         cells: int = 80,
-        centre: Number = 3.0,
-        contrast: Number = 1.5,
+        centre: Number = CENTRE,
+        contrast: Number = CONTRAST,
     ) -> None:
         super().__init__(shape)
         if len(shape) != 3 or shape[0] != 1 or min(shape[1:]) < 3:
@@ -118,7 +119,7 @@ class FWI(Operator):
 
     def velocity(self, x: Tensor) -> Tensor:
         """km/s."""
-        return self.centre + self.contrast * x
+        return velocity(x, self.centre, self.contrast)
 
     def forward(self, x: Image) -> Data:
         self.check(self.velocity(x.detach()))

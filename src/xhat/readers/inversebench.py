@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from ..errors import DataError, SpecError
 from ..extras import extra
 from ..measurement import Measurement
+from ..velocity import CENTRE, CONTRAST
 from .kspace import measurement
 
 
@@ -28,7 +29,7 @@ class Kind:
 
 def velocity(v: Tensor) -> Tensor:
     """m/s on any grid → x of operator fwi on 128 x 128, v = 3 + 1.5 x km/s; InverseBench's own images are 1.5 x."""
-    return (interpolate(v[None], (128, 128), mode="bilinear")[0] - 3000) / 1500
+    return (interpolate(v[None], (128, 128), mode="bilinear")[0] / 1000 - CENTRE) / CONTRAST
 
 
 # told apart by a word in the folder's name: scattering and Navier-Stokes records have one length
