@@ -35,6 +35,7 @@ from xhat.rows import Rows, claim
 from xhat.solvers.base import Estimator
 from xhat.train.dataset import load as dataset
 from xhat.train.recipe import DataOptions
+from xhat.vlbi.generate import generate
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -686,3 +687,12 @@ def test_mistakes_in_tuning_are_named(tmp_path, capsys, more, said):
     pytest.importorskip("optuna")
     assert main([*TUNE, "-o", str(tmp_path / "t"), *more]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_generated_skies_are_the_generators():
+    images = open_images("blackholes:size=16,count=3,seed=5")
+    pictures = generate(3, 16, 5)
+    for name, picture in zip(images.names(), pictures, strict=True):
+        x = images.load(name)
+        assert x.shape == (1, 16, 16)
+        torch.testing.assert_close((x[0] + 1) * 127.5, torch.from_numpy(picture).float(), rtol=0, atol=1e-4)  # rounding
