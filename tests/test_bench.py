@@ -35,7 +35,7 @@ from xhat.rows import Rows, claim
 from xhat.solvers.base import Estimator
 from xhat.train.dataset import load as dataset
 from xhat.train.recipe import DataOptions
-from xhat.vlbi.generate import generate
+from xhat.generated.black_hole import generate
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -191,9 +191,9 @@ def test_pixels_of_a_stack_and_generated_skies(tmp_path):
     np.savez(tmp_path / "p.npz", x=pixels)
     images = open_images(f"stack:path={tmp_path / 'p.npz'}")
     assert torch.equal(images.load("4"), torch.from_numpy(pixels[4])[None].float() / 127.5 - 1)
-    skies = open_images("blackholes:size=16,count=3")
-    assert torch.equal(skies.load("sky002"), open_images("blackholes:size=16,count=5").load("sky002"))
-    assert skies.load("sky001").max() == 1
+    skies = open_images("generated:what=blackhole,size=16,count=3")
+    assert torch.equal(skies.load("blackhole002"), open_images("generated:what=blackhole,size=16,count=5").load("blackhole002"))
+    assert skies.load("blackhole001").max() == 1
 
 
 def test_held_out_images_are_those_of_training(tmp_path):
@@ -212,7 +212,7 @@ SCIENCE = {
     "science-mri": "fields:size=32,count=1",
     "science-scattering": "fields:size=16,count=1",
     "science-ct": "fields:size=16,count=1",
-    "science-blackhole": "blackholes:size=16,count=1",
+    "science-blackhole": "generated:what=blackhole,size=16,count=1",
 }
 
 
@@ -690,7 +690,7 @@ def test_mistakes_in_tuning_are_named(tmp_path, capsys, more, said):
 
 
 def test_generated_skies_are_the_generators():
-    images = open_images("blackholes:size=16,count=3,seed=5")
+    images = open_images("generated:what=blackhole,size=16,count=3,seed=5")
     pictures = generate(3, 16, 5)
     for name, picture in zip(images.names(), pictures, strict=True):
         x = images.load(name)

@@ -41,8 +41,10 @@ DEMO = """examples:
   xhat demo                                    four photographs of 256 x 256, a few minutes on two cores
   xhat demo --size 128 --dtype bfloat16        faster
 """
+WHAT = "black holes and what could be mistaken for one; velocities of the ground; vorticities of a flow"
 GENERATE = """examples:
   xhat generate blackhole --count 12000 -o pictures.npz
+  xhat generate velocity --count 12000 --size 128 -o pictures.npz
   xhat train denoiser pictures.npz --recipe black_hole --out mine --minutes 60
 """
 EXACT = """examples:
@@ -172,7 +174,7 @@ def _prior_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _generate_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("what", choices=("blackhole",), help="rings, crescents, frames like those of simulations, blobs")
+    p.add_argument("what", choices=("blackhole", "velocity", "vorticity"), help=WHAT)
     p.add_argument("-o", "--out", required=True, type=Path, help=".npz with x (count, size, size) of uint8")
     p.add_argument("--count", type=int, default=10000, metavar="N", help="default: 10000")
     p.add_argument("--size", type=int, default=64, metavar="N", help="of a picture, N x N; default: 64")

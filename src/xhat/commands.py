@@ -133,13 +133,13 @@ def run_inspect(args: Namespace) -> int:
 def run_generate(args: Namespace) -> int:
     import numpy as np
 
-    from .vlbi.generate import generate
+    from .generated import GENERATORS
 
     if args.count < 1 or args.size < 8 or args.seed < 0:
         raise SpecError("--count must be at least 1, --size at least 8, --seed at least 0")
     if args.out.suffix.lower() != ".npz":
         raise DataError(f"{args.out}: pictures are written as .npz")
-    pictures = generate(args.count, args.size, args.seed)
+    pictures = GENERATORS[args.what](args.count, args.size, args.seed)
     atomic(args.out, lambda file: np.savez_compressed(file, x=pictures))
     print(f"{args.out}: x {pictures.shape} of uint8")
     return 0

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -153,27 +153,26 @@ def _held(path: str, recipe: str) -> Tensor:
 
 
 @dataclass(frozen=True)
-class BlackHoles(Images):
-    """`count` generated pictures of black holes, and of what could be mistaken for one; `seed` is none of a prior's."""
+class Generated(Images):
+    """`count` pictures of `xhat generate`: blackhole, velocity or vorticity; `seed` is none of a prior's."""
 
-    name: ClassVar[str] = "blackholes"
-
+    what: Literal["blackhole", "velocity", "vorticity"]
     size: int = 64
     count: int = 8
     seed: int = 1000
 
     def names(self) -> list[str]:
-        return [f"sky{i:03d}" for i in range(self.count)]
+        return [f"{self.what}{i:03d}" for i in range(self.count)]
 
     def load(self, name: str) -> Tensor:
-        return from_pixels(_skies(self.count, self.size, self.seed)[int(name[3:])])
+        return from_pixels(_pictures(self.what, self.count, self.size, self.seed)[int(name[len(self.what) :])])
 
 
 @lru_cache(2)
-def _skies(count: int, size: int, seed: int) -> np.ndarray:
-    from ..vlbi.generate import generate
+def _pictures(what: str, count: int, size: int, seed: int) -> np.ndarray:
+    from ..generated import GENERATORS
 
-    return generate(count, size, seed)
+    return GENERATORS[what](count, size, seed)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from .photo import Photo
 from .powerlaw import PowerLaw
 from .stable_diffusion import StableDiffusion
 from .unet import DiffusersPrior
+from .velocity_models import VelocityModels
+from .vorticity import Vorticities
 
 __all__ = [
     "PRIORS",
@@ -51,6 +53,8 @@ __all__ = [
     "Prior",
     "StableDiffusion",
     "TextPrior",
+    "VelocityModels",
+    "Vorticities",
     "build_prior",
     "folder_spec",
     "path_spec",
@@ -73,6 +77,8 @@ PRIORS: dict[str, type[Prior]] = {
     "magnitude": Magnitude,
     "none": NoPrior,
     "blackhole": BlackHolePictures,
+    "velocity": VelocityModels,
+    "vorticity": Vorticities,
 }
 
 

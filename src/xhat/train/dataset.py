@@ -1,6 +1,7 @@
 """From images of any size to training batches that depend on the recipe's seed and the step alone."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch.nn.functional import pad as pad_with
 from ..data import centre_crop, resize
 from ..errors import DataError
 from ..rng import Rng
-from .images import eight_bit, read_images
+from .images import Named, eight_bit, read_images
 from .recipe import DataOptions
 
 
@@ -59,10 +60,13 @@ def scaled(x: Tensor) -> Tensor:
 
 
 def load(path: str | Path, options: DataOptions) -> Dataset:
-    """The images at `path`, cropped, padded and split; raises DataError naming the image that does not fit."""
+    """The images at `path`, cropped, padded and split; raises DataError naming the image that does not fit.
+
+    Images smaller than `patch` are left out with a warning; DataError if that leaves none.
+    """
     named = read_images(path)
     channels = options.channels or max(x.shape[0] for _, x in named)
-    named = [(name, _fitted(name, coloured(x, channels), options)) for name, x in named]
+    named = _large([(name, _fitted(name, coloured(x, channels), options)) for name, x in named], options.patch)
     first, image = named[0]
     shape = (channels, *((options.patch,) * 2 if options.patch else image.shape[1:]))
     for name, x in named:
@@ -87,7 +91,7 @@ def coloured(x: Tensor, channels: int) -> Tensor:
 
 
 def _fitted(name: str, x: Tensor, options: DataOptions) -> Tensor:
-    """The image squared, padded, and checked for patches."""
+    """The image squared and padded."""
     if n := options.square:
         side = min(x.shape[1:])
         x = centre_crop(x, side, side)
@@ -97,9 +101,17 @@ def _fitted(name: str, x: Tensor, options: DataOptions) -> Tensor:
         if min(down, across) < 0:
             raise DataError(f"{name}: {size(x)} is larger than pad = {n}")
         x = pad_with(x, (across // 2, across - across // 2, down // 2, down - down // 2))
-    if options.patch > min(x.shape[1:]):
-        raise DataError(f"{name}: {size(x)} is smaller than patch = {options.patch}")
     return x.contiguous()
+
+
+def _large(named: list[Named], patch: int) -> list[Named]:
+    """Those that hold a patch."""
+    small = [f"{name}: {size(x)}" for name, x in named if patch > min(x.shape[1:])]
+    if len(small) == len(named):
+        raise DataError(f"{small[0]} is smaller than patch = {patch}, and so are all")
+    if small:
+        warnings.warn(f"left out, smaller than patch = {patch}: {len(small)}, first {small[0]}", stacklevel=3)
+    return [(name, x) for name, x in named if patch <= min(x.shape[1:])]
 
 
 def split(images: list[Tensor], held: int) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,0 +1,17 @@
+"""Pictures to train and fit priors on that need no data. This table is the registry: one file and one line each."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from . import black_hole, velocity, vorticity
+
+Generator = Callable[[int, int, int], np.ndarray]  # (count, size, seed) → uint8 (count, size, size)
+
+GENERATORS: dict[str, Generator] = {
+    "blackhole": black_hole.generate,
+    "velocity": velocity.generate,
+    "vorticity": vorticity.generate,
+}
+
+__all__ = ["GENERATORS", "Generator"]

@@ -1,0 +1,61 @@
+"""Pictures that need no data: what they depend on, their units, and the priors that are fitted to them."""
+
+import numpy as np
+import pytest
+import torch
+
+from xhat import Rng
+from xhat.generated import GENERATORS
+from xhat.generated.vorticity import APART, EACH, SCALE, start
+from xhat.operators import FWI, NavierStokes
+from xhat.priors import build_prior
+from xhat.schedule import Level
+
+
+@pytest.mark.parametrize("what", GENERATORS)
+def test_a_picture_depends_on_its_seed_and_number_only(what):
+    few, many = GENERATORS[what](2, 16, 5), GENERATORS[what](EACH + 1, 16, 5)
+    assert few.shape == (2, 16, 16)
+    assert few.dtype == np.uint8
+    off = np.abs(few.astype(int) - many[:2]).max()
+    assert off <= (what == "vorticity")  # flows of a batch are rounded differently by the FFT: one grey level
+    assert (GENERATORS[what](2, 16, 6) != few).any()
+    assert len({picture.tobytes() for picture in many}) == len(many)
+
+
+def test_velocities_are_faster_downwards_and_followed_by_fwi():
+    x = torch.from_numpy(GENERATORS["velocity"](200, 16, 0)).float() / 127.5 - 1
+    depth = x.mean((0, 1))
+    assert (depth.diff() > -0.05).all()
+    assert depth[-1] - depth[0] > 0.5, "columns are depths"
+    across = x.mean((0, 2))
+    assert across.std() < 0.1 * depth.std(), "and no place along the surface is special"
+    assert FWI((1, 16, 16), sources=1, receivers=2, time=20, cells=4)(x[:1, None]).isfinite().all()
+
+
+def test_pictures_of_one_flow_follow_each_other():
+    """The second picture of a flow is the first one, followed for that time."""
+    first, second = (torch.from_numpy(p).float()[None, None] / 127.5 - 1 for p in GENERATORS["vorticity"](2, 32, 3))
+    on = NavierStokes((1, 32, 32), time=APART, subsample=1, scale=SCALE, courant=1.5)(first) / SCALE
+    # 8 bits of the first, which the flow stretches, and 8 bits of the second
+    assert (on - second).square().mean() < (4 / 255) ** 2
+    assert (first - second).square().mean() > (20 / 255) ** 2
+
+
+def test_a_flow_starts_without_a_mean_and_with_its_rms():
+    w = SCALE * start(Rng([0, 1, 2]), 32)
+    torch.testing.assert_close(w.mean((1, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(w.std((1, 2, 3)), torch.full((3,), 7.0))
+    alone = SCALE * start(Rng([1]), 32)
+    torch.testing.assert_close(w[1:2], alone)
+
+
+@pytest.mark.parametrize("what", ["velocity", "vorticity"])
+def test_the_prior_fitted_to_them_denoises_others(what, tmp_path, monkeypatch):
+    monkeypatch.setenv("XHAT_CACHE", str(tmp_path))
+    prior = build_prior(f"{what}:components=2,rank=20,pictures=120,size=16", "cpu")
+    x = torch.from_numpy(GENERATORS[what](8, 16, 1)).float()[:, None] / 127.5 - 1
+    noisy = x + 0.5 * Rng(range(8)).randn_like(x)
+    better = (prior(noisy, Level(0.5, 1.0, 0.5)) - x).square().mean() / (noisy - x).square().mean()
+    assert better < 0.4
+    assert list(tmp_path.glob(f"{what}-*.safetensors"))
