@@ -30,12 +30,12 @@ from xhat.bench.schema import FIELDS, FIXED, stream, validate
 from xhat.bench.stats import front, interval, paired, student, summary
 from xhat.cli import main, parser
 from xhat.errors import DataError, SpecError
+from xhat.generated.black_hole import generate
 from xhat.problem import METHODS, spec_in
 from xhat.rows import Rows, claim
 from xhat.solvers.base import Estimator
 from xhat.train.dataset import load as dataset
 from xhat.train.recipe import DataOptions
-from xhat.generated.black_hole import generate
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -192,7 +192,9 @@ def test_pixels_of_a_stack_and_generated_skies(tmp_path):
     images = open_images(f"stack:path={tmp_path / 'p.npz'}")
     assert torch.equal(images.load("4"), torch.from_numpy(pixels[4])[None].float() / 127.5 - 1)
     skies = open_images("generated:what=blackhole,size=16,count=3")
-    assert torch.equal(skies.load("blackhole002"), open_images("generated:what=blackhole,size=16,count=5").load("blackhole002"))
+    assert torch.equal(
+        skies.load("blackhole002"), open_images("generated:what=blackhole,size=16,count=5").load("blackhole002")
+    )
     assert skies.load("blackhole001").max() == 1
 
 

@@ -8,11 +8,11 @@ import torch
 
 from oracles import rbf_prior
 from xhat.cli import main
+from xhat.generated.black_hole import generate
 from xhat.priors import BlackHolePictures, GaussianPrior, LowRankMixture, MixturePrior
 from xhat.priors.low_rank import fit
 from xhat.rng import Rng
 from xhat.schedule import Level
-from xhat.generated.black_hole import generate
 
 LEVELS = [Level(0.5, 1.0, 0.05), Level(0.5, 0.7, 0.7), Level(1.0, 1.0, 5.0)]
 

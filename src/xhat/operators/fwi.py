@@ -124,7 +124,8 @@ class FWI(Operator):
     def forward(self, x: Image) -> Data:
         self.check(self.velocity(x.detach()))
         shots = len(self.shots)
-        together = 1 if x.device.type == "cpu" else shots  # the fields of one shot stay in the cache
+        cached = max(1, 60_000 // (self.grid[0] * self.grid[1]))  # so many fields stay in the cache
+        together = min(shots, cached) if x.device.type == "cpu" else shots
         return torch.cat([self.shoot(x, slice(s, s + together)) for s in range(0, shots, together)], 1)
 
     def shoot(self, x: Tensor, shots: slice) -> Tensor:

@@ -5,7 +5,7 @@ from .generated import Generated
 
 
 class VelocityModels(Generated):
-    """Velocities of the ground for `fwi`, x = (v − 3)/1.5 of v in km/s: a mixture fitted to `xhat generate velocity`."""
+    """Velocities of the ground for `fwi`, x = (v − 3)/1.5 in km/s: a mixture fitted to `xhat generate velocity`."""
 
     what: ClassVar[str] = "velocity"
 

@@ -13,6 +13,6 @@ class Vorticities(Generated):
     what: ClassVar[str] = "vorticity"
 
     def __init__(
-        self, components: int = 1, rank: int = 400, pictures: int = 800, size: int = 64, seed: int = 0
+        self, components: int = 1, rank: int = 400, pictures: int = 1500, size: int = 64, seed: int = 0
     ) -> None:
         super().__init__(components, rank, pictures, size, seed, EDM(0.01, 10.0))
