@@ -1,5 +1,6 @@
 """How far x̂ is from the truth, per image. Everything is measured on clip(x/2 + ½, 0, 1) with data range 1."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,6 +18,11 @@ CAP = 80.0  # dB; what PSNR would give for an error far below 16-bit rounding
 
 def unit(x: Image) -> Image:
     return (x / 2 + 0.5).clamp(0, 1)
+
+
+def decibels(mse: float) -> float:
+    """The peak signal-to-noise ratio in dB of a mean squared error in units of [−1, 1], nothing clipped or capped."""
+    return 10 * math.log10(4 / mse)
 
 
 def psnr(x: Image, reference: Image) -> PerImage:

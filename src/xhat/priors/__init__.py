@@ -8,6 +8,7 @@ from ..errors import DataError
 from ..spec import build, text_of
 from .base import Denoiser, FixedShape, Prior
 from .black_hole import BlackHolePictures
+from .brain import Brain
 from .checkpoints import ADM, ConsistencyCheckpoint, EDMNetwork, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
 from .diffusers_folder import existing, kind_of
@@ -20,6 +21,7 @@ from .low_rank import LowRankMixture
 from .magnitude import Magnitude
 from .mixture import MixturePrior
 from .none import NoPrior
+from .nuclei import Nuclei
 from .photo import Photo
 from .powerlaw import PowerLaw
 from .stable_diffusion import StableDiffusion
@@ -31,6 +33,7 @@ __all__ = [
     "PRIORS",
     "Autoencoded",
     "BlackHolePictures",
+    "Brain",
     "ConsistencyFolder",
     "ConsistencyModel",
     "ConsistencyPrior",
@@ -48,6 +51,7 @@ __all__ = [
     "Magnitude",
     "MixturePrior",
     "NoPrior",
+    "Nuclei",
     "Photo",
     "PowerLaw",
     "Prior",
@@ -65,6 +69,8 @@ PRIORS: dict[str, type[Prior]] = {
     "photo": Photo,
     "fashion": Fashion,
     "faces": Faces,
+    "nuclei": Nuclei,
+    "brain": Brain,
     "diffusers": DiffusersPrior,
     "consistency": ConsistencyFolder,
     "adm": ADM,

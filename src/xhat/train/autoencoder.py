@@ -6,7 +6,6 @@ the autoencoder of latent diffusion (Rombach et al., 2022, section 3.1 and appen
 perceptual and adversarial terms, which take networks of their own. Means are over the numbers of one image or latent.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import DivergedError, SpecError
 from ..linalg import sq
+from ..metrics import decibels
 from ..priors.autoencoders import DiffusersAutoencoder
 from ..rng import Rng
 from .dataset import load
@@ -86,7 +86,7 @@ class AutoencoderSession(Session):
 
     def psnr(self) -> dict[float, float]:
         held = self.held(self.recipe.watching.validation)
-        return {0.0: 10 * math.log10(4 / float((sq(self.again(held) - held) / held[0].numel()).mean()))}
+        return {0.0: decibels(float((sq(self.again(held) - held) / held[0].numel()).mean()))}
 
     @torch.no_grad()
     def again(self, x: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """`xhat train denoiser`: from images to a folder that diffusers and `--prior` load."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from ..checkpoint import digest
+from ..metrics import decibels
 from ..priors import DiffusersPrior
 from ..priors.calibrate import measure, spaced
 from ..priors.precondition import Karras
@@ -55,7 +55,7 @@ class DenoiserSession(Session):
     def psnr(self) -> dict[float, float]:
         w = self.recipe.watching
         found = measure(self.prior, self.data.validation(w.validation).to(self.net.device), w.sigmas)
-        return {s: 10 * math.log10(4 / e) for s, e in zip(found.sigma, found.mse, strict=True)}
+        return {s: decibels(e) for s, e in zip(found.sigma, found.mse, strict=True)}
 
     def draw(self, n: int) -> Tensor:
         return self.data.pictures(draw(self.prior, self.data.shape, n, self.recipe.watching.sampling_steps)).cpu()

@@ -1,6 +1,5 @@
 """`xhat train consistency`: from a trained denoiser to a folder for diffusers' ConsistencyModelPipeline."""
 
-import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ..checkpoint import digest
 from ..errors import MismatchError, SpecError
+from ..metrics import decibels
 from ..priors import ConsistencyFolder, ConsistencyPrior, DiffusersPrior, FlowPrior
 from ..priors.base import FixedShape
 from ..priors.precondition import Karras
@@ -76,7 +76,7 @@ class ConsistencySession(Session):
         found = {}
         for sigma, (u, end) in self.ends.items():
             mse = float((self.prior.jump(u, Level(0.0, 1.0, sigma)) - end).square().mean())
-            found[sigma] = 10 * math.log10(4 / mse)
+            found[sigma] = decibels(mse)
         return found
 
     @torch.no_grad()
