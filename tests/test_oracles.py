@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from oracles import SHAPE, covariance, matrix, operator, posterior, problem, rbf_prior
+from xhat.errors import DivergedError
 from xhat.inner import gauss_newton
 from xhat.likelihood import likelihood
 from xhat.noise import Gaussian, Noiseless
@@ -98,6 +99,29 @@ def test_gauss_newton_never_raises_the_objective_and_is_exact_on_linear_problems
     m, w = torch.zeros_like(x), torch.tensor([0.1, 2.0], dtype=x.dtype)
     got = gauss_newton(like.A, like.y, w, m, steps=2, cg_steps=100)
     torch.testing.assert_close(got, like.prox(m, w), rtol=1e-6, atol=1e-6)
+
+
+def test_gauss_newton_takes_no_step_out_of_the_domain():
+    """−√x from 4 towards −3: the first step lands at −4, where there is no root. The other image is not held back."""
+
+    def f(x):
+        if (bad := (x <= 0).flatten(1).any(1)).any():
+            raise DivergedError("a root of what is not positive", bad.nonzero().flatten().tolist())
+        return x.sqrt()
+
+    m = torch.tensor([[4.0], [4.0]], dtype=torch.float64)
+    y, w = torch.tensor([[0.0], [3.0]], dtype=torch.float64), torch.full((2,), 1e-6, dtype=torch.float64)
+    found = [gauss_newton(f, y, w, m, steps=n) for n in (1, 60)]
+    assert found[0][0] == 4
+    assert found[1][0] < 0.1
+    torch.testing.assert_close(found[1][1:], torch.full((1, 1), 9.0, dtype=torch.float64), atol=1e-3, rtol=0)
+    for i in (0, 1):
+        alone = gauss_newton(f, y[i : i + 1], w[i : i + 1], m[i : i + 1], steps=60)
+        torch.testing.assert_close(alone, found[1][i : i + 1])
+    halved = gauss_newton(f, y, w, m, steps=1, halvings=2)
+    torch.testing.assert_close(halved, torch.tensor([[0.0], [8.0]], dtype=torch.float64), atol=1e-3, rtol=0)
+    with pytest.raises(DivergedError):
+        gauss_newton(f, y, w, -m)
 
 
 def test_diffpir_at_lambda_1_is_lmaps_at_k_1(prior):

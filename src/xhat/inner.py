@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .autodiff import grad, vjp
+from .errors import DivergedError
 from .linalg import bcast, cg, sq
 from .rng import Rng
 
@@ -60,11 +61,14 @@ def langevin(energy: Energy, x: Tensor, lr: Tensor | float, steps: int, rng: Rng
     return x
 
 
-def gauss_newton(f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4, cg_steps: int = 8) -> Tensor:
+def gauss_newton(
+    f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4, cg_steps: int = 8, halvings: int = 0
+) -> Tensor:
     """argmin ½‖y − f(x)‖² + ½ w ‖x − m‖² from x = m, by Levenberg-Marquardt with a truncated inner solve.
 
-    A step that does not lower an image's objective is not taken and its damping grows tenfold
-    (Nocedal & Wright, 2006, section 10.3), so the objective never rises. `w` is one number or one per image.
+    A step that does not lower an image's objective is halved up to `halvings` times, then not taken, and its damping
+    grows tenfold (Nocedal & Wright, 2006, section 10.3), so the objective never rises. `w` is one number or one per
+    image.
     """
 
     def objective(x: Tensor, fx: Tensor) -> Tensor:
@@ -75,10 +79,29 @@ def gauss_newton(f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4
         fx, pullback = vjp(f, x)
         g = pullback(y - fx) - bcast(w, x) * (x - m)
         d = cg(normal_map(f, x, w + damping), g, cg_steps)
-        better = objective(x + d, f(x + d)) < objective(x, fx)
+        start, better = objective(x, fx), torch.zeros_like(damping, dtype=torch.bool)
+        for _ in range(halvings + 1):
+            new = within(f, x, d)
+            better = better | (objective(x + d, new) < start)
+            if better.all():
+                break
+            d = torch.where(bcast(better, d), d, d / 2)
         x = torch.where(bcast(better, x), x + d, x)
         damping = torch.where(better, damping / 10, (10 * damping).clamp_min(0.1))
     return x
+
+
+def within(f: Map, x: Tensor, d: Tensor) -> Tensor:
+    """f(x + d), infinite for the images that this leads out of where f is defined."""
+    try:
+        return f(x + d)
+    except DivergedError as e:
+        if not e.images:
+            raise
+        outside = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        outside[list(e.images)] = True
+        new = f(torch.where(bcast(outside, x), x, x + d))
+        return torch.where(bcast(outside, new), torch.inf, new)
 
 
 def normal_map(f: Map, x: Tensor, rho: Tensor) -> Map:
