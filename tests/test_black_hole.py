@@ -10,6 +10,7 @@ from xhat.errors import DataError, MismatchError, ShapeError, SpecError
 from xhat.inner import gauss_newton
 from xhat.likelihood import LeastSquares, LinearGaussian, likelihood
 from xhat.linalg import dot, sq
+from xhat.metrics import METRICS
 from xhat.noise import VLBI, Gaussian
 from xhat.noise.vlbi import complex_of
 from xhat.operators import BlackHole
@@ -158,6 +159,7 @@ def test_golden_aligned_and_blurred_psnr(benchmark):
     # its columns: plain, then those printed as 10, 15, 20 and dropped, which are those of 0, 10, 15, 20
     for fwhm, expected in zip((0, 0, 10, 15, 20), data["psnr_cols"][0], strict=True):
         assert abs(float(psnr_aligned(x, truth, fwhm / 2.46875)) - expected) < 1e-4
+    torch.testing.assert_close(METRICS["psnr_blur"](x, truth), psnr_aligned(x, truth, 6.0))
 
 
 # --- laws ---

@@ -11,7 +11,7 @@ from .errors import ShapeError, SpecError
 from .perceptual import distance, lpips_net, stlpips_net
 from .types import Image, PerImage
 from .velocity import velocity
-from .vlbi.metrics import psnr_shift
+from .vlbi.metrics import psnr_blur, psnr_shift
 
 CAP = 80.0  # dB; what PSNR would give for an error far below 16-bit rounding
 
@@ -95,6 +95,7 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "magnitude_psnr": magnitude_psnr,
     "magnitude_ssim": magnitude_ssim,
     "psnr": psnr,
+    "psnr_blur": psnr_blur,
     "psnr_shift": psnr_shift,
     "relative_l2": relative_l2,
     "ssim": ssim,

@@ -1,0 +1,69 @@
+"""The priors that ship: small, with a card whose figures hold, and in the layout that diffusers loads."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import xhat
+from xhat.bench.images import open_images
+from xhat.metrics import decibels
+from xhat.priors import build_prior
+from xhat.priors.calibrate import measure
+from xhat.train.recipe import read_recipe
+
+PRIORS = Path(xhat.__file__).parent / "priors"
+CARDS = sorted(str(p.parent.relative_to(PRIORS)) for p in PRIORS.rglob("README.md"))
+HELD = {  # (data in shared/data, recipe): the images that training held out
+    "nuclei": ("nuclei_128.npz", "nuclei"),
+    "brain": ("brain_128.npz", "brain"),
+    "faces/denoiser": ("faces_train.tar", "faces"),
+}
+
+
+def test_all_weights_together_are_small():
+    sizes = [p.stat().st_size for p in PRIORS.rglob("*.safetensors")]
+    assert len(sizes) == len(CARDS)
+    assert sum(sizes) < 30e6
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_says_what_was_trained_and_how(name):
+    folder = PRIORS / name
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for word in ("licence", "data", "PSNR", "minutes"):
+        assert word in card, word
+    assert (folder / "samples.png").exists() == ("samples.png" in card)
+    assert name == "photo" or (folder / "recipe.toml").read_text(encoding="utf-8").strip() in card
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_diffusers_loads_it(name):
+    diffusers = pytest.importorskip("diffusers")
+    folder = PRIORS / name
+    net = diffusers.UNet2DModel.from_pretrained(folder / "unet")
+    assert sum(p.numel() for p in net.parameters()) < 4e6
+    if (folder / "model_index.json").exists():
+        pipeline = diffusers.ConsistencyModelPipeline.from_pretrained(folder)
+        side = net.config.sample_size
+        picture = pipeline(num_inference_steps=1, output_type="np", generator=torch.Generator().manual_seed(0)).images
+        assert picture.shape[1:3] == (side, side)
+        assert picture.std() > 0.05
+    else:
+        assert diffusers.EDMEulerScheduler.from_pretrained(folder / "scheduler").config.sigma_data < 1
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_the_figures_of_a_card_are_measured_again(name, shared):
+    """The last row of the card's table, on the images that training held out. 0.01 dB is their rounding."""
+    data, recipe = HELD[name]
+    card = (PRIORS / name / "README.md").read_text(encoding="utf-8").splitlines()
+    head = next(i for i, line in enumerate(card) if line.startswith("| images seen"))
+    last = next(i for i in range(head, len(card)) if not card[i].startswith("|")) - 1
+    sigmas = [float(cell.removeprefix(" s = ")) for cell in card[head].split("|")[3:-1]]
+    stated = [float(cell) for cell in card[last].split("|")[3:-1]]
+    images = open_images(f"held:path={shared / 'data' / data},recipe={recipe}")
+    x = torch.stack([images.load(n) for n in images.names()[: read_recipe(recipe, []).watching.validation]])
+    found = measure(build_prior(str(PRIORS / name), "cpu"), x, tuple(sigmas))
+    measured = torch.tensor([decibels(e) for e in found.mse])
+    torch.testing.assert_close(measured, torch.tensor(stated), atol=0.01, rtol=0)
