@@ -57,7 +57,7 @@ def psnr_shift(x: Image, reference: Image) -> PerImage:
 
 
 def psnr_blur(x: Image, reference: Image) -> PerImage:
-    """PSNR in dB after the best shift, both blurred to 15 of 160 parts of their width: 15 µas in the benchmark's field."""
+    """PSNR in dB after the best shift, both blurred to 15/160 of their width, 15 µas in the benchmark's field."""
     return psnr_aligned(x, reference, fwhm=x.shape[-1] * 15 / 160)
 
 
