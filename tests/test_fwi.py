@@ -123,6 +123,8 @@ def test_refusals():
 def test_metric_is_of_velocities():
     x, truth = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
     assert float(velocity_l2(x, truth)) == pytest.approx(1.5 / 4.5)
+    assert "velocity_l2" in FWI(SHAPE, **SMALL).metrics
+    assert FWI(SHAPE, **SMALL, contrast=1.0).metrics == ("psnr",), "of another scale the metric would be wrong"
 
 
 def test_from_a_file_to_a_figure(tmp_path):

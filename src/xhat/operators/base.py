@@ -36,7 +36,7 @@ class Operator(nn.Module):
     per_image: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""  # the paper or code that defines it, for `xhat list`
     example: ClassVar[tuple[int, ...]] = (3, 64, 64)  # the shape of an image that it takes, for `xhat list solvers`
-    metrics: ClassVar[tuple[str, ...]] = ()  # what its field reports where a truth is known, if not PSNR and SSIM
+    metrics: tuple[str, ...] = ()  # what its field reports where a truth is known, if not PSNR and SSIM
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()

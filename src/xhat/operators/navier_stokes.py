@@ -36,7 +36,7 @@ class NavierStokes(Operator):
     name: ClassVar[str] = "navier_stokes"
     source: ClassVar[str] = "InverseBench, arXiv 2503.11043"
     example: ClassVar[tuple[int, ...]] = (1, 8, 16)
-    metrics: ClassVar[tuple[str, ...]] = ("relative_l2",)
+    metrics: tuple[str, ...] = ("relative_l2",)
     chunk: ClassVar[int] = 32  # steps between the states that are kept: about the root of their number
     most: ClassVar[int] = 100_000  # steps
 
