@@ -19,7 +19,7 @@ def generate(count: int, size: int = 64, seed: int = 0) -> np.ndarray:
     up for ever), each as it is and seven times moved by what the forcing allows: any way along x, quarters along y.
     Flow j depends on (seed, j).
     """
-    from ..operators import NavierStokes
+    from ..operators.navier_stokes import NavierStokes
 
     spin_up, on = (NavierStokes((1, size, size), time=t, subsample=1, scale=SCALE) for t in (SPIN_UP, APART))
     flows, pictures = -(-count // EACH), []
@@ -41,8 +41,9 @@ def start(rng: Rng, size: int) -> torch.Tensor:
     gain = (k[:, None].square() + k.square() + 9) ** -2
     gain[0, 0] = 0
     noise = rng.randn_like(torch.empty(len(rng.generators), 1, size, size))
-    field = torch.fft.ifft2(torch.fft.fft2(noise) * gain).real
-    return field / field.std((1, 2, 3), keepdim=True) * (7 / SCALE)
+    field: torch.Tensor = torch.fft.ifft2(torch.fft.fft2(noise) * gain).real
+    field *= 7 / SCALE / field.std((1, 2, 3), keepdim=True)
+    return field
 
 
 def moved(moments: torch.Tensor, rng: Rng) -> torch.Tensor:
