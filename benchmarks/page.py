@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 
 def fill(page: Path, name: str, body: str) -> None:
     """Writes `body` into the place `name` of `page`; AssertionError where there is not exactly one."""
-    pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(\n<!-- end -->)", re.S)
-    text, n = pattern.subn(lambda m: m[1] + body.strip() + m[2], page.read_text(encoding="utf-8"))
+    pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.S)
+    text, n = pattern.subn(lambda m: f"{m[1]}{body.strip()}\n{m[2]}", page.read_text(encoding="utf-8"))
     assert n == 1, f"{page} has {n} places for the table {name!r}"
     page.write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ python -m benchmarks.result tasks docs/results/science-mri docs/mri.md
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,13 @@ from .page import fill
 
 Line = dict[str, Any]
 WITHIN = 0.3  # dB of the best: not told apart
+COSTS = (  # name, title, digits
+    ("residual_ratio", "residual / expected", 2),
+    ("forwards", "forwards", 0),
+    ("backwards", "backwards", 0),
+    ("operator_calls", "operator calls", 0),
+    ("seconds", "s", 0),
+)
 
 
 def main() -> None:
@@ -53,36 +60,33 @@ def headline(content: Line, rows: Sequence[Line]) -> str:
 def tasks(content: Line, rows: Sequence[Line]) -> Iterator[str]:
     """For every task a row a solver and a column a metric, with the published numbers of the same name beside them."""
     lines = summary(rows)
-    metrics = list(
-        dict.fromkeys(n for line in lines for n in line["numbers"] if n in {m for r in rows for m in r["metrics"]})
-    )
+    metrics = [*dict.fromkeys(name for row in rows for name in row["metrics"])]
     for task in dict.fromkeys(line["task"] for line in lines):
-        tables = [t for t in content.get("published", []) if any(task in row for row in t["rows"])]
         mine = [line for line in lines if line["task"] == task and line["fits"]]
+        tables = [t for t in content.get("published", []) if any(task in row for row in t["rows"])]
+        columns = [(m, m, digits(m)) for m in metrics]
+        columns += [c for c in COSTS if any(at(line, c[0]) for line in mine)]
         best = {m: (max if higher(m) else min)(n.value for s in mine if (n := at(s, m))) for m in metrics}
-        head = [f"{task}", "gives", *metrics, "residual / expected", "forwards", "backwards", "operator calls", "s"]
-        out = [line_of([*head, *(f"{t['metric']}, published" for t in tables)])]
-        out.append("|---" * (len(head) + len(tables)) + "|")
+        out = [
+            line_of(
+                [task, "gives", *(title for _, title, _ in columns), *(f"{t['metric']}, published" for t in tables)]
+            )
+        ]
+        out.append("|---" * (2 + len(columns) + len(tables)) + "|")
         for s in mine:
-            scores = [score(at(s, m), m, best[m]) for m in metrics]
-            costs = [
-                plain(at(s, n), d)
-                for n, d in (("forwards", 0), ("backwards", 0), ("operator_calls", 0), ("seconds", 0))
-            ]
-            theirs = [
-                next((str(r[task]) for r in t["rows"] if task in r and names(r.get("ours", ""), s["label"])), "–")
-                for t in tables
-            ]
             failed = f" ({s['failed']} of {s['records']} failed)" if s["failed"] else ""
-            ratio = plain(at(s, "residual_ratio"), 2)
-            out.append(line_of([s["label"] + failed, s["returns"], *scores, ratio, *costs, *theirs]))
-        for row in {r["method"]: r for t in tables for r in t["rows"] if "ours" not in r and task in r}.values():
-            theirs = [
-                next((str(r[task]) for r in t["rows"] if r["method"] == row["method"] and task in r), "–")
-                for t in tables
-            ]
-            out.append(line_of([f"{row['method']} (published only)", *["–"] * (len(head) - 1), *theirs]))
+            cells = [plain(at(s, name), places, best.get(name)) for name, _, places in columns]
+            theirs = [published(t, task, lambda row, s=s: names(row.get("ours", ""), s["label"])) for t in tables]
+            out.append(line_of([s["label"] + failed, s["returns"], *cells, *theirs]))
+        for method in dict.fromkeys(r["method"] for t in tables for r in t["rows"] if "ours" not in r and task in r):
+            theirs = [published(t, task, lambda row, method=method: row["method"] == method) for t in tables]
+            out.append(line_of([f"{method} (published only)", *["–"] * (1 + len(columns)), *theirs]))
         yield "\n".join(out)
+
+
+def published(table: Line, task: str, wanted: Callable[[Line], bool]) -> str:
+    """The number of the first row that is `wanted`."""
+    return next((str(row[task]) for row in table["rows"] if task in row and wanted(row)), "–")
 
 
 def at(line: Line, name: str) -> Mean | None:
@@ -97,13 +101,11 @@ def marked(x: float | None, best: float) -> str:
     return f"**{x:.2f}**" if x == best else f"*{x:.2f}*" if x > best - WITHIN else f"{x:.2f}"
 
 
-def score(m: Mean | None, metric: str, best: float) -> str:
-    text = plain(m, digits(metric))
-    return f"**{text}**" if m and m.value == best else text
-
-
-def plain(m: Mean | None, places: int) -> str:
-    return "–" if m is None else f"{m.value:.{places}f}"
+def plain(m: Mean | None, places: int, best: float | None) -> str:
+    """A mean, bold where it is the best."""
+    if m is None:
+        return "–"
+    return f"**{m.value:.{places}f}**" if m.value == best else f"{m.value:.{places}f}"
 
 
 def spread(lines: Sequence[Line], name: str) -> str:

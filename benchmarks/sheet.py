@@ -13,6 +13,8 @@ from torch import Tensor
 
 from xhat import load_image
 from xhat.bench.folder import RunFolder
+from xhat.bench.stats import digits
+from xhat.bench.tables import UNITS
 from xhat.panel import Tile, panel
 
 
@@ -22,17 +24,24 @@ def main() -> None:
     p.add_argument("image")
     p.add_argument("-o", "--out", type=Path, required=True)
     p.add_argument("--cell", type=int, default=144, help="pixels of a tile")
+    p.add_argument("--task", action="append", help="only these")
+    p.add_argument("--columns", type=int, default=0, metavar="N", help="of a task; default: all in one row")
     args = p.parse_args()
     folder = RunFolder(args.run)
     rows = [r for r in folder.rows() if r["image"] == args.image and r["status"] == "ok"]
+    rows = [r for r in rows if not args.task or r["task"] in args.task]
     tasks = {r["task"]: [] for r in rows}
     for r in rows:
         tiles: list[Tile] = tasks[r["task"]]
         if not tiles:
             tiles.append(("truth", picture(folder, r, "truth")))
-            tiles.append((f"{r['task']}\nmeasured", picture(folder, r, "y")))
-        tiles.append((f"{r['label'].split(':')[0]}\n{r['metrics']['psnr']:.1f} dB", picture(folder, r, "x")))
-    sheet = panel(list(tasks.values()), args.cell)
+            y = picture(folder, r, "y")
+            if y is not None and max(y.shape[1:]) < 4 * min(y.shape[1:]):  # else no picture, as k-space is none
+                tiles.append((f"{r['task']}\nmeasured", y))
+        name, score = next((k, v) for k, v in r["metrics"].items() if v is not None)
+        tiles.append((f"{r['label']}\n{score:.{digits(name)}f} {UNITS.get(name, name)}", picture(folder, r, "x")))
+    lines = [t[i : i + n] for t in tasks.values() for n in [args.columns or len(t)] for i in range(0, len(t), n)]
+    sheet = panel(lines, args.cell)
     sheet.convert("P", palette=Image.Palette.ADAPTIVE).save(args.out, optimize=True)
 
 

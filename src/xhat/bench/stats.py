@@ -128,4 +128,6 @@ def written(m: Mean | None, digits: int = 2, pm: str = " ± ") -> str:
 def digits(name: str) -> int:
     """Decimals that a number is worth."""
     bare = name.removeprefix("mean_").removeprefix("chosen_")
-    return 2 if bare in ("psnr", "magnitude_psnr", "residual_ratio", "seconds", "fid") else 0 if bare in COSTS else 3
+    if bare in COSTS:
+        return 0
+    return 2 if bare.startswith("psnr") or bare in ("magnitude_psnr", "residual_ratio", "seconds", "fid") else 3

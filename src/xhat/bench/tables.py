@@ -8,7 +8,7 @@ from typing import Any
 from ..rows import Row
 from .stats import Mean, digits, higher, summary, written
 
-UNITS = {"psnr": "dB", "magnitude_psnr": "dB", "seconds": "s"}
+UNITS = {"psnr": "dB", "magnitude_psnr": "dB", "psnr_shift": "dB", "psnr_blur": "dB", "seconds": "s"}
 ORDER = ("point", "sample")  # PSNR favours points over samples: they are not ranked together
 
 
