@@ -143,3 +143,20 @@ def test_from_a_file_to_a_figure(tmp_path):
     assert found.shape == (1, 8, 10)
     assert 1 < found.min() < found.max() < 6
     assert (tmp_path / "out" / "figure.png").stat().st_size > 5000
+
+
+@double
+def test_limits_cut_velocities_off():
+    x = earth(1)
+    free, cut = FWI(SHAPE, **SMALL), FWI(SHAPE, **SMALL, slowest=2.5, fastest=3.5)
+    inside = x / 4  # 2.6 to 3.4 km/s
+    torch.testing.assert_close(cut(inside), free(inside), rtol=0, atol=0)
+    torch.testing.assert_close(cut(3 * x), free((3 * x).clamp(-1 / 3, 1 / 3)), rtol=0, atol=1e-12)
+    assert cut(-40 * x).isfinite().all()
+    y, pullback = vjp(cut, 3 * x)
+    beyond = (3 * x).abs() > 1 / 3
+    g = pullback(torch.ones_like(y))
+    assert (g[beyond] == 0).all()
+    assert (g[~beyond] != 0).any()
+    with pytest.raises(SpecError, match="slowest"):
+        FWI(SHAPE, **SMALL, slowest=3, fastest=2)

@@ -29,6 +29,9 @@ class FWI(Operator):
     to (nx − 1) dx; q is a Ricker wavelet of `frequency` Hz, at its peak after one period. `time` and `dt` are in
     milliseconds. Data are (sources, time/dt + 1, receivers).
 
+    A velocity that the time step cannot follow is an error, unless `slowest` and `fastest` (km/s) cut it off: solvers
+    whose iterates stray need them. Beyond, the data do not change, and their gradient is 0.
+
     Leapfrog, with a Laplacian of fourth order, wave fields mirrored with the opposite sign above the surface, bilinear
     weights for sources and receivers, and the damping profile of Devito's examples.seismic. InverseBench's model image
     is v − 3: x here is that over 1.5.
@@ -60,6 +63,8 @@ class FWI(Operator):
         cells: int = 80,
         centre: Number = CENTRE,
         contrast: Number = CONTRAST,
+        slowest: Number | None = None,
+        fastest: Number | None = None,
     ) -> None:
         super().__init__(shape)
         if len(shape) != 3 or shape[0] != 1 or min(shape[1:]) < 3:
@@ -81,6 +86,9 @@ class FWI(Operator):
         width = (nx - 1) * dx
         self.at_shots, shots = self.around(torch.linspace(dx, width, sources).double(), depths["source_depth"])
         self.at_ears, ears = self.around(torch.linspace(0, width, receivers).double(), depths["receiver_depth"])
+        if not 0 < (slowest or 1e-9) < (fastest or math.inf):
+            raise SpecError(f"fwi: slowest={slowest} and fastest={fastest} must be positive and in this order")
+        self.limits = slowest, fastest
         period = 1000 / frequency
         arg = (math.pi * (torch.arange(self.steps, dtype=torch.float64) * dt / period - 1)) ** 2
         damping = profile(nx, cells, dx, both=True)[:, None] + profile(nz, cells, dz, both=False)[None, 1:]
@@ -120,8 +128,9 @@ class FWI(Operator):
         return len(self.shots), self.steps, len(self.ears)
 
     def velocity(self, x: Tensor) -> Tensor:
-        """km/s."""
-        return velocity(x, self.centre, self.contrast)
+        """km/s, cut to `limits`."""
+        v = velocity(x, self.centre, self.contrast)
+        return v if self.limits == (None, None) else v.clamp(*self.limits)
 
     def forward(self, x: Image) -> Data:
         self.check(self.velocity(x.detach()))
