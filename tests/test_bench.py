@@ -691,6 +691,13 @@ def test_mistakes_in_tuning_are_named(tmp_path, capsys, more, said):
     assert said in capsys.readouterr().err
 
 
+def test_a_folder_named_like_a_suite_does_not_hide_it(tmp_path, monkeypatch):
+    """`xhat bench quick -o quick` can be given twice."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quick").mkdir()
+    assert load("quick").title == load(Path(__file__).parent.parent / "src/xhat/bench/suites/quick.toml").title
+
+
 def test_generated_skies_are_the_generators():
     images = open_images("generated:what=blackhole,size=16,count=3,seed=5")
     pictures = generate(3, 16, 5)

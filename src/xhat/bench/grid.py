@@ -165,7 +165,7 @@ def _matches(text: str, pattern: str) -> bool:
 def load(source: str | Path) -> Grid:
     """The grid in a TOML file or of a suite of the package. Raises DataError or SpecError with its name."""
     path = Path(source)
-    if not path.exists() and (SUITES / f"{source}.toml").exists():
+    if not path.is_file() and (SUITES / f"{source}.toml").exists():
         path = SUITES / f"{source}.toml"
     try:
         return read(tomllib.loads(path.read_text(encoding="utf-8")))
