@@ -61,14 +61,12 @@ def langevin(energy: Energy, x: Tensor, lr: Tensor | float, steps: int, rng: Rng
     return x
 
 
-def gauss_newton(
-    f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4, cg_steps: int = 8, halvings: int = 0
-) -> Tensor:
+def gauss_newton(f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4, cg_steps: int = 8) -> Tensor:
     """argmin ½‖y − f(x)‖² + ½ w ‖x − m‖² from x = m, by Levenberg-Marquardt with a truncated inner solve.
 
-    A step that does not lower an image's objective is halved up to `halvings` times, then not taken, and its damping
-    grows tenfold (Nocedal & Wright, 2006, section 10.3), so the objective never rises. `w` is one number or one per
-    image.
+    A step that does not lower an image's objective, or leads out of where f is defined (DivergedError), is not taken
+    and its damping grows tenfold (Nocedal & Wright, 2006, section 10.3), so the objective never rises. `w` is one
+    number or one per image.
     """
 
     def objective(x: Tensor, fx: Tensor) -> Tensor:
@@ -79,13 +77,7 @@ def gauss_newton(
         fx, pullback = vjp(f, x)
         g = pullback(y - fx) - bcast(w, x) * (x - m)
         d = cg(normal_map(f, x, w + damping), g, cg_steps)
-        start, better = objective(x, fx), torch.zeros_like(damping, dtype=torch.bool)
-        for _ in range(halvings + 1):
-            new = within(f, x, d)
-            better = better | (objective(x + d, new) < start)
-            if better.all():
-                break
-            d = torch.where(bcast(better, d), d, d / 2)
+        better = objective(x + d, within(f, x, d)) < objective(x, fx)
         x = torch.where(bcast(better, x), x + d, x)
         damping = torch.where(better, damping / 10, (10 * damping).clamp_min(0.1))
     return x

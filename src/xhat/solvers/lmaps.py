@@ -22,9 +22,7 @@ class LMAPS(Estimator[Likelihood]):
 
     Then ζ. `inner` adam is the paper's loop of gradient steps. auto solves for x̂₀: at once where A is linear, by
     Gauss-Newton elsewhere; for JPEG and quantisation it takes one step of the proxy gradient, A(x) − y, and counts
-    the code's own error on E[x₀|x_t] as noise, so that the data yield as ρ_t falls below a quantum. newton is a short
-    Gauss-Newton for operators that take seconds: two steps, each of `inner_steps` of conjugate gradient, halved until
-    they gain.
+    the code's own error on E[x₀|x_t] as noise, so that the data yield as ρ_t falls below a quantum.
     """
 
     returns: ClassVar[str] = "point"
@@ -41,8 +39,8 @@ class LMAPS(Estimator[Likelihood]):
     def __post_init__(self) -> None:
         if (self.k1 is None) != (self.k2 is None):
             raise SpecError("lmaps: k1 and k2 come together")
-        if self.inner not in ("auto", "newton", "adam"):
-            raise SpecError(f"lmaps: inner must be auto, newton or adam, not {self.inner!r}")
+        if self.inner not in ("auto", "adam"):
+            raise SpecError(f"lmaps: inner must be auto or adam, not {self.inner!r}")
 
     def weight(self, t: Level, like: Likelihood) -> Tensor | float:
         """w_t."""
@@ -59,8 +57,7 @@ class LMAPS(Estimator[Likelihood]):
             code = like.A(m)
             w = w + rms(code - m) ** 2 / (self.k * t.ratio**2)
             return m + (like.y - code) / (1 + bcast(w, m))
-        if self.inner != "adam" and not isinstance(like.noise, Poisson):
-            few = (2, self.inner_steps, 8) if self.inner == "newton" else ()
-            return gauss_newton(like.residual, torch.zeros(()), w, m, *few)
+        if self.inner == "auto" and not isinstance(like.noise, Poisson):
+            return gauss_newton(like.residual, torch.zeros(()), w, m)
         energy = lambda z: sq(like.residual(z)) + w * sq(z - m)
         return adam(energy, m, self.lr * min(1.0, t.ratio), self.inner_steps)
