@@ -24,6 +24,7 @@ def main() -> None:
     p.add_argument("image")
     p.add_argument("-o", "--out", type=Path, required=True)
     p.add_argument("--cell", type=int, default=144, help="pixels of a tile")
+    p.add_argument("--width", type=int, default=2400, metavar="W", help="at most, of the picture; default: 2400")
     p.add_argument("--task", action="append", help="only these")
     p.add_argument("--columns", type=int, default=0, metavar="N", help="of a task; default: all in one row")
     args = p.parse_args()
@@ -42,7 +43,11 @@ def main() -> None:
         tiles.append((f"{r['label']}\n{score:.{digits(name)}f} {UNITS.get(name, name)}", picture(folder, r, "x")))
     lines = [t[i : i + n] for t in tasks.values() for n in [args.columns or len(t)] for i in range(0, len(t), n)]
     sheet = panel(lines, args.cell)
-    sheet.convert("P", palette=Image.Palette.ADAPTIVE).save(args.out, optimize=True)
+    if sheet.width > args.width:
+        sheet = sheet.resize((args.width, round(sheet.height * args.width / sheet.width)), Image.Resampling.LANCZOS)
+    if args.out.suffix == ".png":
+        sheet = sheet.convert("P", palette=Image.Palette.ADAPTIVE)
+    sheet.save(args.out, optimize=True, quality=85)
 
 
 def picture(folder: RunFolder, row: dict, name: str) -> Tensor | None:
