@@ -26,6 +26,7 @@ class CT(DampedOperator):
     """
 
     source: ClassVar[str] = "Kak & Slaney, 1988; Joseph, IEEE Trans. Med. Imaging 1, 1982"
+    cg_steps: ClassVar[int] = 2000  # few views under a weak prior are nearly singular: 500 did not always do
 
     M: Tensor
     Mt: Tensor
