@@ -11,6 +11,7 @@ from typing import Any
 
 from xhat.bench.folder import open_run
 from xhat.bench.report.payload import names
+from xhat.bench.report.text import table_line
 from xhat.bench.stats import Mean, digits, higher, summary
 from xhat.bench.tables import overviews
 
@@ -45,7 +46,7 @@ def headline(content: Line, rows: Sequence[Line]) -> str:
     view = next(v for v in overviews(rows, [metric]))
     best = [max(m.value for line in lines if (m := at(line, metric)) and line["task"] == t) for t in view.tasks]
     out = [
-        line_of(["solver", "gives", *view.tasks, "forwards", "backwards", "s/image"]),
+        table_line(["solver", "gives", *view.tasks, "forwards", "backwards", "s/image"]),
         "|---" * (5 + len(best)) + "|",
     ]
     for kind, block in view.blocks.items():
@@ -53,7 +54,9 @@ def headline(content: Line, rows: Sequence[Line]) -> str:
             numbers = [m.value if c and (m := at(c, metric)) else None for c in cells]
             shown = [marked(x, top) for x, top in zip(numbers, best, strict=True)]
             mine = [line for line in lines if line["label"] == label]
-            out.append(line_of([label, kind, *shown, *(spread(mine, n) for n in ("forwards", "backwards", "seconds"))]))
+            out.append(
+                table_line([label, kind, *shown, *(spread(mine, n) for n in ("forwards", "backwards", "seconds"))])
+            )
     return "\n".join(out)
 
 
@@ -68,7 +71,7 @@ def tasks(content: Line, rows: Sequence[Line]) -> Iterator[str]:
         columns += [c for c in COSTS if any(at(line, c[0]) for line in mine)]
         best = {m: (max if higher(m) else min)(n.value for s in mine if (n := at(s, m))) for m in metrics}
         out = [
-            line_of(
+            table_line(
                 [task, "gives", *(title for _, title, _ in columns), *(f"{t['metric']}, published" for t in tables)]
             )
         ]
@@ -77,10 +80,10 @@ def tasks(content: Line, rows: Sequence[Line]) -> Iterator[str]:
             failed = f" ({s['failed']} of {s['records']} failed)" if s["failed"] else ""
             cells = [plain(at(s, name), places, best.get(name)) for name, _, places in columns]
             theirs = [published(t, task, lambda row, s=s: names(row.get("ours", ""), s["label"])) for t in tables]
-            out.append(line_of([s["label"] + failed, s["returns"], *cells, *theirs]))
+            out.append(table_line([s["label"] + failed, s["returns"], *cells, *theirs]))
         for method in dict.fromkeys(r["method"] for t in tables for r in t["rows"] if "ours" not in r and task in r):
             theirs = [published(t, task, lambda row, method=method: row["method"] == method) for t in tables]
-            out.append(line_of([f"{method} (published only)", *["–"] * (1 + len(columns)), *theirs]))
+            out.append(table_line([f"{method} (published only)", *["–"] * (1 + len(columns)), *theirs]))
         yield "\n".join(out)
 
 
@@ -113,10 +116,6 @@ def spread(lines: Sequence[Line], name: str) -> str:
     found = sorted(m.value for line in lines if (m := at(line, name)))
     low, high = (f"{v:.0f}" for v in (found[0], found[-1]))
     return low if low == high else f"{low}–{high}"
-
-
-def line_of(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
 if __name__ == "__main__":

@@ -160,3 +160,6 @@ def test_limits_cut_velocities_off():
     assert (g[~beyond] != 0).any()
     with pytest.raises(SpecError, match="slowest"):
         FWI(SHAPE, **SMALL, slowest=3, fastest=2)
+    for limit in ("slowest", "fastest"):
+        with pytest.raises(SpecError, match=limit):
+            FWI(SHAPE, **SMALL, **{limit: 0})

@@ -1,4 +1,7 @@
-"""Pictures to train and fit priors on that need no data. This table is the registry: one file and one line each."""
+"""Pictures to train and fit priors on that need no data. This table is the registry.
+
+Its names stand also where they are checked before anything is imported: in `cli.py` and in `bench/images.py`.
+"""
 
 from collections.abc import Callable
 

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ..data import to_pixels
 from ..rng import Rng
 
 SCALE = 25.0  # the vorticity of x = 1: nearly all stay inside, from 32 x 32 points on
@@ -31,8 +32,7 @@ def generate(count: int, size: int = 64, seed: int = 0) -> np.ndarray:
             while len(moments) < MOMENTS:
                 moments.append(on(moments[-1]) / SCALE)
         pictures.append(moved(torch.cat(moments, 1), rng))
-    x: np.ndarray = ((torch.cat(pictures)[:count] + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-    return x
+    return np.stack([to_pixels(picture[None]) for picture in torch.cat(pictures)[:count]])
 
 
 def start(rng: Rng, size: int) -> torch.Tensor:

@@ -86,8 +86,9 @@ class FWI(Operator):
         width = (nx - 1) * dx
         self.at_shots, shots = self.around(torch.linspace(dx, width, sources).double(), depths["source_depth"])
         self.at_ears, ears = self.around(torch.linspace(0, width, receivers).double(), depths["receiver_depth"])
-        if not 0 < (slowest or 1e-9) < (fastest or math.inf):
-            raise SpecError(f"fwi: slowest={slowest} and fastest={fastest} must be positive and in this order")
+        positive(**{k: v for k, v in (("slowest", slowest), ("fastest", fastest)) if v is not None})
+        if slowest is not None and fastest is not None and slowest >= fastest:
+            raise SpecError(f"fwi: slowest={slowest} must be below fastest={fastest}")
         self.limits = slowest, fastest
         period = 1000 / frequency
         arg = (math.pi * (torch.arange(self.steps, dtype=torch.float64) * dt / period - 1)) ** 2

@@ -3,6 +3,7 @@ from typing import ClassVar
 import torch
 
 from ..cache import cached
+from ..data import from_pixels
 from ..errors import SpecError
 from ..generated import GENERATORS
 from ..schedule import Schedule
@@ -30,5 +31,5 @@ class Generated(LowRankMixture):
 
 
 def fitted(what: str, components: int, rank: int, pictures: int, size: int, seed: int) -> dict[str, torch.Tensor]:
-    x = torch.from_numpy(GENERATORS[what](pictures, size, seed)).flatten(1).float() / 127.5 - 1
-    return fit(x, components, rank)
+    x = torch.stack([from_pixels(picture) for picture in GENERATORS[what](pictures, size, seed)])
+    return fit(x.flatten(1), components, rank)

@@ -42,12 +42,12 @@ def _rule(columns: int) -> str:
     return "|---" + "|---:" * (columns - 1) + "|"
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
 def _overview(view: Overview) -> Iterator[str]:
-    yield _line(["solver", *view.tasks])
+    yield table_line(["solver", *view.tasks])
     yield _rule(len(view.tasks) + 1)
     for kind, block in view.blocks.items():
         for label, row in block:
@@ -55,17 +55,17 @@ def _overview(view: Overview) -> Iterator[str]:
             for i, cell in enumerate(row):
                 m, t = number(cell, view.metric), text(cell, view.metric)
                 shown.append(f"**{t}**" if m and m.value == view.best(kind, i) else t)
-            yield _line([f"{label} ({kind})", *shown])
+            yield table_line([f"{label} ({kind})", *shown])
 
 
 def _costs(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     names = ["residual_ratio", *COSTS, "seconds"]
-    yield _line(["solver", "task", *(WORDS[n] for n in names), "records", "failed"])
+    yield table_line(["solver", "task", *(WORDS[n] for n in names), "records", "failed"])
     yield _rule(len(names) + 4)
     for line in lines:
         if line["fits"]:
             shown = [written(line["numbers"].get(n), digits(n)) for n in names]
-            yield _line([line["label"], line["task"], *shown, str(line["records"]), str(line["failed"])])
+            yield table_line([line["label"], line["task"], *shown, str(line["records"]), str(line["failed"])])
 
 
 def _differences(content: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
@@ -76,23 +76,25 @@ def _differences(content: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[st
     groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
     for mine in cells(rows).values():
         groups.setdefault((mine[0]["task"], mine[0]["prior"], mine[0]["data"]), {})[mine[0]["label"]] = mine
-    yield _line(["task", "solver", "difference", "better in", "images"])
+    yield table_line(["task", "solver", "difference", "better in", "images"])
     yield _rule(5)
     for (task, *_), found in groups.items():
         at = next((label for label in found if label == base or label.partition(":")[0] == base), None)
         for label, mine in found.items():
             gain = paired(found[at], mine, metric) if at and label != at else None
             if gain:
-                yield _line([task, label, written(gain[0], digits(metric)), str(gain[1]), str(gain[0].images)])
+                yield table_line([task, label, written(gain[0], digits(metric)), str(gain[1]), str(gain[0].images)])
 
 
 def _sets(lines: Sequence[Mapping[str, Any]], sets: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     names = sorted({k for s in sets.values() for k in s} - {"images"})
-    yield _line(["solver", "task", *(arrow(n) for n in names), "images"])
+    yield table_line(["solver", "task", *(arrow(n) for n in names), "images"])
     yield _rule(len(names) + 3)
     for line in lines:
         if (s := sets.get(line["cell"])) is not None:
-            yield _line([line["label"], line["task"], *(f"{s[n]:.{digits(n)}f}" for n in names), f"{s['images']:.0f}"])
+            yield table_line(
+                [line["label"], line["task"], *(f"{s[n]:.{digits(n)}f}" for n in names), f"{s['images']:.0f}"]
+            )
 
 
 def _published(table: Mapping[str, Any]) -> Iterator[str]:
@@ -100,7 +102,7 @@ def _published(table: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{table['source']}. Published on other weights and images ({table['data']}): not to be ranked together."
     yield ""
-    yield _line(["method", *(f"{t}, {w}" for t in table["tasks"] for w in ("published", "here"))])
+    yield table_line(["method", *(f"{t}, {w}" for t in table["tasks"] for w in ("published", "here"))])
     yield _rule(1 + 2 * len(table["tasks"]))
     for row in table["rows"]:
         shown = []
@@ -109,7 +111,7 @@ def _published(table: Mapping[str, Any]) -> Iterator[str]:
             shown.append("–" if theirs is None else f"{theirs:.{table['digits']}f}")
             half = "" if not ours or ours[1] is None else f" ± {ours[1]:.{table['digits']}f}"
             shown.append(f"{ours[0]:.{table['digits']}f}{half}" if ours else "–")
-        yield _line([row["method"], *shown])
+        yield table_line([row["method"], *shown])
 
 
 TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
