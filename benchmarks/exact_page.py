@@ -19,7 +19,7 @@ from xhat.exact.mixture import MixturePosterior
 from xhat.exact.problems import double
 from xhat.exact.report import markdown
 from xhat.exact.run import Results
-from xhat.rows import Row
+from xhat.files.rows import Row
 
 from .page import ROOT, fill
 

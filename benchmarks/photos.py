@@ -17,16 +17,16 @@ from pathlib import Path
 import torch
 
 from xhat import __version__
-from xhat.calls import counting
-from xhat.demo import photographs
+from xhat.cli.demo import photographs
 from xhat.errors import XhatError
-from xhat.likelihood import BlindGaussian, NoiselessLinear, NoiselessSpectral, likelihood
-from xhat.metrics import psnr, ssim
+from xhat.likelihoods import BlindGaussian, NoiselessLinear, NoiselessSpectral, likelihood
+from xhat.loop import solve
+from xhat.metrics.registry import psnr, ssim
 from xhat.noise import NOISES
+from xhat.numerics.calls import counting
 from xhat.operators import OPERATORS
 from xhat.priors import build_prior
 from xhat.rng import Rng
-from xhat.solve import solve
 from xhat.solvers import SOLVERS
 from xhat.spec import build
 

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from skimage.restoration import denoise_tv_chambolle
 
-from xhat import restore, simulate
-from xhat.likelihood import LinearGaussian, likelihood
-from xhat.linalg import norm
-from xhat.metrics import psnr, ssim
+from xhat.likelihoods import LinearGaussian, likelihood
+from xhat.metrics.registry import psnr, ssim
 from xhat.noise import Gaussian
+from xhat.numerics.linalg import norm
 from xhat.operators import Scattering
 from xhat.priors import build_prior
+from xhat.task import restore, simulate
 
 SIGMA = 1e-4 / 2**0.5
 SOLVERS = ("lmaps:steps=20", "ddrm:steps=20", "ddnm+:steps=20", "diffpir:steps=20", "reddiff:steps=50")

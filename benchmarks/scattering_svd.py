@@ -12,8 +12,8 @@ import time
 import torch
 
 from xhat.operators import Scattering
-from xhat.operators.born import decomposition
-from xhat.operators.scattering import BornSVD
+from xhat.science.scattering.born import decomposition
+from xhat.science.scattering.operator import BornSVD
 
 
 def orthogonality(V: torch.Tensor, block: int = 1024) -> float:

@@ -15,7 +15,7 @@ from xhat import load_image
 from xhat.bench.folder import RunFolder
 from xhat.bench.stats import digits
 from xhat.bench.tables import UNITS
-from xhat.panel import Tile, panel
+from xhat.figures.panel import Tile, panel
 
 
 def main() -> None:

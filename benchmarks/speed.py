@@ -17,15 +17,15 @@ from pathlib import Path
 
 import torch
 
-from xhat.demo import photographs
-from xhat.likelihood import Likelihood, likelihood
-from xhat.metrics import psnr
+from xhat.cli.demo import photographs
+from xhat.likelihoods import Likelihood, likelihood
+from xhat.loop import solve
+from xhat.metrics.registry import psnr
 from xhat.noise import Gaussian
 from xhat.operators import OPERATORS
 from xhat.priors import Prior, build_prior
 from xhat.rng import Rng
 from xhat.schedule import Level
-from xhat.solve import solve
 from xhat.solvers import SOLVERS
 from xhat.spec import build
 from xhat.types import Image

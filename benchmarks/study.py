@@ -20,17 +20,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xhat.calls import counting
-from xhat.demo import PHOTOGRAPHS, photographs
+from xhat.cli.demo import PHOTOGRAPHS, photographs
 from xhat.errors import DivergedError, MismatchError, XhatError
-from xhat.likelihood import Likelihood, LinearGaussian, likelihood
-from xhat.linalg import rms
+from xhat.likelihoods import Likelihood, LinearGaussian, likelihood
+from xhat.loop import trajectory
 from xhat.noise import NOISES
+from xhat.numerics.calls import counting
+from xhat.numerics.linalg import rms
 from xhat.operators import OPERATORS
 from xhat.priors import FlowPrior, GaussianPrior, MixturePrior, Prior, build_prior
 from xhat.rng import Rng
 from xhat.schedule import EDM, SCHEDULES, Level
-from xhat.solve import trajectory
 from xhat.solvers import SOLVERS
 from xhat.spec import build
 

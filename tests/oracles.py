@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from xhat.likelihood import Likelihood, LinearGaussian, likelihood
+from xhat.likelihoods import Likelihood, LinearGaussian, likelihood
 from xhat.noise import Gaussian, Noise
 from xhat.operators import OPERATORS, Operator
 from xhat.operators.decoder import Autoencoder

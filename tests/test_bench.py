@@ -28,12 +28,12 @@ from xhat.bench.queue import works
 from xhat.bench.samples import coverage, crps, spread
 from xhat.bench.schema import FIELDS, FIXED, stream, validate
 from xhat.bench.stats import front, interval, paired, student, summary
-from xhat.cli import main, parser
+from xhat.cli.arguments import main, parser
 from xhat.errors import DataError, SpecError
-from xhat.generated.black_hole import generate
-from xhat.problem import METHODS, spec_in
-from xhat.rows import Rows, claim
+from xhat.files.rows import Rows, claim
+from xhat.science.vlbi.generator import generate
 from xhat.solvers.base import Estimator
+from xhat.task.parts import METHODS, spec_in
 from xhat.train.dataset import load as dataset
 from xhat.train.recipe import DataOptions
 

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
-from xhat.inner import gauss_newton
-from xhat.likelihood import LeastSquares, LinearGaussian, likelihood
-from xhat.linalg import dot, sq
-from xhat.metrics import METRICS
+from xhat.likelihoods import LeastSquares, LinearGaussian, likelihood
+from xhat.metrics.registry import METRICS
 from xhat.noise import VLBI, Gaussian
-from xhat.noise.vlbi import complex_of
+from xhat.numerics.inner import gauss_newton
+from xhat.numerics.linalg import dot, sq
 from xhat.operators import BlackHole
 from xhat.rng import Rng
-from xhat.simulate import simulate
-from xhat.vlbi.closure import closures
-from xhat.vlbi.metrics import aligned, blurred, psnr_aligned, ring
-from xhat.vlbi.observation import MICROARCSECOND, Observation
+from xhat.science.vlbi.closure import closures
+from xhat.science.vlbi.metrics import aligned, blurred, psnr_aligned, ring
+from xhat.science.vlbi.noise import complex_of
+from xhat.science.vlbi.observation import MICROARCSECOND, Observation
+from xhat.task.simulate import simulate
 
 double = pytest.mark.usefixtures("float64")
 STATIONS = ("SMA", "JCMT", "SMT", "LMT", "ALMA", "APEX", "PV", "PDB", "SPT")
@@ -386,7 +386,7 @@ def uvfits(shared):
 
 def test_reads_the_observation_behind_the_benchmark(uvfits, benchmark):
     """The same visibilities under the same names; the benchmark turned every baseline round."""
-    from xhat.vlbi.uvfits import read_uvfits
+    from xhat.science.vlbi.uvfits import read_uvfits
 
     data, _, _ = benchmark
     o = read_uvfits(uvfits)
@@ -403,7 +403,7 @@ def test_reads_the_observation_behind_the_benchmark(uvfits, benchmark):
 
 
 def test_reads_m87(uvfits):
-    from xhat.vlbi.uvfits import read_uvfits
+    from xhat.science.vlbi.uvfits import read_uvfits
 
     o = read_uvfits(uvfits.parents[1] / "m87_2017" / "SR1_M87_2017_096_lo_hops_netcal_StokesI.uvfits")
     assert (len(o.u), o.source, o.mjd) == (8645, "M87", 57849)
@@ -414,7 +414,7 @@ def test_reads_m87(uvfits):
 
 
 def test_refuses_broken_and_foreign_files(uvfits, tmp_path):
-    from xhat.vlbi.uvfits import read_uvfits
+    from xhat.science.vlbi.uvfits import read_uvfits
 
     cases = {
         "cut.uvfits": (uvfits.read_bytes()[: uvfits.stat().st_size // 2], "truncated|cannot be read"),

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from oracles import rbf_prior
-from xhat.cli import main
-from xhat.generated.black_hole import generate
+from xhat.cli.arguments import main
 from xhat.priors import BlackHolePictures, GaussianPrior, LowRankMixture, MixturePrior
 from xhat.priors.low_rank import fit
 from xhat.rng import Rng
 from xhat.schedule import Level
+from xhat.science.vlbi.generator import generate
 
 LEVELS = [Level(0.5, 1.0, 0.05), Level(0.5, 0.7, 0.7), Level(1.0, 1.0, 5.0)]
 
@@ -167,7 +167,7 @@ def test_fits_axes_are_those_of_the_sky(uvfits, tmp_path):
     from astropy.wcs import WCS
 
     from xhat.operators import BlackHole
-    from xhat.vlbi.sky import write_fits
+    from xhat.science.vlbi.sky import write_fits
 
     A = BlackHole((1, 32, 32), str(uvfits), fov=160.0)
     jansky = np.zeros((32, 32))

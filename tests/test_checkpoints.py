@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import xhat
-from xhat.autodiff import vjp
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, SpecError
+from xhat.numerics.autodiff import vjp
 from xhat.priors import PRIORS, GaussianPrior, build_prior
 from xhat.priors.checkpoints.adm import adm_plan
 from xhat.priors.checkpoints.adm_config import RELEASES

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import xhat
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import MismatchError
 from xhat.priors import PRIORS
 

@@ -9,16 +9,16 @@ import torch
 
 import xhat.priors
 from oracles import problem, rbf_prior
-from xhat.autodiff import vjp
-from xhat.calls import counting
-from xhat.cli import main
-from xhat.data import save_image
+from xhat.cli.arguments import main
 from xhat.errors import MismatchError, SpecError
-from xhat.linalg import dot
+from xhat.files.pictures import save_image
+from xhat.loop import solve
+from xhat.numerics.autodiff import vjp
+from xhat.numerics.calls import counting
+from xhat.numerics.linalg import dot
 from xhat.priors import ConsistencyModel, ConsistencyPrior, FlowPrior, MixturePrior, build_prior
 from xhat.rng import Rng
 from xhat.schedule import Level
-from xhat.solve import solve
 from xhat.solvers import SOLVERS
 
 

@@ -10,15 +10,15 @@ import xhat
 from oracles import operator, posterior, problem, rbf_prior
 from xhat.baselines import BASELINES
 from xhat.baselines.fista import divergence, gradient
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import MismatchError, ShapeError, SpecError
-from xhat.linalg import dot, rms
+from xhat.loop import solve
 from xhat.noise import Gaussian
+from xhat.numerics.linalg import dot, rms
 from xhat.operators import OPERATORS
-from xhat.operators.fbp import fbp
 from xhat.priors import NoPrior
 from xhat.rng import Rng
-from xhat.solve import solve
+from xhat.science.ct.fbp import fbp
 from xhat.solvers import SOLVERS
 
 N = 64

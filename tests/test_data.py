@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 import xhat
-from xhat.data import centre_crop, from_pixels, resize, to_pixels
 from xhat.errors import DataError
-from xhat.measurement import Measurement, load
+from xhat.files.measurement import Measurement, load
+from xhat.files.pictures import centre_crop, from_pixels, resize, to_pixels
 
 RNG = np.random.default_rng(0)
 

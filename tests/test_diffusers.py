@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from pipelines import autoencoder, latent_diffusion, randn, scheduler, stable_diffusion, text_unet, unet
-from xhat.calls import counting
 from xhat.errors import DataError, MismatchError, SpecError
-from xhat.likelihood import LatentLinear, Likelihood, likelihood
+from xhat.likelihoods import LatentLinear, Likelihood, likelihood
+from xhat.loop import trajectory
 from xhat.noise import Gaussian
+from xhat.numerics.calls import counting
 from xhat.operators import OPERATORS
 from xhat.priors import LatentDiffusion, StableDiffusion, build_prior
 from xhat.priors.autoencoders import DiffusersAutoencoder
 from xhat.rng import Rng
 from xhat.schedule import CLEAN, VE, Flow, Level, Schedule
-from xhat.solve import trajectory
 from xhat.solvers.base import Estimator, State
 from xhat.spec import build
 from xhat.transition import ddpm, mean

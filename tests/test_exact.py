@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
 from xhat.exact import Cell, Results, grid, run
 from xhat.exact.cell import OneStream, canonical_solver, evaluate
@@ -20,7 +20,7 @@ from xhat.exact.mixture import EqualMixture, MixturePosterior, condition
 from xhat.exact.problems import GRF, PROBLEMS, EqualAlpha, Funnel, Mixture, Two, field
 from xhat.exact.report import markdown, overview, summary
 from xhat.exact.run import computed
-from xhat.likelihood import likelihood
+from xhat.likelihoods import likelihood
 from xhat.noise import Gaussian
 from xhat.operators.dense import Dense
 from xhat.priors import MixturePrior

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from xhat.errors import DataError, SpecError
-from xhat.kspace import fft2c
-from xhat.measurement import load, load_reference
-from xhat.readers.inversebench import Folder
+from xhat.files.measurement import load, load_reference
+from xhat.science.inversebench import Folder
+from xhat.science.mri.kspace import fft2c
 
 lmdb = pytest.importorskip("lmdb")
 

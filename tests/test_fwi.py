@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from xhat.autodiff import vjp
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import DivergedError, ShapeError, SpecError
-from xhat.inner import normal_map
-from xhat.linalg import dot
-from xhat.metrics import relative_l2, velocity_l2
+from xhat.metrics.registry import relative_l2, velocity_l2
+from xhat.numerics.autodiff import vjp
+from xhat.numerics.inner import normal_map
+from xhat.numerics.linalg import dot
 from xhat.operators import FWI
-from xhat.operators.fwi import laplacian
+from xhat.science.fwi.operator import laplacian
 
 double = pytest.mark.usefixtures("float64")
 SHAPE = (1, 8, 10)

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from xhat import Rng
-from xhat.generated import GENERATORS
-from xhat.generated.vorticity import APART, SCALE, SHIFTS, start
 from xhat.operators import FWI, NavierStokes
 from xhat.priors import build_prior
 from xhat.schedule import Level
+from xhat.science.generated import GENERATORS
+from xhat.science.navier_stokes.generator import APART, SCALE, SHIFTS, start
 
 
 @pytest.mark.parametrize("what", GENERATORS)

@@ -11,19 +11,18 @@ from torch import Tensor
 
 from oracles import SHAPE, GaussianText, Rotation, problem, rbf_prior
 from pipelines import latent_diffusion, randn, stable_diffusion
-from xhat.autodiff import grad
-from xhat.cli import main
-from xhat.data import save_image
+from xhat.cli.arguments import main
 from xhat.errors import MismatchError
-from xhat.likelihood import LatentLikelihood, LatentLinear, LinearGaussian
-from xhat.linalg import dot, norm, sq
+from xhat.files.pictures import save_image
+from xhat.likelihoods import LatentLikelihood, LatentLinear, LinearGaussian
+from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noiseless
+from xhat.numerics.autodiff import grad
+from xhat.numerics.linalg import dot, norm, sq
 from xhat.operators.decoder import Autoencoder, Identity
 from xhat.priors import Autoencoded, GaussianPrior, build_prior
-from xhat.restore import restore
 from xhat.rng import Rng
 from xhat.schedule import VP, Flow, Level
-from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS
 from xhat.solvers.base import State
 from xhat.solvers.daps import DAPS
@@ -37,6 +36,7 @@ from xhat.solvers.psld import PSLD, glue
 from xhat.solvers.resample import ReSample
 from xhat.solvers.stsl import STSL
 from xhat.solvers.treg import TReg, consistent
+from xhat.task.restore import restore
 
 
 class Curved(Autoencoder):
@@ -396,9 +396,9 @@ def test_restored_images_are_decoded_and_judged_as_images(ldm, picture):
 
 
 def test_ctrl_c_and_resume_under_a_latent_prior(ldm, picture, tmp_path, monkeypatch):
-    import xhat.run
+    import xhat.task.run
 
-    kept = xhat.run.trajectory
+    kept = xhat.task.run.trajectory
     run = {"prior": str(ldm), "solver": "psld:steps=6", "device": "cpu"}
     whole = restore(picture, **run)
 
@@ -408,10 +408,10 @@ def test_ctrl_c_and_resume_under_a_latent_prior(ldm, picture, tmp_path, monkeypa
                 raise KeyboardInterrupt
             yield step
 
-    monkeypatch.setattr(xhat.run, "trajectory", interrupted)
+    monkeypatch.setattr(xhat.task.run, "trajectory", interrupted)
     with pytest.raises(KeyboardInterrupt):
         restore(picture, **run, checkpoint=tmp_path / "c.pt")
-    monkeypatch.setattr(xhat.run, "trajectory", kept)
+    monkeypatch.setattr(xhat.task.run, "trajectory", kept)
     assert torch.equal(restore(picture, **run, checkpoint=tmp_path / "c.pt", resume=True).images, whole.images)
 
 

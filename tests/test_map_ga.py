@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from oracles import NOISE, covariance, matrix, operator, problem, rbf_prior
-from xhat.autodiff import vjp
-from xhat.calls import counting
 from xhat.errors import MismatchError, SpecError
-from xhat.likelihood import Likelihood, likelihood
+from xhat.likelihoods import Likelihood, likelihood
+from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noiseless, Poisson
+from xhat.numerics.autodiff import vjp
+from xhat.numerics.calls import counting
 from xhat.operators import OPERATORS
 from xhat.priors import ConsistencyModel, FlowPrior, GaussianPrior, MixturePrior
 from xhat.rng import Rng
 from xhat.schedule import EDM, Level
-from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS
 from xhat.solvers.map_ga import MAPGA
 from xhat.spec import build

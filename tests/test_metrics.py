@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from xhat.errors import DataError, ShapeError, SpecError
-from xhat.metrics import METRICS, choose, lpips, psnr, ssim, stlpips
-from xhat.perceptual import FILES, lpips_net
+from xhat.metrics.perceptual import FILES, lpips_net
+from xhat.metrics.registry import METRICS, choose, lpips, psnr, ssim, stlpips
 
 G = torch.Generator().manual_seed(0)
 

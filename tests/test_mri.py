@@ -11,20 +11,20 @@ import torch
 import xhat
 from oracles import operator, posterior, problem, rbf_prior
 from test_solvers import QUICK, noise_for, prior_for
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
-from xhat.espirit import espirit_maps
-from xhat.kspace import birdcage, combine, estimate_maps, fft2c, ifft2c, line_mask, rss
-from xhat.likelihood import BlindGaussian, LatentLikelihood, SpectralGaussian
-from xhat.linalg import cg
-from xhat.measurement import load, load_reference
-from xhat.metrics import magnitude_psnr, magnitude_ssim
+from xhat.files.measurement import load, load_reference
+from xhat.likelihoods import BlindGaussian, LatentLikelihood, SpectralGaussian
+from xhat.loop import solve
+from xhat.metrics.registry import magnitude_psnr, magnitude_ssim
 from xhat.noise import Gaussian, Noiseless
+from xhat.numerics.linalg import cg
 from xhat.operators import OPERATORS
 from xhat.priors import Magnitude
 from xhat.rng import Rng
 from xhat.schedule import EDM
-from xhat.solve import solve
+from xhat.science.mri.espirit import espirit_maps
+from xhat.science.mri.kspace import birdcage, combine, estimate_maps, fft2c, ifft2c, line_mask, rss
 from xhat.solvers import SOLVERS
 
 h5py = pytest.importorskip("h5py")

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 import xhat
-from xhat.autodiff import vjp
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import DivergedError, ShapeError, SpecError
-from xhat.inner import normal_map
-from xhat.linalg import dot
-from xhat.metrics import relative_l2
+from xhat.metrics.registry import relative_l2
+from xhat.numerics.autodiff import vjp
+from xhat.numerics.inner import normal_map
+from xhat.numerics.linalg import dot
 from xhat.operators import NavierStokes
-from xhat.operators.navier_stokes import Transport
 from xhat.priors import PowerLaw
+from xhat.science.navier_stokes.operator import Transport
 
 double = pytest.mark.usefixtures("float64")
 N = 16

@@ -8,13 +8,13 @@ import torch
 from PIL import Image as Pillow
 from torch.nn import functional as F
 
-from xhat.autodiff import vjp
 from xhat.errors import DataError, ShapeError, SpecError
-from xhat.linalg import dot
+from xhat.numerics.autodiff import vjp
+from xhat.numerics.linalg import dot
 from xhat.operators import OPERATORS, LinearOperator, ProxyOperator, SpectralOperator
 from xhat.operators.kernels import load_kernel, motion_kernel
+from xhat.science.vlbi.observation import Observation
 from xhat.spec import build
-from xhat.vlbi.observation import Observation
 
 SHAPE, BATCH = (3, 8, 16), 3
 SHAPES = {  # of those that take no colour images

@@ -7,13 +7,13 @@ import torch
 
 from oracles import SHAPE, covariance, matrix, operator, posterior, problem, rbf_prior
 from xhat.errors import DivergedError
-from xhat.inner import gauss_newton
-from xhat.likelihood import likelihood
+from xhat.likelihoods import likelihood
+from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noiseless
+from xhat.numerics.inner import gauss_newton
 from xhat.priors import GaussianPrior
 from xhat.rng import Rng
 from xhat.schedule import CLEAN, EDM, VP, Level
-from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS, State
 from xhat.transition import ddpm, noise_in, renoise
 

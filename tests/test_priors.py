@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from xhat.calls import counting
 from xhat.errors import DataError, MismatchError, SpecError
-from xhat.linalg import dot, sq
+from xhat.numerics.calls import counting
+from xhat.numerics.linalg import dot, sq
 from xhat.priors import PRIORS, DiffusersPrior, GaussianPrior, MixturePrior, Photo, Prior, build_prior
 from xhat.priors.calibrate import Calibration, measure, spaced
 from xhat.priors.unet import mirror, pad

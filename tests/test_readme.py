@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from xhat.cli import parser
-from xhat.data import save_image
+from xhat.cli.arguments import parser
+from xhat.files.pictures import save_image
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 

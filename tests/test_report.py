@@ -16,7 +16,7 @@ from xhat.bench.folder import open_run
 from xhat.bench.grid import read
 from xhat.bench.report import report
 from xhat.bench.stats import summary
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import DataError
 
 GRID = {

@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 
 import xhat
-from xhat.checkpoint import Checkpoint
 from xhat.errors import DataError, DivergedError, MismatchError, ShapeError, SpecError
-from xhat.likelihood import BlindGaussian, LatentLikelihood, NoiselessLinear
+from xhat.figures.panel import measurement_tile, panel
+from xhat.likelihoods import BlindGaussian, LatentLikelihood, NoiselessLinear
 from xhat.operators.decoder import Identity
-from xhat.panel import measurement_tile, panel
 from xhat.priors import Autoencoded, TextPrior
 from xhat.priors.consistency import LayeredConsistency
 from xhat.schedule import Level
 from xhat.solvers import SOLVERS
+from xhat.task.checkpoint import Checkpoint
 from xhat.transition import ancestral
 
 
@@ -300,7 +300,7 @@ def test_save_writes_everything_or_nothing(tmp_path, monkeypatch):
     restore().save(tmp_path / "a" / "out")  # one sample only: files of the earlier record go
     assert {p.name for p in (tmp_path / "a" / "out").iterdir()} == {"restored.png", "panel.png", "record.json"}
 
-    monkeypatch.setattr("xhat.panel.of", lambda _: pytest.raises)  # something without .save
+    monkeypatch.setattr("xhat.figures.panel.of", lambda _: pytest.raises)  # something without .save
     with pytest.raises(AttributeError):
         r.save(tmp_path / "b")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
@@ -322,7 +322,7 @@ def test_noiseless_records_are_strict_json(tmp_path):
 
 @pytest.mark.parametrize("shape", [(3, 40, 30), (1, 700, 900), (2, 50, 50)])
 def test_panels_hold_tiles_of_any_size(shape):
-    from xhat.panel import picture_of
+    from xhat.figures.panel import picture_of
 
     rows = [[("a tile", picture_of(torch.zeros(shape))), ("nothing\nhere", None)], [("b", torch.zeros(1, 5, 5))]]
     sheet = panel(rows)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from xhat import cache
 from xhat.errors import DataError, ShapeError, SpecError
-from xhat.likelihood import LinearGaussian, SpectralGaussian, likelihood
-from xhat.linalg import dot
+from xhat.files import cache
+from xhat.likelihoods import LinearGaussian, SpectralGaussian, likelihood
 from xhat.noise import Gaussian
+from xhat.numerics.linalg import dot
 from xhat.operators import Scattering
 from xhat.rng import Rng
 
@@ -19,7 +19,7 @@ SMALL = {"receivers": 7, "transmitters": 5, "side": 0.02}  # on 8 x 16 pixels: 7
 
 @pytest.fixture(autouse=True)
 def fresh_cache(tmp_path, monkeypatch):
-    from xhat.operators.born import decomposition
+    from xhat.science.scattering.born import decomposition
 
     monkeypatch.setenv("XHAT_CACHE", str(tmp_path / "cache"))
     decomposition.cache_clear()
@@ -207,7 +207,7 @@ def test_complex_data_become_pairs():
 
 
 def test_the_decomposition_is_computed_once_and_survives_a_broken_file(tmp_path, monkeypatch):
-    from xhat.operators import born
+    from xhat.science.scattering import born
 
     made = []
     honest = born.decompose

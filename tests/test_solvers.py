@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from oracles import SHAPE, GaussianText, LayeredGaussian, Rotation, problem, rbf_prior
-from xhat.calls import counting
 from xhat.errors import DivergedError, MismatchError
-from xhat.likelihood import BlindGaussian, LatentLikelihood, Likelihood, NoiselessLinear, likelihood
+from xhat.likelihoods import BlindGaussian, LatentLikelihood, Likelihood, NoiselessLinear, likelihood
+from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noise, Noiseless
+from xhat.numerics.calls import counting
 from xhat.priors import Autoencoded, Denoiser, GaussianPrior, Prior, TextPrior
 from xhat.rng import Rng
-from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS, Solver
 from xhat.spec import build, spec_of
 

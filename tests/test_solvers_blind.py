@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from oracles import operator, posterior, problem, rbf_prior
-from xhat.likelihood import BlindGaussian, SpectralGaussian, likelihood
+from xhat.likelihoods import BlindGaussian, SpectralGaussian, likelihood
+from xhat.loop import trajectory
 from xhat.noise import Gaussian
 from xhat.operators.blind_blur import gaussians
 from xhat.rng import Rng
 from xhat.schedule import CLEAN
-from xhat.solve import trajectory
 from xhat.solvers import SOLVERS
 from xhat.solvers.blind import first, kernels, simplex
 

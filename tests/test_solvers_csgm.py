@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from oracles import matrix, posterior, problem, rbf_prior
-from xhat.likelihood import likelihood
+from xhat.likelihoods import likelihood
+from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noiseless
 from xhat.priors import GaussianPrior, MixturePrior
 from xhat.rng import Rng
 from xhat.schedule import EDM, VP
-from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS
 from xhat.solvers.latent import ddim
 

@@ -7,16 +7,16 @@ import torch
 
 from oracles import SHAPE, covariance, matrix, posterior, problem, rbf_prior
 from test_oracles import LEVELS, exact_mean, noised
-from xhat.calls import counting
 from xhat.errors import MismatchError, ShapeError, SpecError
-from xhat.likelihood import NoiselessLinear, NoiselessSpectral, likelihood
-from xhat.linalg import bcast, norm, sq
+from xhat.likelihoods import NoiselessLinear, NoiselessSpectral, likelihood
+from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noiseless
+from xhat.numerics.calls import counting
+from xhat.numerics.linalg import bcast, norm, sq
 from xhat.operators.dense import Dense
 from xhat.priors import Denoiser, GaussianPrior
 from xhat.rng import Rng
 from xhat.schedule import CLEAN, EDM, VP, Level
-from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS, State
 from xhat.solvers.diffstategrad import project
 from xhat.transition import ddpm, noise_in, renoise

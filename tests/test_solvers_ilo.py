@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from oracles import LayeredGaussian, matrix, posterior, problem, rbf_prior
-from xhat.autodiff import grad
-from xhat.calls import counting
 from xhat.errors import MismatchError
-from xhat.linalg import dot, project_l1, sq
+from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noiseless
+from xhat.numerics.autodiff import grad
+from xhat.numerics.calls import counting
+from xhat.numerics.linalg import dot, project_l1, sq
 from xhat.priors import FlowPrior, Prior, build_prior
 from xhat.rng import Rng
 from xhat.schedule import EDM, Level
-from xhat.solve import solve, trajectory
 from xhat.solvers import SOLVERS
 
 SHAPE = (1, 3, 3)
@@ -147,7 +147,7 @@ def test_a_real_network_is_entered_at_its_layers(unet):
 @pytest.mark.parametrize("name", ["ilo", "score_ilo"])
 def test_runs_on_a_real_network(unet, name):
     from oracles import operator
-    from xhat.likelihood import likelihood
+    from xhat.likelihoods import likelihood
 
     A = operator("inpaint", (3, 8, 8))
     like = likelihood(A, Noiseless(), A(torch.zeros(1, 3, 8, 8)))

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from oracles import operator, posterior, problem, rbf_prior
-from xhat.likelihood import Likelihood, likelihood
+from xhat.likelihoods import Likelihood, likelihood
+from xhat.loop import trajectory
 from xhat.noise import Gaussian, Noiseless
+from xhat.numerics.particles import ParticleRng, ess, grouped, multinomial, residual, spread, systematic, take
 from xhat.operators import OPERATORS
-from xhat.particles import ParticleRng, ess, grouped, multinomial, residual, spread, systematic, take
 from xhat.priors import GaussianPrior, MixturePrior
 from xhat.rng import Rng
 from xhat.schedule import EDM, VP
-from xhat.solve import trajectory
 from xhat.solvers import SOLVERS
 from xhat.solvers.fps import next_path, start_path
 

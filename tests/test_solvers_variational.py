@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from oracles import covariance, posterior, problem, rbf_prior
-from xhat.flow import RealNVP
+from xhat.loop import solve
 from xhat.noise import Gaussian
+from xhat.numerics.realnvp import RealNVP
 from xhat.rng import Rng
 from xhat.schedule import EDM
-from xhat.solve import solve
 from xhat.solvers import SOLVERS
 
 

@@ -10,9 +10,9 @@ import torch
 from benchmarks.study import best_mode, log_posterior, main, prior_of
 from benchmarks.study_page import collect, interval
 
-from xhat.autodiff import grad
-from xhat.likelihood import likelihood
+from xhat.likelihoods import likelihood
 from xhat.noise import NOISES, Gaussian
+from xhat.numerics.autodiff import grad
 from xhat.operators import OPERATORS
 from xhat.rng import Rng
 from xhat.schedule import SCHEDULES

@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from recipes import NETWORK
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError
 from xhat.priors import Denoiser, DiffusersPrior, build_prior
 from xhat.priors.precondition import Karras

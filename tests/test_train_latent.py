@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recipes import NETWORK
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.priors import LatentDiffusion, build_prior
 from xhat.priors.autoencoders import DiffusersAutoencoder
 from xhat.rng import Rng

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import xhat
-from xhat.cli import main
+from xhat.cli.arguments import main
 from xhat.errors import DataError, SpecError
 from xhat.noise import VLBI
 from xhat.operators import OPERATORS
-from xhat.vlbi.array import EHT2017, Plan, Stations, observe, project, read_stations, sidereal
+from xhat.science.vlbi.array import EHT2017, Plan, Stations, observe, project, read_stations, sidereal
 
 TABLE = """#NAME  X  Y  Z  SEFDR SEFDL  rest
 ALMA 2225061.164 -5440057.37 -2481681.15 90 90 1 0
@@ -35,7 +35,7 @@ def table(tmp_path, monkeypatch):
 def recorded(path):
     """An observation and the places of its stations."""
     fits = pytest.importorskip("astropy.io.fits")
-    from xhat.vlbi.uvfits import read_uvfits
+    from xhat.science.vlbi.uvfits import read_uvfits
 
     with fits.open(path) as file:
         return read_uvfits(path), np.asarray(file["AIPS AN"].data["STABXYZ"], dtype=float)

@@ -6,22 +6,22 @@ The short way: `restore(y, operator="gaussian_blur", noise="gaussian:sigma=0.05"
 
 from importlib.metadata import version as _version
 
-from .data import load_image, save_image
 from .errors import DataError, DivergedError, MismatchError, ShapeError, SpecError, XhatError
-from .likelihood import Likelihood, LinearGaussian, SpectralGaussian, likelihood
-from .measurement import Measurement
+from .files.measurement import Measurement
+from .files.pictures import load_image, save_image
+from .likelihoods import Likelihood, LinearGaussian, SpectralGaussian, likelihood
+from .loop import Step, solve, trajectory
 from .noise import Gaussian, Noise, Noiseless, Poisson
 from .operators.base import LinearOperator, Operator, SpectralOperator
 from .priors import ConsistencyModel, ConsistencyPrior, Denoiser, FixedShape, Prior, build_prior
-from .problem import operator
-from .restoration import Restoration
-from .restore import restore
 from .rng import Rng
 from .schedule import EDM, VP, Cosine, Discrete, Flow, Level, Schedule
-from .simulate import simulate
-from .solve import Step, solve, trajectory
 from .solvers.base import Estimator, Solver, State
 from .spec import build
+from .task.parts import operator
+from .task.restoration import Restoration
+from .task.restore import restore
+from .task.simulate import simulate
 
 __version__ = _version("xhat")
 

@@ -4,9 +4,9 @@ from typing import ClassVar
 import torch
 
 from ..errors import MismatchError
-from ..linalg import bcast, sq
-from ..operators.ct import CT
-from ..operators.fbp import fbp
+from ..numerics.linalg import bcast, sq
+from ..science.ct.fbp import fbp
+from ..science.ct.operator import CT
 from ..solvers.base import Image, LinearGaussian, PinvGaussian
 from .base import Direct
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..errors import SpecError
-from ..extras import extra
-from ..linalg import bcast, norm, rms
+from ..files.extras import extra
+from ..numerics.linalg import bcast, norm, rms
 from ..operators.base import LinearOperator
 from ..solvers.base import Image, Level, LinearGaussian, Prior, Rng, State
 from .base import Baseline

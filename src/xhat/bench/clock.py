@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..problem import as_solver
-from ..rows import Row
+from ..files.rows import Row
+from ..task.parts import as_solver
 from .evaluate import Work
 
 EVERY = 10.0  # seconds between two lines of a log

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
-from ..extras import install
+from ..files.extras import install
 from .evaluate import Done, Work, broken, evaluate
 from .queue import Queue
 

@@ -5,8 +5,8 @@ from argparse import Namespace
 from dataclasses import replace
 
 from ..errors import SpecError
-from ..problem import spec_in
 from ..spec import value
+from ..task.parts import spec_in
 
 
 def run_bench(args: Namespace) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..rows import Row
+from ..files.rows import Row
 from .folder import open_run
 from .schema import made_by
 from .stats import Mean, digits, paired, written

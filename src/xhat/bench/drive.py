@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, MismatchError, ShapeError, SpecError
-from ..metrics import METRICS, applicable, choose
+from ..files.rows import Row
+from ..metrics.registry import METRICS, applicable, choose
 from ..noise import NOISES
-from ..problem import pick_device
-from ..rows import Row
 from ..spec import build
+from ..task.parts import pick_device
 from .clock import Clock, showing
 from .cluster import computed
 from .evaluate import Done, Work, evaluate, operator_of, prior_of, truth_of

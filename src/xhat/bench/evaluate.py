@@ -13,23 +13,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..calls import Calls, counting
-from ..checkpoint import digest
 from ..errors import DivergedError, MismatchError, ShapeError, SpecError, XhatError
-from ..likelihood import Likelihood, likelihood
-from ..metrics import METRICS, applicable
+from ..files.rows import Row
+from ..likelihoods import Likelihood, likelihood
+from ..loop import solve
+from ..metrics.registry import METRICS, applicable
 from ..noise import NOISES
+from ..numerics.calls import Calls, counting
 from ..operators import OPERATORS
 from ..operators.base import Operator
 from ..priors import Prior, build_prior
-from ..problem import as_schedule, as_solver, image_for, pick_device, prior_for
 from ..rng import Rng
-from ..rows import Row
-from ..run import fits as explains
-from ..run import residuals
-from ..simulate import STREAM
-from ..solve import solve
 from ..spec import build, fits, lookup, parameters, parse
+from ..task.checkpoint import digest
+from ..task.parts import as_schedule, as_solver, image_for, pick_device, prior_for
+from ..task.run import fits as explains
+from ..task.run import residuals
+from ..task.simulate import STREAM
 from .grid import Cell
 from .images import open_images
 from .samples import spread

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import record
-from ..data import atomic, is_picture, save_image
 from ..errors import DataError
-from ..panel import picture_of
-from ..restoration import check_folder
-from ..rows import Row, Rows, flat, parquet
+from ..figures.panel import picture_of
+from ..files import record
+from ..files.pictures import atomic, is_picture, save_image
+from ..files.rows import Row, Rows, flat, parquet
+from ..task.restoration import check_folder
 from .evaluate import Done
 from .grid import Cell, Grid, as_rows, short
 from .schema import origin, validate

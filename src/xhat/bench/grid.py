@@ -11,10 +11,14 @@ from typing import Any
 
 from ..errors import DataError, SpecError
 from ..noise import NOISES
-from ..problem import METHODS, as_schedule, as_solver, spec_in
 from ..spec import build, fits, parse, spec_of, text_of
+from ..task.parts import METHODS, as_schedule, as_solver, spec_in
 
-SUITES = Path(__file__).parent / "suites"
+HERE = Path(__file__).parent
+SUITES = {p.stem: p for p in (HERE / "suites").glob("*.toml")} | {
+    f"science-{p.parent.name.replace('_', '-').replace('vlbi', 'blackhole')}": p
+    for p in HERE.parent.glob("science/*/suite.toml")
+}
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,8 @@ def _matches(text: str, pattern: str) -> bool:
 def load(source: str | Path) -> Grid:
     """The grid in a TOML file or of a suite of the package. Raises DataError or SpecError with its name."""
     path = Path(source)
-    if not path.is_file() and (SUITES / f"{source}.toml").exists():
-        path = SUITES / f"{source}.toml"
+    if not path.is_file() and str(source) in SUITES:
+        path = SUITES[str(source)]
     try:
         return read(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as e:
@@ -210,14 +214,14 @@ def _known(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
 
 def suites() -> list[str]:
     """The names of the grids that ship with the package."""
-    return sorted(p.stem for p in SUITES.glob("*.toml"))
+    return sorted(SUITES)
 
 
 class Suites(Mapping[str, Grid]):
     """The grids that ship with the package, read when they are asked for."""
 
     def __getitem__(self, name: str) -> Grid:
-        return load(SUITES / f"{name}.toml")
+        return load(SUITES[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(suites())

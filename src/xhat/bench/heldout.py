@@ -8,12 +8,12 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import DivergedError, SpecError
-from ..likelihood import Likelihood, likelihood
-from ..linalg import sq
+from ..likelihoods import Likelihood, likelihood
 from ..noise import Gaussian
+from ..numerics.linalg import sq
 from ..operators.inpaint import Inpaint
-from ..problem import pick_device
 from ..rng import Rng
+from ..task.parts import pick_device
 from .evaluate import Work, prior_of, problem_of, restored, truth_of
 from .grid import Cell
 from .schema import stream

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..data import PICTURES, centre_crop, from_pixels, load_image, resize
-from ..demo import PHOTOGRAPHS, photographs
+from ..cli.demo import PHOTOGRAPHS, photographs
 from ..errors import DataError, SpecError
-from ..measurement import load_reference
+from ..files.measurement import load_reference
+from ..files.pictures import PICTURES, centre_crop, from_pixels, load_image, resize
 from ..registry import concrete
 from ..spec import build, text_of
 
@@ -170,7 +170,7 @@ class Generated(Images):
 
 @lru_cache(2)
 def _pictures(what: str, count: int, size: int, seed: int) -> np.ndarray:
-    from ..generated import GENERATORS
+    from ..science.generated import GENERATORS
 
     return GENERATORS[what](count, size, seed)
 

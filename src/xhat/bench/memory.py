@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from ..problem import as_schedule, as_solver, pick_device
+from ..loop import trajectory
 from ..rng import Rng
-from ..solve import trajectory
+from ..task.parts import as_schedule, as_solver, pick_device
 from .evaluate import Work, prior_of, problem_of, truth_of
 
 MOST = {"cuda": 256, "cpu": 16}  # a CPU gains nothing from more

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import groupby
 
-from ..rows import claim
+from ..files.rows import claim
 from .evaluate import Done, Work
 from .folder import RunFolder
 from .grid import Cell, short

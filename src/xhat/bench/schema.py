@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..record import versions
-from ..rows import Row
+from ..files.record import versions
+from ..files.rows import Row
 from .grid import short
 
 VERSION = 1

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import record
-from ..data import load_image
 from ..errors import DataError
-from ..extras import install
-from ..perceptual import FILES, found
+from ..files import record
+from ..files.extras import install
+from ..files.pictures import load_image
+from ..metrics.perceptual import FILES, found
 from .folder import RunFolder
 
 Distance = Callable[[Tensor, Tensor], float]  # of two sets (n, 3, h, w) in [0, 1]

@@ -7,8 +7,8 @@ from functools import cache
 from statistics import mean, stdev
 from typing import Any
 
-from ..metrics import LOWER
-from ..rows import Row
+from ..files.rows import Row
+from ..metrics.registry import LOWER
 
 COSTS = ("forwards", "backwards", "operator_calls")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..rows import Row
+from ..files.rows import Row
 from .stats import Mean, digits, higher, summary, written
 
 UNITS = {"psnr": "dB", "magnitude_psnr": "dB", "psnr_shift": "dB", "psnr_blur": "dB", "seconds": "s"}

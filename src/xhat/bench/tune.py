@@ -9,14 +9,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from .. import record
-from ..data import atomic
 from ..errors import DataError, SpecError
-from ..extras import install
-from ..metrics import METRICS, applicable
-from ..problem import METHODS, as_solver
-from ..restoration import check_folder
+from ..files import record
+from ..files.extras import install
+from ..files.pictures import atomic
+from ..metrics.registry import METRICS, applicable
 from ..spec import build, parse, text_of, value
+from ..task.parts import METHODS, as_solver
+from ..task.restoration import check_folder
 from .evaluate import Work, evaluate
 from .grid import Cell
 from .heldout import heldout

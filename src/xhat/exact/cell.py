@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from ..calls import counting
 from ..errors import DivergedError, MismatchError, ShapeError, SpecError
+from ..loop import trajectory
+from ..numerics.calls import counting
 from ..rng import Rng
-from ..solve import trajectory
 from ..solvers import SOLVERS
 from ..solvers.base import Solver
 from ..spec import build, spec_of

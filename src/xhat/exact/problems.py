@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import SpecError
-from ..likelihood import Likelihood, likelihood
+from ..likelihoods import Likelihood, likelihood
 from ..noise import Gaussian
 from ..operators.dense import Dense
 from ..priors import GaussianPrior, Prior

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..rows import Row
+from ..files.rows import Row
 from .cell import FLOOR
 
 COLUMNS = {

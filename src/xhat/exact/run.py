@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..rows import Row, Rows
+from ..files.rows import Row, Rows
 from .cell import Cell, evaluate
 
 Key = tuple[str, str, int, int]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..data import atomic
 from ..errors import SpecError
-from ..extras import install
-from ..rows import Row, parquet
+from ..files.extras import install
+from ..files.pictures import atomic
+from ..files.rows import Row, parquet
 from .cell import FLOOR, Cell
 from .report import markdown, overview, summary, tables
 from .run import Results, run

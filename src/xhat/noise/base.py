@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SpecError
-from ..linalg import bcast, rms, sq
+from ..numerics.linalg import bcast, rms, sq
 from ..operators.base import Operator
 from ..rng import Rng
 from ..types import Data, PerImage

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..autodiff import vjp
-from ..calls import tally
 from ..errors import ShapeError
-from ..linalg import bcast, cg
+from ..numerics.autodiff import vjp
+from ..numerics.calls import tally
+from ..numerics.linalg import bcast, cg
 from ..types import Data, Image
 
 if TYPE_CHECKING:
-    from ..restoration import Restoration
+    from ..task.restoration import Restoration
 
 O = TypeVar("O", bound="Operator")  # not typing.Self, which beartype cannot check method by method
 

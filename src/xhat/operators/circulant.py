@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.fft import fft2, irfft2, rfft2
 
-from ..calls import tally
-from ..linalg import bcast
+from ..numerics.calls import tally
+from ..numerics.linalg import bcast
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import planes

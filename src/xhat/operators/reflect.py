@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
-from ..calls import tally
-from ..linalg import bcast
+from ..numerics.calls import tally
+from ..numerics.linalg import bcast
 from ..types import Data, Image
 from .base import DampedOperator
 from .checks import planes

@@ -3,7 +3,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..calls import tally
+from ..numerics.calls import tally
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import planes

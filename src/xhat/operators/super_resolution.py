@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..calls import tally
 from ..errors import ShapeError, SpecError
-from ..linalg import bcast
+from ..numerics.calls import tally
+from ..numerics.linalg import bcast
 from ..types import Data, Image
 from .checks import one_of, planes
 from .separable import Separable

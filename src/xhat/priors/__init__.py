@@ -5,9 +5,12 @@ from pathlib import Path
 import torch
 
 from ..errors import DataError
+from ..science.fwi.prior import VelocityModels
+from ..science.mri.prior import Magnitude
+from ..science.navier_stokes.prior import Vorticities
+from ..science.vlbi.prior import BlackHolePictures
 from ..spec import build, text_of
 from .base import Denoiser, FixedShape, Prior
-from .black_hole import BlackHolePictures
 from .brain import Brain
 from .checkpoints import ADM, ConsistencyCheckpoint, EDMNetwork, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
@@ -18,7 +21,6 @@ from .gaussian import GaussianPrior
 from .latent import Autoencoded, LatentPrior, TextPrior
 from .latent_diffusion import LatentDiffusion
 from .low_rank import LowRankMixture
-from .magnitude import Magnitude
 from .mixture import MixturePrior
 from .none import NoPrior
 from .nuclei import Nuclei
@@ -26,8 +28,6 @@ from .photo import Photo
 from .powerlaw import PowerLaw
 from .stable_diffusion import StableDiffusion
 from .unet import DiffusersPrior
-from .velocity_models import VelocityModels
-from .vorticity import Vorticities
 
 __all__ = [
     "PRIORS",

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from ..calls import tally
 from ..errors import MismatchError
-from ..likelihood import Likelihood
+from ..likelihoods import Likelihood
+from ..numerics.calls import tally
 from ..schedule import EDM, Level, Schedule
 from ..types import Image
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ..errors import DataError
-from ..linalg import sq
+from ..numerics.linalg import sq
 from ..rng import Rng
 from ..schedule import Level
 from ..types import Image

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..calls import tally
 from ..errors import MismatchError, SpecError
+from ..numerics.calls import tally
 from ..schedule import EDM, Level
 from ..types import Image
 from . import diffusers_folder as folder

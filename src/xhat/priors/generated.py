@@ -2,11 +2,11 @@ from typing import ClassVar
 
 import torch
 
-from ..cache import cached
-from ..data import from_pixels
 from ..errors import SpecError
-from ..generated import GENERATORS
+from ..files.cache import cached
+from ..files.pictures import from_pixels
 from ..schedule import Schedule
+from ..science.generated import GENERATORS
 from .low_rank import LowRankMixture, fit
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import MismatchError
-from ..likelihood import LatentLikelihood, Likelihood, of_latents
+from ..likelihoods import LatentLikelihood, Likelihood, of_latents
 from ..operators.decoder import Autoencoder, Decoder
 from ..schedule import Level
 from ..types import Image

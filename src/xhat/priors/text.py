@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..errors import DataError, SpecError
-from ..extras import install
+from ..files.extras import install
 from ..types import Image
 from . import diffusers_folder as folder
 from .latent import Text, Vector

@@ -1,6 +1,6 @@
 """Posterior solvers. This import list is the registry: one line per solver."""
 
-from ..likelihood import Likelihood
+from ..likelihoods import Likelihood
 from ..registry import concrete
 from .base import Estimator, Solver, State
 from .blind_dps import BlindDPS

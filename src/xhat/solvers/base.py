@@ -9,8 +9,8 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from ..errors import MismatchError
-from ..likelihood import Likelihood, LinearGaussian, NoiselessLinear, PinvGaussian, SpectralGaussian
-from ..linalg import bcast
+from ..likelihoods import Likelihood, LinearGaussian, NoiselessLinear, PinvGaussian, SpectralGaussian
+from ..numerics.linalg import bcast
 from ..priors.base import Prior
 from ..rng import Rng
 from ..schedule import Level, Schedule

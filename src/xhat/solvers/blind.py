@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..likelihood import BlindGaussian
+from ..likelihoods import BlindGaussian
 from ..operators.blind_blur import BlindBlur, gaussians
 from ..priors.mixture import MixturePrior
 from .base import State

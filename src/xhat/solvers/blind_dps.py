@@ -3,9 +3,9 @@ from typing import ClassVar
 
 import torch
 
-from ..autodiff import grad, vjp
-from ..likelihood import BlindGaussian
-from ..linalg import norm
+from ..likelihoods import BlindGaussian
+from ..numerics.autodiff import grad, vjp
+from ..numerics.linalg import norm
 from ..transition import ancestral
 from .base import Level, Prior, Rng, Solver
 from .blind import Blind, kernels, simplex

@@ -4,10 +4,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..autodiff import grad
-from ..inner import adam_update
-from ..likelihood import BlindGaussian
-from ..linalg import sq
+from ..likelihoods import BlindGaussian
+from ..numerics.autodiff import grad
+from ..numerics.inner import adam_update
+from ..numerics.linalg import sq
 from ..types import PerImage
 from .base import Image, Level, Prior, Rng, Solver
 from .blind import Blind, first, kernels, simplex

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..linalg import sq
+from ..numerics.linalg import sq
 from ..priors.consistency import consistency
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from ..linalg import sq
+from ..numerics.linalg import sq
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior
 from .latent import LatentSolver, ddim

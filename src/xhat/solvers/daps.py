@@ -2,8 +2,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from ..inner import langevin
-from ..linalg import sq
+from ..numerics.inner import langevin
+from ..numerics.linalg import sq
 from ..schedule import EDM
 from ..transition import renoise
 from .base import Estimator, Image, Level, Likelihood, LinearGaussian, Prior, Rng

@@ -3,8 +3,8 @@ from typing import ClassVar
 
 import torch
 
-from ..autodiff import grad
-from ..linalg import sq
+from ..numerics.autodiff import grad
+from ..numerics.linalg import sq
 from ..schedule import Schedule
 from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
 from .daps import flow

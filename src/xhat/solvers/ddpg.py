@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import torch
 
-from ..linalg import bcast, norm
+from ..numerics.linalg import bcast, norm
 from ..transition import noise_in, renoise
 from ..types import PerImage
 from .base import Image, Level, LinearGaussian, Prior, Rng, Solver, State

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from ..linalg import bcast, cg
+from ..numerics.linalg import bcast, cg
 from ..transition import noise_in, renoise
 from .base import Level, LinearGaussian, Prior, Rng, Solver, State
 

@@ -2,7 +2,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..linalg import norm, sq
+from ..numerics.linalg import norm, sq
 from ..types import PerImage
 from .base import Image, Level, Likelihood, LinearGaussian, Prior, Rng
 from .latent import LatentSolver

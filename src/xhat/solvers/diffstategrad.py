@@ -3,9 +3,9 @@ from typing import Literal
 
 import torch
 
-from ..calls import counting
 from ..errors import MismatchError, ShapeError, SpecError
-from ..likelihood import Likelihood
+from ..likelihoods import Likelihood
+from ..numerics.calls import counting
 from ..operators.base import Operator
 from ..priors.base import Prior
 from ..rng import Rng

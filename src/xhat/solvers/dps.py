@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
-from ..autodiff import grad, vjp
-from ..linalg import norm
+from ..numerics.autodiff import grad, vjp
+from ..numerics.linalg import norm
 from ..transition import ancestral
 from .base import Level, Likelihood, Prior, Rng, Solver, State
 

@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 
-from ..autodiff import grad, vjp
-from ..likelihood import LatentLinear
-from ..linalg import norm
+from ..likelihoods import LatentLinear
+from ..numerics.autodiff import grad, vjp
+from ..numerics.linalg import norm
 from ..priors.latent import TextPrior
 from ..transition import noise_in, renoise
 from .base import Image, Level, Prior, Rng, Solver, State

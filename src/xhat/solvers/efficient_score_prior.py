@@ -2,8 +2,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..autodiff import grad
-from ..linalg import sq
+from ..numerics.autodiff import grad
+from ..numerics.linalg import sq
 from ..schedule import CLEAN, Schedule
 from .base import Image, Level, Likelihood, Prior, Rng
 from .flow_fit import FlowFit

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..autodiff import grad
 from ..errors import ShapeError
-from ..flow import RealNVP
-from ..inner import adam_update
-from ..particles import ParticleRng, grouped, spread
+from ..numerics.autodiff import grad
+from ..numerics.inner import adam_update
+from ..numerics.particles import ParticleRng, grouped, spread
+from ..numerics.realnvp import RealNVP
 from ..schedule import CLEAN, Schedule
 from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
 

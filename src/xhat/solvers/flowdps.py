@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 
-from ..autodiff import vjp
-from ..likelihood import LatentLinear
-from ..linalg import bcast, norm
+from ..likelihoods import LatentLinear
+from ..numerics.autodiff import vjp
+from ..numerics.linalg import bcast, norm
 from ..transition import noise_in, renoise
 from .base import Image, Level, Prior, Rng, Solver, State
 

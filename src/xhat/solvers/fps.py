@@ -3,8 +3,8 @@ from typing import ClassVar
 
 import torch
 
-from ..linalg import bcast, sq
-from ..particles import ParticleRng, grouped, multinomial, spread, take
+from ..numerics.linalg import bcast, sq
+from ..numerics.particles import ParticleRng, grouped, multinomial, spread, take
 from ..transition import mean, noise_in
 from ..types import Data
 from .base import Level, LinearGaussian, Prior, Rng, Solver, SpectralGaussian, State

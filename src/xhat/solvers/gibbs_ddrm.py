@@ -4,8 +4,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..inner import langevin
-from ..likelihood import BlindGaussian
+from ..likelihoods import BlindGaussian
+from ..numerics.inner import langevin
 from ..schedule import CLEAN
 from ..types import PerImage
 from .base import Level, Prior, Rng, Solver

@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..autodiff import grad, vjp
-from ..inner import adam_update
-from ..linalg import project_l1
+from ..numerics.autodiff import grad, vjp
+from ..numerics.inner import adam_update
+from ..numerics.linalg import project_l1
 from ..priors.consistency import LayeredConsistency, layered
 from ..schedule import CLEAN, Schedule
 from .base import Level, Likelihood, Prior, Rng, Solver, State

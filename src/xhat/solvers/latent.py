@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import torch
 
-from ..autodiff import grad, vjp
-from ..inner import adam_update
+from ..numerics.autodiff import grad, vjp
+from ..numerics.inner import adam_update
 from ..schedule import CLEAN, Schedule
 from ..transition import renoise
 from ..types import PerImage

@@ -1,10 +1,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..autodiff import grad, vjp
-from ..inner import adam
-from ..likelihood import LatentLikelihood
-from ..linalg import norm, sq
+from ..likelihoods import LatentLikelihood
+from ..numerics.autodiff import grad, vjp
+from ..numerics.inner import adam
+from ..numerics.linalg import norm, sq
 from ..transition import renoise
 from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
 from .resample import ReSample

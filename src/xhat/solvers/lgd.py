@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..autodiff import grad, vjp
-from ..linalg import norm
+from ..numerics.autodiff import grad, vjp
+from ..numerics.linalg import norm
 from ..transition import ancestral
 from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from ..errors import SpecError
-from ..inner import adam, gauss_newton
-from ..linalg import bcast, rms, sq
 from ..noise import Poisson
+from ..numerics.inner import adam, gauss_newton
+from ..numerics.linalg import bcast, rms, sq
 from ..operators.base import ProxyOperator
 from .base import Estimator, Image, Level, Likelihood, LinearGaussian, Prior, Rng
 

@@ -3,10 +3,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..autodiff import vjp
 from ..errors import SpecError
-from ..inner import normal_map
-from ..linalg import bcast, cg
+from ..numerics.autodiff import vjp
+from ..numerics.inner import normal_map
+from ..numerics.linalg import bcast, cg
 from ..priors.consistency import ConsistencyPrior, consistency
 from ..schedule import CLEAN, Schedule
 from ..types import PerImage

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..autodiff import grad
+from ..numerics.autodiff import grad
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior, Rng, State
 from .map_ga import MAPGA, settle

@@ -4,8 +4,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..linalg import bcast, sq
-from ..particles import ParticleRng, grouped, multinomial, spread, take
+from ..numerics.linalg import bcast, sq
+from ..numerics.particles import ParticleRng, grouped, multinomial, spread, take
 from ..schedule import Schedule
 from ..transition import ddpm, mean
 from .base import Level, Prior, Rng, SpectralGaussian

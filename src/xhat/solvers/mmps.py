@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
-from ..autodiff import vjp
-from ..linalg import bcast, cg
+from ..numerics.autodiff import vjp
+from ..numerics.linalg import bcast, cg
 from ..transition import ddpm
 from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng
 

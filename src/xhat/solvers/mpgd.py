@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
-from ..autodiff import grad
-from ..linalg import norm
+from ..numerics.autodiff import grad
+from ..numerics.linalg import norm
 from ..transition import ddpm, noise_in, renoise
 from .base import Level, Likelihood, Prior, Rng, Solver, State
 

@@ -4,10 +4,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..autodiff import grad, vjp
-from ..inner import adam_update
-from ..likelihood import LatentLinear
-from ..linalg import norm, sq
+from ..likelihoods import LatentLinear
+from ..numerics.autodiff import grad, vjp
+from ..numerics.inner import adam_update
+from ..numerics.linalg import norm, sq
 from ..priors.latent import TextPrior
 from ..transition import noise_in, renoise
 from .base import Level, Prior, Rng, Solver, State

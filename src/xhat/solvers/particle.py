@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..particles import ParticleRng, Weights, grouped, normalised, spread, systematic, take
+from ..numerics.particles import ParticleRng, Weights, grouped, normalised, spread, systematic, take
 from .base import Image, L, Level, Likelihood, Prior, Rng, Solver, State
 
 Flat = Float[Tensor, "bp *image"]

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from ..autodiff import vjp
+from ..numerics.autodiff import vjp
 from ..transition import ddpm, noise_in, renoise
 from .base import Level, PinvGaussian, Prior, Rng, Solver, State
 

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..autodiff import vjp
+from ..numerics.autodiff import vjp
 from ..transition import ddpm
 from .base import Estimator, Image, Level, PinvGaussian, Prior, Rng
 

@@ -2,7 +2,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..autodiff import grad
+from ..numerics.autodiff import grad
 from ..schedule import CLEAN, Schedule
 from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
 

@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..inner import langevin
-from ..linalg import sq
+from ..numerics.inner import langevin
+from ..numerics.linalg import sq
 from ..schedule import CLEAN, EDM, Schedule
 from ..transition import ancestral
 from .base import Image, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State

@@ -3,9 +3,9 @@ from typing import ClassVar
 
 import torch
 
-from ..autodiff import grad
-from ..inner import adam_update
-from ..linalg import sq
+from ..numerics.autodiff import grad
+from ..numerics.inner import adam_update
+from ..numerics.linalg import sq
 from .base import Image, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
 
 

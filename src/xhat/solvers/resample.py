@@ -1,9 +1,9 @@
 import math
 from dataclasses import dataclass
 
-from ..autodiff import grad, vjp
-from ..inner import adam
-from ..linalg import norm, sq
+from ..numerics.autodiff import grad, vjp
+from ..numerics.inner import adam
+from ..numerics.linalg import norm, sq
 from ..transition import renoise
 from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
 

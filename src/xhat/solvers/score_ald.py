@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..linalg import bcast
+from ..numerics.linalg import bcast
 from .base import Level, LinearGaussian, Prior, Rng, Solver, State
 
 

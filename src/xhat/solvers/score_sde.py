@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..linalg import bcast, norm
+from ..numerics.linalg import bcast, norm
 from ..transition import ancestral, noise_in
 from .base import Image, Level, NoiselessLinear, Prior, Rng, Solver, State
 

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from ..linalg import bcast, norm, rms
+from ..numerics.linalg import bcast, norm, rms
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior
 from .latent import LatentSolver, ddim

@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..inner import adam
-from ..linalg import sq
+from ..numerics.inner import adam
+from ..numerics.linalg import sq
 from .base import Estimator, Image, Level, Likelihood, Prior, Rng
 
 

@@ -2,9 +2,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ..likelihood import NoiselessSpectral
-from ..linalg import sq
-from ..particles import ParticleRng, grouped, residual, spread, take
+from ..likelihoods import NoiselessSpectral
+from ..numerics.linalg import sq
+from ..numerics.particles import ParticleRng, grouped, residual, spread, take
 from ..transition import ancestral, ddpm, mean
 from .base import Level, Prior, Rng
 from .particle import Particles, ParticleSolver, pack

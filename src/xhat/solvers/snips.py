@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..linalg import bcast
+from ..numerics.linalg import bcast
 from .base import Level, Prior, Rng, Solver, SpectralGaussian, State
 
 

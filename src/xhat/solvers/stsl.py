@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 
-from ..autodiff import grad
-from ..likelihood import LatentLinear
-from ..linalg import dot, norm
+from ..likelihoods import LatentLinear
+from ..numerics.autodiff import grad
+from ..numerics.linalg import dot, norm
 from ..transition import renoise
 from ..types import PerImage
 from .base import Image, Level, Prior, Rng, Solver, State

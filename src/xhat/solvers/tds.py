@@ -2,9 +2,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ..autodiff import vjp
-from ..linalg import bcast, sq
-from ..particles import ParticleRng, ess, grouped, spread, systematic, take
+from ..numerics.autodiff import vjp
+from ..numerics.linalg import bcast, sq
+from ..numerics.particles import ParticleRng, ess, grouped, spread, systematic, take
 from ..transition import ancestral, ddpm, mean
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior, Rng, SpectralGaussian

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..autodiff import vjp
-from ..linalg import bcast
+from ..numerics.autodiff import vjp
+from ..numerics.linalg import bcast
 from ..transition import ddpm
 from ..types import Data
 from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng

@@ -4,9 +4,9 @@ from typing import cast
 from torch import Tensor
 
 from ..errors import MismatchError
-from ..inner import adam
-from ..likelihood import LatentLinear
-from ..linalg import cg
+from ..likelihoods import LatentLinear
+from ..numerics.inner import adam
+from ..numerics.linalg import cg
 from ..priors.latent import TextPrior
 from ..transition import noise_in, renoise
 from .base import Image, Level, Prior, Rng, Solver, State

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DivergedError, SpecError
-from ..linalg import sq
-from ..metrics import decibels
+from ..metrics.registry import decibels
+from ..numerics.linalg import sq
 from ..priors.autoencoders import DiffusersAutoencoder
 from ..rng import Rng
 from .dataset import load

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_with
 
-from ..data import centre_crop, resize
 from ..errors import DataError
+from ..files.pictures import centre_crop, resize
 from ..rng import Rng
 from .images import Named, eight_bit, read_images
 from .recipe import DataOptions

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..checkpoint import digest
-from ..metrics import decibels
+from ..metrics.registry import decibels
 from ..priors import DiffusersPrior
 from ..priors.calibrate import measure, spaced
 from ..priors.precondition import Karras
 from ..rng import Rng
+from ..task.checkpoint import digest
 from . import edm
 from .dataset import load
 from .encoded import encoded

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint import digest
 from ..errors import MismatchError, SpecError
-from ..metrics import decibels
+from ..metrics.registry import decibels
 from ..priors import ConsistencyFolder, ConsistencyPrior, DiffusersPrior, FlowPrior
 from ..priors.base import FixedShape
 from ..priors.precondition import Karras
 from ..rng import Rng
 from ..schedule import Level
+from ..task.checkpoint import digest
 from ..types import Image
 from . import edm
 from .consistency import Denoise, Distillation, Tuning

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..data import load_image, to_pixels
 from ..errors import DataError
+from ..files.pictures import load_image, to_pixels
 
 Named = tuple[str, Tensor]
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data import atomic
 from ..errors import DataError, DivergedError, MismatchError, SpecError
+from ..files.pictures import atomic
 from ..rng import Rng
 from .average import Average
 from .dataset import Dataset, Order, stream

@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..data import atomic
 from ..errors import MismatchError, SpecError
+from ..files.pictures import atomic
 from ..priors.diffusers_folder import existing, load_unet, read_json
 from ..priors.unet import in_blocks
 from .edm import Network

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..data import atomic
-from ..record import finite
+from ..files.pictures import atomic
+from ..files.record import finite
 from .loop import Limit, Progress
 
 Curve = list[dict[str, Any]]

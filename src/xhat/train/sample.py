@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..data import to_pixels
+from ..files.pictures import to_pixels
 from ..priors.base import Prior
 from ..rng import Rng
 from ..schedule import Schedule

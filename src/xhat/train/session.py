@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..checkpoint import digest
-from ..data import atomic
 from ..errors import SpecError
-from ..extras import install
-from ..record import versions
+from ..files.extras import install
+from ..files.pictures import atomic
+from ..files.record import versions
+from ..task.checkpoint import digest
 from .dataset import Dataset
 from .loop import Job, Limit, Objective, Progress, run
 from .network import parameters

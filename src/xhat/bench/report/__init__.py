@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from ...data import atomic
+from ...files.pictures import atomic
 from ..folder import open_run
 from .page import page
 from .payload import payload

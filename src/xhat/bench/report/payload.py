@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from ...errors import DataError
-from ...rows import Row
+from ...files.rows import Row
 from ..folder import RunFolder
 from ..stats import COSTS, Mean, digits, higher, summary, value
 from ..tables import arrow

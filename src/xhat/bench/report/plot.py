@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...rows import Row
+from ...files.rows import Row
 from ..stats import front, higher, summary
 from ..tables import arrow
 from .payload import metric_names

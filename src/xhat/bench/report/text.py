@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import DataError
-from ...rows import Row
+from ...files.rows import Row
 from ..stats import COSTS, cells, digits, paired, summary, written
 from ..tables import Overview, arrow, number, overviews, text
 from .payload import WORDS, against, facts, metric_names

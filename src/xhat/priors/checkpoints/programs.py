@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import DataError, MismatchError
-from ...extras import install
+from ...files.extras import install
 from .files import container, existing
 
 Sizes = tuple[int | str | None, ...]

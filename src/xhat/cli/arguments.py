@@ -1,0 +1,196 @@
+"""The command line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..bench import arguments as bench
+from ..errors import XhatError
+from ..train.arguments import train_arguments
+from .commands import run_demo, run_exact, run_generate, run_inspect, run_list, run_restore, run_simulate
+from .listing import KINDS
+
+RESTORE = """examples:
+  xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 -o out/
+  xhat restore y.png --operator inpaint:mask=mask.png --noise noiseless --solver ddnm -o out/
+  xhat restore y.npz --samples 8 --seed 3 --batch-size 4 --reference x.png -o out/
+  xhat restore y.npz --steps 20 --dtype bfloat16 --stop-at 1.0 -o out/
+  xhat restore y.npz -o out/ --resume          goes on after Ctrl-C, bit for bit
+
+Parts are spec strings, name:key=value,key=value; `xhat list` shows names and options.
+A .npz written by `xhat simulate` knows its operator and noise. sigma is in the units of y, where
+images lie in [-1, 1]: sigma = 0.05 is 6.4 of 255 grey levels.
+"""
+SIMULATE = """examples:
+  xhat simulate x.png --operator gaussian_blur --noise gaussian:sigma=0.05 -o y.png
+  xhat simulate x.png --operator phase_retrieval --noise gaussian:sigma=0.05 --size 256 -o y.npz
+  xhat simulate x.png --operator super_resolution --noise gaussian:sigma=0.05 --crop-multiple 4 -o y.npz \\
+      --reference-out x4.png
+"""
+LIST = """examples:
+  xhat list                     all names
+  xhat list solvers             options, defaults, papers
+  xhat list solvers lmaps       one of them in full
+"""
+
+
+DEMO = """examples:
+  xhat demo                                    four photographs of 256 x 256, a few minutes on two cores
+  xhat demo --size 128 --dtype bfloat16        faster
+"""
+WHAT = "black holes and what could be mistaken for one; velocities of the ground; vorticities of a flow"
+GENERATE = """examples:
+  xhat generate blackhole --count 12000 -o pictures.npz
+  xhat generate velocity --count 12000 --size 128 -o pictures.npz
+  xhat train denoiser pictures.npz --recipe black_hole --out mine --minutes 60
+"""
+EXACT = """examples:
+  xhat exact --quick -o quick/               every kind of problem, small, under 3 minutes
+  xhat exact -o full/                        the full table, under 2 hours on two cores
+  xhat exact -o full/                        the same again goes on where it stopped
+  xhat exact -o mine/ --problem mixture:d=80,m=2 --problem grf:side=16 --solver lmaps --solver dps:c=0.2 --seeds 5
+
+problems: mixture:d=8,m=1 (sigma drawn), mixture:d=8,m=1,sigma=0.1, two, grf, funnel. docs/exactness.md
+explains them, the columns and the results of the full table.
+"""
+
+
+PRIOR = """examples:
+  xhat prior inspect ffhq_10m.pt               architecture, image shape, parametrisation, schedule, noise range
+  xhat prior inspect mine.pt --prior-config num_heads=4,noise_schedule=linear
+"""
+CONFIG = "options of the prior that its file does not tell: KEY=VALUE,... or a .toml or .json file"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 if all went well, 2 for a mistake of the user's (one line on stderr), 130 after Ctrl-C, 141: no reader."""
+    args = parser().parse_args(argv)
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
+    except XhatError as e:
+        print(f"xhat: {' '.join(str(e).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("xhat: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # as in `xhat list solvers | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
+        return 141
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="xhat", description="What was x, given y = A(x) + noise?", epilog="xhat COMMAND --help has examples."
+    )
+    top.add_argument("--version", action="version", version=f"xhat {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, help: str, epilog: str) -> argparse.ArgumentParser:
+        raw = argparse.RawDescriptionHelpFormatter
+        return commands.add_parser(name, help=help, description=help, epilog=epilog, formatter_class=raw)
+
+    _restore_arguments(command("restore", "restore an image from a measurement of it", RESTORE))
+    _simulate_arguments(command("simulate", "make a measurement of a known image", SIMULATE))
+    _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
+    _exact_arguments(command("exact", "test solvers where the posterior is known", EXACT))
+    train_arguments(command("train", "train a prior on images of your own", ""))
+    _prior_arguments(command("prior", "say what a checkpoint or a folder is", PRIOR))
+    bench.add(command)
+    _generate_arguments(command("generate", "make pictures to train a prior on", GENERATE))
+    p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
+    p.add_argument("kind", nargs="?", choices=KINDS, help="all kinds by name if left out")
+    p.add_argument("name", nargs="?", help="one of them in full")
+    p.set_defaults(run=run_list)
+    return top
+
+
+def _restore_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "measurement", help="picture of 8 or 16 bits, .npy, .npz, .pt, or a file of a science; scan.h5#12 is item 12"
+    )
+    p.add_argument("-o", "--out", required=True, type=Path, help="folder of the results")
+    p.add_argument("--operator", metavar="SPEC", help="what made the measurement; a .npz may know it")
+    p.add_argument("--noise", metavar="SPEC", help="its noise; a .npz may know it")
+    p.add_argument("--solver", metavar="SPEC", default="lmaps", help="default: lmaps")
+    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a checkpoint or folder; default: photo")
+    p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
+    p.add_argument(
+        "--schedule", metavar="SPEC", help="noise levels, e.g. edm:sigma_max=100,rho=7; default: the prior's"
+    )
+    p.add_argument("--steps", metavar="N", help="short for the solver's option steps")
+    p.add_argument("--samples", type=int, default=1, metavar="N", help="N samples, their mean and standard deviation")
+    p.add_argument("--seed", type=int, default=0, help="sample i uses seed + i; default: 0")
+    p.add_argument("--batch-size", type=int, metavar="N", help="so many samples at a time; changes no result")
+    p.add_argument("--reference", metavar="FILE", help="the true image, for metrics")
+    p.add_argument("--metrics", metavar="NAMES", help="comma-separated, see xhat list metrics; default: psnr,ssim")
+    p.add_argument("--shape", metavar="C,H,W", help="of the image, where it does not follow from the measurement")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
+    p.add_argument("--dtype", help="short for the prior's option dtype, e.g. bfloat16")
+    p.add_argument("--compile", action="store_true", help="short for the prior's option compile=true")
+    p.add_argument("--stop-at", type=float, metavar="R", help="freeze an image at R times the expected residual")
+    p.add_argument("--record-every", type=int, default=0, metavar="K", help="keep every Kth estimate: trajectory.png")
+    p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of the pictures written; default: 8")
+    p.add_argument("--formats", metavar="NAMES", help="further files of each image, comma-separated: nii")
+    p.add_argument("--resume", action="store_true", help="go on with the interrupted run in the folder")
+    p.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+    p.set_defaults(run=run_restore)
+
+
+def _simulate_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("image", help="picture of 8 or 16 bits, or .npy, .npz, .pt")
+    p.add_argument("-o", "--out", required=True, type=Path, help=".npz, or a picture (clipped and rounded)")
+    p.add_argument("--operator", metavar="SPEC", required=True)
+    p.add_argument("--noise", metavar="SPEC", required=True)
+    p.add_argument("--seed", type=int, default=0, help="of the noise; default: 0")
+    p.add_argument("--size", type=int, metavar="N", help="crop the central square and resize it to N x N first")
+    p.add_argument("--crop-multiple", type=int, metavar="K", help="crop to sides that are multiples of K first")
+    p.add_argument("--reference-out", metavar="FILE", help="write the cropped or resized image, too")
+    p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of a picture; default: 8")
+    p.add_argument("-q", "--quiet", action="store_true", help="no notes")
+    p.set_defaults(run=run_simulate)
+
+
+def _demo_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("-o", "--out", type=Path, default=Path("demo_out"), help="folder of the results; default: demo_out")
+    p.add_argument("--size", type=int, default=256, metavar="N", help="of the photographs, N x N; default: 256")
+    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a checkpoint or folder; default: photo")
+    p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
+    p.add_argument("--dtype", help="short for the prior's option dtype, e.g. bfloat16")
+    p.add_argument("--compile", action="store_true", help="short for the prior's option compile=true")
+    p.add_argument("-q", "--quiet", action="store_true", help="no progress bars")
+    p.set_defaults(run=run_demo)
+
+
+def _prior_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("action", choices=("inspect",))
+    p.add_argument("path", help="a checkpoint, a diffusers folder or the name of a prior")
+    p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
+    p.set_defaults(run=run_inspect)
+
+
+def _generate_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("what", choices=("blackhole", "velocity", "vorticity"), help=WHAT)
+    p.add_argument("-o", "--out", required=True, type=Path, help=".npz with x (count, size, size) of uint8")
+    p.add_argument("--count", type=int, default=10000, metavar="N", help="default: 10000")
+    p.add_argument("--size", type=int, default=64, metavar="N", help="of a picture, N x N; default: 64")
+    p.add_argument("--seed", type=int, default=0, help="decides every picture; default: 0")
+    p.set_defaults(run=run_generate)
+
+
+def _exact_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "-o", "--out", type=Path, default=Path("exact_out"), help="folder of the results; default: exact_out"
+    )
+    p.add_argument("--quick", action="store_true", help="a small grid")
+    p.add_argument("--problem", action="append", default=[], metavar="SPEC", help="only this one; may be repeated")
+    p.add_argument("--solver", action="append", default=[], metavar="SPEC", help="only this one; may be repeated")
+    p.add_argument("--seeds", type=int, metavar="N", help="measurements of each problem, seeds 0 to N - 1")
+    p.add_argument("--samples", type=int, metavar="N", help="posterior samples of each run")
+    p.add_argument("--jobs", type=int, metavar="N", help="processes; default: one for each core")
+    p.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no table")
+    p.set_defaults(run=run_exact)

@@ -1,0 +1,55 @@
+"""Which solver takes which operator, read off the types of real problems."""
+
+import torch
+
+from ..likelihoods import LatentLikelihood, Likelihood, likelihood
+from ..noise import Gaussian, Noiseless, Poisson
+from ..operators import OPERATORS
+from ..operators.base import Operator
+from ..operators.decoder import Decoder, Identity
+from ..solvers import SOLVERS
+from ..spec import parameters
+
+EXTRA = {"blur": {"kernel": torch.tensor([[0.0, 1.0, 0.0], [1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])}}  # not separable
+MARKS = (("●", "any Gaussian noise"), ("○", "noiseless data only"), ("·", "no"))
+POISSON = "◐"
+
+
+def problems() -> dict[str, Operator]:
+    """One small operator of every kind that needs no file."""
+    built = {}
+    for name, cls in OPERATORS.items():
+        options = EXTRA.get(name, {})
+        needed = [p.name for p in list(parameters(cls).values())[1:] if p.default is p.empty and p.name not in options]
+        if not needed:
+            built[name] = cls(cls.example, **options)
+    return built
+
+
+def matrix() -> str:
+    """A row a solver, a column an operator, and what the marks mean."""
+    columns = {name: _kinds(A) for name, A in problems().items()}
+    letters = "abcdefghijklmnopqrstuvwxyz"[: len(columns)]
+    width = max(len(s) for s in SOLVERS)
+    lines = ["which solver takes which operator", "    " + " " * width + "  " + " ".join(letters)]
+    for name, cls in sorted(SOLVERS.items()):
+        lines.append(f"    {name:{width}}  " + " ".join(_mark(cls.needs, kinds) for kinds in columns.values()))
+    lines += [f"    {mark} {text}" for mark, text in MARKS]
+    latent = sorted(name for name, cls in SOLVERS.items() if issubclass(cls.needs, LatentLikelihood))
+    lines.append(f"    only with a latent prior, where all that take any noise run, too: {', '.join(latent)}")
+    named = ", ".join(f"{letter} {name}" for letter, name in zip(letters, columns, strict=True))
+    return "\n".join([*lines, f"    {POISSON} any noise, Poisson included", f"    {named}"])
+
+
+def _kinds(A: Operator) -> list[tuple[Likelihood, Likelihood]]:
+    """The problem about images and the one about latents, for each noise."""
+    y, latent = torch.zeros(1, *A.data_shape), A @ Decoder(Identity(), A.shape)
+    return [(likelihood(A, noise, y), likelihood(latent, noise, y)) for noise in (Gaussian(), Noiseless(), Poisson())]
+
+
+def _mark(needs: type[Likelihood], kinds: list[tuple[Likelihood, Likelihood]]) -> str:
+    of_latents = issubclass(needs, LatentLikelihood)
+    gaussian, noiseless, poisson = (isinstance(pair[of_latents], needs) for pair in kinds)
+    if poisson:
+        return POISSON
+    return MARKS[0][0] if gaussian else MARKS[1][0] if noiseless else MARKS[2][0]

@@ -1,0 +1,87 @@
+"""`xhat list`: every registered part with its options, defaults and source."""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..baselines import BASELINES
+from ..bench.grid import SUITES_BY_NAME, Grid
+from ..bench.images import IMAGES
+from ..errors import SpecError
+from ..metrics.registry import METRICS
+from ..noise import NOISES
+from ..operators import OPERATORS
+from ..operators.base import AffineOperator, LinearOperator, Operator, SpectralOperator
+from ..priors import PRIORS
+from ..schedule import SCHEDULES
+from ..solvers import SOLVERS
+from ..solvers.base import Solver
+from ..spec import parameters, text_of
+from .compatibility import matrix
+
+KINDS: dict[str, Mapping[str, Any]] = {
+    "operators": OPERATORS,
+    "noises": NOISES,
+    "solvers": SOLVERS,
+    "baselines": BASELINES,
+    "priors": PRIORS,
+    "metrics": METRICS,
+    "schedules": SCHEDULES,
+    "data": IMAGES,
+    "suites": SUITES_BY_NAME,
+}
+
+
+def overview() -> str:
+    """The names of every kind."""
+    return "\n".join(f"{kind}\n    {', '.join(sorted(names))}" for kind, names in KINDS.items())
+
+
+def listing(kind: str, name: str | None = None) -> str:
+    """All parts of a kind in a few lines each, or one of them with its whole docstring."""
+    registry = KINDS[kind]
+    if name is not None and name not in registry:
+        raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}")
+    shown = "\n".join("\n".join(entry(n, registry[n], n == name)) for n in ([name] if name else sorted(registry)))
+    return f"{shown}\n\n{matrix()}" if kind == "solvers" and name is None else shown
+
+
+def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
+    """The lines about one part: name and options, what it is, what it needs, where it comes from."""
+    options = ", ".join(options_with_defaults(part)) if isinstance(part, type) else ""
+    yield name
+    if options:
+        yield f"    options: {options}"
+    doc = f"{part.title}. {part.about}" if isinstance(part, Grid) else (inspect.getdoc(part) or "").strip()
+    yield from (f"    {line}".rstrip() for line in doc.split("\n\n" if not whole else "\n")[: None if whole else 1])
+    notes = []
+    if isinstance(part, type) and issubclass(part, Operator):
+        notes.append(capability(part))
+    if isinstance(part, type) and issubclass(part, Solver):
+        notes.append(f"needs {part.needs.__name__}, returns {part.returns}")
+    if where := source(part, doc):
+        notes.append(where)
+    if notes:
+        yield f"    [{'; '.join(notes)}]"
+
+
+def options_with_defaults(cls: type) -> list[str]:
+    """`key=default` for each option of a spec string, `key` alone where there is no default."""
+    shown = list(parameters(cls).values())[1 if issubclass(cls, Operator) else 0 :]
+    return [p.name if p.default is p.empty else f"{p.name}={text_of(p.default)}" for p in shown]
+
+
+def capability(cls: type[Operator]) -> str:
+    if issubclass(cls, SpectralOperator):
+        return "linear, with SVD"
+    if issubclass(cls, AffineOperator):
+        return "linear up to a constant"
+    return "linear" if issubclass(cls, LinearOperator) else "non-linear"
+
+
+def source(part: Any, doc: str) -> str:
+    """The `source` of a part, or else the arXiv number in its docstring."""
+    given = getattr(part, "source", "")
+    found = re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5}|[a-z-]+/\d{7})", doc)
+    return str(given) or (f"arXiv:{found[1]}" if found else "")

@@ -1,0 +1,168 @@
+"""Labelled tiles on white, as one picture: what went in, what came out, how far off it is."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..errors import XhatError
+from ..files.pictures import is_picture, to_pixels
+from ..likelihoods import Likelihood
+from ..operators.base import AffineOperator, LinearOperator
+from ..task.restoration import Restoration
+
+Tile = tuple[str, Tensor | None]
+
+GAP, EDGE, LINE = 12, 18, 19  # pixels between tiles, around them, per line of caption, for tiles of 320 pixels
+INK, FAINT = (28, 28, 32), (150, 150, 156)
+HEAT = ((4, 4, 20), (76, 18, 107), (176, 50, 90), (240, 112, 50), (252, 190, 60), (252, 253, 191))  # dark to bright
+
+
+def panel(rows: Sequence[Sequence[Tile]], cell: int = 256) -> Image.Image:
+    """Tiles (caption, picture (1 or 3, h, w) in [−1, 1] or None); a caption's first line stands out.
+
+    All are shown at the size of the largest, between `cell` and three times that; enlarging does not smooth.
+    """
+    side = max([max(x.shape[1:]) for row in rows for _, x in row if x is not None] + [0])
+    side = min(max(side, cell), 3 * cell)
+    k = max(1.0, side / 320)
+    gap, edge, line_height = (round(k * n) for n in (GAP, EDGE, LINE))
+    pictures = [[None if x is None else _scaled(x, side) for _, x in row] for row in rows]
+    shown = [p for row in pictures for p in row if p is not None]
+    width = max([p.width for p in shown] + [cell // 2])
+    captions = [max((text.count("\n") + 1 for text, _ in row), default=0) * line_height + gap // 2 for row in rows]
+    heights = [max([p.height for p in row if p is not None] + [cell // 2]) for row in pictures]
+    columns = max(len(row) for row in rows)
+    size = (2 * edge + columns * (width + gap) - gap, 2 * edge + sum(captions) + sum(heights) + gap * (len(rows) - 1))
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    top = edge
+    for row, images, space, height in zip(rows, pictures, captions, heights, strict=True):
+        for column, ((text, _), image) in enumerate(zip(row, images, strict=True)):
+            left = edge + column * (width + gap)
+            for n, line in enumerate(text.split("\n")):
+                font = ImageFont.load_default(k * (13 if n else 15))
+                draw.text((left, top + n * line_height), _fit(line, width, font), fill=FAINT if n else INK, font=font)
+            if image is not None:
+                sheet.paste(image, (left, top + space))
+            elif text:
+                draw.rectangle((left, top + space, left + width - 1, top + space + height - 1), outline=(225, 225, 228))
+        top += space + height + gap
+    return sheet
+
+
+def _fit(line: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The line cut to the width of its tile."""
+    while line and font.getlength(line) > width:
+        line = line[:-2].rstrip() + "…"
+    return line
+
+
+def _scaled(x: Tensor, side: int) -> Image.Image:
+    """`x` with a longer side of `side` pixels."""
+    image = Image.fromarray(to_pixels(x)).convert("RGB")
+    k = side / max(image.size)
+    how = Image.Resampling.NEAREST if k > 1 else Image.Resampling.LANCZOS
+    return image.resize((max(1, round(image.width * k)), max(1, round(image.height * k))), how)
+
+
+def heat(x: Tensor, white: float) -> Tensor:
+    """A map (c, h, w) ≥ 0, averaged over channels, as colours from dark (0) to bright (`white`)."""
+    place = (x.mean(0) / max(white, 1e-12)).clamp(0, 1) * (len(HEAT) - 1)
+    colours = torch.tensor(HEAT, dtype=torch.float32) / 127.5 - 1
+    low = place.long().clamp_max(len(HEAT) - 2)
+    part = (place - low)[..., None]
+    return (colours[low] * (1 - part) + colours[low + 1] * part).permute(2, 0, 1)
+
+
+def normalised(x: Tensor) -> Tensor:
+    """From the 1 % to the 99 % quantile of `x` onto [−1, 1]."""
+    lo, hi = (float(np.quantile(x.numpy(), q)) for q in (0.01, 0.99))
+    return ((x - lo) / max(hi - lo, 1e-12) * 2 - 1).clamp(-1, 1)
+
+
+def picture_of(x: Tensor) -> Tensor | None:
+    """Any image as a picture: colour and grey as they are, other stacks as their magnitude, None if it is no plane."""
+    if is_picture(tuple(x.shape)) and not x.is_complex():
+        return x
+    if x.ndim not in (2, 3) or min(x.shape[-2:]) < 2:
+        return None
+    size = x.abs().square().reshape(-1, *x.shape[-2:]).sum(0, keepdim=True).sqrt()
+    return normalised(size)
+
+
+def measurement_tile(like: Likelihood) -> Tile:
+    """The first measurement of `like`: a picture if it is one, else Aᵀ y, else its log-magnitude, else its shape."""
+    y, shape = like.y[0].cpu(), tuple(like.y.shape[1:])
+    small = len(shape) == len(like.A.shape) and all(a <= b for a, b in zip(shape[-2:], like.A.shape[-2:], strict=True))
+    if is_picture(shape) and small and not y.is_complex():
+        wild = float(y.abs().max()) > 4  # in units of its own, of which a picture would show black and white
+        return ("measurement\nshown: 1 to 99 %", normalised(y)) if wild else ("measurement", y)
+    A = like.A.linear if isinstance(like.A, AffineOperator) else like.A
+    if isinstance(A, LinearOperator):
+        try:
+            back = picture_of(A.adjoint(like.y[:1])[0].cpu())
+        except XhatError:
+            back = None
+        if back is not None:
+            return "measurement\nshown: adjoint image", normalised(back)
+    log = picture_of(y.abs().clamp_min(1e-6).log10()) if len(shape) in (2, 3) else None
+    if log is not None:
+        return "measurement\nshown: log magnitude", normalised(log.mean(0, keepdim=True))
+    return f"measurement\n{' × '.join(map(str, shape))} numbers", None
+
+
+def of(result: Restoration, most: int = 4) -> Image.Image:
+    """Truth and measurement above; restoration, up to `most` samples, error or standard deviation below."""
+    n, truth = len(result.images), result.reference
+    account = result.record
+    text, y = measurement_tile(result.problem)
+    first: list[Tile] = [(f"{text}\n{account['operator']}, {account['noise']}", y)]
+    if truth is not None:
+        first.insert(0, ("truth", picture_of(truth)))
+    if n == 1:
+        first.append((f"restored\n{_score(result, 0)}", picture_of(result.image)))
+    else:
+        first.append((f"mean of {n}\n{_score(result, None)}", picture_of(result.mean)))
+        first.append(_map("standard deviation", result.std))
+    if truth is not None:
+        error = ((result.image if n == 1 else result.mean) - truth).abs()
+        first.append(_map("|error|", error))
+    rows = [first]
+    if n > 1:
+        best = result.best
+        mark = {best: " (smallest residual)"}
+        rows.append([(f"sample {i}{mark.get(i, '')}\n{_score(result, i)}", picture_of(result.images[i]))
+                     for i in range(min(n, most))])  # fmt: skip
+    return panel(rows)
+
+
+def _map(name: str, x: Tensor) -> Tile:
+    """A map ≥ 0 with its scale, which ends at its 99 % quantile."""
+    if x.ndim != 3:
+        return name, None
+    white = max(float(np.quantile(x.mean(0).numpy(), 0.99)), 1e-3)
+    return f"{name}\n0 to {white:.2g}", heat(x, white)
+
+
+def _score(result: Restoration, i: int | None) -> str:
+    """The numbers of image `i`, or of the mean, in a line."""
+    units = {"psnr": "{:.2f} dB", "ssim": "SSIM {:.3f}", "lpips": "LPIPS {:.3f}"}
+    units |= {"magnitude_psnr": "{:.2f} dB", "magnitude_ssim": "SSIM {:.3f}"}
+    prefix, at = ("mean_", 0) if i is None else ("", i)
+    parts = [
+        form.format(float(v[at])) for k, form in units.items() if (v := result.metrics.get(prefix + k)) is not None
+    ]
+    if i is not None:
+        found, wanted = float(result.residual[i]), float(result.expected[i])
+        fit = f"residual {found / wanted:.2f}x expected" if wanted > 0 else f"residual {found:.2g}"
+    return "\n".join([*([", ".join(parts)] if parts else []), *([fit] if i is not None else [])])
+
+
+def strip(frames: Sequence[tuple[int, Tensor]], most: int = 8) -> Image.Image:
+    """Up to `most` of the recorded (step, x̂₀) from left to right, the last one always among them."""
+    n = min(most, len(frames))
+    picks = [round(i * (len(frames) - 1) / max(1, n - 1)) for i in range(n)]
+    return panel([[(f"step {step}", picture_of(x)) for step, x in (frames[i] for i in picks)]])

@@ -1,0 +1,164 @@
+"""Image files ⇄ float32 tensors (c, h, w) in [−1, 1], one channel or three: the pixel range lives here alone."""
+
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
+from torch import Tensor
+
+from ..errors import DataError
+
+Pixels = np.ndarray
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm")
+ARRAYS = (".npy", ".npz", ".pt")
+OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # byte orders under which Pillow keeps the byte it would drop
+
+
+def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:
+    """A PNG, JPEG, WebP, TIFF … of 8 or 16 bits as (c, h, w), upright; palettes become RGB.
+
+    `content` is the file where it lies in no folder, in an archive say; `path` then only names it. Raises DataError
+    for a file that is unreadable, has transparent pixels or is neither grey nor colour.
+    """
+    try:
+        with Image.open(content or path) as picture:
+            if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # MPO: a phone's JPEG with a preview
+                raise DataError(f"{path}: holds several images; save the one you mean as a file of its own")
+            return from_pixels(_pixels(picture, path, content), path)
+    except DataError:
+        raise
+    except FileNotFoundError as e:
+        raise DataError(f"{path}: no such file") from e
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as e:
+        raise DataError(f"{path}: cannot be read as an image ({str(e).splitlines()[0]})") from e
+
+
+def _pixels(picture: ImageFile, path: str | Path, content: BytesIO | None) -> Pixels:
+    """The upright pixels of an opened file, all 16 bits of them where it has so many.
+
+    Of 16-bit colour Pillow keeps one byte a sample: decode twice and keep the other one, too.
+    """
+    if not any(";16" in _raw_mode(tile.args) for tile in picture.tile) or picture.mode.startswith("I;16"):
+        return pixels_of(picture, path)
+    with Image.open(BytesIO(content.getvalue()) if content else path) as other:
+        try:
+            for i, tile in enumerate(other.tile):
+                mode = _raw_mode(tile.args)
+                swapped = mode[:-1] + OTHER_BYTE[mode[-1]]
+                rest = tile.args[1:] if isinstance(tile.args, tuple) else None
+                other.tile[i] = tile._replace(args=(swapped, *rest) if rest else swapped)
+            low: Pixels = pixels_of(other, path)
+        except (KeyError, ValueError) as e:
+            raise DataError(f"{path}: 16-bit {picture.mode} cannot be read; save it as RGB, grey or .npy") from e
+    whole: Pixels = pixels_of(picture, path).astype(np.uint16) * 256 + low
+    return whole
+
+
+def _raw_mode(args: Any) -> str:
+    return str(args[0] if isinstance(args, tuple) else args)
+
+
+def pixels_of(picture: Image.Image, origin: object = "the image") -> Pixels:
+    """The upright pixels (h, w[, c]) of a PIL image as uint8 or, grey, uint16."""
+    if picture.mode in ("I", "F"):
+        raise DataError(f"{origin}: 32-bit pixels have no agreed range; save them as .npy in [-1, 1]")
+    if picture.has_transparency_data and picture.mode not in ("LA", "RGBA"):
+        picture = picture.convert("LA" if picture.mode in ("1", "L") else "RGBA")
+    elif picture.mode not in ("L", "LA", "RGB", "RGBA") and not picture.mode.startswith("I;16"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    return np.asarray(ImageOps.exif_transpose(picture))
+
+
+def from_pixels(pixels: Pixels, origin: object = "the array") -> Tensor:
+    """uint8 or uint16 pixels (h, w) or (h, w, 1 | 2 | 3 | 4) as (c, h, w) in [−1, 1]; alpha must be opaque."""
+    white = float(np.iinfo(pixels.dtype).max)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 2, 3, 4) or 0 in pixels.shape:
+        raise DataError(f"{origin}: pixels of shape {pixels.shape} are no image (h, w), (h, w, 1) or (h, w, 3)")
+    if pixels.shape[-1] in (2, 4):
+        if (pixels[..., -1] < white).any():
+            raise DataError(f"{origin}: has transparent pixels; flatten it onto a background first")
+        pixels = pixels[..., :-1]
+    x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32))
+    return x / (white / 2) - 1
+
+
+def to_pixels(x: Tensor, depth: int = 8) -> Pixels:
+    """(c, h, w) in [−1, 1] as (h, w[, 3]) pixels of 8 or 16 bits, clipped and rounded."""
+    if not is_picture(x.shape) or x.is_complex():
+        raise DataError(f"data of shape {tuple(x.shape)} is no picture (1 or 3, h, w); save it as .npz")
+    white = 2**depth - 1
+    pixels = ((x.detach().cpu().double().clamp(-1, 1) + 1) * (white / 2)).round()
+    out: Pixels = pixels.permute(1, 2, 0).squeeze(-1).numpy().astype(np.uint8 if depth == 8 else np.uint16)
+    return out
+
+
+def is_picture(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
+def save_image(path: str | Path, x: Tensor, depth: int = 8) -> None:
+    """Writes (c, h, w) in [−1, 1] as a picture; `depth` 16 for PNG. All or nothing, as every writer here."""
+    pixels = to_pixels(x, depth)
+    if depth == 16:
+        return atomic(path, lambda file: file.write_bytes(_png16(pixels)))
+    name = Path(path).suffix.lower()
+    options: dict[str, Any] = {".webp": {"lossless": True}, ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}}
+    return atomic(path, lambda file: Image.fromarray(pixels).save(file, **options.get(name, {})))
+
+
+def _png16(pixels: Pixels) -> bytes:
+    """A 16-bit PNG, grey or RGB, which Pillow writes for grey only."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    h, w = pixels.shape[:2]
+    head = struct.pack(">IIBBBBB", w, h, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)  # \0: the filter type "none"
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def atomic(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Runs `write` on a temporary neighbour of `path` with the same suffix, then renames it into place."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
+        os.close(handle)
+    except OSError as e:
+        raise DataError(f"{path}: cannot be written ({e.strerror})") from e
+    try:
+        write(Path(name))
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp files are private
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def centre_crop(x: Tensor, h: int, w: int) -> Tensor:
+    """The middle h × w pixels of (c, h, w)."""
+    top, left = (x.shape[-2] - h) // 2, (x.shape[-1] - w) // 2
+    return x[..., top : top + h, left : left + w]
+
+
+def resize(x: Tensor, h: int, w: int) -> Tensor:
+    """(c, h, w) resized with Pillow's antialiased Lanczos filter in floating point, kept in [−1, 1]."""
+    planes = [Image.fromarray(plane.numpy()).resize((w, h), Image.Resampling.LANCZOS) for plane in x]
+    return torch.from_numpy(np.stack([np.asarray(p) for p in planes])).clamp(-1, 1)

@@ -1,0 +1,43 @@
+"""`record.json`: what was run, with what, at what cost and how well; strict JSON with stable keys."""
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .pictures import atomic
+
+
+def versions() -> dict[str, str]:
+    """Of everything whose version can change a number."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("xhat", "torch", "numpy")}}
+
+
+def finite(value: Any) -> Any:
+    """`value` with NaN and infinity, which JSON has not, as None, and tensors and tuples as lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(finite(record), indent=2, ensure_ascii=False, allow_nan=False)
+    atomic(path, lambda file: file.write_text(text + "\n", encoding="utf-8"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The record at `path`; empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,136 @@
+"""Rows of JSON lines that outlive a crash: appended whole, read with a cut-off end, told apart by a key."""
+
+import json
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+
+from ..errors import DataError
+from .pictures import atomic
+from .record import finite
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: one process a file there
+    fcntl = None  # type: ignore[assignment]
+
+Row = dict[str, Any]
+K = TypeVar("K", bound=Hashable)
+
+
+class Rows(Generic[K]):
+    """A JSON-lines file of records, the last one of a key counting.
+
+    Several processes may add to one file. A line that is no record (cut off by a crash, say) is skipped and
+    counted in `broken`; `key` raises KeyError or TypeError for a line that is JSON but no record.
+    """
+
+    def __init__(self, path: Path, key: Callable[[Row], K]) -> None:
+        self.path, self.key = path, key
+        self.rows: dict[K, Row] = {}
+        self.broken = 0
+        self._read_to = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab"):
+                pass
+            self.refresh()
+        except (OSError, UnicodeDecodeError) as e:
+            raise DataError(f"{path}: cannot be used for the results ({e})") from e
+
+    def refresh(self) -> None:
+        """Takes in what other processes have added since. Only whole lines count; the rest may still be growing."""
+        with self.path.open("rb") as file:
+            file.seek(self._read_to)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        for line in whole.decode("utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+                self.rows[self.key(row)] = row
+            except (ValueError, KeyError, TypeError):
+                self.broken += bool(line.strip())
+
+    def add(self, *rows: Row) -> None:
+        """All of `rows` in one write that is on the disk when this returns, or none of them.
+
+        Raises DataError where the disk is full; the file is then as it was.
+        """
+        text = "".join(json.dumps(finite(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        try:
+            with self.path.open("r+b") as file, exclusive(file):
+                end = file.seek(0, os.SEEK_END)
+                try:
+                    file.write((b"" if _ends_a_line(file, end) else b"\n") + text.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    os.ftruncate(file.fileno(), end)
+                    raise
+        except OSError as e:
+            raise DataError(f"{self.path}: cannot be written ({e.strerror}); what it holds is whole") from e
+        self.rows |= {self.key(row): row for row in rows}
+
+
+def _ends_a_line(file: IO[bytes], end: int) -> bool:
+    """Whether the file, `end` bytes long, has no half line at its end; leaves the file at its end."""
+    if end == 0:
+        return True
+    file.seek(end - 1)
+    return file.read(1) == b"\n"
+
+
+@contextmanager
+def exclusive(file: IO[Any]) -> Iterator[None]:
+    """Waits for the lock on an open file; a process that dies gives it back."""
+    if fcntl is not None:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if fcntl is not None:
+            fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+
+
+def _opened(path: Path) -> IO[str]:
+    """The file, its folder made anew if another process has just taken that away."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return path.open("a")
+
+
+@contextmanager
+def claim(path: Path) -> Iterator[bool]:
+    """Whether this process alone holds `path`; False at once where another has it. A dead process holds nothing."""
+    with _opened(path) as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        path.unlink(missing_ok=True)
+
+
+def parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """One row a record, for pandas, polars or DuckDB; needs pyarrow."""
+    import pyarrow
+    import pyarrow.parquet
+
+    names = dict.fromkeys(name for row in rows for name in row)
+    table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+    atomic(path, lambda file: pyarrow.parquet.write_table(table, file))
+
+
+def flat(row: Mapping[str, Any], within: Iterable[str]) -> Row:
+    """`row` with the mappings called `within` spread out, their keys as they are."""
+    inner = set(within)
+    out = {k: v for k, v in row.items() if k not in inner}
+    for name in within:
+        out |= row.get(name) or {}
+    return out

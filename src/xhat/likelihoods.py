@@ -1,0 +1,231 @@
+"""The likelihood x ↦ p(y | x) of one batch of measurements. What a solver may ask of it is its type."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from .errors import DataError, MismatchError, ShapeError
+from .noise import Gaussian, Noise, Noiseless, Whitened
+from .numerics.linalg import bcast
+from .operators.base import AffineOperator, LinearOperator, Operator, PinvOperator, SpectralOperator
+from .operators.blind_blur import BlindBlur
+from .operators.compose import Decoded
+from .operators.decoder import Decoder
+from .rng import Rng
+from .schedule import Level
+from .types import Data, Image, Latents, PerImage
+
+Some = TypeVar("Some", bound="Likelihood")
+Coded = TypeVar("Coded", bound="LatentLikelihood")
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Any differentiable A and any noise."""
+
+    A: Operator
+    noise: Noise
+    y: Data
+
+    def residual(self, x: Image) -> Data:
+        """y − A(x)."""
+        return self.y - self.A(x)
+
+    def nll(self, x: Image) -> PerImage:
+        """−log p(y | x) per image."""
+        return self.noise.nll(self.y, self.A(x))
+
+    def noise_image(self, rng: Rng) -> Image:
+        """N(0, I) in the shape of the images, (b, *image)."""
+        return rng.randn_like(self.y.new_empty(len(self.y), *self.A.shape, dtype=self.y.real.dtype))
+
+    def take(self: Some, index: Tensor) -> Some:
+        """The likelihood of the images `index`, which may repeat or leave out images of the batch."""
+        return replace(self, A=self.A.take(index), noise=self.noise.take(index), y=self.y[index.to(self.y.device)])
+
+    def to(self: Some, device: torch.device | str) -> Some:
+        return replace(self, A=self.A.to(device), y=self.y.to(device))
+
+
+@dataclass(frozen=True)
+class LeastSquares(Likelihood):
+    """−log p(y | x) = ½‖r(x)‖² with the noise model's own residual r in place of y − A(x)."""
+
+    noise: Whitened
+
+    def residual(self, x: Image) -> Data:
+        """r(x), (b, numbers), of variance 1."""
+        return self.noise.whiten(self.y, self.A(x))
+
+
+@dataclass(frozen=True)
+class PinvGaussian(Likelihood):
+    """y = A(x) + σ n, σ ≥ 0, with a generalised inverse of A at hand: linear operators, codes, clipping."""
+
+    A: PinvOperator
+    noise: Gaussian | Noiseless
+
+    @property
+    def var(self) -> PerImage:
+        """σ_y² per image, 0 for noiseless data."""
+        return self.noise.std(self.y) ** 2
+
+    def prox(self, x: Image, rho: Tensor | float) -> Image:
+        """x + (A⁺(y) − A⁺(A(x)))/(1 + ρ): the form that ΠGDM gives to operators that are not linear.
+
+        It is the linear formula below where A Aᵀ = I. ρ ≥ 0 is a number or one per image.
+        """
+        return x + (self.A.pinv(self.y) - self.A.pinv(self.A(x))) / (1 + bcast(rho, x))
+
+
+@dataclass(frozen=True)
+class LinearGaussian(PinvGaussian):
+    """y = A x + σ n with A linear and σ ≥ 0: what closed forms need."""
+
+    A: LinearOperator
+
+    def prox(self, x: Image, rho: Tensor | float, close: float = 0.05) -> Image:
+        """argmin ‖y − A x'‖² + ρ ‖x' − x‖², ρ ≥ 0 a number or one per image; ρ = 0 projects on A x' = y.
+
+        x' = x + (AᵀA + ρ I)⁻¹ Aᵀ (y − A x) = x + Aᵀ (A Aᵀ + ρ I)⁻¹ (y − A x), the mode under x' ~ N(x, σ_y²/ρ I).
+        Where it takes conjugate gradient, the error left is about `close` times that standard deviation σ_y/√ρ.
+        """
+        res = self.residual(x)
+        if isinstance(rho, Tensor) and not (rho > 0).all():
+            if (rho > 0).any():
+                raise MismatchError("a batch mixes noiseless and noisy measurements")
+            rho = 0.0
+        if not isinstance(rho, Tensor) and rho == 0:
+            return x + self.A.pinv(res)
+        return x + self.A.ridge(res, rho, close * (self.var / rho).sqrt())
+
+    def draw(self, x: Image, r: float, rng: Rng) -> Image:
+        """An exact draw from N(x₀; x, r² I) · p(y | x₀), by perturbing both and solving (Papandreou & Yuille, 2010)."""
+        noisy = replace(self, y=self.y + bcast(self.noise.std(self.y), self.y) * rng.randn_like(self.y))
+        return noisy.prox(x + r * rng.randn_like(x), self.var / r**2, close=0.01)
+
+
+@dataclass(frozen=True)
+class SpectralGaussian(LinearGaussian):
+    """A linear-Gaussian likelihood whose operator has a cheap SVD."""
+
+    A: SpectralOperator
+
+    @cached_property
+    def ybar(self) -> tuple[Tensor, Tensor]:
+        """ȳ = Uᵀ y/s, the measured spectral coordinates of x, and their noise σ_y/s; 0 where A sees nothing."""
+        return self.A.inverse * self.A.Ut(self.y), bcast(self.var.sqrt(), self.A.s) * self.A.inverse
+
+
+@dataclass(frozen=True)
+class NoiselessLinear(LinearGaussian):
+    """y = A x exactly, A linear: what methods that overwrite a part of the state need."""
+
+    noise: Noiseless
+
+    def overwrite(self, x: Image, s: Level, rng: Rng, weight: float = 1.0) -> Image:
+        """x_s with what A sees of it replaced by the measurement noised to level s.
+
+        x_s + w A⁺ (α_s y + σ_s A ε − A x_s), which on a mask is (1 − m) ⊙ x_s + m ⊙ (α_s y + σ_s ε) for w = 1.
+        """
+        seen = s.alpha * self.y
+        if s.sigma > 0:
+            seen = seen + s.sigma * self.A(rng.randn_like(x))
+        return x + weight * self.A.pinv(seen - self.A(x))
+
+
+@dataclass(frozen=True)
+class NoiselessSpectral(SpectralGaussian, NoiselessLinear):
+    """y = A x exactly, with a cheap SVD of A."""
+
+    A: SpectralOperator
+    noise: Noiseless
+
+
+@dataclass(frozen=True)
+class BlindGaussian(Likelihood):
+    """y = k ⋆ x + σ n, σ ≥ 0, with an unknown kernel k; as a plain likelihood it has the operator's guess."""
+
+    A: BlindBlur
+    noise: Gaussian | Noiseless
+
+    def known(self, kernel: Tensor) -> SpectralGaussian:
+        """The likelihood if the kernels were `kernel`, (b, size, size)."""
+        return SpectralGaussian(self.A.known(kernel), self.noise, self.y)
+
+
+@dataclass(frozen=True)
+class LatentLikelihood(Likelihood):
+    """y = A(D(z)) + noise with z a latent of a latent prior: what a solver sees under one, D being the decoder.
+
+    To a solver that knows nothing of latents z is the image and A ∘ D the operator. `pixel` is the same measurement
+    as a problem about images.
+    """
+
+    A: Decoded
+    pixel: Likelihood
+
+    def residual(self, x: Image) -> Data:
+        return self.pixel.residual(self.decode(x))
+
+    def encode(self, x: Image) -> Latents:
+        """E(x)."""
+        return self.A.inner.autoencoder.encode(x)
+
+    def decode(self, z: Latents) -> Image:
+        """D(z)."""
+        return self.A.inner.autoencoder.decode(z)
+
+    def take(self: Coded, index: Tensor) -> Coded:
+        return replace(super().take(index), pixel=self.pixel.take(index))
+
+    def to(self: Coded, device: torch.device | str) -> Coded:
+        return replace(super().to(device), pixel=self.pixel.to(device))
+
+
+@dataclass(frozen=True)
+class LatentLinear(LatentLikelihood):
+    """y = A D(z) + σ n with z a latent of a latent prior, A linear, σ ≥ 0: what ways from pixels to latents need."""
+
+    pixel: LinearGaussian
+
+
+def of_latents(pixel: Likelihood, decoder: Decoder) -> LatentLikelihood:
+    """`pixel`, a problem about images, as one about their latents."""
+    A = Decoded(pixel.A, decoder)
+    if isinstance(pixel, LinearGaussian):
+        return LatentLinear(A, pixel.noise, pixel.y, pixel)
+    return LatentLikelihood(A, pixel.noise, pixel.y, pixel)
+
+
+def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
+    """The most specific likelihood there is for `A` and `noise`.
+
+    Raises ShapeError where `y`, shape (b, *data), is no measurement of `A`, DataError where it is not finite.
+    """
+    if tuple(y.shape[1:]) != A.data_shape:
+        raise ShapeError(
+            f"{type(A).__name__} on images of shape {A.shape} gives data of shape {A.data_shape}, "
+            f"the measurement has {tuple(y.shape[1:])}"
+        )
+    if bad := int((~torch.isfinite(y.abs())).sum()):
+        raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
+    if isinstance(A, Decoded):
+        return of_latents(likelihood(A.outer, noise, y), A.inner)
+    noise = noise.bind(A)
+    if isinstance(noise, Whitened):
+        return LeastSquares(A, noise, y)
+    if isinstance(A, AffineOperator) and isinstance(noise, Gaussian | Noiseless):
+        return likelihood(A.linear, noise, y - A.offset)
+    if isinstance(A, BlindBlur) and isinstance(noise, Gaussian | Noiseless):
+        return BlindGaussian(A, noise, y)
+    if isinstance(A, LinearOperator) and isinstance(noise, Noiseless):
+        return NoiselessSpectral(A, noise, y) if isinstance(A, SpectralOperator) else NoiselessLinear(A, noise, y)
+    if isinstance(A, LinearOperator) and isinstance(noise, Gaussian):
+        return SpectralGaussian(A, noise, y) if isinstance(A, SpectralOperator) else LinearGaussian(A, noise, y)
+    if isinstance(A, PinvOperator) and isinstance(noise, Gaussian | Noiseless):
+        return PinvGaussian(A, noise, y)
+    return Likelihood(A, noise, y)

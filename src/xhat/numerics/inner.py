@@ -1,0 +1,111 @@
+"""Inner problems on the clean image: minimise or sample a per-image energy E: (b, *) → (b,)."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..errors import DivergedError
+from ..rng import Rng
+from .autodiff import grad, vjp
+from .linalg import bcast, cg, sq
+
+Energy = Callable[[Tensor], Tensor]
+Map = Callable[[Tensor], Tensor]
+
+
+def adam(
+    energy: Energy,
+    x: Tensor,
+    lr: float,
+    steps: int,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    goal: Tensor | float = -math.inf,
+) -> Tensor:
+    """`steps` of Adam (Kingma & Ba, 2015, Algorithm 1); element-wise, so images never mix. arXiv:1412.6980
+
+    An image stays where its energy is at or below `goal`, one number or one per image.
+    """
+    m = v = torch.zeros_like(x)
+    for i in range(1, steps + 1):
+        value, pullback = vjp(energy, x)
+        new, m, v = adam_update(pullback(torch.ones_like(value)), x, m, v, i, lr, betas, eps)
+        x = torch.where(bcast(value <= goal, x), x, new)  # NaN goes on and is seen
+    return x
+
+
+def adam_update(
+    g: Tensor,
+    x: Tensor,
+    m: Tensor,
+    v: Tensor,
+    i: int,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Update number `i`, counted from 1, with gradient `g`: the new iterate and moments (x, m, v)."""
+    m = betas[0] * m + (1 - betas[0]) * g
+    v = betas[1] * v + (1 - betas[1]) * g * g
+    step = lr / (1 - betas[0] ** i)
+    return x - step * m / ((v / (1 - betas[1] ** i)).sqrt() + eps), m, v
+
+
+def langevin(energy: Energy, x: Tensor, lr: Tensor | float, steps: int, rng: Rng) -> Tensor:
+    """Unadjusted Langevin dynamics with stationary density ∝ exp(−E); `lr` one number or one per image."""
+    lr = bcast(lr, x)
+    for _ in range(steps):
+        x = x - lr * grad(energy, x) + (2 * lr) ** 0.5 * rng.randn_like(x)
+    return x
+
+
+def gauss_newton(f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4, cg_steps: int = 8) -> Tensor:
+    """argmin ½‖y − f(x)‖² + ½ w ‖x − m‖² from x = m, by Levenberg-Marquardt with a truncated inner solve.
+
+    A step that does not lower an image's objective, or leads out of where f is defined (DivergedError), is not taken
+    and its damping grows tenfold (Nocedal & Wright, 2006, section 10.3), so the objective never rises. `w` is one
+    number or one per image.
+    """
+
+    def objective(x: Tensor, fx: Tensor) -> Tensor:
+        return sq(y - fx) / 2 + w * sq(x - m) / 2
+
+    x, damping = m, torch.zeros_like(sq(m))
+    for _ in range(steps):
+        fx, pullback = vjp(f, x)
+        g = pullback(y - fx) - bcast(w, x) * (x - m)
+        d = cg(normal_map(f, x, w + damping), g, cg_steps)
+        better = objective(x + d, within(f, x, d)) < objective(x, fx)
+        x = torch.where(bcast(better, x), x + d, x)
+        damping = torch.where(better, damping / 10, (10 * damping).clamp_min(0.1))
+    return x
+
+
+def within(f: Map, x: Tensor, d: Tensor) -> Tensor:
+    """f(x + d), infinite for the images that this leads out of where f is defined."""
+    try:
+        return f(x + d)
+    except DivergedError as e:
+        if not e.images:
+            raise
+        outside = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        outside[list(e.images)] = True
+        new = f(torch.where(bcast(outside, x), x, x + d))
+        return torch.where(bcast(outside, new), torch.inf, new)
+
+
+def normal_map(f: Map, x: Tensor, rho: Tensor) -> Map:
+    """v ↦ JᵀJ v + ρ v with J = ∂f/∂x; J v is the vjp of the vjp, which needs nothing of f that `vjp` does not."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        fx = f(x)
+        u = torch.zeros_like(fx, requires_grad=True)
+        back = torch.autograd.grad(fx, x, u, create_graph=True)[0]
+
+    def apply(v: Tensor) -> Tensor:
+        Jv = torch.autograd.grad(back, u, v, retain_graph=True)[0]
+        return torch.autograd.grad(fx, x, Jv, retain_graph=True)[0] + bcast(rho, v) * v
+
+    return apply

@@ -1,0 +1,81 @@
+"""Particles: a batch axis of their own, (b, p, *image). Resampling mixes those of one image, never images.
+
+Laid out flat, (b·p, *image), they pass through priors and operators as any batch does.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from ..likelihoods import Likelihood
+from ..rng import Rng
+from ..types import PerImage
+
+Weights = Float[Tensor, "b p"]
+Index = Int[Tensor, "b p"]
+Given = TypeVar("Given", bound=Likelihood)
+
+
+class ParticleRng(Rng):
+    """The streams of `rng` for flat particles: image i draws the numbers of its own p particles in one go."""
+
+    def __init__(self, rng: Rng, particles: int) -> None:
+        self.generators, self.particles = rng.generators, particles
+
+    def each(self, draw: Callable[[Tensor, Generator], object], x: Tensor) -> Tensor:
+        return super().each(draw, grouped(x, self.particles)).flatten(0, 1)
+
+
+def spread(like: Given, particles: int) -> Given:
+    """The likelihood of flat particles."""
+    return like.take(torch.arange(len(like.y)).repeat_interleave(particles))
+
+
+def grouped(x: Tensor, particles: int) -> Tensor:
+    """Flat particles (b·p, *) by image, (b, p, *); `flatten(0, 1)` undoes it."""
+    return x.reshape(-1, particles, *x.shape[1:])
+
+
+def take(x: Tensor, index: Index) -> Tensor:
+    """The particles `index` of each image of x (b, p, *)."""
+    return x[torch.arange(len(x), device=x.device)[:, None], index]
+
+
+def normalised(logw: Weights) -> Weights:
+    """Weights that sum to 1 for each image."""
+    return logw.softmax(1)
+
+
+def ess(logw: Weights) -> PerImage:
+    """The effective sample size 1/Σw² of each image, from 1 to p."""
+    return 1 / normalised(logw).square().sum(1)
+
+
+def multinomial(logw: Weights, rng: Rng) -> Index:
+    """Independent draws from the weights."""
+    return _invert(normalised(logw).cumsum(1), rng.rand_like(logw))
+
+
+def systematic(logw: Weights, rng: Rng) -> Index:
+    """One uniform number for p equally spaced points (Kitagawa, 1996): particle k is kept ⌊p w_k⌋ or ⌈p w_k⌉ times."""
+    p = logw.shape[1]
+    comb = torch.arange(p, dtype=logw.dtype, device=logw.device)
+    return _invert(normalised(logw).cumsum(1), (comb + rng.rand_like(logw[:, :1])) / p)
+
+
+def residual(logw: Weights, rng: Rng) -> Index:
+    """⌊p w_k⌋ copies of particle k for certain, the rest drawn from what is left (Liu & Chen, 1998)."""
+    share = logw.shape[1] * normalised(logw)
+    copies = share.floor()
+    left = (share - copies).cumsum(1)
+    drawn = _invert(left, rng.rand_like(logw) * left[:, -1:])
+    slot = torch.arange(logw.shape[1], dtype=logw.dtype, device=logw.device).expand_as(logw).contiguous()
+    certain = _invert(copies.cumsum(1), slot)
+    return torch.where(slot < copies.sum(1, keepdim=True), certain, drawn)
+
+
+def _invert(cdf: Tensor, u: Tensor) -> Tensor:
+    return torch.searchsorted(cdf.contiguous(), u.contiguous(), right=True).clamp_max(cdf.shape[1] - 1)

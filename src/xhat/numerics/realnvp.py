@@ -1,0 +1,60 @@
+"""RealNVP (Dinh et al., 2017) with one set of weights for each image, flat: (b, n_weights). arXiv:1605.08803
+
+x_i ← x_i exp(s_i) + t_i where the layer's mask is 0,   (s, t) = MLP(mask ⊙ x);   at the end x ← e^a ⊙ x + c
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from ..rng import Rng
+from ..types import PerImage
+
+Weights = Float[Tensor, "b weights"]
+Points = Float[Tensor, "b k n"]
+LogDet = Float[Tensor, "b k"]
+
+
+@dataclass(frozen=True)
+class RealNVP:
+    """A flow on vectors of size `n`; about 3 n `hidden` weights a layer, so small images only."""
+
+    n: int
+    layers: int
+    hidden: int
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        first, second = (self.n, self.hidden), (self.hidden, 2 * self.n)
+        return [first, (1, self.hidden), second, (1, 2 * self.n)] * self.layers + [(1, self.n)] * 2
+
+    def start(self, like: PerImage, rng: Rng) -> Weights:
+        """The identity: first matrices random, everything else 0."""
+        parts = []
+        for k, size in enumerate(self.sizes[:-2]):
+            part = like.new_zeros(len(like), math.prod(size))
+            parts.append(rng.randn_like(part) / self.n**0.5 if k % 4 == 0 else part)
+        return torch.cat([*parts, like.new_zeros(len(like), 2 * self.n)], 1)
+
+    def push(self, weights: Weights, z: Points) -> tuple[Points, LogDet]:
+        """x = G(z) and log |det ∂G/∂z|."""
+        sizes = self.sizes
+        flat = torch.split(weights, [math.prod(size) for size in sizes], 1)
+        parts = [w.reshape(-1, *size) for w, size in zip(flat, sizes, strict=True)]
+        x, logdet = z, z.new_zeros(z.shape[:2])
+        for layer in range(self.layers):
+            W1, b1, W2, b2 = parts[4 * layer : 4 * layer + 4]
+            mask = self.mask(layer).to(z)
+            s, t = (torch.relu((mask * x) @ W1 + b1) @ W2 + b2).chunk(2, -1)
+            s = (1 - mask) * 2 * torch.tanh(s / 2)
+            x, logdet = x * s.exp() + (1 - mask) * t, logdet + s.sum(2)
+        a, c = parts[-2:]
+        return x * a.exp() + c, logdet + a.sum(2)
+
+    def mask(self, layer: int) -> Tensor:
+        """Half of the entries, at random but always the same; the other half in the next layer."""
+        order = torch.randperm(self.n, generator=Generator().manual_seed(layer // 2))
+        return (order < self.n // 2) == (layer % 2 == 0)

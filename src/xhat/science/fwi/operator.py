@@ -1,0 +1,239 @@
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ...errors import DivergedError, ShapeError, SpecError
+from ...numerics.march import March, State
+from ...operators.base import Operator
+from ...operators.checks import Number, positive
+from ...types import Data, Image
+from .velocity import CENTRE, CONTRAST, velocity
+
+if TYPE_CHECKING:
+    from ...task.restoration import Restoration
+
+
+class FWI(Operator):
+    """Full waveform inversion: what receivers near the surface hear of acoustic sources below, in two dimensions.
+
+        ∂²u/∂t² = v² (Δu − η ∂u/∂t + q),   v = `centre` + `contrast` x in km/s, inside of which x is in [−1, 1]
+
+    An image (1, nx, nz) has rows along x and columns along depth, `dx` and `dz` metres apart, the first column at the
+    free surface, where u = 0. `cells` rows of damping lie at the other three sides. `sources` stand at the depth
+    `source_depth`, by default the last column, at x from dx to (nx − 1) dx, `receivers` at `receiver_depth`, x from 0
+    to (nx − 1) dx; q is a Ricker wavelet of `frequency` Hz, at its peak after one period. `time` and `dt` are in
+    milliseconds. Data are (sources, time/dt + 1, receivers).
+
+    A velocity that the time step cannot follow is an error, unless `slowest` and `fastest` (km/s) cut it off: solvers
+    whose iterates stray need them. Beyond, the data do not change, and their gradient is 0.
+
+    Leapfrog, with a Laplacian of fourth order, wave fields mirrored with the opposite sign above the surface, bilinear
+    weights for sources and receivers, and the damping profile of Devito's examples.seismic. InverseBench's model image
+    is v − 3: x here is that over 1.5.
+    """
+
+    name: ClassVar[str] = "fwi"
+    source: ClassVar[str] = "InverseBench, arXiv 2503.11043; Devito, doi 10.5194/gmd-12-1165-2019"
+    example: ClassVar[tuple[int, ...]] = (1, 8, 16)
+    metrics: tuple[str, ...] = ("psnr", "velocity_l2")
+    chunk: ClassVar[int] = 25  # steps between the states that are kept: about the root of their number
+
+    eta: Tensor  # (nx + 2 cells, nz − 1 + cells), damping in 1/ms · (ms/m)²
+    wavelet: Tensor  # (steps,)
+    shots: Tensor  # (sources, 4): weights of the grid points around each
+    ears: Tensor  # (receivers, 4)
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        sources: int = 16,
+        receivers: int = 129,
+        time: Number = 1000.0,
+        dt: Number = 1.0,
+        frequency: Number = 5.0,
+        dx: Number = 20.0,
+        dz: Number = 10.0,
+        source_depth: Number | None = None,
+        receiver_depth: Number = 10.0,
+        cells: int = 80,
+        centre: Number = CENTRE,
+        contrast: Number = CONTRAST,
+        slowest: Number | None = None,
+        fastest: Number | None = None,
+    ) -> None:
+        super().__init__(shape)
+        if len(shape) != 3 or shape[0] != 1 or min(shape[1:]) < 3:
+            raise ShapeError(f"fwi: a velocity has shape (1, nx, nz), at least 3 x 3, not {tuple(shape)}")
+        positive(sources=sources, receivers=receivers, time=time, dt=dt, frequency=frequency, dx=dx, dz=dz)
+        positive(cells=cells, centre=centre, contrast=contrast)
+        _, nx, nz = shape
+        self.dt, self.steps, self.step = float(dt), round(time / dt) + 1, (float(dx), float(dz))
+        if self.steps < 3:
+            raise SpecError(f"fwi: time {time} is less than two steps of {dt}")
+        self.cells, self.centre, self.contrast = cells, float(centre), float(contrast)
+        if (self.centre, self.contrast) != (CENTRE, CONTRAST):
+            self.metrics = ("psnr",)  # velocity_l2 knows the default scale only
+        deep = (nz - 1) * dz
+        depths = {"source_depth": deep if source_depth is None else source_depth, "receiver_depth": receiver_depth}
+        for name, depth in depths.items():
+            if not 0 < depth <= deep:
+                raise SpecError(f"fwi: {name} must be above 0 and at most {deep:g} m, not {depth}")
+        width = (nx - 1) * dx
+        self.at_shots, shots = self.around(torch.linspace(dx, width, sources).double(), depths["source_depth"])
+        self.at_ears, ears = self.around(torch.linspace(0, width, receivers).double(), depths["receiver_depth"])
+        positive(**{k: v for k, v in (("slowest", slowest), ("fastest", fastest)) if v is not None})
+        if slowest is not None and fastest is not None and slowest >= fastest:
+            raise SpecError(f"fwi: slowest={slowest} must be below fastest={fastest}")
+        self.limits = slowest, fastest
+        period = 1000 / frequency
+        arg = (math.pi * (torch.arange(self.steps, dtype=torch.float64) * dt / period - 1)) ** 2
+        damping = profile(nx, cells, dx, both=True)[:, None] + profile(nz, cells, dz, both=False)[None, 1:]
+        parts = {"eta": damping, "wavelet": (1 - 2 * arg) * torch.exp(-arg), "shots": shots, "ears": ears}
+        for name, value in parts.items():
+            self.register_buffer(name, value.to(torch.get_default_dtype()))
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """The points where waves run: with damping rows, without the surface, where u is 0."""
+        return self.shape[1] + 2 * self.cells, self.shape[2] - 1 + self.cells
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The last x and the last depth of the image, in metres."""
+        return (self.shape[1] - 1) * self.step[0], (self.shape[2] - 1) * self.step[1]
+
+    def around(self, x: Tensor, depth: Number) -> tuple[Tensor, Tensor]:
+        """The flat indices (n, 4) of grid points around places (x, depth) and their bilinear weights."""
+        across, down = x / self.step[0] + self.cells, torch.full_like(x, depth / self.step[1]) - 1
+        i, j = across.floor(), down.floor()
+        points, weights = [], []
+        for di, dj in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            weight = (1 - (across - i - di).abs()) * (1 - (down - j - dj).abs())
+            seen = j + dj >= 0  # the surface is not a point of the grid: u is 0 there
+            points.append(((i + di) * self.grid[1] + (j + dj).clamp(0)).long())
+            weights.append(weight * seen)
+        return torch.stack(points, 1), torch.stack(weights, 1)
+
+    @classmethod
+    def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
+        """That of the benchmark: the data do not tell it."""
+        return (1, 128, 128)
+
+    @cached_property
+    def data_shape(self) -> tuple[int, ...]:
+        return len(self.shots), self.steps, len(self.ears)
+
+    def velocity(self, x: Tensor) -> Tensor:
+        """km/s, cut to `limits`."""
+        v = velocity(x, self.centre, self.contrast)
+        return v if self.limits == (None, None) else v.clamp(*self.limits)
+
+    def forward(self, x: Image) -> Data:
+        self.check(self.velocity(x.detach()))
+        shots = len(self.shots)
+        cached = max(1, 60_000 // (self.grid[0] * self.grid[1]))  # so many fields stay in the cache
+        together = min(shots, cached) if x.device.type == "cpu" else shots
+        return torch.cat([self.shoot(x, slice(s, s + together)) for s in range(0, shots, together)], 1)
+
+    def shoot(self, x: Tensor, shots: slice) -> Tensor:
+        """The data of some shots."""
+        last = self.steps - 2  # nothing is heard at the first time and, as in Devito, at the last
+        march = March(
+            first=lambda x: self.first(x, len(self.shots[shots])),
+            steps=lambda state: self.advance(state, shots, 1 + sum(r.shape[2] for r in state[3:]), last),
+            more=lambda state: sum(r.shape[2] for r in state[3:]) < last,
+            last=lambda state: torch.nn.functional.pad(torch.cat(state[3:], 2), (0, 0, 1, 1)),
+        )
+        return march(x)
+
+    def check(self, v: Tensor) -> None:
+        """DivergedError where waves are faster than the time step allows, or a velocity is not positive."""
+        dx, dz = self.step
+        most = math.sqrt(0.75 / (1 / dx**2 + 1 / dz**2)) / self.dt
+        low, high = v.flatten(1).amin(1), v.flatten(1).amax(1)
+        if (bad := (low <= 0) | (high >= most)).any():
+            at = bad.nonzero().flatten().tolist()
+            found = f"{float(low[at[0]]):.3g} to {float(high[at[0]]):.3g}"
+            raise DivergedError(
+                f"fwi: velocities from {found} km/s; with dt={self.dt:g} above 0 and below {most:.3g}", at
+            )
+
+    def first(self, x: Tensor, shots: int) -> State:
+        """Fields before and now (b, shots, *grid), both 0, and (v dt)² (b, 1, *grid), constant across the border."""
+        nx, nz = self.shape[1:]
+        i = torch.arange(-self.cells, nx + self.cells, device=x.device).clamp(0, nx - 1)
+        j = torch.arange(1, nz + self.cells, device=x.device).clamp(0, nz - 1)
+        g = (self.dt * self.velocity(x)[:, :, i][..., j]) ** 2
+        u = g.new_zeros(len(x), shots, *self.grid)
+        return u, u.clone(), g
+
+    def advance(self, state: State, shots: slice, n: int, last: int) -> State:
+        """Up to `chunk` steps from number `n`, and what was heard during them, (b, shots, steps, receivers)."""
+        before, u, g, *heard = state
+        s = u.shape[1]
+        r = 1 / (1 + self.eta * g / self.dt)
+        points, ears = self.at_shots[shots].to(u.device), self.at_ears.to(u.device)
+        where = (torch.arange(s, device=u.device)[:, None] * r[0].numel() + points).flatten()
+        push = (g.flatten(1)[:, points] * self.shots[shots]).flatten(1)
+        sounds = []
+        for k in range(n, min(n + self.chunk, last + 1)):
+            sounds.append((u.flatten(2)[:, :, ears] * self.ears).sum(-1))
+            new = u + (u - before + g * laplacian(u, self.step)) * r
+            new = new.flatten(1).index_add(1, where, self.wavelet[k] * push).reshape(u.shape)
+            before, u = u, new
+        return before, u, g, *heard, torch.stack(sounds, 2)
+
+    def files(self, result: "Restoration") -> Mapping[str, Callable[[Path], object]]:
+        """`velocity.npy`, (samples, nx, nz) in km/s, and a figure with colour bars; its data are those of one shot."""
+        from ...figures.fields import Quantity, files
+
+        wide, deep = (n / 1000 for n in self.extent)
+        shown = Quantity("velocity", "km/s", ("x (km)", "depth (km)"), (0.0, wide, deep, 0.0), "viridis", turned=True)
+        seconds, shot = (self.steps - 1) * self.dt / 1000, len(self.shots) // 2
+        heard = Quantity(
+            f"shot {shot}", "pressure", ("x (km)", "time (s)"), (0.0, wide, seconds, 0.0), "seismic", True, 0.99
+        )
+        return files(result, shown, self.velocity, heard, result.problem.y[0, shot])
+
+
+def profile(n: int, cells: int, step: Number, both: bool) -> Tensor:
+    """η along an axis of n points with damping rows, at both sides or at the end.
+
+    It is 1.5 ln(1000)/cells · (p − sin(2πp)/2π)/d, where p grows from 2/cells at the inner row to 1 + 1/cells at the
+    outer one: facts of Devito's examples.seismic.
+    """
+    p = (torch.arange(1, cells + 1, dtype=torch.float64) + 1) / cells
+    rows = 1.5 * math.log(1000) / cells * (p - torch.sin(2 * math.pi * p) / (2 * math.pi)) / step
+    return torch.cat([rows.flip(0) if both else rows[:0], torch.zeros(n, dtype=torch.float64), rows])
+
+
+def laplacian(u: Tensor, step: tuple[float, float]) -> Tensor:
+    """Δu of fourth order on (…, x, z), u = 0 outside; u(−z) = −u(z), and the surface is one step before the first z."""
+    found: Tensor = _Laplacian.apply(u, step)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Laplacian(torch.autograd.Function):
+    """A symmetric matrix, so that its pullback is itself; written in place, which automatic differentiation cannot."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, step: tuple[float, float]) -> Tensor:
+        ctx.step = step
+        a, c = (1 / d**2 for d in step)
+        out = u * (-2.5 * (a + c))
+        out[..., 0] += u[..., 0] * (c / 12)  # the mirrored neighbour two points above is −u
+        for k, weight in ((1, 4 / 3), (2, -1 / 12)):
+            out[..., k:, :].add_(u[..., :-k, :], alpha=weight * a)
+            out[..., :-k, :].add_(u[..., k:, :], alpha=weight * a)
+            out[..., k:].add_(u[..., :-k], alpha=weight * c)
+            out[..., :-k].add_(u[..., k:], alpha=weight * c)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None]:
+        return laplacian(v, ctx.step), None

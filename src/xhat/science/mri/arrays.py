@@ -1,0 +1,31 @@
+"""One array out of a file of arrays: coil maps, sampling masks."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import DataError
+from . import bart, hdf5
+
+H5_NAMES = ("s_maps", "maps", "mask")  # fastMRI's name for maps first
+
+
+def load(path: Path) -> Tensor:
+    """The array in a .npy, .cfl or .h5 file (`s_maps`, `maps` or `mask`; of several slices, `maps.h5#12`)."""
+    from ...files.measurement import split
+
+    path, item = split(path)
+    suffix = path.suffix.lower()
+    if suffix in (".cfl", ".hdr"):
+        return torch.from_numpy(bart.coils_first(bart.array(path), path))
+    if suffix in (".h5", ".hdf5"):
+        return torch.from_numpy(hdf5.array(path, H5_NAMES, item))
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, TypeError) as e:
+        raise DataError(f"{path}: cannot be read as an array ({str(e).splitlines()[0]})") from e
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
+        raise DataError(f"{path}: is no .npy file of numbers")
+    return torch.from_numpy(array)

@@ -1,0 +1,49 @@
+"""BART's pair of files: a .hdr with the dimensions as text, a .cfl of complex64, first axis fastest."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...errors import DataError
+from ...files.measurement import Measurement
+from .recorded import measurement
+
+COILS = 3  # BART's axes: readout, phase 1, phase 2, coils, maps, …
+
+
+def read(path: Path, item: int | None) -> Measurement:
+    """Two-dimensional k-space of one or more coils; zeros in all coils are what was not measured."""
+    if item is not None:
+        raise DataError(f"{path}: is one array, it has no items")
+    k = coils_first(array(path), path)
+    return measurement(torch.from_numpy(k), path)
+
+
+def array(path: Path) -> np.ndarray:
+    """The numbers of NAME.cfl in the shape of NAME.hdr; either name will do."""
+    head, data = path.with_suffix(".hdr"), path.with_suffix(".cfl")
+    try:
+        lines = head.read_text(encoding="ascii").splitlines()
+        size = data.stat().st_size
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(f"{path}: BART's {head.name} and {data.name} cannot be read together ({e})") from e
+    try:
+        text = lines[next(i for i, line in enumerate(lines) if line.strip() == "# Dimensions") + 1]
+        shape = tuple(int(n) for n in text.split())
+    except (StopIteration, IndexError, ValueError) as e:
+        raise DataError(f"{head}: is no header of BART's, which has a line '# Dimensions' and numbers below") from e
+    if not shape or min(shape) < 1 or 8 * int(np.prod(shape)) != size:
+        raise DataError(f"{data}: has {size} bytes, not the {8 * int(np.prod(shape))} of shape {shape}: truncated?")
+    return np.fromfile(data, dtype="<c8").reshape(shape, order="F")
+
+
+def coils_first(k: np.ndarray, path: Path) -> np.ndarray:
+    """BART's (readout, phase 1, phase 2, coils, 1, …) as (coils, h, w): the two axes that are not 1, in order."""
+    k = k.reshape(*k.shape, *[1] * max(0, COILS + 1 - k.ndim))
+    if max(k.shape[COILS + 1 :], default=1) > 1:
+        raise DataError(f"{path}: has shape {k.shape}; take one slice and one set of maps first (bart slice)")
+    planes = [n for n in k.shape[:COILS] if n > 1]
+    if len(planes) != 2:
+        raise DataError(f"{path}: has shape {k.shape}: not a plane, of which two of the first three axes exceed 1")
+    return np.ascontiguousarray(np.moveaxis(k.reshape(*planes, k.shape[COILS]), -1, 0))

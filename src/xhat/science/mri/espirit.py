@@ -1,0 +1,33 @@
+"""Coil maps by ESPIRiT, through sigpy (an extra)."""
+
+import torch
+from torch import Tensor
+
+from ...errors import DataError
+from ...files.extras import extra
+from .kspace import central_lines, low_resolution
+
+WIDTH, KERNEL = 24, 6  # frequencies of the calibration region and of its kernels along each axis: ESPIRiT's own
+
+
+def espirit_maps(k: Tensor, mask: Tensor, crop: float = 0.95) -> Tensor:
+    """The first set of ESPIRiT's maps, complex (coils, h, w), from the fully sampled centre of k-space.
+
+    Each pixel has the eigenvector of eigenvalue ≈ 1 of the calibration's projection (Uecker et al., Magn. Reson. Med.
+    71, 2014), of norm 1, and 0 where no eigenvalue exceeds `crop`: no signal. Its phase, which ESPIRiT leaves open, is
+    that of the low-resolution image, so that the image itself is nearly real, as with `estimate_maps`.
+    """
+    width = min(WIDTH, *central_lines(mask))
+    if width < KERNEL + 2:
+        raise DataError(
+            f"ESPIRiT needs {KERNEL + 2} x {KERNEL + 2} frequencies around the centre without a gap, and the mask "
+            f"samples {width}; give maps=FILE"
+        )
+    mri = extra("sigpy.mri", "ESPIRiT", "mri")
+    ksp = k.to(torch.complex64).cpu().numpy()
+    maps = torch.from_numpy(mri.app.EspiritCalib(ksp, width, kernel_width=KERNEL, crop=crop, show_pbar=False).run())
+    maps = torch.nan_to_num(maps)  # sigpy divides by the first coil's magnitude, be it 0
+    if not bool(maps.abs().max() > 0):
+        raise DataError("ESPIRiT found no coil maps: no pixel's eigenvalue is near 1; the calibration may be noise")
+    turn = (maps.conj() * low_resolution(k, mask).to(maps)).sum(0)
+    return (maps * torch.polar(torch.ones_like(turn.abs()), turn.angle())).to(k.dtype)

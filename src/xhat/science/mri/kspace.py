@@ -1,0 +1,167 @@
+"""Cartesian k-space: centred unitary Fourier transforms, cropping, coil maps, all on complex tensors (…, h, w)."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fft import fft, fft2, fftshift, ifft, ifft2, ifftshift
+
+from ...errors import DataError, ShapeError
+
+PLANE = (-2, -1)
+
+
+def fft2c(x: Tensor) -> Tensor:
+    """fftshift ∘ F ∘ ifftshift with F unitary: frequency 0 at index n // 2 of each axis."""
+    out: Tensor = fftshift(fft2(ifftshift(x, PLANE), norm="ortho"), PLANE)
+    return out
+
+
+def ifft2c(k: Tensor) -> Tensor:
+    """The inverse and adjoint of `fft2c`."""
+    out: Tensor = fftshift(ifft2(ifftshift(k, PLANE), norm="ortho"), PLANE)
+    return out
+
+
+def crop(x: Tensor, size: int, axis: int) -> Tensor:
+    """The middle `size` entries of an axis, around index n // 2."""
+    n = x.shape[axis]
+    return x.narrow(axis, n // 2 - size // 2, size)
+
+
+def crop_readout(k: Tensor, size: int) -> Tensor:
+    """k-space of the middle `size` rows of the image: what undoes readout oversampling."""
+    x = fftshift(ifft(ifftshift(k, -2), dim=-2, norm="ortho"), -2)
+    out: Tensor = fftshift(fft(ifftshift(crop(x, size, -2), -2), dim=-2, norm="ortho"), -2)
+    return out
+
+
+def rss(x: Tensor) -> Tensor:
+    """Root sum of squares over coils, (coils, h, w) → (h, w) real."""
+    return x.abs().square().sum(-3).sqrt()
+
+
+def sampled(k: Tensor) -> Tensor:
+    """Where any coil (coils, h, w) holds something, (h, w) bool; a column with samples counts as sampled whole."""
+    seen = k.abs().sum(-3) > 0
+    lines = seen.any(-2, keepdim=True).expand_as(seen)
+    # readouts may end in zeros (partial echo, zero filling), but a two-dimensional pattern is sparse in its columns
+    full = seen.sum() > 0.5 * lines.sum()
+    return lines.clone() if full else seen
+
+
+def central_lines(mask: Tensor) -> tuple[int, int]:
+    """(rows, columns) of the largest centred rectangle, grown side by side, in which a (h, w) mask samples all."""
+    h, w = mask.shape
+    if not bool(mask[h // 2, w // 2]):
+        return 0, 0
+    size, grown = [1, 1], True
+    while grown:
+        grown = False
+        for axis in (0, 1):
+            bigger = [size[0] + (axis == 0), size[1] + (axis == 1)]
+            if bigger[0] <= h and bigger[1] <= w and bool(centre(mask, bigger[0], bigger[1]).all()):
+                size, grown = bigger, True
+    return size[0], size[1]
+
+
+def centre(x: Tensor, h: int, w: int) -> Tensor:
+    return crop(crop(x, h, -2), w, -1)
+
+
+def low_resolution(k: Tensor, mask: Tensor, most: int = 24) -> Tensor:
+    """Coil images (coils, h, w) from the fully sampled centre of k-space, windowed (Hann) against ringing.
+
+    At most `most` rows and columns of it are taken.
+    """
+    rows, columns = (min(n, most) for n in central_lines(mask))
+    if min(rows, columns) < 4:
+        raise DataError(
+            f"coil maps cannot be estimated: the mask samples only {rows} x {columns} frequencies around the "
+            "centre without a gap; give maps=FILE"
+        )
+    window = torch.zeros(k.shape[-2:], dtype=k.real.dtype, device=k.device)
+    taper = torch.outer(hann(rows), hann(columns)).to(window)
+    centre(window, rows, columns).copy_(taper)
+    return ifft2c(k * window)
+
+
+def hann(n: int) -> Tensor:
+    """A Hann window of n points around index n // 2, none of them 0."""
+    i = torch.arange(n, dtype=torch.float64) - n // 2
+    return 0.5 + 0.5 * torch.cos(2 * math.pi * i / (n + 1))
+
+
+def estimate_maps(k: Tensor, mask: Tensor, floor: float = 0.02) -> Tensor:
+    """Coil maps from low-resolution images, S_c = x_c / √(Σ|x_c|² + (floor · max)²), (coils, h, w).
+
+    They carry the smooth phase of the image, so that the image itself is nearly real, and fall to 0 where there is
+    no signal (McKenzie et al., Magn. Reson. Med. 47, 2002; the denominator is Walsh's root sum of squares).
+    """
+    x = low_resolution(k, mask)
+    size = rss(x)
+    if not bool(size.max() > 0):
+        raise DataError("coil maps cannot be estimated: the centre of k-space holds only zeros")
+    return x / (size.square() + (floor * size.max()) ** 2).sqrt()
+
+
+def birdcage(coils: int, h: int, w: int, radius: float = 1.5) -> Tensor:
+    """Simulated maps of `coils` loops on a circle of `radius` half images, root sum of squares 1, complex128.
+
+    Each falls off as the inverse distance to its coil with the phase of the direction to it: the common idealised
+    birdcage array.
+    """
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) / (n / 2) - 1 for n in (h, w)), indexing="ij")
+    angle = 2 * math.pi * torch.arange(coils, dtype=torch.float64)[:, None, None] / coils
+    dx, dy = x - radius * angle.cos(), y - radius * angle.sin()
+    maps = torch.polar(1 / torch.hypot(dx, dy), torch.atan2(dx, -dy) - angle)
+    return maps / rss(maps)
+
+
+def combine(k: Tensor, maps: Tensor) -> Tensor:
+    """The minimum variance unbiased estimate Σ_c conj(S_c) F⁻¹ k_c / √(Σ|S_c|²), (h, w); 0 outside the maps."""
+    size = rss(maps)
+    x = (maps.conj() * ifft2c(k)).sum(-3)
+    return torch.where(size > 0, x / size.clamp_min(torch.finfo(size.dtype).tiny), 0)
+
+
+def line_mask(n: int, acceleration: int, kind: str, seed: int) -> Tensor:
+    """Which of n vertical lines InverseBench samples, (n,) bool: ⌊n/R⌋ in all, a full centre among them.
+
+    The centre has ⌊0.08 n⌋ lines for R ≤ 6 and ⌊0.04 n⌋ above; the others are `random`, drawn by NumPy's legacy
+    generator, or `equispaced` with at least that many. R = 1 samples all.
+    """
+    if not 1 <= acceleration <= n:
+        raise ShapeError(f"acceleration must be from 1 to the {n} lines there are, not {acceleration}")
+    keep = torch.ones(n, dtype=torch.bool)
+    if acceleration == 1:
+        return keep
+    acs = int((0.08 if acceleration <= 6 else 0.04) * n)
+    first, last = (n - acs) // 2, (n + acs) // 2
+    outer = np.concatenate([np.arange(first), np.arange(last, n)])
+    rest = n // acceleration - (last - first)
+    if rest < 0:
+        raise ShapeError(f"{n} lines / {acceleration} is fewer than the {last - first} lines of the centre")
+    if kind == "random":
+        picked = np.random.RandomState(seed).choice(outer, rest, replace=False)
+    else:
+        picked = outer[:: max(1, len(outer) // max(rest, 1))]
+    keep[:] = False
+    keep[first:last] = True
+    keep[torch.from_numpy(picked)] = True
+    return keep
+
+
+def noise_level(k: Tensor) -> float:
+    """A robust guess at the standard deviation of real and imaginary noise, from the outermost tenth of k-space.
+
+    1.4826 × the median absolute deviation of what is sampled there: signal there makes it an upper bound.
+    """
+    h, w = k.shape[-2:]
+    rim = torch.ones(h, w, dtype=torch.bool)
+    centre(rim, round(0.9 * h), round(0.9 * w)).fill_(False)
+    values = torch.view_as_real(k[..., rim & (k.abs().sum(-3) > 0)]).flatten()
+    if values.numel() < 100:
+        return 0.0
+    return float(1.4826 * (values - values.median()).abs().median())

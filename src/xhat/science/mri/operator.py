@@ -1,0 +1,122 @@
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...errors import ShapeError
+from ...numerics.linalg import bcast
+from ...operators.base import DampedOperator, LinearOperator, SpectralOperator
+from ...types import Data, Image
+from .kspace import fft2c, ifft2c
+from .lines import LineMRI
+from .multi_coil import MultiCoil
+from .sampling import (
+    Array,
+    as_pairs,
+    complex_plane,
+    complex_to_pairs,
+    gather,
+    maps_of,
+    masks_of,
+    pairs_to_complex,
+    plane_of,
+    rows_of,
+    scatter,
+    taken,
+)
+
+PAPERS = "InverseBench, arXiv 2503.11043; SENSE, doi 10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S"
+
+
+class Sense(MultiCoil, DampedOperator):
+    """Multi-coil k-space of any pattern; linear systems are solved by conjugate gradient (Pruessmann et al., 2001)."""
+
+    def precondition(self, r: Image, rho: Tensor | float) -> Image:
+        """r/ρ, which is at least the error: frequencies that no coil tells apart have eigenvalue ρ."""
+        return r / bcast(rho, r)
+
+
+class MRI(Sense):
+    """y_c = M F (S_c ⊙ x): what coil c measures of Cartesian k-space, F centred and unitary.
+
+    A complex image is (real, imaginary), shape (2, h, w); data (coils, samples, 2) hold the samples that M keeps,
+    row by row. `mask` is random or equispaced, InverseBench's vertical lines at `acceleration` (`seed`, or a list
+    with one for each image), or an array or a file, (w,) or (h, w), whose nonzero entries are kept. `maps` is
+    birdcage, which simulates `coils` of them, estimate or espirit, from the centre of `calibration`, a recorded
+    k-space (coils, h, w) of which only what the mask keeps is looked at, or an array or a file, complex (coils, h, w).
+    Whole lines have a cheap SVD and become `LineMRI`, other patterns `Sense`.
+    """
+
+    source: ClassVar[str] = PAPERS
+    example: ClassVar[tuple[int, ...]] = (2, 64, 64)
+
+    def __new__(  # type: ignore[misc]
+        cls,
+        shape: tuple[int, ...],
+        mask: Array = "random",
+        acceleration: int = 4,
+        seed: int | Sequence[int] = 0,
+        maps: Array = "birdcage",
+        coils: int = 8,
+        calibration: Tensor | None = None,
+    ) -> LinearOperator:
+        h, w = complex_plane(shape)
+        masks = masks_of(mask, h, w, acceleration, seed)
+        found = maps_of(maps, masks[0], coils, calibration)
+        if tuple(found.shape[1:]) != (h, w):
+            raise ShapeError(f"coil maps of shape {tuple(found.shape)} do not fit images of {h}x{w}")
+        lines = bool((masks == masks[:, :1]).all())
+        return LineMRI(shape, masks, found) if lines else Sense(shape, masks, found)
+
+    @classmethod
+    def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
+        return plane_of(data_shape)
+
+    @classmethod
+    def as_image(cls, x: Tensor) -> Tensor:
+        return as_pairs(x)
+
+
+class SingleCoilMRI(SpectralOperator):
+    """y = M F x: one coil of even sensitivity, whose singular value decomposition is the Fourier transform itself.
+
+    Images (2, h, w), data (1, samples, 2), `mask`, `acceleration` and `seed` as for `mri`.
+    """
+
+    name: ClassVar[str] = "mri_single"
+    per_image: ClassVar[tuple[str, ...]] = ("rows", "s")
+    source: ClassVar[str] = PAPERS
+    example: ClassVar[tuple[int, ...]] = (2, 64, 64)
+
+    rows: Tensor
+    s: Tensor
+
+    def __init__(
+        self, shape: tuple[int, ...], mask: Array = "random", acceleration: int = 4, seed: int | Sequence[int] = 0
+    ) -> None:
+        super().__init__(shape)
+        h, w = complex_plane(shape)
+        masks = masks_of(mask, h, w, acceleration, seed)
+        self.register_buffer("rows", rows_of(masks))
+        self.register_buffer("s", masks[:, None].to(torch.get_default_dtype()))
+
+    image_shape = MRI.image_shape
+    as_image = MRI.as_image
+
+    def intake(self, y: Tensor) -> Data:
+        """Of a recorded k-space, complex (b, 1, h, w) or (b, h, w), what the mask keeps."""
+        y = y[:, None] if y.ndim == 3 and y.is_complex() else y
+        return taken(y, self.rows, self.shape) if y.is_complex() else y
+
+    def Vt(self, x: Image) -> Tensor:
+        return complex_to_pairs(fft2c(pairs_to_complex(x)))
+
+    def V(self, z: Tensor) -> Image:
+        return complex_to_pairs(ifft2c(pairs_to_complex(z)))
+
+    def U(self, z: Tensor) -> Data:
+        return gather(pairs_to_complex(z)[:, None], self.rows)
+
+    def Ut(self, y: Data) -> Tensor:
+        return complex_to_pairs(scatter(y, self.rows, self.shape)[:, 0])

@@ -1,0 +1,119 @@
+"""What the MRI operators share: complex numbers as pairs, sampling masks, coil maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import DataError, ShapeError, SpecError
+from ...operators.checks import one_of, planes, seeds_of
+from ...types import Data
+from .espirit import espirit_maps
+from .kspace import birdcage, estimate_maps, line_mask
+
+Array = str | Path | Tensor | np.ndarray
+ESTIMATES = {"estimate": estimate_maps, "espirit": espirit_maps}  # from a calibration and its mask
+
+
+def complex_plane(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(h, w) of a complex image (2, h, w)."""
+    c, h, w = planes(shape)
+    if c != 2:
+        raise ShapeError(f"this operator takes complex images as 2 channels (real, imaginary), not {c}")
+    return h, w
+
+
+def plane_of(data_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The image behind a recorded k-space ([coils,] h, w)."""
+    if data_shape[-1] == 2 or len(data_shape) not in (2, 3):
+        raise SpecError("mri: samples do not tell the shape of the image; give it as --shape 2,h,w")
+    return 2, *data_shape[-2:]
+
+
+def as_pairs(x: Tensor) -> Tensor:
+    """A complex (h, w) or a grey (1, h, w) image, black as 0 and white as 1, as (2, h, w); others as they are."""
+    if x.is_complex():
+        return torch.view_as_real(x.reshape(x.shape[-2:])).permute(2, 0, 1) if x.shape[:-2].numel() == 1 else x
+    return torch.cat([(x + 1) / 2, torch.zeros_like(x)]) if x.ndim == 3 and len(x) == 1 else x
+
+
+def pairs_to_complex(x: Tensor) -> Tensor:
+    """(b, 2, h, w) → complex (b, h, w)."""
+    return torch.complex(x[:, 0], x[:, 1])
+
+
+def complex_to_pairs(z: Tensor) -> Tensor:
+    return torch.stack([z.real, z.imag], 1)
+
+
+def gather(k: Tensor, rows: Tensor) -> Data:
+    """The sampled entries of complex planes (b, coils, h, w) as pairs (b, coils, samples, 2)."""
+    flat = k.flatten(-2)
+    return torch.view_as_real(flat.gather(-1, rows[:, None].expand(*flat.shape[:2], -1)))
+
+
+def scatter(y: Data, rows: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The adjoint of `gather`: planes that are 0 where nothing was sampled."""
+    z = torch.view_as_complex(y.contiguous())
+    flat = z.new_zeros(*z.shape[:2], shape[-2] * shape[-1])
+    return flat.scatter(-1, rows[:, None].expand_as(z), z).reshape(*z.shape[:2], *shape[-2:])
+
+
+def taken(k: Tensor, rows: Tensor, shape: tuple[int, ...]) -> Data:
+    if k.ndim != 4 or tuple(k.shape[-2:]) != tuple(shape[-2:]):
+        raise ShapeError(f"k-space of shape {tuple(k.shape[1:])} does not fit an image of {shape[-2]}x{shape[-1]}")
+    return gather(k, rows)
+
+
+def rows_of(masks: Tensor) -> Tensor:
+    """Places of the nonzero entries of (b, h, w), the same number in each."""
+    places = [m.flatten().nonzero().flatten() for m in masks]
+    if len({len(p) for p in places}) != 1:
+        raise ShapeError(f"masks of one batch must keep the same number of samples, not {[len(p) for p in places]}")
+    if not len(places[0]):
+        raise DataError("the mask is empty: nothing would be measured")
+    return torch.stack(places)
+
+
+def masks_of(mask: Array, h: int, w: int, acceleration: int, seed: int | Sequence[int]) -> Tensor:
+    """(1 or b, h, w) bool."""
+    if isinstance(mask, str) and mask in ("random", "equispaced"):
+        return torch.stack([line_mask(w, acceleration, mask, s) for s in seeds_of(seed)])[:, None].expand(-1, h, -1)
+    if isinstance(mask, str) and not Path(mask).suffix:
+        one_of("mask", mask, ("random", "equispaced", "a file"))
+    m = load(mask) if isinstance(mask, str | Path) else torch.as_tensor(mask)
+    m = m[0] if m.ndim == 3 and len(m) == 1 else m
+    if m.ndim not in (1, 2) or m.shape[-1] != w or (m.ndim == 2 and m.shape[0] not in (1, h)):
+        raise ShapeError(f"the mask of shape {tuple(m.shape)} does not fit k-space of {h}x{w}")
+    return (m != 0).reshape(1, -1, w).expand(1, h, w)
+
+
+def maps_of(maps: Array, mask: Tensor, coils: int, calibration: Tensor | None) -> Tensor:
+    """Complex (coils, h, w)."""
+    if isinstance(maps, str) and maps == "birdcage":
+        if coils < 1:
+            raise SpecError(f"coils must be at least 1, not {coils}")
+        return birdcage(coils, *mask.shape)
+    if isinstance(maps, str) and maps in ESTIMATES:
+        if calibration is None:
+            raise SpecError(f"maps={maps} needs a recorded k-space to estimate them from; give maps=FILE")
+        if tuple(calibration.shape[1:]) != tuple(mask.shape):
+            raise ShapeError(f"calibration data of shape {tuple(calibration.shape)} do not fit {tuple(mask.shape)}")
+        return ESTIMATES[maps](calibration * mask, mask)
+    if isinstance(maps, str) and not Path(maps).suffix:
+        one_of("maps", maps, ("birdcage", *ESTIMATES, "a file"))
+    found = load(maps) if isinstance(maps, str | Path) else torch.as_tensor(maps)
+    if found.ndim != 3 or not found.is_complex():
+        raise DataError(f"coil maps are complex and (coils, h, w), not {found.dtype} of shape {tuple(found.shape)}")
+    if not bool(torch.isfinite(found.abs()).all()) or not bool(found.abs().max() > 0):
+        raise DataError("the coil maps hold NaN or infinity, or nothing but zeros")
+    return found
+
+
+def load(path: str | Path) -> Tensor:
+    """An array file of maps or of a mask: .npy, .cfl or an .h5 with s_maps."""
+    from . import arrays
+
+    return arrays.load(Path(path))

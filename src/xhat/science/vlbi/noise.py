@@ -1,0 +1,120 @@
+import math
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ...errors import MismatchError, SpecError
+from ...noise.base import Whitened
+from ...numerics.linalg import sq
+from ...operators.base import Operator
+from ...rng import Rng
+from ...types import Data, PerImage
+from .closure import Closures
+from .operator import BlackHole
+
+
+@dataclass(frozen=True)
+class VLBI(Whitened):
+    """V'_ij = g_i g_j* V_ij + σ_ij n: thermal noise of the observation's own σ, and unknown gains of the stations.
+
+    Each station has at each time a gain of amplitude exp(`gain` · N(0, 1)) and, with `phases`, any phase. What is left
+    of V is in closure quantities, and the likelihood is theirs, each with its thermal noise s to first order:
+
+        −log p = Σ_cp (1 − cos Δφ)/s² + ½ Σ_lca Δ²/s²,
+
+    the von Mises density of closure phases and a Gaussian one of log closure amplitudes, weighted by `cp` and `lca`;
+    `amp` and `vis` weigh amplitudes and complex visibilities in the same way, for an array whose gains are known. A
+    total flux counts where the operator has one. Closure quantities of one time share baselines: this product takes
+    them as independent, as the field does (EHT Collaboration, 2019, Paper IV).
+    """
+
+    cp: float = 1.0
+    lca: float = 1.0
+    amp: float = 0.0
+    vis: float = 0.0
+    gain: float = 0.1
+    phases: bool = True
+    closures: Closures | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("cp", "lca", "amp", "vis", "gain"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SpecError(f"vlbi: {name} must be a number of at least 0, not {getattr(self, name)}")
+        if not self.cp + self.lca + self.amp + self.vis > 0:
+            raise SpecError("vlbi: one of cp, lca, amp and vis must be above 0")
+
+    def bind(self, A: Operator) -> "VLBI":
+        if not isinstance(A, BlackHole):
+            raise MismatchError(f"noise vlbi is that of the operator black_hole, not of {type(A).__name__}")
+        bound = replace(self)
+        object.__setattr__(bound, "closures", A.closures)
+        return bound
+
+    def tables(self, y: Data) -> Closures:
+        if self.closures is None:
+            raise MismatchError("noise vlbi knows no observation yet: bind it to a black_hole operator")
+        return self.closures.to(y)
+
+    def whiten(self, y: Data, clean: Data) -> Tensor:
+        c, Y, V = self.tables(y), complex_of(y), complex_of(clean)
+        parts = [(Y - V).real[:, c.zero] / c.sigma[c.zero]]
+        if self.cp:
+            parts.append(self.cp**0.5 * turn(c, Y, V))
+        if self.lca:
+            parts.append(self.lca**0.5 * gap(c, Y, V))
+        if self.amp:
+            parts.append(self.amp**0.5 * ((Y.abs() - V.abs()) / c.sigma)[:, ~c.zero])
+        if self.vis:
+            parts.append(self.vis**0.5 * torch.view_as_real(((Y - V) / c.sigma)[:, ~c.zero]).flatten(1))
+        return torch.cat(parts, 1)
+
+    def numbers(self, y: Data) -> int:
+        """How many independent numbers the likelihood compares; a closure phase is one, though two in r."""
+        c = self.tables(y)
+        baselines = int((~c.zero).sum())
+        kinds = (
+            (self.cp, len(c.triangles)),
+            (self.lca, len(c.quadrangles)),
+            (self.amp, baselines),
+            (self.vis, 2 * baselines),
+        )
+        return max(1, int(c.zero.sum()) + sum(count for weight, count in kinds if weight))
+
+    def residual(self, y: Data, clean: Data) -> PerImage:
+        """√(χ²/N) over all that the likelihood compares."""
+        return (2 * self.nll(y, clean) / self.numbers(y)).sqrt()
+
+    def expected_residual(self, clean: Data) -> PerImage:
+        return torch.ones(len(clean), dtype=clean.real.dtype, device=clean.device)
+
+    def fit(self, y: Data, clean: Data) -> dict[str, PerImage]:
+        """Reduced χ² of closure phases, 2 ⟨(1 − cos Δφ)/s²⟩, and of log closure amplitudes, ⟨Δ²/s²⟩."""
+        c, Y, V = self.tables(y), complex_of(y), complex_of(clean)
+        found = {"chi2_cp": turn(c, Y, V), "chi2_lca": gap(c, Y, V)}
+        counts = {"chi2_cp": len(c.triangles), "chi2_lca": len(c.quadrangles)}
+        return {name: sq(r) / counts[name] for name, r in found.items() if counts[name]}
+
+    def sample(self, clean: Data, rng: Rng) -> Data:
+        c, V = self.tables(clean), complex_of(clean)
+        stations, times = int(torch.maximum(c.first, c.second).max()) + 1, int(c.time.max()) + 1
+        grid = clean.new_zeros(len(clean), times * stations)
+        phase = 2 * math.pi * rng.rand_like(grid) * self.phases
+        g = torch.polar(torch.exp(self.gain * rng.randn_like(grid)), phase)
+        both = g[:, c.time * stations + c.first] * g[:, c.time * stations + c.second].conj()
+        noise = c.sigma * complex_of(rng.randn_like(clean))
+        return torch.view_as_real(torch.where(c.zero, V, both * V) + noise)
+
+
+def turn(c: Closures, Y: Tensor, V: Tensor) -> Tensor:
+    """(exp(iφ_Y) − exp(iφ_V))/s for closure phases φ, as 2c real numbers: its square is 2 (1 − cos Δφ)/s²."""
+    return torch.view_as_real((c.phasor(Y) - c.phasor(V)) / c.phase_sigma(Y)).flatten(1)
+
+
+def gap(c: Closures, Y: Tensor, V: Tensor) -> Tensor:
+    """Differences of log closure amplitudes over their noise s, (b, q)."""
+    return (c.log_amplitude(Y) - c.log_amplitude(V)) / c.log_amplitude_sigma(Y)
+
+
+def complex_of(pairs: Tensor) -> Tensor:
+    return torch.view_as_complex(pairs.contiguous())

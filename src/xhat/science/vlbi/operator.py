@@ -1,0 +1,125 @@
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import ShapeError, SpecError
+from ...operators.base import AffineOperator, LinearOperator
+from ...operators.checks import Number, positive
+from ...types import Data, Image
+from .closure import Closures, closures
+from .observation import INTRASITE, MICROARCSECOND, Observation
+
+if TYPE_CHECKING:
+    from ...task.restoration import Restoration
+
+
+class BlackHole(AffineOperator):
+    """V_j = P(u_j) P(v_j) Σ_p I_p exp(2πi (u_j X_p + v_j Y_p)): what an array of radio telescopes sees of the sky.
+
+    I = `white` (x + 1)/2 in Jy/pixel on h × w pixels of side d = `fov`/w microarcseconds, X growing to the left
+    (east) and Y upwards (north) from the centre; P(u) = sinc²(π u d) is a triangular pixel. Data (n, 2) are real and
+    imaginary part in Jy of each visibility of `observation`, a uvfits file, after averages over up to `average`
+    seconds of a scan. `compact`, in Jy, rescales intra-site baselines, which see extended flux that no image of this
+    field holds; `systematic` adds that fraction of |V| to the noise; `flux` adds the total flux in Jy as a datum, with
+    an error of `flux_error`. The noise is `vlbi`. FITS images and the figure are scaled to `flux`, else to `compact`,
+    else to the median amplitude of intra-site baselines.
+    """
+
+    name: ClassVar[str] = "black_hole"
+    source: ClassVar[str] = "EHT Paper IV, doi 10.3847/2041-8213/ab0e85; InverseBench, arXiv 2503.11043"
+    example: ClassVar[tuple[int, ...]] = (1, 8, 8)
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        observation: str | Path | Observation,
+        fov: Number = 128.0,
+        white: Number = 1.0,
+        average: Number = 600.0,
+        compact: Number | None = None,
+        systematic: Number = 0.0,
+        flux: Number | None = None,
+        flux_error: Number = 0.05,
+    ) -> None:
+        super().__init__(shape)
+        if len(shape) != 3 or shape[0] != 1:
+            raise ShapeError(f"black_hole: an image of the sky has shape (1, height, width), not {tuple(shape)}")
+        positive(fov=fov, white=white, flux_error=flux_error)
+        positive(**{k: v for k, v in {"compact": compact, "flux": flux}.items() if v is not None})
+        if average < 0 or systematic < 0:
+            raise SpecError("black_hole: average and systematic must be at least 0")
+        found = observation if isinstance(observation, Observation) else read(observation)
+        found = found.averaged(float(average))
+        found = found if compact is None else found.compacted(float(compact))
+        found = found.softened(float(systematic)) if systematic else found
+        self.white, self.total = float(white), total_of(found, compact if flux is None else flux)
+        self.observation = found if flux is None else found.with_flux(float(flux), float(flux_error))
+        self.closures: Closures = closures(self.observation)
+        self.pixel = fov / shape[2] * MICROARCSECOND  # radians
+        self.linear = Visibilities(self.shape, self.observation.u, self.observation.v, self.pixel, white / 2)
+
+    @classmethod
+    def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
+        """That of the benchmark: the data do not tell it."""
+        return (1, 64, 64)
+
+    def intake(self, y: Tensor) -> Data:
+        """A recording, complex visibilities (b, raw) of the observation, as it is after averaging and the rest."""
+        if not y.is_complex():
+            return y
+        vis = torch.from_numpy(self.observation.vis).to(y.dtype)
+        return torch.view_as_real(vis).expand(len(y), -1, -1)
+
+    def files(self, result: "Restoration") -> Mapping[str, Callable[[Path], object]]:
+        """FITS images with celestial axes and a figure with colour bar and beam."""
+        from . import sky
+
+        return sky.files(result, self)
+
+
+def total_of(observation: Observation, known: Number | None) -> float | None:
+    """The total flux in Jy: the one given, else the median amplitude between neighbours, if the array has any."""
+    if known is not None:
+        return float(known)
+    short = observation.length < INTRASITE
+    return float(np.median(np.abs(observation.vis[short]))) if short.any() else None
+
+
+class Visibilities(LinearOperator):
+    """The part of `BlackHole` that is linear in x. The sum separates: a factor over columns, one over rows."""
+
+    columns: Tensor  # (2 n, w): P(u) cos 2πuX above P(u) sin 2πuX
+    rows: Tensor  # (2, h, n): the same of v and Y, times Jy per unit of x
+
+    def __init__(self, shape: tuple[int, ...], u: np.ndarray, v: np.ndarray, pixel: float, scale: float) -> None:
+        super().__init__(shape)
+        _, h, w = shape
+        columns, rows = factor(u, w, pixel), scale * factor(v, h, pixel)
+        dtype = torch.get_default_dtype()
+        self.register_buffer("columns", columns.flatten(0, 1).to(dtype).contiguous())
+        self.register_buffer("rows", rows.transpose(1, 2).to(dtype).contiguous())
+
+    def forward(self, x: Image) -> Data:
+        c, s = (x[:, 0] @ self.columns.T).chunk(2, -1)  # (b, h, n)
+        C, S = self.rows
+        return torch.stack([(c * C - s * S).sum(1), (c * S + s * C).sum(1)], -1)
+
+
+def factor(u: np.ndarray, n: int, pixel: float) -> Tensor:
+    """sinc²(π u d) exp(2πi u X) for the n pixel centres X, falling: (2, len(u), n), real part first."""
+    X = (torch.arange(n, 0, -1, dtype=torch.float64) - (n + 1) / 2) * pixel
+    baseline = torch.from_numpy(np.asarray(u, dtype=np.float64))
+    pulse = torch.sinc(baseline * pixel) ** 2
+    phase = 2 * math.pi * baseline[:, None] * X
+    return pulse[:, None] * torch.stack([phase.cos(), phase.sin()])
+
+
+def read(path: str | Path) -> Observation:
+    from .uvfits import read_uvfits
+
+    return read_uvfits(path)

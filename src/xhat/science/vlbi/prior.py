@@ -1,0 +1,18 @@
+from typing import ClassVar
+
+from ...priors.generated import Generated
+from ...schedule import EDM
+
+
+class BlackHolePictures(Generated):
+    """Pictures of black holes, and of blobs and discs, grey in [−1, 1]: a mixture fitted to `xhat generate blackhole`.
+
+    One component is a plain Gaussian prior, which knows how large and how smooth a picture is but nothing of rings.
+    """
+
+    what: ClassVar[str] = "blackhole"
+
+    def __init__(
+        self, components: int = 40, rank: int = 80, pictures: int = 8000, size: int = 64, seed: int = 0
+    ) -> None:
+        super().__init__(components, rank, pictures, size, seed, EDM(0.01, 20.0))

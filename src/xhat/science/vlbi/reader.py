@@ -1,0 +1,23 @@
+"""Observations of radio interferometers."""
+
+from pathlib import Path
+
+import torch
+
+from ...errors import DataError
+from ...files.measurement import Measurement
+from .uvfits import read_uvfits
+
+
+def read(path: Path, item: int | None) -> Measurement:
+    """The visibilities as recorded, of the operator `black_hole`, which averages and selects."""
+    if item is not None:
+        raise DataError(f"{path}: is one observation, it has no items")
+    found = read_uvfits(path)
+    return Measurement(
+        y=torch.from_numpy(found.vis).to(torch.complex64),
+        operator="black_hole",
+        noise="vlbi",
+        origin=str(path),
+        physics={"observation": found},
+    )

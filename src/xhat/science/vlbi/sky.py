@@ -1,0 +1,117 @@
+"""Reconstructions as pictures of the sky: FITS images with celestial axes, and a figure with scale and beam."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from ...files.extras import extra
+from .observation import MICROARCSECOND, Array, Observation
+
+if TYPE_CHECKING:
+    from ...task.restoration import Restoration
+    from .operator import BlackHole
+
+DAY_ZERO = date(1858, 11, 17)  # of the modified Julian date
+Put = Callable[[Path], object]
+
+
+def files(result: "Restoration", A: "BlackHole") -> Mapping[str, Put]:
+    """What joins the results where the libraries are there: FITS images with astropy, a figure with matplotlib."""
+    images = {"restored": result.image}
+    if len(result.images) > 1:
+        images |= {"mean": result.mean}
+    scale = scale_of(images.get("mean", result.image), A)
+    made: dict[str, Put] = {}
+    if find_spec("astropy"):
+        made |= {f"{name}.fits": partial(write_fits, jansky=flux(x) * scale, A=A) for name, x in images.items()}
+        if len(result.images) > 1:
+            made["std.fits"] = partial(write_fits, jansky=result.std[0].numpy() / 2 * scale, A=A)
+    if find_spec("matplotlib"):
+        made["figure.png"] = partial(draw, result=result, A=A, scale=scale)
+    return made
+
+
+def flux(x: Tensor) -> Array:
+    """An image (1, h, w) as flux per pixel in units of white, (h, w)."""
+    found: Array = (x[0].double().numpy() + 1) / 2
+    return found
+
+
+def scale_of(x: Tensor, A: "BlackHole") -> float:
+    """Jy/pixel of white: what makes the total that of the observation where one is known, for closures know none."""
+    total = float(flux(x).sum())
+    return A.white if A.total is None or total <= 0 else A.total / total
+
+
+def write_fits(path: Path, jansky: Array, A: "BlackHole") -> None:
+    """`jansky` (h, w) in Jy/pixel, north up and east left, as a FITS image in the orthographic (SIN) projection."""
+    fits = extra("astropy.io.fits", path.name)
+    o, degrees = A.observation, A.pixel / np.pi * 180
+    h, w = jansky.shape
+    wide, narrow, angle = o.beam()
+    head = fits.Header()
+    head["OBJECT"], head["BUNIT"], head["RADESYS"], head["EQUINOX"] = o.source, "JY/PIXEL", "ICRS", 2000.0
+    for axis, kind, centre, step, n in ((1, "RA---SIN", o.ra, -degrees, w), (2, "DEC--SIN", o.dec, degrees, h)):
+        head[f"CTYPE{axis}"], head[f"CRVAL{axis}"], head[f"CUNIT{axis}"] = kind, centre, "deg"
+        head[f"CDELT{axis}"], head[f"CRPIX{axis}"] = step, (n + 1) / 2
+    head["FREQ"], head["ORIGIN"] = o.frequency, "xhat"
+    head["DATE-OBS"], head["MJD-OBS"] = day(o).isoformat(), float(o.mjd)
+    head["BMAJ"], head["BMIN"], head["BPA"] = wide / np.pi * 180, narrow / np.pi * 180, angle
+    fits.PrimaryHDU(jansky[::-1].astype(np.float32), head).writeto(path, overwrite=True)  # FITS counts rows upwards
+
+
+def draw(path: Path, result: "Restoration", A: "BlackHole", scale: float, most: int = 4) -> None:
+    """Mean, standard deviation and the `most` samples that fit best, each with its χ²; the beam in the first."""
+    Figure = extra("matplotlib.figure", path.name).Figure
+    Ellipse = extra("matplotlib.patches", path.name).Ellipse
+    o, n = A.observation, len(result.images)
+    panels: list[tuple[str, Array, str]] = [
+        (f"mean of {n}" if n > 1 else "restored", flux(result.mean) * scale, "afmhot"),
+    ]
+    if n > 1:
+        panels.append(("standard deviation", result.std[0].double().numpy() / 2 * scale, "viridis"))
+        order = result.residual.argsort().tolist()[:most]
+        panels += [(chi(result, i), flux(result.images[i]) * scale, "afmhot") for i in order]
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.1 * columns + 0.3, 3.7 * rows + 0.5), dpi=110, layout="constrained")
+    figure.suptitle(f"{title(o)}\n{chi(result, None) if n > 1 else chi(result, 0)}", fontsize=11)
+    half_w, half_h = (k * A.pixel / MICROARCSECOND / 2 for k in (result.image.shape[2], result.image.shape[1]))
+    for i, (name, jansky, colours) in enumerate(panels):
+        axes: Any = figure.add_subplot(rows, columns, i + 1)
+        shown = axes.imshow(1e3 * jansky, cmap=colours, extent=(half_w, -half_w, -half_h, half_h), vmin=0)
+        figure.colorbar(shown, ax=axes, shrink=0.85, label="mJy/pixel")
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("relative RA (µas)", fontsize=8)
+        axes.set_ylabel("relative Dec (µas)", fontsize=8)
+        if i == 0:
+            wide, narrow, angle = o.beam()
+            wide, narrow = wide / MICROARCSECOND, narrow / MICROARCSECOND
+            corner = (half_w - 0.65 * wide, -half_h + 0.65 * wide)
+            axes.add_patch(Ellipse(corner, wide, narrow, angle=90 - angle, fill=False, color="white", lw=1))
+    figure.savefig(path)
+
+
+def title(o: Observation) -> str:
+    return f"{o.source}, {day(o)}, {o.frequency / 1e9:.1f} GHz"
+
+
+def day(o: Observation) -> date:
+    return DAY_ZERO + timedelta(days=o.mjd)
+
+
+def chi(result: "Restoration", i: int | None) -> str:
+    """The reduced χ² of closure phases and log closure amplitudes, of sample i or of the mean."""
+    prefix, at, name = ("mean_", 0, "mean") if i is None else ("", i, f"sample {i}" if len(result.images) > 1 else "")
+    parts = [
+        f"{text} {float(result.metrics[prefix + key][at]):.2f}"
+        for key, text in (("chi2_cp", "χ²(φ)"), ("chi2_lca", "χ²(ln A)"))
+        if prefix + key in result.metrics
+    ]
+    return f"{name + ': ' if name else ''}{', '.join(parts)}"

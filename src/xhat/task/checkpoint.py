@@ -1,0 +1,116 @@
+"""A run on disk: enough to go on bit for bit after Ctrl-C, and to refuse where the problem is another one."""
+
+import hashlib
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError, MismatchError
+from ..files.pictures import atomic
+from ..numerics.calls import Calls
+from ..solvers.base import State
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a run stands: finished images, and within the sub-batch under way step, state and random streams."""
+
+    images: list[Tensor] = field(default_factory=list)  # of each finished sub-batch
+    frozen: list[Tensor] = field(default_factory=list)  # (b,) step at which each image stopped, 0 if it did not
+    frames: list[tuple[int, Tensor]] = field(default_factory=list)  # recorded (step, x̂₀) of the first image
+    step: int = 0
+    state: State | None = None
+    stopped: Tensor | None = None  # `frozen` of the sub-batch under way
+    rng: list[Tensor] = field(default_factory=list)
+    calls: Calls = field(default_factory=Calls)
+    seconds: float = 0.0
+
+
+@dataclass
+class Checkpoint:
+    """Writes snapshots to `path` at most every `every` seconds; `identity` says what is being solved."""
+
+    path: Path
+    identity: dict[str, str]
+    every: float = 30.0
+    last: Snapshot | None = None
+    written: float = field(default_factory=time.monotonic)
+
+    def note(self, snapshot: Snapshot) -> None:
+        self.last = snapshot
+        if time.monotonic() - self.written >= self.every:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the last snapshot; a kill while it does leaves the one before."""
+        if self.last is not None:
+            content = {"identity": self.identity, **pack(self.last)}
+            atomic(self.path, lambda file: torch.save(content, file))
+        self.written = time.monotonic()
+
+    def remove(self) -> None:
+        """Away with the file, and with its folder if nothing else is there."""
+        self.path.unlink(missing_ok=True)
+        if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
+
+    def load(self) -> Snapshot:
+        """Raises DataError where there is nothing to resume, MismatchError naming what has changed."""
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            identity = content.pop("identity")
+        except FileNotFoundError as e:
+            raise DataError(f"{self.path}: nothing to resume here") from e
+        except Exception as e:  # torch and pickle have many errors for a broken file
+            raise DataError(f"{self.path}: not a checkpoint ({type(e).__name__})") from e
+        keys = self.identity.keys() | identity.keys()
+        if changed := sorted(k for k in keys if identity.get(k) != self.identity.get(k)):
+            was = "; ".join(f"{k} was {identity.get(k)}, is {self.identity.get(k)}" for k in changed)
+            raise MismatchError(f"{self.path}: cannot resume another problem: {was}")
+        return unpack(content)
+
+
+def pack(snapshot: Snapshot) -> dict[str, Any]:
+    """Tensors, numbers and names only, so that loading needs no trust in the file."""
+    content = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
+    state = snapshot.state
+    content["calls"] = vars(snapshot.calls)
+    content["state"] = state and {f.name: _cpu(getattr(state, f.name)) for f in fields(state)}
+    content["kind"] = type(state).__name__
+    return content
+
+
+def _cpu(value: Any) -> Any:
+    return value.cpu() if isinstance(value, Tensor) else value
+
+
+def unpack(content: dict[str, Any]) -> Snapshot:
+    kind, state = content.pop("kind"), content.pop("state")
+    if state is not None:
+        state = next(cls for cls in _states(State) if cls.__name__ == kind)(**state)
+    return Snapshot(**{**content, "calls": Calls(**content["calls"]), "state": state})
+
+
+def _states(cls: type[State]) -> Iterable[type[State]]:
+    yield cls
+    for sub in cls.__subclasses__():
+        yield from _states(sub)
+
+
+def to_device(state: State, device: torch.device) -> State:
+    moved = {f.name: getattr(state, f.name) for f in fields(state)}
+    return replace(state, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """A short fingerprint of values, shapes and dtypes."""
+    sha = hashlib.sha256()
+    for x in tensors:
+        sha.update(f"{x.dtype}{tuple(x.shape)}".encode())
+        sha.update(x.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:16]

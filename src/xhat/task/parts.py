@@ -1,0 +1,155 @@
+"""From what a user says (spec strings, objects, plain functions) to the four parts of a problem."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..baselines import BASELINES
+from ..baselines.base import Baseline
+from ..errors import DataError, MismatchError, ShapeError, SpecError
+from ..noise import NOISES, Noise
+from ..operators import OPERATORS
+from ..operators.base import LinearOperator, Operator
+from ..priors import Denoiser, NoPrior, Prior, build_prior
+from ..schedule import SCHEDULES, Schedule
+from ..solvers import SOLVERS
+from ..solvers.base import Solver
+from ..spec import build, checked, lookup, parse, spec_of
+from ..types import Data, Image
+
+Shape = tuple[int, ...]
+Function = Callable[[Tensor], Tensor]
+T = TypeVar("T")
+METHODS = SOLVERS | BASELINES
+
+
+class FunctionOperator(Operator):
+    """Your own x ↦ y on batches, (b, *image) to (b, *data)."""
+
+    def __init__(self, shape: Shape, f: Function) -> None:
+        super().__init__(shape)
+        self.f = f
+
+    def forward(self, x: Image) -> Data:
+        return self.f(x)
+
+
+class LinearFunctionOperator(LinearOperator):
+    """Your own linear x ↦ y; its adjoint comes from automatic differentiation."""
+
+    def __init__(self, shape: Shape, f: Function) -> None:
+        super().__init__(shape)
+        self.f = f
+
+    def forward(self, x: Image) -> Data:
+        return self.f(x)
+
+
+def operator(f: Function, shape: Shape, linear: bool = False) -> Operator:
+    """A function on batches of images of `shape` as an operator; linear ones open the closed-form solvers."""
+    if not linear:
+        return FunctionOperator(shape, f)
+    A, g = LinearFunctionOperator(shape, f), torch.Generator().manual_seed(0)
+    u, v = torch.randn(2, 1, *shape, generator=g)
+    whole, parts = A(u - 2 * v), A(u) - 2 * A(v)
+    if (whole - parts).abs().max() > 1e-3 * parts.abs().max():
+        raise MismatchError("this operator is not linear: A(u - 2v) differs from A(u) - 2 A(v)")
+    return A
+
+
+def as_operator(
+    given: str | Operator | Function,
+    shape: Shape | None = None,
+    data_shape: Shape | None = None,
+    physics: Mapping[str, Any] | None = None,
+) -> Operator:
+    """`shape` is one image's; without it a spec string infers it from the measurement's.
+
+    `physics` are options that the measurement knows; those of the spec string come first.
+    """
+    if isinstance(given, Operator):
+        if shape is not None and tuple(shape) != given.shape:
+            raise ShapeError(f"{type(given).__name__} was built for images of shape {given.shape}, not {tuple(shape)}")
+        return given
+    if not isinstance(given, str):
+        if shape is None:
+            raise ShapeError("a plain function as operator needs shape=, the shape of one image")
+        return operator(given, shape)
+    if shape is None:
+        if data_shape is None:
+            raise ShapeError(f"operator {given}: the shape of the image is not known; give shape=")
+        name, options = parse(given)
+        cls = lookup(name, OPERATORS)
+        shape = cls.image_shape(data_shape, **checked(name, cls, options, skip=1))
+    return build(given, OPERATORS, tuple(shape), known=physics or {})
+
+
+def image_for(given: str | Operator | Function, x: Tensor) -> Tensor:
+    """The picture or array of a file as an image of the operator: a grey one as a complex one, say."""
+    if isinstance(given, str):
+        return lookup(parse(given)[0], OPERATORS).as_image(x)
+    return given.as_image(x) if isinstance(given, Operator) else x
+
+
+def as_noise(given: str | Noise) -> Noise:
+    return build(given, NOISES) if isinstance(given, str) else given
+
+
+def as_solver(given: str | Solver[Any]) -> Solver[Any]:
+    solver = build(spec_in(given), METHODS) if isinstance(given, str) else given
+    if solver.steps < 1:
+        raise SpecError(f"{name_of(given)}: steps must be at least 1, not {solver.steps}")
+    return solver
+
+
+def spec_in(given: str) -> str:
+    """The one solver of a TOML file, as `xhat tune` writes it; a spec string is one already."""
+    if not given.endswith(".toml"):
+        return given
+    try:
+        (solver,) = tomllib.loads(Path(given).read_text(encoding="utf-8"))["solvers"]
+    except (OSError, ValueError, KeyError) as e:
+        raise DataError(f"{given}: is no TOML file with one solver ({type(e).__name__})") from e
+    return solver if isinstance(solver, str) else str(solver["spec"])
+
+
+def as_schedule(given: str | Schedule | None) -> Schedule | None:
+    return build(given, SCHEDULES) if isinstance(given, str) else given
+
+
+def as_prior(given: str | Prior | Callable[[Tensor, float], Tensor], device: str | torch.device) -> Prior:
+    return build_prior(given if isinstance(given, str | Prior) else Denoiser(given), device)
+
+
+def prior_for(
+    solver: Solver[Any], given: str | Prior | Callable[[Tensor, float], Tensor], device: str | torch.device
+) -> Prior:
+    """The prior that `solver` runs on: none for a classical method, whatever is given."""
+    return NoPrior().to(device) if isinstance(solver, Baseline) else as_prior(given, device)
+
+
+def name_of(given: object, registry: dict[str, type[T]] | None = None) -> str:
+    """What a record says about a part: its spec string, defaults included, else its class or function name."""
+    if isinstance(given, str):
+        return given
+    if is_dataclass(given) and not isinstance(given, type):
+        spec = spec_of(given, registry or {}, full=True)
+        return spec if len(spec) < 500 else type(given).__name__.lower()  # a table of 1000 betas tells nobody anything
+    return getattr(given, "__name__", type(given).__name__)
+
+
+def pick_device(device: str) -> torch.device:
+    """auto is the first there is of cuda, mps, cpu. Raises SpecError for one that is not there."""
+    from ..priors import best_device
+
+    try:
+        picked = torch.device(best_device() if device == "auto" else device)
+        torch.zeros(1, device=picked)
+    except (RuntimeError, AssertionError) as e:
+        raise SpecError(f"device {device} is not available ({str(e).splitlines()[0]})") from e
+    return picked

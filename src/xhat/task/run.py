@@ -1,0 +1,140 @@
+"""N samples of one posterior in sub-batches: watched, checkpointed, stopped image by image.
+
+No number depends on any of it, because each image owns its random stream.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DivergedError, SpecError
+from ..likelihoods import LeastSquares, Likelihood
+from ..loop import Step, trajectory
+from ..numerics.calls import Calls, counting
+from ..priors import Prior
+from ..rng import Rng
+from ..schedule import Schedule
+from ..solvers.base import Solver, State
+from .checkpoint import Checkpoint, Snapshot, to_device
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to compute: `len(seeds)` samples for the one measurement in `like`."""
+
+    solver: Solver[Any]
+    prior: Prior
+    like: Likelihood
+    seeds: Sequence[int]
+    schedule: Schedule | None = None
+    batch_size: int | None = None  # None: all at once
+    stop_at: float | None = None  # freeze an image at this multiple of the expected residual
+    record_every: int = 0  # keep the first image's x̂₀ of every so many steps
+
+    def __post_init__(self) -> None:
+        if not self.seeds or (self.batch_size is not None and self.batch_size < 1) or self.record_every < 0:
+            raise SpecError("samples and batch_size must be at least 1, record_every at least 0")
+        if self.stop_at is None:
+            return
+        if not self.stop_at > 0:
+            raise SpecError(f"stop_at must be positive, not {self.stop_at}")
+        if not (self.like.noise.expected_residual(self.like.y) > 0).all():
+            raise SpecError("stop_at compares with the noise level, and this measurement is noiseless")
+
+
+Watch = Callable[[Step, Likelihood, Calls], None]  # sees each step, its sub-batch's likelihood, the calls so far
+
+
+def run(
+    job: Job, watch: Watch | None = None, checkpoint: Checkpoint | None = None, start: Snapshot | None = None
+) -> Snapshot:
+    """The finished run, from `start` on. On Ctrl-C the last step made is saved, then KeyboardInterrupt goes on."""
+    snap = start or Snapshot()
+    size = job.batch_size or len(job.seeds)
+    try:
+        for first in range(size * len(snap.images), len(job.seeds), size):
+            snap = _sub_batch(job, job.seeds[first : first + size], snap, watch, checkpoint)
+    except KeyboardInterrupt:
+        if checkpoint:
+            checkpoint.flush()
+        raise
+    except DivergedError:
+        if checkpoint:
+            checkpoint.remove()  # going on from there would end there
+        raise
+    if checkpoint:
+        checkpoint.remove()
+    return snap
+
+
+def _sub_batch(
+    job: Job, seeds: Sequence[int], snap: Snapshot, watch: Watch | None, checkpoint: Checkpoint | None
+) -> Snapshot:
+    like = job.like.take(torch.zeros(len(seeds), dtype=torch.long))
+    rng, began, before = Rng(seeds), time.perf_counter() - snap.seconds, snap.calls
+    resume = None
+    if snap.state is not None:
+        rng.load_state_dict(snap.rng)
+        resume = snap.step, to_device(snap.state, like.y.device)
+    stopped = torch.zeros(len(seeds), dtype=torch.long) if snap.stopped is None else snap.stopped
+    done = Stop(like, job.stop_at) if job.stop_at is not None else None
+    with counting() as calls:
+        for step in trajectory(job.solver, job.prior, like, rng, job.schedule, resume, done):
+            total = Calls(**{k: n + getattr(before, k) for k, n in vars(calls).items()})
+            if done:
+                stopped = torch.where((stopped == 0) & done(step.state).cpu(), step.index, stopped)
+            frames = snap.frames
+            if (
+                job.record_every
+                and not snap.images
+                and (step.index % job.record_every == 0 or step.index == step.total)
+            ):
+                frames = [*frames, (step.index, step.state.x0[0].cpu())]
+            # the streams are copied now: an interrupt may come after they have moved on
+            snap = replace(snap, step=step.index, state=step.state, stopped=stopped, rng=rng.state_dict())
+            snap = replace(snap, frames=frames, calls=total, seconds=time.perf_counter() - began)
+            if checkpoint:
+                checkpoint.note(snap)
+            if watch:
+                with counting() as looking:
+                    watch(step, like, total)
+                calls.operator -= looking.operator  # looking on is no part of the method's cost
+            if done and stopped.all():
+                break
+    assert snap.state is not None
+    images = [*snap.images, snap.state.estimate.cpu()]
+    return replace(snap, images=images, frozen=[*snap.frozen, stopped], step=0, state=None, stopped=None, rng=[])
+
+
+class Stop:
+    """Which images have a residual of at most `ratio` times the one the noise model expects.
+
+    The loop and the driver both ask about the same state: it is computed once.
+    """
+
+    def __init__(self, like: Likelihood, ratio: float) -> None:
+        self.like, self.ratio = like, ratio
+        self.seen: tuple[State, Tensor] | None = None
+
+    def __call__(self, state: State) -> Tensor:
+        if self.seen is None or self.seen[0] is not state:
+            found, expected = residuals(self.like, state.estimate)
+            self.seen = state, found <= self.ratio * expected
+        return self.seen[1]
+
+
+def residuals(like: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The residual of each image and what the noise model expects, both (b,) in the units of y."""
+    with torch.no_grad():
+        clean = like.A(x)
+        return like.noise.residual(like.y, clean), like.noise.expected_residual(clean)
+
+
+@torch.no_grad()
+def fits(like: Likelihood, x: Tensor) -> dict[str, Tensor]:
+    """How well each image explains its own measurement in the noise model's numbers: χ² of closure quantities, say."""
+    return like.noise.fit(like.y, like.A(x)) if isinstance(like, LeastSquares) else {}

@@ -1,0 +1,33 @@
+"""Measurements of a known image: y = A(x) + noise."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..files.measurement import Measurement, Source, load_reference
+from ..noise import NOISES, Noise
+from ..operators.base import Operator
+from ..rng import Rng
+from .parts import as_noise, as_operator, image_for, name_of
+
+STREAM = 0x9E3779B9  # keeps the noise of `simulate(seed=s)` apart from the draws of a solver with seed s
+
+
+def simulate(
+    x: Source, operator: str | Operator | Callable[[Tensor], Tensor], noise: str | Noise, seed: int = 0
+) -> Measurement:
+    """One measurement of the image `x`, a path, array, PIL image or tensor; `restore` takes it as it is."""
+    truth = image_for(operator, load_reference(x))
+    A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
+    model = model.bind(A)
+    with torch.no_grad():
+        y = model.sample(A(truth[None]), Rng([seed ^ STREAM]))[0]
+    return Measurement(
+        y=y,
+        image_shape=A.shape,
+        operator=operator if isinstance(operator, str) else None,
+        noise=name_of(model, NOISES) if type(model) in NOISES.values() else None,
+        seed=seed,
+        origin=f"a measurement simulated with {name_of(operator)}",
+    )
