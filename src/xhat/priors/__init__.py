@@ -89,17 +89,21 @@ PRIORS: dict[str, type[Prior]] = {
 
 
 def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior:
-    """The prior behind a spec string such as `photo:dtype=bfloat16`, or behind the path of a folder or checkpoint.
+    """The prior of a spec string such as `photo:dtype=bfloat16`, or of the path of a folder or checkpoint.
 
     A path may be followed by options, as a name may: `ffhq_10m.pt:dtype=bfloat16`, `FOLDER:prompt=a cat,guidance=7.5`.
-    `device` auto is the first there is of cuda, mps, cpu. A `Prior` is only moved there.
+    `device` "auto" is cuda if there is one, otherwise mps, otherwise cpu. A `Prior` object is only moved to the device.
+    Raises SpecError for an unknown name or option, and DataError if the file cannot be read.
     """
     prior: Prior = build(path_spec(spec), PRIORS) if isinstance(spec, str) else spec
     return prior.to(best_device() if device == "auto" else device)
 
 
 def path_spec(text: str) -> str:
-    """`text`, or the spec that it stands for if it is a path, with or without options after it."""
+    """Returns `text`, or the spec that it stands for if it is a path, with or without options after it.
+
+    Raises DataError if it looks like a checkpoint file that does not exist.
+    """
     if text.split(":")[0].strip() in PRIORS:
         return text
     for end in (len(text), *(i for i, c in enumerate(text) if c == ":")):
@@ -116,12 +120,12 @@ SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors", ".onnx", ".bin")
 
 
 def folder_spec(path: str) -> str:
-    """The spec that a folder in the layout of diffusers stands for: it says itself what kind of prior it holds."""
+    """The spec of the prior in a folder in the layout of diffusers, which itself says what kind of prior it holds."""
     return f"{kind_of(existing(path))}:path={text_of(path)}"
 
 
 def best_device() -> str:
-    """cuda, mps or cpu."""
+    """ "cuda", "mps" or "cpu": the first of these that this machine has."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

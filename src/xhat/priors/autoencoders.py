@@ -15,11 +15,12 @@ KINDS = ("AutoencoderKL", "VQModel", "AutoencoderTiny")
 
 
 class DiffusersAutoencoder(Autoencoder):
-    """z = s (E(x) − m) and x = D(z/s + m), s the config's `scaling_factor`, m its `shift_factor`; runs in `dtype`.
+    """z = s (E(x) − m) and x = D(z/s + m), where s is the config's `scaling_factor` and m its `shift_factor`.
 
-    E is the mean of AutoencoderKL's q(z|x), and VQModel's code before quantisation, which is a part of D with the
-    identity as its derivative. Rombach et al. (2022), section 3.1, arXiv:2112.10752. DataError for a folder that is
-    none or broken, SpecError for another kind of network.
+    E is the mean of q(z|x) for an AutoencoderKL. For a VQModel it is the code before quantisation; the quantisation
+    belongs to D, and its derivative is replaced by the identity. Rombach et al. (2022), section 3.1, arXiv:2112.10752.
+    The network in the folder `path` runs in `dtype`. Raises DataError if there is no such folder or it is damaged, and
+    SpecError if it holds another kind of network.
     """
 
     source: ClassVar[str] = "any AutoencoderKL, VQModel or AutoencoderTiny of Hugging Face diffusers"
@@ -59,7 +60,10 @@ class DiffusersAutoencoder(Autoencoder):
 
 
 def autoencoder_of(root: Path, replacement: str | None, dtype: torch.dtype) -> DiffusersAutoencoder:
-    """The autoencoder of a latent diffusion folder, or the one in the folder `replacement`."""
+    """The autoencoder of the latent diffusion folder `root`, or the one in the folder `replacement` if that is given.
+
+    The network runs in `dtype`. Raises SpecError if `root` holds no autoencoder.
+    """
     if replacement is not None:
         return DiffusersAutoencoder(replacement, dtype)
     place = folder.autoencoder_folder(root)

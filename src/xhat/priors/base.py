@@ -1,4 +1,8 @@
-"""Priors, known through their denoiser x̂₀ = E[x₀ | x_t]."""
+"""A prior is known through its denoiser, x̂₀ = E[x₀ | x_t].
+
+This file holds the base class `Prior`, its variant for images of one shape, and `Denoiser`, which makes a prior of a
+user's own function.
+"""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -14,35 +18,52 @@ from ..types import Image
 
 
 class Prior(nn.Module):
-    """E[x₀ | x_t]; depends on (x_t, α, σ) only through (x_t / α, σ / α)."""
+    """E[x₀ | x_t]; depends on (x_t, α, σ) only through (x_t / α, σ / α).
+
+    Images are (b, *image) tensors; pictures lie in [−1, 1]. `schedule` holds the noise levels on which the prior is
+    best run.
+    """
 
     source: ClassVar[str] = ""  # the data or paper behind it, for `xhat list`
 
     schedule: Schedule  # the levels it is best run on; a solver may be given others
 
     @abstractmethod
-    def forward(self, x: Image, t: Level) -> Image: ...
+    def forward(self, x: Image, t: Level) -> Image:
+        """E[x₀ | x_t] for x_t = `x`, a (b, *image) tensor at noise level `t`; the result has the shape and dtype of
+        `x`.
+        """
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises MismatchError if images of `shape` are not the prior's."""
+        """Raises MismatchError if the prior cannot handle images of `shape`, which is (*image) without the batch."""
 
     def denoises(self) -> None:
-        """Raises MismatchError if the prior cannot say E[x₀|x_t], as a consistency model alone cannot."""
+        """Raises MismatchError if the prior cannot give E[x₀|x_t], as a consistency model alone cannot."""
 
     def problem(self, like: Likelihood) -> Likelihood:
-        """`like`, a problem about images, as a problem about what this prior knows: itself, but for latent priors."""
+        """The problem `like` about images as a problem about the variable that this prior models.
+
+        It is `like` itself, except for a latent prior, which models latents.
+        """
         return like
 
     def image(self, x: Tensor) -> Tensor:
-        """The images behind what this prior knows, (b, *image): `x` itself, but for latent priors."""
+        """The images, (b, *image), that belong to `x`, a batch of what this prior models.
+
+        It is `x` itself, except for a latent prior, which decodes it.
+        """
         return x
 
     def fits(self, like: Likelihood) -> None:
-        """Raises MismatchError if `like` is no problem about what this prior knows."""
+        """Raises MismatchError if `like` is not a problem about what this prior models."""
         self.check(like.A.shape)
 
     def mse(self, t: Level) -> float | None:
-        """E‖x₀ − E[x₀|x_t]‖²/n = tr E Cov[x₀|x_t]/n in squared image units, n numbers an image; None if unknown."""
+        """The prior's mean squared error at level `t`, in squared image units per number of the image; None if it is
+        unknown.
+
+            E‖x₀ − E[x₀|x_t]‖²/n = tr E Cov[x₀|x_t]/n,   n = the count of numbers in one image
+        """
         return None
 
     def __call__(self, x: Image, t: Level) -> Image:
@@ -51,7 +72,10 @@ class Prior(nn.Module):
 
 
 def counted(x0: Tensor) -> Tensor:
-    """`x0`, what a network made of each image: counted as a pass forward now and as one back when there is one."""
+    """Returns `x0`, the output of a network for a batch, and counts the calls that made it.
+
+    Each image counts as one forward pass now, and as one backward pass if a derivative is taken later.
+    """
     tally("forwards", len(x0))
     if x0.requires_grad:
         x0.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
@@ -59,7 +83,7 @@ def counted(x0: Tensor) -> Tensor:
 
 
 class FixedShape(Prior):
-    """A prior for images of one shape."""
+    """A prior for images of one `shape`, which is (*image) without the batch."""
 
     shape: tuple[int, ...]
 
@@ -69,7 +93,11 @@ class FixedShape(Prior):
 
 
 class Denoiser(Prior):
-    """Your own denoiser as a prior: `Denoiser(lambda x, sigma: ...)`, x = x₀ + σ n of shape (b, *image), σ a number."""
+    """Your own denoiser as a prior: `Denoiser(lambda x, sigma: ...)`.
+
+    `denoise` is given x = x₀ + σ n, a (b, *image) tensor, and the float σ, and returns its estimate of x₀. `schedule`
+    is EDM's if it is left out.
+    """
 
     def __init__(self, denoise: Callable[[Tensor, float], Tensor], schedule: Schedule | None = None) -> None:
         super().__init__()

@@ -1,3 +1,5 @@
+"""The shipped prior of head slices."""
+
 from pathlib import Path
 
 from .unet import DiffusersPrior

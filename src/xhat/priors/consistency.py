@@ -1,4 +1,4 @@
-"""Consistency models: where the probability flow through x_t ends, in one network call."""
+"""Consistency models: one network call gives the point where the probability flow through x_t ends."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -25,9 +25,10 @@ class ConsistencyPrior(FixedShape):
 
         x_ε = f(u, σ),   u = x₀ + σ n of shape (b, *shape),   ε = `sigma_min` ≤ σ ≤ `sigma_max`,   f(u, ε) = u
 
-    `jump` is f, counted; a class gives `endpoint`. It is no denoiser: where σ is small f(u, σ) ≈ u + ½ σ² ∇log p(u)
-    and E[x₀|u] = u + σ² ∇log p(u); where it is large f is one image and E[x₀|u] the mean of many. So E[x₀|x_t] is
-    asked of `denoiser`, the teacher or any other prior of the same images; without one, what needs it is refused.
+    `jump` calls f and counts the call; a subclass gives f itself as `endpoint`. A consistency model is not a denoiser:
+    for small σ, f(u, σ) ≈ u + ½ σ² ∇log p(u) whereas E[x₀|u] = u + σ² ∇log p(u); for large σ, f is one image whereas
+    E[x₀|u] is the mean of many. E[x₀|x_t] is therefore taken from `denoiser`, which is the teacher or any other prior
+    of the same images. Without a `denoiser`, a solver that needs E[x₀|x_t] is refused.
     """
 
     def __init__(
@@ -41,7 +42,11 @@ class ConsistencyPrior(FixedShape):
             denoiser.check(self.shape)
 
     def jump(self, x: Image, t: Level) -> Image:
-        """x_ε on the probability flow through x_t; up to ρ_t = ε it is x_t/α_t. MismatchError above `sigma_max`."""
+        """x_ε, the end of the probability flow through x_t = `x`, a (b, *image) tensor at level `t`.
+
+        If ρ_t ≤ ε it is x_t/α_t. Raises MismatchError if ρ_t is above `sigma_max`.
+        """
+        # The first level of a ladder is sigma_max up to rounding.
         if t.ratio > self.sigma_max * (1 + 1e-6):
             raise MismatchError(f"this consistency model knows noise up to {self.sigma_max:g}, not {t.ratio:g}")
         u = x / t.alpha
@@ -49,10 +54,12 @@ class ConsistencyPrior(FixedShape):
 
     @abstractmethod
     def endpoint(self, u: Tensor, sigma: float) -> Tensor:
-        """f(u, σ), one network call."""
+        """f(u, σ) by one network call; `u` and the result are (b, *shape)."""
 
     def counted(self, out: Image) -> Image:
-        """`out` of a network, tallied as one forward an image and, when it is differentiated, one backward."""
+        """Returns `out`, the output of a network, and counts one forward pass per image, and one backward pass if it is
+        differentiated.
+        """
         tally("forwards", len(out))
         if out.requires_grad:
             out.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
@@ -75,13 +82,13 @@ class ConsistencyPrior(FixedShape):
 
 
 class LayeredConsistency(ConsistencyPrior):
-    """A consistency model whose network may be entered half way, as intermediate-layer optimisation does."""
+    """A consistency model whose intermediate layers can be shifted, as intermediate-layer optimisation does."""
 
     layers: tuple[str, ...]  # names, from the input to the output
 
     @cached_property
     def sizes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of what each layer puts out for one image."""
+        """The shape of the output of each layer for one image, by the layer's name."""
         like = next((p for p in (*self.parameters(), *self.buffers()) if p.is_floating_point()), torch.empty(0))
         with torch.no_grad():
             blank = torch.zeros(1, *self.shape, dtype=like.dtype, device=like.device)
@@ -90,16 +97,23 @@ class LayeredConsistency(ConsistencyPrior):
 
     @abstractmethod
     def through(self, u: Tensor, sigma: float, shifts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """f(u, σ) with `shifts` added to what the layers of that name put out, and what all layers put out then."""
+        """f(u, σ) with `shifts` added to the outputs of the layers they name, and the shifted outputs of all layers by
+        name.
+
+        `u` is (b, *shape), and a shift is (b, *size) with the layer's size as in `sizes`.
+        """
 
     def jump_through(self, x: Image, t: Level, shifts: Mapping[str, Tensor]) -> tuple[Image, dict[str, Tensor]]:
-        """`through`, counted as one network call."""
+        """`through` for x_t = `x` at level `t`, counted as one network call per image."""
         out, values = self.through(x / t.alpha, t.ratio, shifts)
         return self.counted(out), values
 
 
 class ConsistencyModel(ConsistencyPrior):
-    """Your own consistency function as a prior: `ConsistencyModel(lambda u, sigma: ..., shape)`."""
+    """Your own consistency function as a prior: `ConsistencyModel(lambda u, sigma: ..., shape)`.
+
+    `f` is given u, a (b, *shape) tensor, and the float σ, and returns x_ε of the same shape.
+    """
 
     def __init__(
         self,
@@ -119,10 +133,10 @@ class ConsistencyModel(ConsistencyPrior):
 class ConsistencyFolder(LayeredConsistency):
     """A `ConsistencyModelPipeline` of the diffusers library: `unet/` and `scheduler/` in the folder `path`.
 
-    The scheduler is CMStochasticIterativeScheduler. `denoiser` is the spec or folder of the prior that answers for
-    E[x₀|x_t]; without the option it is what `xhat.json` in the folder names (`denoiser`: a spec, or a folder relative
-    to this one), else there is none. `label` is the class of class-conditional networks. `dtype` and `compile` as
-    for `diffusers`. No clipping to [−1, 1], even where the scheduler's config has `clip_denoised`.
+    The scheduler is CMStochasticIterativeScheduler. `denoiser` is the spec or folder of the prior that gives E[x₀|x_t].
+    If it is left out, `xhat.json` in the folder may name it (`denoiser`: a spec, or a folder relative to this one);
+    otherwise there is none. `label` is the class, for class-conditional networks. `dtype` and `compile` mean the same
+    as for `diffusers`. The output is not clipped to [−1, 1], even if the scheduler's config has `clip_denoised`.
     """
 
     source = "ConsistencyModelPipeline of Hugging Face diffusers; arXiv 2303.01469"
@@ -197,8 +211,9 @@ class ConsistencyUNet(DiffusersPrior):
 class FlowPrior(ConsistencyPrior):
     """What a perfect consistency model of `denoiser` would be: its probability flow, integrated. An oracle, not cheap.
 
-    du/dσ = (u − E[x₀|u])/σ by `steps` of Heun's method on EDM's levels from σ to `sigma_min` (Karras et al., 2022,
-    Algorithm 1): 2 `steps` network calls a jump. A `GaussianPrior` has the flow in closed form, at one call.
+    du/dσ = (u − E[x₀|u])/σ, integrated by `steps` steps of Heun's method on EDM's levels from σ to `sigma_min` (Karras
+    et al., 2022, Algorithm 1). A jump takes 2 `steps` network calls. A `GaussianPrior` has its flow in closed form,
+    which takes one call.
     """
 
     def __init__(
@@ -219,12 +234,12 @@ class FlowPrior(ConsistencyPrior):
         return u
 
     def counted(self, out: Image) -> Image:
-        """The denoiser has counted its own calls."""
+        """Counts nothing if the denoiser has counted its own calls."""
         return super().counted(out) if isinstance(self.denoiser, GaussianPrior) else out
 
 
 def layered(prior: Prior) -> LayeredConsistency:
-    """`prior` as one whose layers can be entered. Raises MismatchError naming those that can."""
+    """Returns `prior` if its layers can be shifted. Raises MismatchError, which names the priors that can, if not."""
     if isinstance(prior, LayeredConsistency):
         return prior
     raise MismatchError(
@@ -234,7 +249,7 @@ def layered(prior: Prior) -> LayeredConsistency:
 
 
 def consistency(prior: Prior) -> ConsistencyPrior:
-    """`prior` as one that can jump. Raises MismatchError naming those that can."""
+    """Returns `prior` if it is a consistency model. Raises MismatchError, which names the priors that are, if not."""
     if isinstance(prior, ConsistencyPrior):
         return prior
     raise MismatchError(

@@ -24,7 +24,7 @@ TABULATED = (
 
 
 def existing(path: str | Path) -> Path:
-    """The folder at `path`."""
+    """The folder at `path`, with ~ expanded. Raises DataError if there is none."""
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; a diffusers model has the folders unet and scheduler in it")
@@ -32,7 +32,7 @@ def existing(path: str | Path) -> Path:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
+    """The JSON object in `file` as a dictionary. Raises DataError if the file is missing or holds something else."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -45,7 +45,11 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def load_network(root: Path, kinds: tuple[str, ...], dtype: torch.dtype) -> Any:
-    """The network in `root`, of one of the `kinds`, classes of diffusers by name; not trainable."""
+    """The network in the folder `root`, not trainable and in `dtype`.
+
+    `kinds` are the names of the diffusers classes that are accepted. Raises SpecError for another class and DataError
+    for damaged files.
+    """
     name = read_json(root / "config.json").get("_class_name", kinds[0])
     if name not in kinds:
         raise SpecError(f"{root} holds a {name}; known here: {', '.join(kinds)}")
@@ -66,17 +70,19 @@ def load_network(root: Path, kinds: tuple[str, ...], dtype: torch.dtype) -> Any:
 
 
 def unet_folder(root: Path) -> Path:
-    """Where the denoiser lies: `root`/unet, or `root` itself, as older checkpoints have it."""
+    """The folder that holds the denoiser: `root`/unet, or `root` itself as in older checkpoints."""
     return root / "unet" if (root / "unet").is_dir() else root
 
 
 def load_unet(root: Path, dtype: torch.dtype, kind: str = "UNet2DModel") -> Any:
-    """The UNet of a pipeline's folder, not trainable."""
+    """The UNet of class `kind` in a pipeline's folder, not trainable and in `dtype`."""
     return load_network(unet_folder(root), (kind,), dtype)
 
 
 def kind_of(root: Path) -> str:
-    """What kind of prior the folder holds: diffusers (over images), consistency, latent_diffusion, stable_diffusion."""
+    """The kind of prior that the folder holds: diffusers (over images), consistency, latent_diffusion or
+    stable_diffusion.
+    """
     if is_consistency(root):
         return "consistency"
     if read_json(unet_folder(root) / "config.json").get("_class_name") == "UNet2DConditionModel":
@@ -85,14 +91,14 @@ def kind_of(root: Path) -> str:
 
 
 def autoencoder_folder(root: Path) -> Path | None:
-    """Where the autoencoder lies, if there is one."""
+    """The folder of the autoencoder below `root`, or None if there is none."""
     return next((root / name for name in AUTOENCODERS if (root / name).is_dir()), None)
 
 
 def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Schedule]:
-    """The network's convention and its own noise levels from `root`/scheduler/scheduler_config.json.
+    """The convention of the network and its own noise levels, from `root`/scheduler/scheduler_config.json.
 
-    `whole`: the network knows whole time steps only.
+    `whole` says that the network accepts only whole time steps. Raises SpecError for a scheduler that is not supported.
     """
     file = scheduler_file(root)
     config = read_json(file)
@@ -124,18 +130,20 @@ def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Sched
 
 
 def scheduler_file(root: Path) -> Path:
-    """Where the scheduler's config is, or would be."""
+    """The path of the scheduler's config in `root`; if there is none, the path where it should be."""
     return next((f for f in (root / "scheduler" / NAME, root / NAME) if f.exists()), root / "scheduler" / NAME)
 
 
 def is_consistency(path: str | Path) -> bool:
-    """Whether the folder holds a consistency model."""
+    """Whether the folder at `path` holds a consistency model."""
     file = scheduler_file(Path(path).expanduser())
     return file.exists() and read_json(file).get("_class_name") in CONSISTENCY
 
 
 def read_table(config: dict[str, Any]) -> Discrete:
-    """The β table of a scheduler's config."""
+    """The β table of a scheduler's `config`. Raises SpecError if the config rescales it to zero signal-to-noise
+    ratio.
+    """
     if config.get("rescale_betas_zero_snr"):
         raise SpecError("rescale_betas_zero_snr is not supported: at the last entry nothing of the image is left")
     if config.get("trained_betas") is not None:

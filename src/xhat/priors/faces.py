@@ -1,3 +1,5 @@
+"""The shipped prior of colour faces."""
+
 from pathlib import Path
 
 from .consistency import ConsistencyFolder

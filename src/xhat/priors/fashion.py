@@ -1,3 +1,5 @@
+"""The shipped prior of pictures of clothes."""
+
 from pathlib import Path
 
 from .consistency import ConsistencyFolder

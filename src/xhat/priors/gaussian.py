@@ -1,3 +1,5 @@
+"""The Gaussian prior, whose denoiser is known in closed form."""
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,9 @@ from .base import FixedShape
 class GaussianPrior(FixedShape):
     """x₀ ~ N(μ, Q diag(λ) Qᵀ): the exact denoiser, and the oracle of every solver test.
 
-    E[x₀|x_t] = μ + Q diag(λ/(λ + ρ²)) Qᵀ (x_t/α_t − μ)
+        E[x₀|x_t] = μ + Q diag(λ/(λ + ρ²)) Qᵀ (x_t/α_t − μ)
+
+    `shape` is (*image) with n numbers, `cov` the (n, n) covariance, `mean` the mean of every number.
     """
 
     source = "closed form"
@@ -33,9 +37,10 @@ class GaussianPrior(FixedShape):
         return self.mean + ((shrink * z) @ self.Q.T).reshape(x.shape)
 
     def flow(self, u: Image, sigma: float, end: float) -> Image:
-        """Where the probability flow through u at noise `sigma` is at noise `end`: a consistency function.
+        """The point at noise `end` on the probability flow through `u`, (b, *image), at noise `sigma`: a consistency
+        function.
 
-        μ + (C + end² I)^½ (C + σ² I)^−½ (u − μ)
+            μ + (C + end² I)^½ (C + σ² I)^−½ (u − μ)
         """
         z = (u - self.mean).flatten(1) @ self.Q
         scale = ((self.lam + end**2) / (self.lam + sigma**2)).sqrt()
@@ -47,6 +52,6 @@ class GaussianPrior(FixedShape):
         return float((var * self.lam / (self.lam + var)).mean())
 
     def sample(self, rng: Rng) -> Image:
-        """One exact draw per stream of `rng`."""
+        """One exact draw per stream of `rng`: (b, *shape)."""
         z = rng.randn_like(self.lam.expand(len(rng.generators), -1))
         return self.mean + ((z * self.lam.sqrt()) @ self.Q.T).reshape(-1, *self.shape)

@@ -1,3 +1,5 @@
+"""Closed-form priors that are fitted to generated pictures; each science derives its own from the one class here."""
+
 from typing import ClassVar
 
 import torch
@@ -13,13 +15,14 @@ from .low_rank import LowRankMixture, fit
 class Generated(LowRankMixture):
     """A mixture of `components` Gaussians of rank `rank`, fitted to `pictures` pictures of `xhat generate`.
 
-    The pictures have `size` × `size` pixels and the seed `seed`; they are made and fitted on first use, which takes
-    minutes, and the mixture is kept in the cache. One component is a plain Gaussian prior. No network was trained.
+    The pictures have `size` × `size` pixels and are made with the seed `seed`. They are made and fitted on first use,
+    which takes minutes; the mixture is then kept in the cache. One component makes a plain Gaussian prior. No network
+    is trained.
     """
 
     source = "generated pictures; closed form (Tipping & Bishop, 1999)"
-    what: ClassVar[str]  # is generated
-    version: ClassVar[int] = 1  # of the pictures: part of the cache's key
+    what: ClassVar[str]  # the name of the generator
+    version: ClassVar[int] = 1  # version of the generator; it is part of the cache's key
 
     def __init__(self, components: int, rank: int, pictures: int, size: int, seed: int, schedule: Schedule) -> None:
         if min(components, rank, pictures, size) < 1:
@@ -31,5 +34,10 @@ class Generated(LowRankMixture):
 
 
 def fitted(what: str, components: int, rank: int, pictures: int, size: int, seed: int) -> dict[str, torch.Tensor]:
+    """The mixture of `components` Gaussians of rank `rank` that fits pictures of the generator `what`.
+
+    `pictures` of them, `size` × `size` pixels, are made from `seed`. The result holds the arguments of LowRankMixture,
+    with `means` flat: (components, size²).
+    """
     x = torch.stack([from_pixels(picture) for picture in GENERATORS[what](pictures, size, seed)])
     return fit(x.flatten(1), components, rank)

@@ -1,4 +1,4 @@
-"""Latent priors: a prior over latents and the autoencoder between these and images."""
+"""Latent priors: a prior over latents, and the autoencoder that maps images to latents and back."""
 
 from abc import abstractmethod
 
@@ -20,8 +20,8 @@ Vector = Float[Tensor, "b width"]
 class LatentPrior(Prior):
     """E[z₀|z_t] for the latents z = E(x) of images x.
 
-    Its problems are about latents: `prior.problem(like)` turns one about images into one of these, a
-    LatentLikelihood, and `prior.image(z)` decodes the answer.
+    Its problems are about latents: `prior.problem(like)` turns a problem about images into one about latents, a
+    LatentLikelihood, and `prior.image(z)` decodes the solution.
     """
 
     autoencoder: Autoencoder
@@ -41,7 +41,7 @@ class LatentPrior(Prior):
 
 
 class Autoencoded(LatentPrior):
-    """A latent prior of two parts: any prior, whose images are the latents, and the `autoencoder`."""
+    """A latent prior of two parts: `denoiser`, any prior whose images are the latents, and the `autoencoder`."""
 
     def __init__(self, denoiser: Prior, autoencoder: Autoencoder) -> None:
         super().__init__()
@@ -65,7 +65,8 @@ class TextPrior(LatentPrior):
 
         E[z₀|z_t] ≈ D(z_t, c₋) + w (D(z_t, c) − D(z_t, c₋))     (Ho & Salimans, 2022, eq. 6, arXiv:2207.12598)
 
-    c₋ is the embedding of the negative prompt, or of no words; w = 1 is the prior given c, and half the work.
+    c₋ is the embedding of the negative prompt, or of the empty text. w = 1 is the prior given c and needs only half the
+    network calls.
     """
 
     prompt: Tensor  # c, (1, tokens, width)
@@ -74,18 +75,24 @@ class TextPrior(LatentPrior):
 
     @abstractmethod
     def denoise(self, z: Image, t: Level, c: Text) -> Image:
-        """D(z_t, c) = E[z₀|z_t, c] for one text for each latent."""
+        """D(z_t, c) = E[z₀|z_t, c] for latents `z` (b, *latent) and one text per latent, `c` (b, tokens, width)."""
 
     def image_embedding(self, x: Image) -> Vector:
-        """Images in the space of the text's embedding; MismatchError where the prior has no network for that."""
+        """The images `x` (b, 3, h, w) in the space of the text's embedding, (b, width).
+
+        Raises MismatchError if the prior has no image encoder.
+        """
         raise MismatchError(f"{type(self).__name__} has no image encoder beside its text encoder")
 
     def conditioned(self, z: Image, t: Level, c: Text) -> Image:
-        """D(z_t, c), counted."""
+        """D(z_t, c), as `denoise`, with the network calls counted."""
         return counted(self.denoise(z, t, c))
 
     def guided(self, z: Image, t: Level, c: Text, negative: Text) -> tuple[Image, Image]:
-        """E[z₀|z_t] for any two texts for each latent, and D(z_t, c₋) alone, from one pass; w = 1 makes them one."""
+        """E[z₀|z_t] by guidance for any two texts per latent, and D(z_t, c₋) alone, both from one pass of the network.
+
+        If w = 1, both results are D(z_t, c).
+        """
         if self.guidance == 1:
             x0 = self.conditioned(z, t, c)
             return x0, x0
@@ -94,7 +101,7 @@ class TextPrior(LatentPrior):
         return without + self.guidance * (given - without), without
 
     def texts(self, n: int) -> tuple[Text, Text]:
-        """The prompt and the negative prompt for each of `n` latents."""
+        """The prompt and the negative prompt, repeated for `n` latents: two (n, tokens, width) tensors."""
         return self.prompt.expand(n, -1, -1), self.negative.expand(n, -1, -1)
 
     def forward(self, x: Image, t: Level) -> Image:

@@ -1,3 +1,5 @@
+"""Unconditional latent diffusion models from diffusers folders."""
+
 from pathlib import Path
 
 from ..errors import MismatchError
@@ -10,8 +12,9 @@ from .unet import DiffusersPrior, dtype_of
 class LatentDiffusion(Autoencoded):
     """An unconditional latent diffusion model (Rombach et al., 2022) from a diffusers folder. arXiv:2112.10752
 
-    `unet/` and `scheduler/` as in a folder over images, and `vae/` or `vqvae/`: an AutoencoderKL, VQModel or
-    AutoencoderTiny, in whose place `autoencoder` may name another folder. `dtype` and `compile` are the UNet's.
+    The folder `path` has `unet/` and `scheduler/` like a folder over images, and in addition `vae/` or `vqvae/` with an
+    AutoencoderKL, VQModel or AutoencoderTiny. `autoencoder` may name another folder to use in its place. `dtype` and
+    `compile` concern the UNet. Raises MismatchError if UNet and autoencoder have different numbers of channels.
     """
 
     source = "LDMPipeline of Hugging Face diffusers, github.com/huggingface/diffusers"

@@ -1,3 +1,5 @@
+"""A mixture of Gaussians of low rank: its denoiser in closed form, and its fit to pictures."""
+
 import math
 
 import torch
@@ -18,7 +20,8 @@ class LowRankMixture(FixedShape):
         log p(k|x_t) = log w_k − ½ [(‖d‖² − ‖z‖²)/a + Σ z²/b + (n − r) log a + Σ log b] + const
         E[x₀|x_t, k] = μ_k + (v_k/a) d + U_kᵀ ((λ_k + v_k)/b − v_k/a) z                  (Tipping & Bishop, 1999)
 
-    `means` (K, *shape), `axes` (K, r, n), `lam` (K, r), `v` (K,), `weights` (K,) positive numbers of any sum.
+    `means` is (K, *shape), `axes` (K, r, n), `lam` (K, r), `v` (K,), and `weights` (K,) holds positive numbers of any
+    sum. Raises SpecError if they do not have the same K.
     """
 
     source = "closed form"
@@ -49,12 +52,12 @@ class LowRankMixture(FixedShape):
         return (centres + torch.einsum("bkr,krn->bn", p[..., None] * along, self.axes)).reshape(x.shape)
 
     def log_density(self, x: Image, t: Level) -> PerImage:
-        """log p(x_t) per image in nats, normalised."""
+        """log p(x_t) per image in nats, (b,), normalised."""
         n = x[0].numel()
         return self.terms(x, t)[2].logsumexp(1) - n / 2 * math.log(2 * math.pi) - n * math.log(t.alpha)
 
     def terms(self, x: Image, t: Level) -> tuple[Tensor, Tensor, Tensor]:
-        """d, z and log p(k, x_t) up to a constant that all share, batch and component first."""
+        """d (b, K, n), z (b, K, r), and log p(k, x_t) (b, K) up to a constant that all components share."""
         d = (x / t.alpha).flatten(1)[:, None] - self.means.flatten(1)  # (b, K, n)
         z = torch.einsum("bkn,krn->bkr", d, self.axes)
         a = self.v + t.ratio**2
@@ -65,7 +68,7 @@ class LowRankMixture(FixedShape):
         return d, z, log_p
 
     def sample(self, rng: Rng) -> Image:
-        """One exact draw per stream of `rng`."""
+        """One exact draw per stream of `rng`: (b, *shape)."""
         like = self.means[:1].expand(len(rng.generators), *self.shape)
         k = torch.searchsorted(self.log_w.exp().cumsum(0), rng.rand_like(like.flatten(1)[:, 0]))
         k = k.clamp_max(len(self.v) - 1)
@@ -75,9 +78,12 @@ class LowRankMixture(FixedShape):
 
 
 def fit(x: Tensor, components: int, rank: int, rounds: int = 12, floor: float = 1e-4) -> dict[str, Tensor]:
-    """A mixture of the pictures x (N, n): k-means, then the principal components of each cluster.
+    """Fits a mixture to the pictures `x` (N, n): k-means, then the principal components of each cluster.
 
-    `floor` is the least variance of a pixel. Deterministic: the first centres are spread over the pictures in order.
+    `rounds` is the number of k-means iterations, and `floor` the smallest variance of a pixel. The result is
+    deterministic, because the first centres are spread over the pictures in order. Returns the arguments of
+    LowRankMixture, with `means` flat: (components, n). Raises SpecError if there are fewer pictures than components or
+    a picture holds NaN.
     """
     if not 1 <= components <= len(x) or rank < 1:
         raise SpecError(f"a mixture of {components} components of rank {rank} cannot be fitted to {len(x)} pictures")
@@ -93,8 +99,10 @@ def fit(x: Tensor, components: int, rank: int, rounds: int = 12, floor: float = 
     for k in range(components):
         d = x[near == k] - means[k]
         weights[k] = max(1, len(d))
-        d = d[:: -(-len(d) // 1500)] if len(d) else d  # components of so many pictures are settled
+        # At most 1500 pictures per cluster: more hardly move its principal components, and eigh is cubic in them.
+        d = d[:: -(-len(d) // 1500)] if len(d) else d
         values, left = torch.linalg.eigh((d @ d.T).double() / max(1, len(d)))
+        # Directions with less than 1e-6 of the largest variance are rounding errors of float32.
         kept = min(rank, int((values > 1e-6 * float(values[-1])).sum())) if len(d) > 1 else 0
         if kept:
             rows = left[:, -kept:].flip(1).T.to(d) @ d

@@ -1,3 +1,5 @@
+"""A mixture of isotropic Gaussians, whose denoiser is known in closed form."""
+
 import math
 
 import torch
@@ -14,10 +16,11 @@ class MixturePrior(FixedShape):
     """x₀ ~ Σ_k w_k N(μ_k, v_k I): exact in closed form, with as many modes as you like.
 
     With u = x_t/α_t, responsibilities p_k ∝ w_k N(u; μ_k, (v_k + ρ²) I) and s_k = v_k/(v_k + ρ²),
-    E[x₀|x_t] = Σ_k p_k (μ_k + s_k (u − μ_k)).
 
-    `means` (K, *shape) gives K and the shape; `variances` a number, or K of them, 0 for point masses;
-    `weights` K positive numbers of any sum, equal unless given.
+        E[x₀|x_t] = Σ_k p_k (μ_k + s_k (u − μ_k))
+
+    `means` is (K, *shape). `variances` is a number or K of them; 0 makes a point mass. `weights` are K positive numbers
+    of any sum; without them all components weigh the same. Raises SpecError if the counts or signs are wrong.
     """
 
     source = "closed form"
@@ -51,9 +54,10 @@ class MixturePrior(FixedShape):
         return centres.reshape(x.shape) + u * (p @ s).reshape(-1, *[1] * (x.ndim - 1))
 
     def mse(self, t: Level) -> float | None:
-        """tr Cov[x₀|x_t]/n, exact at given x_t, averaged over 512 fixed draws of it: good to a few per cent.
+        """tr Cov[x₀|x_t]/n, exact at given x_t, averaged over 512 fixed draws of x_t, which is accurate to a few per
+        cent.
 
-        tr Cov[x₀|x_t] = Σ_k p_k (n s_k ρ² + ‖m_k‖²) − ‖Σ_k p_k m_k‖²,  m_k = μ_k + s_k (u − μ_k)
+            tr Cov[x₀|x_t] = Σ_k p_k (n s_k ρ² + ‖m_k‖²) − ‖Σ_k p_k m_k‖²,  m_k = μ_k + s_k (u − μ_k)
         """
         rng = Rng(range(512))
         x0 = self.sample(rng)
@@ -64,11 +68,11 @@ class MixturePrior(FixedShape):
         return float((p * (s * t.ratio**2 + gaps)).sum(1).mean())
 
     def responsibilities(self, x: Image, t: Level) -> Tensor:
-        """p(k | x_t), (b, K)."""
+        """p(k | x_t), the posterior probability of each component: (b, K)."""
         return self._joint(x, t).softmax(1)
 
     def log_density(self, x: Image, t: Level) -> PerImage:
-        """log p(x_t), normalised, in nats."""
+        """log p(x_t) per image in nats, (b,), normalised."""
         return self._joint(x, t).logsumexp(1) - x[0].numel() * math.log(t.alpha)
 
     def _joint(self, x: Image, t: Level) -> Tensor:
@@ -79,7 +83,7 @@ class MixturePrior(FixedShape):
         return self.log_w - gaps / (2 * var) - u.shape[1] / 2 * (2 * math.pi * var).log()
 
     def sample(self, rng: Rng) -> Image:
-        """One exact draw per stream of `rng`."""
+        """One exact draw per stream of `rng`: (b, *shape)."""
         like = self.means[:1].expand(len(rng.generators), *self.shape)
         k = torch.searchsorted(self.log_w.exp().cumsum(0), rng.rand_like(like.flatten(1)[:, 0]))
         k = k.clamp_max(len(self.v) - 1)

@@ -1,3 +1,5 @@
+"""The prior of the classical methods, which use none."""
+
 from ..errors import MismatchError
 from ..schedule import EDM, Level
 from ..types import Image
@@ -5,7 +7,10 @@ from .base import Prior
 
 
 class NoPrior(Prior):
-    """Knows nothing: for the classical methods, which do not ask."""
+    """A prior that knows nothing, for the classical methods, which never call it.
+
+    A solver that does call it gets a MismatchError.
+    """
 
     source = "no images"
 

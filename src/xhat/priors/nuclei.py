@@ -1,3 +1,5 @@
+"""The shipped prior of cell nuclei."""
+
 from pathlib import Path
 
 from .unet import DiffusersPrior

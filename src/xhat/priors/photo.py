@@ -1,3 +1,5 @@
+"""The shipped prior of natural photographs."""
+
 from pathlib import Path
 
 from .unet import DiffusersPrior

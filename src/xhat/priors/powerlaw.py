@@ -1,3 +1,5 @@
+"""A Gaussian prior with the power spectrum of natural images."""
+
 from functools import lru_cache
 
 import torch
@@ -12,9 +14,11 @@ from .base import Prior
 class PowerLaw(Prior):
     """Gaussian, periodic, with the spectrum of natural images, S(f) ∝ (f₀² + f²)^(−exponent/2), any image size.
 
-    E[x₀|x_t] = μ + F⁻¹ (S/(S + ρ²)) F (x_t/α − μ): the Wiener filter, exact and almost free. f is in cycles an image,
-    f₀ = 1; a pixel has mean `mean` and standard deviation `std` in units of [−1, 1]; channels are independent.
-    What a learned prior gains over it is what it knows beyond second moments.
+        E[x₀|x_t] = μ + F⁻¹ (S/(S + ρ²)) F (x_t/α − μ)
+
+    This is the Wiener filter: exact, and almost free. f is in cycles per image and f₀ = 1. A pixel has mean `mean` and
+    standard deviation `std` in units of [−1, 1], and channels are independent. What a learned prior gains over this one
+    is what it knows beyond second moments. Raises SpecError if `std` is not positive.
     """
 
     source = "Field (1987), J. Opt. Soc. Am. A 4, 2379"
@@ -30,7 +34,9 @@ class PowerLaw(Prior):
             raise MismatchError(f"this prior knows images (…, height, width), the problem has {tuple(shape)}")
 
     def spectrum(self, h: int, w: int) -> Tensor:
-        """The variance S of each coefficient of the orthonormal real 2-D FFT, (h, w // 2 + 1), float64."""
+        """The variance S of each coefficient of the orthonormal real 2-D FFT of an h × w image: (h, w // 2 + 1),
+        float64.
+        """
         return spectrum(h, w, self.exponent) * self.std**2
 
     def forward(self, x: Image, t: Level) -> Image:
@@ -40,7 +46,7 @@ class PowerLaw(Prior):
         return x0
 
     def sample(self, noise: Image) -> Image:
-        """Draws from the prior, given white noise of the images' shape."""
+        """Draws from the prior, made from white noise of the images' shape, (b, *image)."""
         root = self.spectrum(*noise.shape[-2:]).sqrt().to(noise)
         x: Image = self.mean + torch.fft.irfft2(root * torch.fft.rfft2(noise), s=noise.shape[-2:])
         return x
@@ -48,7 +54,7 @@ class PowerLaw(Prior):
 
 @lru_cache(8)
 def spectrum(h: int, w: int, exponent: float) -> Tensor:
-    """(1 + f²)^(−exponent/2) on the grid of rfft2, scaled so that a pixel has variance 1."""
+    """(1 + f²)^(−exponent/2) on the grid of rfft2, (h, w // 2 + 1), scaled so that a pixel has variance 1."""
     rows, columns = torch.fft.fftfreq(h, 1 / h).double()[:, None], torch.fft.fftfreq(w, 1 / w).double()
     whole: Tensor = (1 + rows**2 + columns**2) ** (-exponent / 2)
     return whole[:, : w // 2 + 1] / whole.mean()

@@ -13,18 +13,18 @@ from ..schedule import Discrete
 
 
 class Coefficients(NamedTuple):
-    """The numbers at one noise level."""
+    """The numbers of the formula above at one noise level."""
 
     skip: float
     out: float
     into: float  # c_in
-    noise: float  # what the network is told the time is
+    noise: float  # c_noise, the time that the network is given
     shift: float = 0.0
 
 
 @dataclass(frozen=True)
 class Precondition(ABC):
-    """A convention; `prediction` is what the network was trained to output."""
+    """A convention; `prediction` names what the network was trained to output."""
 
     predictions: ClassVar[tuple[str, ...]]
 
@@ -35,12 +35,16 @@ class Precondition(ABC):
             raise SpecError(f"unknown prediction type {self.prediction!r}; known: {', '.join(self.predictions)}")
 
     @abstractmethod
-    def __call__(self, ratio: float) -> Coefficients: ...
+    def __call__(self, ratio: float) -> Coefficients:
+        """The coefficients at noise level `ratio` = ρ."""
 
 
 @dataclass(frozen=True)
 class Karras(Precondition):
-    """EDM (Karras et al., 2022, table 1), time ln(ρ)/4; "v_prediction" flips the output's sign. arXiv:2206.00364"""
+    """EDM (Karras et al., 2022, table 1), time ln(ρ)/4; "v_prediction" flips the output's sign. arXiv:2206.00364
+
+    `sigma_data` is the standard deviation of the training images in units of [−1, 1]; 0.5 is the paper's.
+    """
 
     predictions = ("epsilon", "v_prediction")
 
@@ -72,8 +76,9 @@ class Consistent(Precondition):
 class Tabulated(Precondition):
     """DDPM-type networks on x = ᾱ^½ x₀ + (1−ᾱ)^½ ε, that output ε, v = ᾱ^½ ε − (1−ᾱ)^½ x₀ or x₀ (the "sample").
 
-    Time is the 0-based place in the table, fractional between two entries (ln ρ interpolated), clamped to its ends.
-    With `whole` it is rounded: networks with a learned time embedding know whole numbers only.
+    The time is the 0-based position in the table. Between two entries it is fractional, by interpolation in ln ρ;
+    beyond the ends it is that of the last entry. `whole` rounds it, for networks with a learned time embedding, which
+    accept only whole numbers.
     """
 
     predictions = ("epsilon", "v_prediction", "sample")
@@ -98,7 +103,7 @@ class Tabulated(Precondition):
 class Score(Precondition):
     """Score networks on images in [0, 1] (Song et al., 2021, NCSN++ for the VE-SDE), told σ. arXiv:2011.13456
 
-    With v = (u + 1)/2 and σ = ρ/2 there: v̂₀ = v + σ² s(v, σ).
+    With v = (u + 1)/2 and σ = ρ/2 in these units: v̂₀ = v + σ² s(v, σ).
     """
 
     predictions = ("score",)
@@ -111,7 +116,7 @@ class Score(Precondition):
 
 @dataclass(frozen=True)
 class Velocity(Precondition):
-    """Rectified flow: the network sees (1 − σ) x₀ + σ ε at time `steps` σ and says ε − x₀. arXiv:2209.03003"""
+    """Rectified flow: the network sees (1 − σ) x₀ + σ ε at time `steps` σ and gives ε − x₀. arXiv:2209.03003"""
 
     predictions = ("velocity",)
 

@@ -1,3 +1,5 @@
+"""Text-to-image latent diffusion models in the layout of Stable Diffusion."""
+
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from .unet import dtype_of, estimate
 class StableDiffusion(TextPrior):
     """A text-to-image latent diffusion model of the type of Stable Diffusion 1.x and 2.x, from a diffusers folder.
 
-    `unet/` holds a UNet2DConditionModel, `vae/` the autoencoder, in whose place `autoencoder` may name another
-    folder, `tokenizer/` and `text_encoder/` CLIP's, `scheduler/` the config of a beta-table or flow scheduler.
-    `prompt` says what is in the image, `negative` what is not; `guidance` w = 1 follows the prompt as trained,
-    7.5 is usual for making pictures. The network runs in `dtype`. Needs the extra xhat[text].
+    In the folder `path`, `unet/` holds a UNet2DConditionModel, `vae/` the autoencoder (`autoencoder` may name another
+    folder to use in its place), `tokenizer/` and `text_encoder/` those of CLIP, and `scheduler/` the config of a
+    beta-table or flow scheduler. `prompt` says what is in the image, `negative` what is not. `guidance` w = 1 follows
+    the prompt as trained; 7.5 is usual for making pictures. The network runs in `dtype`. Needs the extra xhat[text].
+    Raises DataError if files are missing, SpecError or MismatchError if the networks are of another kind or do not fit.
     """
 
     source = "StableDiffusionPipeline of Hugging Face diffusers, github.com/huggingface/diffusers"

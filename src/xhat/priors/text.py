@@ -1,4 +1,4 @@
-"""Prompts and images as CLIP embeddings, read from the folders that Stable Diffusion's pipelines have."""
+"""Prompts and images as CLIP embeddings, by the encoders in the folders of Stable Diffusion's pipelines."""
 
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def encode_prompts(root: Path, prompts: list[str]) -> Text:
-    """The last hidden states of `root`/text_encoder, a CLIPTextModel, for each prompt.
+    """The last hidden states of `root`/text_encoder, a CLIPTextModel, for each prompt: (prompts, tokens, width).
 
-    SpecError where a prompt is longer than the encoder takes: nothing is cut off in silence.
+    Raises SpecError if a prompt is longer than the encoder takes, so that nothing is cut off in silence.
     """
     tokenizer = load(root / "tokenizer", ("CLIPTokenizer", "CLIPTokenizerFast"))
     encoder = load(root / "text_encoder", ("CLIPTextModel",))
@@ -36,13 +36,15 @@ def encode_prompts(root: Path, prompts: list[str]) -> Text:
 
 
 def load_image_encoder(root: Path) -> Any:
-    """`root`/image_encoder, a CLIPVisionModelWithProjection as some pipelines have it; None without."""
+    """The network in `root`/image_encoder, a CLIPVisionModelWithProjection, or None if the pipeline has none."""
     place = root / "image_encoder"
     return load(place, ("CLIPVisionModelWithProjection",)).requires_grad_(False) if place.is_dir() else None
 
 
 def encode_image(encoder: Any, x: Image) -> Vector:
-    """CLIP's embedding of RGB images in [−1, 1], scaled to the size that the encoder was trained on."""
+    """CLIP's embedding, (b, width), of RGB images `x` (b, 3, h, w) in [−1, 1], which are first scaled to the encoder's
+    size.
+    """
     side = encoder.config.image_size
     small = interpolate(x, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
     mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device).reshape(3, 1, 1) for v in (MEAN, STD))
@@ -52,7 +54,11 @@ def encode_image(encoder: Any, x: Image) -> Vector:
 
 
 def load(place: Path, kinds: tuple[str, ...]) -> Any:
-    """The tokenizer or network of the transformers library in `place`, of one of the `kinds`."""
+    """The tokenizer or network of the transformers library in the folder `place`.
+
+    `kinds` are the class names that are accepted. Raises SpecError for another class or if transformers is not
+    installed, and DataError if the folder is missing or damaged.
+    """
     try:
         import transformers
     except ModuleNotFoundError:

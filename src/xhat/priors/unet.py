@@ -23,7 +23,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def dtype_of(name: str) -> torch.dtype:
-    """The dtype a network runs in."""
+    """The dtype called `name`, in which a network runs. Raises SpecError for an unknown name."""
     if name not in DTYPES:
         raise SpecError(f"unknown dtype {name!r}; choose from {', '.join(DTYPES)}")
     return DTYPES[name]
@@ -32,12 +32,13 @@ def dtype_of(name: str) -> torch.dtype:
 class DiffusersPrior(Prior):
     """A pixel-space diffusion model from a folder in the layout of the diffusers library.
 
-    `unet/` holds a UNet2DModel, `scheduler/` the config of an EDM, beta-table, VE-SDE or flow scheduler. The network
-    runs in `dtype` (float32, bfloat16, float16), everything around it in the image's. `compile` passes it through
-    torch.compile: slow first call, faster afterwards. Optional files: `xhat.json` (`schedule`: a spec string;
-    `pixel_unshuffle`: 2 if the network works on 2x2 blocks as channels; `shape`: [c, h, w] if it knows no other),
-    `calibration.json` (see `calibrate.py`).
-    No clipping to [−1, 1], even where the scheduler's config has `clip_sample`: E[x₀|x_t] needs none.
+    In the folder `path`, `unet/` holds a UNet2DModel and `scheduler/` the config of an EDM, beta-table, VE-SDE or flow
+    scheduler. The network runs in `dtype` (float32, bfloat16, float16), everything around it in the dtype of the image.
+    `compile` passes the network through torch.compile: the first call is slow, later ones are faster. Two files are
+    optional: `xhat.json` (`schedule`: a spec string; `pixel_unshuffle`: 2 if the network works on 2x2 blocks as
+    channels; `shape`: [c, h, w] if it accepts no other), and `calibration.json` (see `calibrate.py`). The output is not
+    clipped to [−1, 1], even if the scheduler's config has `clip_sample`: E[x₀|x_t] does not need it. Raises DataError
+    if files are missing or damaged, SpecError or MismatchError for networks of another kind.
     """
 
     source = "any UNet2DModel of Hugging Face diffusers, github.com/huggingface/diffusers"
@@ -79,7 +80,9 @@ class DiffusersPrior(Prior):
             raise MismatchError(f"this prior knows images of shape {sizes}, the problem has {tuple(shape)}")
 
     def mse(self, t: Level) -> float | None:
-        """As measured on photographs of `channels` channels, interpolated; None without a `calibration.json`."""
+        """The error as measured on photographs of `channels` channels, interpolated; None without a
+        `calibration.json`.
+        """
         return self.calibration(t.ratio) if self.calibration else None
 
     def forward(self, x: Image, t: Level) -> Image:
@@ -87,23 +90,23 @@ class DiffusersPrior(Prior):
         u = x / t.alpha
         if x.shape[1] == self.channels:
             return self.denoise(u, t.ratio)
-        # White RGB noise of std √3 ρ is a common grey part of std ρ plus chroma: add the chroma, and a grey
-        # image is one more the network was trained on. Without it, it takes grey noise for texture.
+        # White RGB noise of std √3 ρ is a common grey part of std ρ plus chroma. With the chroma added, a grey image
+        # with noise looks like those the network was trained on; without it, the network takes grey noise for texture.
         rho = math.sqrt(3) * t.ratio
         return self.denoise(u + rho * chroma(*u.shape[-2:]).to(u), rho).mean(1, keepdim=True)
 
     def denoise(self, u: Tensor, ratio: float) -> Tensor:
-        """x̂₀ from u = x₀ + ρ ε, both (b, channels, h, w)."""
+        """x̂₀ from u = x₀ + ρ ε with ρ = `ratio`, both (b, channels, h, w)."""
         return estimate(self.network, self.precondition(ratio), u, self.multiple)
 
     def network(self, x: Tensor, time: float) -> Tensor:
-        """The network alone: into its dtype and pixel arrangement and back."""
+        """The network alone, with `x` (b, channels, h, w) converted to its dtype and pixel arrangement and back."""
         when = torch.full((len(x),), time, dtype=torch.long if self.whole else torch.float32, device=x.device)
         own = next(self.net.parameters()).dtype
         return in_blocks(self.run, x, when, self.block, own)
 
     def run(self, z: Tensor, when: Tensor) -> Tensor:
-        """The UNet2DModel itself."""
+        """The output of the UNet2DModel itself for `z` at the times `when` (b,)."""
         out: Tensor = self.net(z, when, return_dict=False)[0]
         return out
 
@@ -111,14 +114,20 @@ class DiffusersPrior(Prior):
 def in_blocks(
     run: Callable[[Tensor, Tensor], Tensor], x: Tensor, when: Tensor, block: int, dtype: torch.dtype
 ) -> Tensor:
-    """A network's output for `x` (b, c, h, w) at times `when` (b,), run in `dtype` on `block` x `block` as channels."""
+    """The output of a network for `x` (b, c, h, w) at times `when` (b,).
+
+    `run` is called in `dtype`, on `block` × `block` pixels rearranged as channels.
+    """
     z = pixel_unshuffle(x, block).to(dtype, memory_format=torch.channels_last)
     z = run(z, when)[:, : z.shape[1]]  # a learned variance comes second
     return pixel_shuffle(z.to(x.dtype), block)
 
 
 def estimate(network: Callable[[Tensor, float], Tensor], c: Coefficients, u: Tensor, multiple: int) -> Tensor:
-    """x̂₀ from u = x₀ + ρ ε, (b, channels, h, w), by `network(x, time)` on sides that are multiples of `multiple`."""
+    """x̂₀ from u = x₀ + ρ ε, both (b, channels, h, w), with the coefficients `c` of ρ.
+
+    `network(x, time)` is called on images whose sides are padded to multiples of `multiple`.
+    """
     h, w = u.shape[-2:]
     u = pad(u, multiple)
     raw = network(c.into * u + c.shift, c.noise)
@@ -127,13 +136,18 @@ def estimate(network: Callable[[Tensor, float], Tensor], c: Coefficients, u: Ten
 
 @lru_cache(maxsize=4)
 def chroma(h: int, w: int) -> Tensor:
-    """White RGB noise of unit std less its grey part, (1, 3, h, w); fixed, so that a denoiser is a function."""
+    """White RGB noise of unit standard deviation minus its grey part, (1, 3, h, w).
+
+    It is always the same noise, so that a denoiser remains a function of its input.
+    """
     noise = torch.randn(1, 3, h, w, generator=torch.Generator().manual_seed(0))
     return noise - noise.mean(1, keepdim=True)
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """Mirrored at the bottom and right edges until both sides are multiples of `multiple`, images of any size."""
+    """`x` mirrored at the bottom and right edges until both sides are multiples of `multiple`; works for images of any
+    size.
+    """
     for dim in (-2, -1):
         if extra := -x.shape[dim] % multiple:
             x = x.index_select(dim, mirror(x.shape[dim], x.shape[dim] + extra).to(x.device))
@@ -141,7 +155,7 @@ def pad(x: Tensor, multiple: int) -> Tensor:
 
 
 def mirror(n: int, total: int) -> Tensor:
-    """0, 1, …, n − 1, n − 2, …, 1, 0, 1, …: `total` indices that bounce between the ends."""
+    """`total` indices that bounce between the ends of n pixels: 0, 1, …, n − 1, n − 2, …, 1, 0, 1, …"""
     period = max(1, 2 * (n - 1))
     i = torch.arange(total) % period
     return torch.minimum(i, period - i)
