@@ -1,4 +1,6 @@
-"""Checkpoints as people have them: single files, recognised by content, read without running anything in them."""
+"""Checkpoints as people have them: single files, recognised by their content and read without running anything in
+them.
+"""
 
 from .adm import ADM
 from .consistency import ConsistencyCheckpoint

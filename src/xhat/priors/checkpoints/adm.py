@@ -23,11 +23,13 @@ KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 class ADM(NetworkPrior):
     """A U-Net of guided-diffusion (Dhariwal & Nichol, 2021) from its state dict. arXiv:2105.05233
 
-    Widths, blocks, attention and classes are read off the tensors' shapes; image size, heads and noise schedule of
-    the released networks are known, others need them: `image_size` (none: any), `num_heads` or `num_head_channels`,
-    `noise_schedule` linear or cosine, `use_new_attention_order` if they were trained with it. `label` is the class of
-    class-conditional networks. A learned variance is split off. `prediction` is what the network outputs: epsilon,
-    v_prediction or sample. Networks of consistency_models (attention by 2-d convolution) are read as EDM models.
+    Widths, blocks, attention and classes are read off the shapes of the tensors in the file `path`. For the released
+    networks the image size, the heads and the noise schedule are known. Other networks need options: `image_size`
+    (without it, any size is accepted), `num_heads` or `num_head_channels`, `noise_schedule` linear or cosine, and
+    `use_new_attention_order` if they were trained with it. `label` is the class, for class-conditional networks.
+    `prediction` is what the network outputs: epsilon, v_prediction or sample. A learned variance is split off and
+    dropped. Networks of consistency_models, whose attention is a 2-d convolution, are read as EDM models. Raises
+    DataError for a file that cannot be read or has another layout, and SpecError if an option is missing or wrong.
     """
 
     source = "github.com/openai/guided-diffusion; arXiv 2105.05233"
@@ -60,7 +62,11 @@ def adm_plan(
     use_new_attention_order: bool | None = None,
     prediction: str = "epsilon",
 ) -> Plan:
-    """What an ADM state dict is. The options win over the list of releases."""
+    """The plan for an ADM state dict: what it is, and what has still to be told.
+
+    The options are those of `ADM`; they win over the list of releases. Raises SpecError if `file` has another layout or
+    an option is wrong, and DataError if the file is damaged.
+    """
     if not is_adm(file.tensors):
         raise SpecError(f"{file.path} is no ADM state dict; give the path alone to have its layout recognised")
     config = config_of(file.tensors, file.path)
@@ -95,7 +101,11 @@ def adm_plan(
 def with_heads(
     c: ADMConfig, known: Release | None, heads: int | None, head_channels: int | None, path: Path
 ) -> ADMConfig:
-    """The configuration with the heads as given (their width wins, as in guided-diffusion) or as released."""
+    """The configuration `c` with the heads that are given or, if none are given, those of the release `known`.
+
+    If both are given, the width of a head wins over the number of heads, as in guided-diffusion. Raises SpecError if a
+    width of the network cannot be split like this.
+    """
     if heads is None and head_channels is None and known:
         heads, head_channels = known.heads, known.head_channels
     for width in {c.widths[level] for level in c.attention_levels} | {c.widths[-1]}:
@@ -106,7 +116,10 @@ def with_heads(
 
 
 def arranged(tensors: Mapping[str, Tensor], c: ADMConfig, as_is: bool) -> dict[str, Tensor]:
-    """The tensors with attention as 1-d convolution and (q, k, v) x heads rows."""
+    """The tensors with attention as 1-d convolution and its rows in the order (q, k, v) × heads.
+
+    `as_is` says that the rows have that order already.
+    """
     flat = {k: v.flatten(2) if is_attention(k) and v.ndim == 4 else v for k, v in tensors.items()}
     if as_is or not (c.heads or c.head_channels):
         return flat
@@ -114,11 +127,12 @@ def arranged(tensors: Mapping[str, Tensor], c: ADMConfig, as_is: bool) -> dict[s
 
 
 def is_attention(name: str) -> bool:
+    """Whether the tensor called `name` belongs to an attention layer."""
     return ".qkv." in name or ".proj_out." in name
 
 
 def describe(c: ADMConfig, known: Release | None) -> str:
-    """The network in a line."""
+    """The network in one line of text; `known` is the release with these shapes, if there is one."""
     mult = ", ".join(f"{m:g}" for m in c.channel_mult)
     where = ", ".join(f"1/{2**level}" for level in c.attention_levels) or "the lowest"
     heads = f"{c.heads} heads" if c.heads else f"heads of {c.head_channels} channels" if c.head_channels else "heads?"

@@ -1,4 +1,6 @@
-"""The configuration of an ADM checkpoint: read off its tensors' shapes, the rest from the list of what was released."""
+"""The configuration of an ADM checkpoint: read off its tensors' shapes; the rest comes from a list of released
+networks.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,16 +43,20 @@ RELEASES = (
 
 
 def is_adm(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors have the names of an ADM U-Net."""
     return "time_embed.0.weight" in tensors and "input_blocks.0.0.weight" in tensors
 
 
 def is_consistency_family(tensors: Mapping[str, Tensor]) -> bool:
-    """OpenAI's consistency models and their EDM teachers have attention by 2-d convolution, ADM by 1-d."""
+    """Whether the network is one of OpenAI's consistency models or their EDM teachers.
+
+    Their attention is a 2-d convolution, that of ADM a 1-d convolution.
+    """
     return tensors["middle_block.1.qkv.weight"].ndim == 4 if "middle_block.1.qkv.weight" in tensors else False
 
 
 def release_of(c: ADMConfig) -> Release | None:
-    """The released networks with these shapes."""
+    """The released networks with the shapes of `c`, or None."""
     for r in RELEASES:
         shapes = (r.model_channels, r.channel_mult, r.num_res_blocks, r.attention_levels)
         if shapes == (c.model_channels, c.channel_mult, c.num_res_blocks, c.attention_levels):
@@ -59,7 +65,11 @@ def release_of(c: ADMConfig) -> Release | None:
 
 
 def config_of(tensors: Mapping[str, Tensor], path: Path) -> ADMConfig:
-    """All but the heads, which the shapes do not tell (`heads` and `head_channels` are None)."""
+    """The configuration of the network with these tensors, except for the heads, which the shapes do not tell.
+
+    `heads` and `head_channels` of the result are None. `path` is named in errors. Raises DataError if the tensors do
+    not form an ADM U-Net.
+    """
     refuse_relatives(tensors, path)
     base = shape_of(tensors, "time_embed.0.weight", path)[1]
     outputs = 1 + max((int(k.split(".")[1]) for k in tensors if k.startswith("output_blocks.")), default=-1)
@@ -91,7 +101,9 @@ ENDS = [(j, part) for j in (1, 2) for part in ("in_layers.2.weight", "conv.weigh
 
 
 def refuse_relatives(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Networks of the same family that are no prior."""
+    """Raises DataError for networks of the same family that are not priors: classifiers, latent and conditional
+    models.
+    """
     if not any(k.startswith("output_blocks.") for k in tensors):
         raise DataError(f"{path} is half a U-Net, such as ADM's classifiers: no prior")
     if any(".transformer_blocks." in k for k in tensors):

@@ -1,7 +1,7 @@
 """The ADM U-Net (Dhariwal & Nichol, 2021, sections 3 and A; arXiv:2105.05233), module names as in its checkpoints.
 
-diffusers' UNet2DModel covers a part of what was released (not a fixed number of heads over growing widths, not a
-class embedding beside a legacy head order), so one network stands for all of it.
+diffusers' UNet2DModel covers only a part of what was released: it has no fixed number of heads over growing widths, and
+no class embedding together with the old order of heads. This one network therefore stands for all of it.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class ADMConfig:
-    """All that fixes the network; widths are multiples `channel_mult` of `model_channels`, one for each level."""
+    """Everything that determines the network; the widths are `channel_mult` × `model_channels`, one for each level."""
 
     in_channels: int
     out_channels: int
@@ -23,21 +23,25 @@ class ADMConfig:
     num_res_blocks: int
     attention_levels: tuple[int, ...]  # level l works at 1/2ˡ of the resolution
     num_classes: int
-    heads: int | None  # a number of heads, or else
-    head_channels: int | None  # their width
+    heads: int | None  # the number of heads at every level, or None if `head_channels` gives their width
+    head_channels: int | None
     scale_shift: bool  # time enters as a scale and a shift of the second norm, not as a sum before it
     resblock_updown: bool  # resolution changes inside a residual block, not in a strided convolution
 
     @property
     def widths(self) -> tuple[int, ...]:
+        """The channels of each level, from the highest resolution to the lowest."""
         return tuple(int(m * self.model_channels) for m in self.channel_mult)
 
     def heads_of(self, width: int) -> int:
+        """The number of attention heads in a layer of `width` channels."""
         return self.heads if self.heads is not None else width // (self.head_channels or width)
 
 
 class ADMUNet(nn.Module):
-    """x (b, in, h, w), time (b,), label (b,) or None -> (b, out, h, w); h, w multiples of 2^(levels − 1)."""
+    """The network: x (b, in, h, w), time (b,), label (b,) or None -> (b, out, h, w); h, w multiples of 2^(levels −
+    1).
+    """
 
     def __init__(self, c: ADMConfig) -> None:
         super().__init__()
@@ -82,6 +86,7 @@ class ADMUNet(nn.Module):
         self.out = nn.Sequential(norm(into), nn.SiLU(), nn.Conv2d(into, c.out_channels, 3, padding=1))
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor | None = None) -> Tensor:
+        """The network's output for images `x` at the times `time`; shapes as above."""
         emb = self.time_embed(sinusoids(time, self.model_channels).to(x.dtype))
         if label is not None:
             emb = emb + self.label_emb(label)
@@ -96,9 +101,10 @@ class ADMUNet(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Parts in a row, of which the residual blocks are told the time."""
+    """A sequence of parts, of which the residual blocks are also given the time embedding."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """`x` (b, c, h, w) after all parts; `emb` (b, emb) is the embedding of time and class."""
         for part in self:
             x = part(x, emb) if isinstance(part, ResBlock) else part(x)
         return x
@@ -117,6 +123,9 @@ class ResBlock(nn.Module):
         self.skip_connection = nn.Identity() if into == out else nn.Conv2d(into, out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """The block's output for `x` (b, into, h, w): (b, out, factor h, factor w); `emb` (b, emb) enters between the
+        convolutions.
+        """
         h = self.in_layers[2](rescale(self.in_layers[:2](x), self.factor))
         told = self.emb_layers(emb)[:, :, None, None]
         if self.scale_shift:
@@ -129,7 +138,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels; the rows of `qkv` are (q, k, v) x heads x channels, see `packed`."""
+    """Self-attention over all pixels; the rows of `qkv` are (q, k, v) × heads × channels, see `packed`."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -139,6 +148,7 @@ class Attention(nn.Module):
         self.proj_out = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`x` (b, width, h, w) plus its attention, of the same shape."""
         z = self.qkv(self.norm(x).flatten(2)).unflatten(1, (3, self.heads, -1)).transpose(-1, -2)
         q, k, v = (part.contiguous() for part in z.unbind(1))  # (b, heads, pixels, channels)
         seen = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).flatten(1, 2)
@@ -146,29 +156,38 @@ class Attention(nn.Module):
 
 
 class StridedConv(nn.Module):
+    """A 3 × 3 convolution that halves the resolution."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.op = nn.Conv2d(width, width, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(b, width, h, w) -> (b, width, h/2, w/2)."""
         return self.op(x)  # type: ignore[no-any-return]
 
 
 class UpsampledConv(nn.Module):
+    """A 3 × 3 convolution after doubling the resolution."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(b, width, h, w) -> (b, width, 2h, 2w)."""
         return self.conv(rescale(x, 2.0))  # type: ignore[no-any-return]
 
 
 def norm(width: int) -> nn.GroupNorm:
+    """The group normalisation of ADM, with its 32 groups."""
     return nn.GroupNorm(32, width)
 
 
 def rescale(x: Tensor, factor: float) -> Tensor:
-    """Averaged over 2x2 blocks, or each pixel four times."""
+    """`x` (b, c, h, w) at another resolution: 0.5 averages 2 × 2 blocks, 2 repeats each pixel four times, 1 changes
+    nothing.
+    """
     if factor == 1:
         return x
     return F.avg_pool2d(x, 2) if factor < 1 else F.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -183,5 +202,7 @@ def sinusoids(time: Tensor, width: int) -> Tensor:
 
 
 def packed(rows: Tensor, heads: int) -> Tensor:
-    """Rows of `qkv` from heads x (q, k, v) x channels, the order of the first ADM releases, to (q, k, v) x heads x …"""
+    """Reorders the rows of `qkv` from heads × (q, k, v) × channels, as in the first ADM releases, to (q, k, v) × heads
+    × channels.
+    """
     return rows.reshape(heads, 3, -1, *rows.shape[1:]).transpose(0, 1).flatten(0, 2)

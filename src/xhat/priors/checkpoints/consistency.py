@@ -18,8 +18,9 @@ from .plan import NetworkPrior, Plan
 class ConsistencyCheckpoint(ConsistencyPrior):
     """A consistency model of github.com/openai/consistency_models (Song et al., 2023) from its .pt. arXiv:2303.01469
 
-    Its network is `adm`'s, whose options `image_size`, `num_heads`, `num_head_channels` and `label` mean the same.
-    `denoiser` is the spec or file of the prior that answers for E[x₀|x_t], such as the EDM teacher of the same data.
+    Its network is that of `adm`, whose options `image_size`, `num_heads`, `num_head_channels` and `label` mean the
+    same. `denoiser` is the spec or file of the prior that gives E[x₀|x_t], such as the EDM teacher of the same data.
+    Raises MismatchError if the file holds no such model, and SpecError if the image size is not known.
     """
 
     source = "github.com/openai/consistency_models; arXiv 2303.01469"
@@ -50,7 +51,7 @@ class ConsistencyCheckpoint(ConsistencyPrior):
 def consistency_plan(
     file: Checkpoint, image_size: int | None = None, num_heads: int | None = None, num_head_channels: int | None = None
 ) -> Plan:
-    """What a consistency model's state dict is."""
+    """The plan for the state dict of a consistency model; the options are those of `ConsistencyCheckpoint`."""
     if not is_adm(file.tensors) or not is_consistency_family(file.tensors):
         raise MismatchError(f"{file.path} is no consistency model of OpenAI: its attention is by 2-d convolution")
     plan = adm_plan(file, image_size, num_heads, num_head_channels)

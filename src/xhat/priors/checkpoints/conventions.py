@@ -1,4 +1,4 @@
-"""Network conventions that only checkpoints have; the ones of diffusers folders are in `precondition.py`."""
+"""Network conventions that only checkpoints have; those of diffusers folders are in `precondition.py`."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class SongVP(Precondition):
     prediction: str = "epsilon"
     beta_d: float = 19.9
     beta_min: float = 0.1
-    steps: int = 1000  # of the discrete model the network's time counts
+    steps: int = 1000  # number of time steps of the discrete model in which the network counts time
 
     def __call__(self, ratio: float) -> Coefficients:
         t = (math.sqrt(self.beta_min**2 + 2 * self.beta_d * math.log1p(ratio**2)) - self.beta_min) / self.beta_d
@@ -36,7 +36,9 @@ class SongVE(Precondition):
 
 @dataclass(frozen=True)
 class Teacher(Precondition):
-    """The EDM models of github.com/openai/consistency_models: EDM, but told 250 ln σ, as ADM counts to 1000."""
+    """The EDM models of github.com/openai/consistency_models: like EDM, but the time is 250 ln σ, as ADM counts to
+    1000.
+    """
 
     predictions = ("epsilon",)
 

@@ -1,4 +1,4 @@
-"""Any denoiser saved as TorchScript or ONNX as a prior, those that are not told the noise level included."""
+"""Any denoiser saved as TorchScript or ONNX as a prior, including denoisers that are not told the noise level."""
 
 from pathlib import Path
 from typing import Literal
@@ -19,9 +19,10 @@ Output = Literal["clean", "residual", "noise", "score"]
 class FileDenoiser(Prior):
     """x̂₀ = D(x, σ), x = x₀ + σ n, from a TorchScript or ONNX file.
 
-    `sigma` says how the file is told σ: a vector (b,), a scalar, a column (b, 1, 1, 1), a map (b, 1, h, w), a map as
-    one more channel of x, or none: a blind denoiser, such as a bias-free CNN. ONNX files tell which; otherwise it is
-    a vector if there are two inputs and none if there is one. `output` says what the file returns:
+    `sigma` says how the file is told σ: as a vector (b,), a scalar, a column (b, 1, 1, 1), a map (b, 1, h, w), a map
+    that is one more channel of x, or none. The last is a blind denoiser, such as a bias-free CNN. An ONNX file tells
+    which; otherwise a vector is assumed if there are two inputs, and none if there is one. `output` says what the file
+    returns:
 
         clean      D
         residual   x − D, as DnCNN-type networks do
@@ -29,9 +30,10 @@ class FileDenoiser(Prior):
         score      ∇log p(x) = (D − x)/σ², by Tweedie's formula (Robbins, 1956; Miyasawa, 1961)
 
     A blind denoiser is a prior by the same formula (Kadkhodaie & Simoncelli, 2021; arXiv:2007.13640): D − x = σ² ∇log p
-    where it judges σ rightly, so it needs `sigma_max`, the largest it was trained for. `low` and `high` are the file's
-    values for −1 and 1: denoisers of images in [0, 1] have low=0, and σ shrinks with the range; `sigma_min` and
-    `sigma_max` are in units of [−1, 1].
+    if it judges σ correctly. It needs `sigma_max`, the largest σ it was trained for. `low` and `high` are the file's
+    values for −1 and 1: a denoiser of images in [0, 1] has low=0, and σ is scaled with the range. `sigma_min` and
+    `sigma_max` are in units of [−1, 1]. Raises DataError if the file cannot be read, and SpecError if the options
+    contradict it.
     """
 
     source = "any TorchScript or ONNX file"
@@ -83,7 +85,9 @@ class FileDenoiser(Prior):
         return (raw - self.low) / self.scale - 1
 
     def arguments(self, u: Tensor, rho: float) -> list[Tensor]:
-        """What the file is called with."""
+        """The arguments with which the file is called for images `u` (b, *image) at noise level `rho`, both in the
+        file's units.
+        """
         shape = {"scalar": (), "vector": (len(u),), "column": (len(u), 1, 1, 1)}.get(self.told)
         if self.told == "none":
             return [u]
@@ -92,7 +96,7 @@ class FileDenoiser(Prior):
 
 
 def inferred(program: Program) -> Told:
-    """How a file is most likely told the noise level, from the number and the shapes of its inputs."""
+    """How a file is most likely told the noise level, judged by the number and the shapes of its inputs."""
     if program.inputs < 2:
         return "none"
     known = program.shapes[1]

@@ -16,7 +16,7 @@ from .karras_net import KarrasConfig, KarrasUNet
 from .plan import NetworkPrior, Plan
 
 CONVENTIONS = {"EDMPrecond": "edm", "VPPrecond": "vp", "VEPrecond": "ve", "iDDPMPrecond": "iddpm"}
-# InverseBench's networks: (song, resolution, channels, base width, multiples) and what they are for.
+# InverseBench's networks by (song, resolution, channels, base width, multiples): what they are for, and the convention.
 RELEASES = {
     (False, 128, 1, 128, (1, 1, 1, 2, 2)): ("InverseBench scattering, FWI or Navier-Stokes", "edm"),
     (False, 320, 2, 128, (1, 1, 1, 2, 2)): ("InverseBench MRI", "edm"),
@@ -27,9 +27,10 @@ RELEASES = {
 class EDMNetwork(NetworkPrior):
     """A network of EDM (Karras et al., 2022): DDPM++, NCSN++ or ADM, from a pickle or a state dict. arXiv:2206.00364
 
-    The configuration is read off the tensors. A pickle says by which `convention` the network was trained (edm, vp,
-    ve, iddpm), and so are InverseBench's known; other state dicts need it. `sigma_data` is EDM's. `label` is the class
-    of class-conditional networks. The source code in a pickle is never run.
+    The configuration is read off the tensors in the file `path`. A pickle says by which `convention` the network was
+    trained (edm, vp, ve, iddpm). For InverseBench's networks it is known, and other state dicts need the option.
+    `sigma_data` is EDM's. `label` is the class, for class-conditional networks. The source code in a pickle is never
+    run. Raises DataError for a file that cannot be read, and SpecError if an option is missing or wrong.
     """
 
     source = "github.com/NVlabs/edm, github.com/devzhk/InverseBench; arXiv 2206.00364"
@@ -47,7 +48,11 @@ class EDMNetwork(NetworkPrior):
 
 
 def edm_plan(file: Checkpoint, convention: str | None = None, sigma_data: float | None = None) -> Plan:
-    """What a network of EDM's layout is. The options win over the pickle, it over the list of releases."""
+    """The plan for a network of EDM's layout.
+
+    The options win over what the pickle says, and the pickle wins over the list of releases. Raises SpecError if `file`
+    has another layout.
+    """
     if not is_karras(file.tensors):
         raise SpecError(f"{file.path} is no network of EDM; give the path alone to have its layout recognised")
     config, wrapper = config_of(file.tensors, file.path), file.facts.get("wrapper")
@@ -75,11 +80,15 @@ def edm_plan(file: Checkpoint, convention: str | None = None, sigma_data: float 
 
 
 def conventions(kind: str, facts: dict[str, Any], sigma_data: float | None) -> tuple[Precondition, Schedule]:
-    """How the network is read and the levels it was trained on, with the numbers the file gives."""
+    """How the network is read, and the noise levels it was trained on, with the numbers that the file gives.
+
+    `kind` is edm, vp, ve or iddpm; `facts` are the numbers in a pickle, whose missing ones take EDM's defaults. Raises
+    SpecError for another kind.
+    """
     if kind not in CONVENTIONS.values():
         raise SpecError(f"unknown convention {kind!r}; choose from {', '.join(CONVENTIONS.values())}")
     if kind == "edm":
-        # the class says 0 and infinity; the sampler of the paper runs from 80 to 0.002
+        # The class in the pickle says 0 and infinity; the sampler of the paper runs from 80 to 0.002.
         return Karras("epsilon", sigma_data or float(facts.get("sigma_data", 0.5))), EDM()
     if kind == "vp":
         beta_d, beta_min = float(facts.get("beta_d", 19.9)), float(facts.get("beta_min", 0.1))
@@ -91,7 +100,7 @@ def conventions(kind: str, facts: dict[str, Any], sigma_data: float | None) -> t
 
 
 def describe(c: KarrasConfig, name: str) -> str:
-    """The network in a line."""
+    """The network in one line of text; `name` is that of the release, or empty."""
     kind = "DDPM++" if c.encoder == "standard" and not c.fourier else "NCSN++"
     where = ", ".join(map(str, c.attention)) or f"the lowest, {c.resolution >> (len(c.channel_mult) - 1)},"
     net = f"{f'{name}: ' if name else ''}{f'{kind} (SongUNet)' if c.song else 'ADM (DhariwalUNet)'}"

@@ -1,4 +1,4 @@
-"""Which kind of file a checkpoint is, and its tensors by name; nothing in it is ever run."""
+"""What kind of file a checkpoint is, and its tensors by name; nothing in the file is ever run."""
 
 import zipfile
 import zlib
@@ -29,15 +29,17 @@ FOREIGN = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name, without the wrapper's prefixes, and what else the file says of itself."""
+    """Tensors by name, without the prefixes of wrappers, and what else the file says about itself."""
 
     path: Path
     tensors: Mapping[str, Tensor] = field(repr=False)
-    facts: Mapping[str, Any] = field(default_factory=dict)  # of an EDM pickle: class names and numbers
+    facts: Mapping[str, Any] = field(default_factory=dict)  # class names and numbers, if it is an EDM pickle
 
 
 def existing(path: str | Path) -> Path:
-    """The file at `path`."""
+    """The file at `path`, with ~ expanded. Raises DataError if it is not there, a folder, or shorter than any
+    checkpoint.
+    """
     file = Path(path).expanduser()
     if not file.is_file():
         raise DataError(f"{file} is {'a folder, not a file' if file.is_dir() else 'not there: no such file'}")
@@ -47,7 +49,10 @@ def existing(path: str | Path) -> Path:
 
 
 def container(file: Path) -> str:
-    """`torchscript`, `onnx`, `safetensors`, `torch` or `pickle`, by content."""
+    """The format of `file`: `torchscript`, `onnx`, `safetensors`, `torch` or `pickle`, judged by its content.
+
+    Raises DataError that says what the file is if it is something else or damaged.
+    """
     with file.open("rb") as f:
         head = f.read(32)
     for magic, what in FOREIGN.items():
@@ -81,7 +86,10 @@ def container(file: Path) -> str:
 
 
 def read(path: str | Path) -> Checkpoint:
-    """The tensors of a PyTorch file, a safetensors file or a pickle of EDM."""
+    """The tensors of a PyTorch file, a safetensors file or a pickle of EDM at `path`.
+
+    Raises DataError if the file cannot be read, asks to run code, or holds a program instead of tensors.
+    """
     file = existing(path)
     kind = container(file)
     if kind == "torch":
@@ -102,7 +110,7 @@ def _load(file: Path) -> Any:
             asked = text.split("GLOBAL ")[-1].split()[0] if "GLOBAL " in text else "something that is no tensor"
             raise DataError(
                 f"{file} asks for {asked} and was refused, nothing of it was run: save its state dict, "
-                f"torch.save(network.state_dict(), …), with the code it came from"
+                f"torch.save(network.state_dict(), …), with the code that made the file"
             ) from e
         raise DataError(f"{file} is cut off or damaged: {text[:200]}") from e
 
@@ -118,7 +126,10 @@ def _load_safetensors(file: Path) -> Any:
 
 
 def state_dict(content: Any, file: Path) -> dict[str, Tensor]:
-    """The tensors in what a file holds, behind the usual wrappers; averaged weights are taken before raw ones."""
+    """The tensors by name in `content`, which was read from `file`, behind the usual wrappers.
+
+    If there are averaged weights and raw ones, the averaged ones are taken. Raises DataError if there are no tensors.
+    """
     if isinstance(content, Mapping):
         for name in WRAPS:
             if isinstance(content.get(name), Mapping):
@@ -132,7 +143,7 @@ def state_dict(content: Any, file: Path) -> dict[str, Tensor]:
 
 
 def stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same without a prefix that all names share."""
+    """The same tensors without a prefix that all names share."""
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             return stripped({name[len(prefix) :]: v for name, v in tensors.items()})

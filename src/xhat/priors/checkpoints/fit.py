@@ -10,20 +10,21 @@ from torch import Tensor, nn
 from ...errors import DataError
 
 N = TypeVar("N", bound=nn.Module)
-SHOWN = 4
+SHOWN = 4  # names that an error lists
 
 
 def shape_of(tensors: Mapping[str, Tensor], name: str, path: Path) -> tuple[int, ...]:
-    """The shape of a tensor that every file of the layout has."""
+    """The shape of the tensor `name`, which every file of the layout has. Raises DataError if it is missing."""
     if name not in tensors:
         raise DataError(f"{path} lacks the tensor {name} of its layout")
     return tuple(tensors[name].shape)
 
 
 def fit(build: Callable[[], N], tensors: Mapping[str, Tensor], path: Path) -> N:
-    """The network of `build` with these tensors: built without memory, none copied, none trainable.
+    """The network that `build` makes, with these tensors as its weights, which are neither copied nor trainable.
 
-    Raises DataError that names the first tensors that are missing, left over or of another shape.
+    The network is built on the meta device, so that no memory is filled twice. Raises DataError that names the first
+    tensors that are missing, left over, of another shape or not finite.
     """
     with torch.device("meta"):
         net = build()

@@ -24,17 +24,20 @@ PLANS: dict[str, tuple[type[Prior], Callable[..., Plan]]] = {
     "edm": (EDMNetwork, edm_plan),
     "openai_consistency": (ConsistencyCheckpoint, consistency_plan),
 }
-USE = ("path", "label", "denoiser", "dtype", "compile")  # options of the prior that say nothing of the file
+USE = ("path", "label", "denoiser", "dtype", "compile")  # options of the prior that say nothing about the file
 
 
 def inspect(path: str, options: Mapping[str, Any]) -> str:
-    """A table of lines about the prior at `path`, or of that name. Weights are read, but no network is run."""
+    """A table in text about the prior at the path, or of the name, `path`, one row per line.
+
+    `options` are options of the prior, as a spec would give them. The weights are read, but no network is run.
+    """
     rows = file_rows(path, options) if Path(path).expanduser().is_file() else prior_rows(path)
     return "\n".join(f"{name:<16} {text}" for name, text in rows)
 
 
 def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What can be said of a file that is a network."""
+    """Rows (name, text) about a file that holds a network."""
     file = existing(path)
     yield "file", f"{file.name}, {file.stat().st_size / 1e6:.4g} MB"
     try:
@@ -67,19 +70,20 @@ def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]
 
 
 def program_rows(file: Path) -> Iterator[tuple[str, str]]:
+    """Rows (name, text) about a TorchScript or ONNX file."""
     program = load_program(file)
     yield "layout", f"{program.kind}, a function of {program.inputs} input{'s' if program.inputs > 1 else ''}"
     for i, known in enumerate(program.shapes):
         yield f"input {i}", "any shape" if known is None else str(list(known))
     if n := count(program):
         yield "parameters", f"{n:,}"
-    yield "parametrisation", "option output: clean, residual, noise or score; option sigma: how it is told the level"
+    yield "parametrisation", "option output: clean, residual, noise or score; option sigma: how the level is passed"
     yield "noise range", "not in the file: options sigma_min, sigma_max, in units of images in [-1, 1]"
     yield "prior", f"denoiser:path={text_of(str(file))}"
 
 
 def prior_rows(spec: str) -> Iterator[tuple[str, str]]:
-    """What can be said of any prior."""
+    """Rows (name, text) about any prior, given by its spec or folder."""
     from .. import DiffusersPrior, build_prior
     from ..autoencoders import DiffusersAutoencoder
     from ..latent import Autoencoded, LatentPrior
@@ -104,16 +108,18 @@ def prior_rows(spec: str) -> Iterator[tuple[str, str]]:
 
 
 def schedule_rows(schedule: Schedule) -> Iterator[tuple[str, str]]:
+    """Rows (name, text) about a prior's own noise levels."""
     levels = schedule.levels(1000)
     yield "schedule", spec_of(schedule, SCHEDULES, full=True)
     yield "noise range", f"sigma/alpha from {levels[-2].ratio:.4g} to {levels[0].ratio:.4g}, images in [-1, 1]"
 
 
 def says(precondition: Precondition) -> str:
-    """A convention in a line."""
+    """A convention in one line of text."""
     doc = (type(precondition).__doc__ or "").strip().splitlines()[0]
     return f"{precondition.prediction}; {type(precondition).__name__}: {doc}"
 
 
 def count(net: torch.nn.Module) -> int:
+    """The number of parameters of a network."""
     return sum(p.numel() for p in net.parameters())

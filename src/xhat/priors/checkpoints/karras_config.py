@@ -11,10 +11,11 @@ from .fit import shape_of
 from .karras_net import KarrasConfig
 
 NAME = re.compile(r"(enc|dec)\.(\d+)x\2_([a-z]+\d*|aux_[a-z]+)\.")
-IGNORED = ("map_augment.",)  # only training gives augmentation labels
+IGNORED = ("map_augment.",)  # augmentation labels are given in training only
 
 
 def is_karras(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors have the names of a network of EDM."""
     return "map_layer0.weight" in tensors and any(k.startswith("enc.") for k in tensors)
 
 
@@ -24,6 +25,9 @@ def used(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def config_of(tensors: Mapping[str, Tensor], path: Path) -> KarrasConfig:
+    """The configuration of the network with these tensors. Raises DataError if they do not form one; `path` is named in
+    it.
+    """
     parts = {m.group(1, 2, 3) for m in map(NAME.match, tensors) if m}
     sizes = sorted({int(size) for _, size, _ in parts}, reverse=True)
     if not sizes:

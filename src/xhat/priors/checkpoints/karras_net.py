@@ -1,7 +1,7 @@
 """The two U-Nets of EDM: DDPM++/NCSN++ ("SongUNet") and ADM ("DhariwalUNet"), names as in its checkpoints.
 
 Written from table 7 and appendix F of Karras et al., 2022 (arXiv:2206.00364), Song et al., 2021 (arXiv:2011.13456,
-appendix H) and the tensors' names and shapes. Dropout and augmentation labels belong to training and are not here.
+appendix H) and the tensors' names and shapes. Dropout and augmentation labels belong to training and are left out.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class KarrasConfig:
-    """All that fixes the network. `song` chooses DDPM++/NCSN++, otherwise it is ADM."""
+    """Everything that determines the network. `song` chooses DDPM++/NCSN++, otherwise it is ADM."""
 
     song: bool
     resolution: int
@@ -24,18 +24,18 @@ class KarrasConfig:
     model_channels: int
     channel_mult: tuple[int, ...]
     num_blocks: int
-    attention: tuple[int, ...]  # resolutions
+    attention: tuple[int, ...]  # the resolutions, in pixels, whose blocks have attention
     emb_channels: int
     noise_channels: int
     label_dim: int = 0
     fourier: bool = False  # the noise level as random Fourier features (NCSN++), else as sinusoids
     encoder: str = "standard"  # or "residual" (NCSN++) or "skip": a pyramid of the image beside the encoder
     decoder: str = "standard"  # or "skip": a pyramid of the output
-    taps: int = 2  # of the resampling filter: [1, 1] or [1, 3, 3, 1], their values are in the file
+    taps: int = 2  # length of the resampling filter, [1, 1] or [1, 3, 3, 1]; its values are in the file
 
 
 class KarrasUNet(nn.Module):
-    """x (b, channels, r, r), noise (b,), label (b, label_dim) or None -> (b, out_channels, r, r)."""
+    """The network: x (b, channels, r, r), noise (b,), label (b, label_dim) or None -> (b, out_channels, r, r)."""
 
     def __init__(self, c: KarrasConfig) -> None:
         super().__init__()
@@ -90,6 +90,7 @@ class KarrasUNet(nn.Module):
             self.out_conv = Conv(width, c.out_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
+        """The network's output for images `x` at noise levels `noise`; shapes as above."""
         emb = self.embed(noise, label, x.dtype)
         skips: list[Tensor] = []
         pyramid = x
@@ -132,7 +133,9 @@ class KarrasUNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a skip, then attention; `change` "up" or "down" of the resolution in the first."""
+    """Two convolutions beside a skip, then attention; `change` "up" or "down" changes the resolution in the first
+    one.
+    """
 
     def __init__(
         self, into: int, out: int, emb: int, heads: int, change: str, taps: int, song: bool,
@@ -150,6 +153,7 @@ class Block(nn.Module):
             self.qkv, self.proj = Conv(out, 3 * out, 1), Conv(out, out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """The block's output for `x` (b, into, h, w): (b, out, …); `emb` (b, emb) enters between the convolutions."""
         h = self.conv0(F.silu(self.norm0(x)))
         told = self.affine(emb)[:, :, None, None]
         if self.adaptive:
@@ -162,6 +166,7 @@ class Block(nn.Module):
         return (x + self.attend(x)) * self.gain if self.heads else x
 
     def attend(self, x: Tensor) -> Tensor:
+        """Self-attention over all pixels of `x` (b, out, h, w), without the skip."""
         z = self.qkv(self.norm2(x)).flatten(2).unflatten(1, (self.heads, -1, 3)).transpose(2, 4)
         q, k, v = (part.contiguous() for part in z.unbind(3))  # (b, heads, pixels, channels)
         seen = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
@@ -169,7 +174,7 @@ class Block(nn.Module):
 
 
 def blocks(c: KarrasConfig) -> Callable[..., Block]:
-    """Block(into, out, attend, change) with what all blocks of one network share."""
+    """A function block(into, out, attend, change) that makes blocks with what all of one network share."""
 
     def block(into: int, out: int, attend: bool = False, change: str = "") -> Block:
         heads = (1 if c.song else out // 64) if attend else 0
@@ -179,7 +184,8 @@ def blocks(c: KarrasConfig) -> Callable[..., Block]:
 
 
 class Conv(nn.Module):
-    """A convolution, with a fixed filter that halves or doubles the resolution before it (`filter_last`: after it).
+    """A convolution, with a fixed filter that halves or doubles the resolution before it (with `filter_last`, after
+    it).
 
     `kernel` 0 is the filter alone. At the border the filter meets zeros.
     """
@@ -198,6 +204,7 @@ class Conv(nn.Module):
             self.register_buffer("resample_filter", torch.empty(1, 1, taps, taps))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(b, into, h, w) -> (b, out, …), with half or twice the sides if `change` says so."""
         if "weight" not in self._parameters:
             return self.resample(x)
         reach = self.weight.shape[-1] // 2
@@ -207,6 +214,9 @@ class Conv(nn.Module):
         return F.conv2d(self.resample(x) if self.change else x, self.weight, self.bias, padding=reach)
 
     def resample(self, x: Tensor, padding: int | None = None) -> Tensor:
+        """`x` (b, c, h, w) at half or twice the resolution; `padding` pixels at each side, half the filter if it is
+        left out.
+        """
         c = x.shape[1]
         f = self.resample_filter.to(x.dtype).expand(c, -1, -1, -1)
         padding = (f.shape[-1] - 1) // 2 if padding is None else padding
@@ -225,11 +235,13 @@ class Fourier(nn.Module):
         self.register_buffer("freqs", torch.empty(width // 2))
 
     def forward(self, noise: Tensor) -> Tensor:
+        """(b,) -> (b, width)."""
         angle = noise[:, None] * (2 * math.pi * self.freqs.float())
         return torch.cat([angle.cos(), angle.sin()], 1)
 
 
 def norm(width: int, eps: float) -> nn.GroupNorm:
+    """EDM's group normalisation: 32 groups, or fewer if the groups would have less than 4 channels."""
     return nn.GroupNorm(min(32, width // 4), width, eps=eps)
 
 

@@ -1,4 +1,4 @@
-"""`--prior-config`: options of a prior from a TOML or JSON file, or written out."""
+"""`--prior-config`: options of a prior, written out or in a TOML or JSON file."""
 
 import json
 import tomllib
@@ -10,7 +10,10 @@ from ...spec import parse
 
 
 def read_options(text: str) -> dict[str, Any]:
-    """`key=value,key=value`, or the path of a .toml or .json file with the same in it."""
+    """The options in `text`, which is `key=value,key=value` or the path of a .toml or .json file with the same content.
+
+    Raises DataError if the file cannot be read, and SpecError if the text cannot.
+    """
     file = Path(text).expanduser()
     if file.suffix.lower() not in (".toml", ".json"):
         return parse(f"prior:{text}")[1]

@@ -1,4 +1,4 @@
-"""What is known of a checkpoint before its weights are used: the network, its convention, and what is still open."""
+"""What is known about a checkpoint before its weights are used: the network, its convention, and what is missing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Plan:
-    """A checkpoint as a network to build and a convention to read it by."""
+    """A checkpoint as a network to build and a convention by which to read its output."""
 
     path: Path
     layout: str
@@ -29,17 +29,20 @@ class Plan:
     shape: tuple[int | None, ...]  # (channels, height, width); None: any multiple of `multiple`
     multiple: int
     classes: int
-    labels: Callable[[int], Tensor]  # a class as the network takes it, (1, …)
+    labels: Callable[[int], Tensor]  # turns a class into what the network takes, (1, …)
     precondition: Precondition | None
     schedule: Schedule | None
     needs: tuple[str, ...]  # the options that neither the file nor the list of releases tells
 
     def network(self) -> nn.Module:
-        """The network with the file's weights. Raises DataError where they do not fit."""
+        """The network with the file's weights. Raises DataError if they do not fit."""
         return fit(self.build, self.tensors, self.path)
 
     def label(self, label: int | None) -> Tensor | None:
-        """What the network is told of the class, checked."""
+        """What the network is given for the class `label`; None if it has no classes.
+
+        Raises SpecError if there is no such class, or if a class is given to a network without, or the reverse.
+        """
         if (label is None) != (self.classes == 0) or not 0 <= (label or 0) < max(1, self.classes):
             has = f"has classes 0 to {self.classes - 1}" if self.classes else "is not class-conditional"
             raise SpecError(f"{self.path}: the network {has}; label is {'not given' if label is None else label}")
@@ -49,7 +52,8 @@ class Plan:
 class NetworkPrior(Prior):
     """A network from a checkpoint: x̂₀ = c_skip u + c_out net(c_in u, c_noise), u = x_t/α_t.
 
-    It runs in `dtype` (float32, bfloat16, float16), everything around it in the image's. No clipping to [−1, 1].
+    It runs in `dtype` (float32, bfloat16, float16), everything around it in the dtype of the image. The output is not
+    clipped to [−1, 1]. Raises SpecError if the plan still lacks something or `label` or `dtype` is wrong.
     """
 
     label: Tensor | None
@@ -87,7 +91,7 @@ class NetworkPrior(Prior):
         return self.denoise(x / t.alpha, t.ratio)
 
     def denoise(self, u: Tensor, ratio: float) -> Tensor:
-        """x̂₀ from u = x₀ + ρ ε, both (b, *image)."""
+        """x̂₀ from u = x₀ + ρ ε with ρ = `ratio`, both (b, *image)."""
         c = self.precondition(ratio)
         own = next(self.net.parameters()).dtype
         z = (c.into * u).to(own, memory_format=torch.channels_last)
@@ -99,6 +103,6 @@ class NetworkPrior(Prior):
 
 
 def sizes(knows: Plan | NetworkPrior) -> str:
-    """The shape of its images in words."""
+    """The shape of the images that a plan or a network knows, in words."""
     shape = ", ".join("any" if n is None else str(n) for n in knows.shape)
     return f"({shape})" + (f" in multiples of {knows.multiple}" if None in knows.shape else "")

@@ -18,18 +18,23 @@ Sizes = tuple[int | str | None, ...]
 
 
 class Program(nn.Module):
-    """A file that maps tensors to a tensor. `shapes` are its inputs', where it says them (text: free)."""
+    """A file that maps tensors to a tensor.
+
+    `inputs` is the number of its arguments, and `shapes` are their shapes as far as the file says them (a name instead
+    of a number is a free size).
+    """
 
     kind: str
     inputs: int
     shapes: tuple[Sizes | None, ...]
 
     @abstractmethod
-    def forward(self, *given: Tensor) -> Tensor: ...
+    def forward(self, *given: Tensor) -> Tensor:
+        """The output of the program for the tensors `given`."""
 
 
 class TorchScript(Program):
-    """A file of torch.jit.save; differentiable. It is a program of its author's, so take it from whom you trust."""
+    """A file of torch.jit.save; it is differentiable. It runs its author's code, so use only files that you trust."""
 
     kind = "TorchScript"
 
@@ -74,7 +79,9 @@ class ONNX(Program):
         self.shapes = tuple(tuple(i.shape) for i in self.session.get_inputs())
 
     def run(self, given: Sequence[Tensor]) -> Tensor:
-        """All images at once, or one after the other if the file was written for a batch of one."""
+        """The output for the tensors `given`: for all images at once, or one by one if the file was written for a batch
+        of one.
+        """
         arrays = [v.detach().cpu().float().numpy() for v in given]
         if self.shapes[0] is not None and self.shapes[0][0] == 1 and len(arrays[0]) > 1:
             single = [[a[i : i + 1] if a.ndim else a for a in arrays] for i in range(len(arrays[0]))]
@@ -82,6 +89,7 @@ class ONNX(Program):
         return torch.from_numpy(self.call(arrays))
 
     def call(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """The output for NumPy arrays. Raises MismatchError if the file does not accept them."""
         try:
             out = self.session.run(None, dict(zip(self.names, arrays, strict=True)))[0]
         except Exception as e:  # as above
@@ -97,14 +105,16 @@ class ONNX(Program):
 
 
 class NoDerivative(torch.autograd.Function):
-    """Passes `out` on; a derivative by `x`, which would be silently zero, is refused."""
+    """Passes `out` on, and refuses a derivative with respect to `x`, which would otherwise be zero in silence."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, out: Tensor) -> Tensor:  # noqa: ARG004
+        """A copy of `out`."""
         return out.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:  # noqa: ARG004
+        """Raises MismatchError."""
         raise MismatchError(
             "an ONNX file has no derivative and this solver asks for one; use one that does not (lmaps, diffpir, "
             "ddrm, …), or save the network as TorchScript"
@@ -112,7 +122,7 @@ class NoDerivative(torch.autograd.Function):
 
 
 def load_program(path: str | Path) -> Program:
-    """The function in a TorchScript or ONNX file."""
+    """The function in a TorchScript or ONNX file. Raises DataError if the file is neither or damaged."""
     file = existing(path)
     kind = container(file)
     if kind == "torchscript":

@@ -12,11 +12,16 @@ TEACHERS, STUDENTS = ("edm",), ("cd_", "ct_", "cd-", "ct-", "consistency")  # ho
 
 
 def file_spec(path: str | Path) -> str:
-    """`adm:path=…`, `edm:path=…`, `openai_consistency:path=…` or `denoiser:path=…`, as the file's content says."""
+    """The spec that the content of the file at `path` asks for.
+
+    It is `adm:path=…`, `edm:path=…`, `openai_consistency:path=…` or `denoiser:path=…`. Raises DataError for other
+    files.
+    """
     return f"{kind_of(path)}:path={text_of(str(path))}"
 
 
 def kind_of(path: str | Path) -> str:
+    """The name of the prior for the file at `path`, as above."""
     file = existing(path)
     if container(file) in ("torchscript", "onnx"):
         return "denoiser"
@@ -24,7 +29,7 @@ def kind_of(path: str | Path) -> str:
 
 
 def kind_of_tensors(found: Checkpoint) -> str:
-    """Which of the priors knows the layout. Raises DataError that lists the known ones."""
+    """The name of the prior that knows this layout. Raises DataError that lists the known layouts if there is none."""
     if is_adm(found.tensors):
         return family_member(found.path) if is_consistency_family(found.tensors) else "adm"
     if is_karras(found.tensors):
@@ -40,7 +45,10 @@ def kind_of_tensors(found: Checkpoint) -> str:
 
 
 def family_member(path: Path) -> str:
-    """Teacher or consistency model: their tensors are alike, so the file's name decides, and nothing else may guess."""
+    """Whether the file is a teacher ("adm") or a consistency model ("openai_consistency").
+
+    Their tensors have the same names and shapes, so only the file's name can tell. Raises SpecError if it does not.
+    """
     name = path.name.lower()
     if name.startswith(TEACHERS):
         return "adm"

@@ -1,7 +1,7 @@
 """Reads a pickle without running anything in it: classes become inert records, everything unknown is refused.
 
-NVIDIA's EDM pickles hold networks as "persistent" objects, that is as (class name, source code, state). The source is
-never looked at; the state, tensors and plain numbers in nested dictionaries, is all that is taken.
+NVIDIA's EDM pickles hold networks as "persistent" objects, which are (class name, source code, state). The source is
+never looked at. Only the state is taken, which is tensors and plain numbers in nested dictionaries.
 """
 
 import io
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...errors import DataError
 
-# What may be named in a pickle. Nothing of it is imported: each becomes a fresh subclass of Record, or a container.
+# What a pickle may name. None of it is imported: each name becomes a fresh subclass of Record, or a container.
 CONTAINERS = {
     ("collections", "OrderedDict"): dict,
     ("dnnlib.util", "EasyDict"): dict,
@@ -36,7 +36,7 @@ RECORDS = {
 
 
 class Record:
-    """Something that a pickle calls or builds, as the arguments of the call and the state, and nothing else."""
+    """Something that a pickle calls or builds, kept as the arguments of the call and the state, and nothing else."""
 
     origin: tuple[str, str]
     args: tuple[Any, ...]
@@ -54,13 +54,14 @@ class Record:
 
 
 class Inert(pickle.Unpickler):
-    """Everything it can call is a subclass of Record or a container type."""
+    """An unpickler in which everything that can be called is a subclass of Record or a container type."""
 
     def __init__(self, path: Path, data: io.BufferedIOBase) -> None:
         super().__init__(data)
         self.path = path
 
     def find_class(self, module: str, name: str) -> Any:
+        """The stand-in for the class `module`.`name`. Raises DataError if it is not on the list."""
         if (module, name) in CONTAINERS:
             return CONTAINERS[module, name]
         if (module, name) in RECORDS:
@@ -72,7 +73,9 @@ class Inert(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> Any:
-    """The content of a pickle as containers, numbers, text and Records."""
+    """The content of a pickle as containers, numbers, text and Records. Raises DataError if it is damaged or asks for
+    more.
+    """
     try:
         with path.open("rb") as data:
             return Inert(path, data).load()
@@ -83,7 +86,7 @@ def read_pickle(path: Path) -> Any:
 
 
 def persistent(thing: Any) -> tuple[str, dict[str, Any]] | None:
-    """Class name and state of a persistent object or module container, else None."""
+    """The class name and the state of a persistent object or a module container; None for anything else."""
     if not isinstance(thing, Record):
         return None
     if thing.origin[1] == "_reconstruct_persistent_obj" and thing.args and isinstance(thing.args[0], dict):
@@ -96,7 +99,11 @@ def persistent(thing: Any) -> tuple[str, dict[str, Any]] | None:
 
 
 def tensors_of(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers of a module's record by their full names, as a state dict has them."""
+    """The parameters and buffers in a module's record, by their full names as in a state dict, which begin with
+    `prefix`.
+
+    Raises DataError if the record is not that of a module.
+    """
     found = persistent(module)
     if found is None:
         raise DataError(f"{prefix or 'the network'} is not a module")
@@ -111,7 +118,7 @@ def tensors_of(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def tensor(record: Any) -> Tensor:
-    """The tensor that a record of its rebuilding describes."""
+    """The tensor whose construction `record` describes. Raises DataError if it describes something else."""
     name = record.origin[1] if isinstance(record, Record) else type(record).__name__
     if name == "_rebuild_parameter":
         return tensor(record.args[0])
@@ -129,7 +136,7 @@ def tensor(record: Any) -> Tensor:
 
 
 def number(value: Any) -> Any:
-    """A NumPy scalar's record as a plain number; anything else as it is."""
+    """A NumPy scalar's record as a plain number; anything else is returned as it is."""
     if isinstance(value, Record) and value.origin[1] == "scalar" and len(value.args) == 2:
         kind, raw = value.args
         text = kind.args[0] if isinstance(kind, Record) and kind.args else ""
