@@ -1,10 +1,10 @@
-"""What can go wrong on the user's side; the command line turns each into one line and exit code 2."""
+"""The errors that a user can cause; the command line turns each into one line and exit code 2."""
 
 from collections.abc import Sequence
 
 
 class XhatError(Exception):
-    """Base of every error that names a culprit the user can change."""
+    """Base class of every error that names a cause that the user can change."""
 
 
 class SpecError(XhatError, ValueError):
@@ -16,15 +16,18 @@ class DataError(XhatError, ValueError):
 
 
 class ShapeError(XhatError, ValueError):
-    """Two parts of a problem whose shapes do not fit."""
+    """Two parts of a problem whose shapes do not fit together."""
 
 
 class MismatchError(XhatError, TypeError):
-    """A solver, operator, noise or prior that cannot work together."""
+    """A solver, an operator, a noise model or a prior that cannot work together."""
 
 
 class DivergedError(XhatError, FloatingPointError):
-    """NaN or infinity appeared, or an inner problem did not converge; in `images` of the batch, where that is known."""
+    """NaN or infinity appeared, or an inner problem did not converge.
+
+    `images` lists the images of the batch, counted from 0, in which it happened; it is empty if that is unknown.
+    """
 
     def __init__(self, message: str = "", images: Sequence[int] = ()) -> None:
         super().__init__(message)

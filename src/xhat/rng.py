@@ -1,4 +1,4 @@
-"""Per-image random streams: image i draws the same numbers in any batch, on any device."""
+"""Random streams per image: image i draws the same numbers in any batch, on any device."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 
 class Rng:
-    """One `torch.Generator` per image of the batch, seeded by the image's own seed.
+    """One `torch.Generator` per image of the batch, seeded with the image's own seed.
 
     The generators live on the CPU, so a seed gives the same noise on every device.
     """
@@ -16,7 +16,7 @@ class Rng:
         self.generators = [torch.Generator().manual_seed(s) for s in seeds]
 
     def each(self, draw: Callable[[Tensor, Generator], object], x: Tensor) -> Tensor:
-        """A tensor like `x` whose image i was filled in place by `draw(image, generator_i)`."""
+        """A tensor like `x` (b, *), whose image i was filled in place by `draw(image, generator_i)`."""
         out = torch.empty_like(x, device="cpu")
         for image, generator in zip(out, self.generators, strict=True):
             draw(image, generator)
@@ -31,8 +31,10 @@ class Rng:
         return self.each(lambda image, g: image.uniform_(generator=g), x)
 
     def state_dict(self) -> list[Tensor]:
+        """The states of all generators, one byte tensor per image."""
         return [g.get_state() for g in self.generators]
 
     def load_state_dict(self, state: list[Tensor]) -> None:
+        """Restores the states that `state_dict` returned. There must be as many as images."""
         for g, s in zip(self.generators, state, strict=True):
             g.set_state(s)

@@ -1,4 +1,4 @@
-"""Noise schedules: x_t = α_t x₀ + σ_t ε, with α, σ host-side float64 numbers."""
+"""Noise schedules: x_t = α_t x₀ + σ_t ε, where α and σ are Python floats in float64."""
 
 import bisect
 import math
@@ -12,7 +12,7 @@ from .registry import concrete
 
 @dataclass(frozen=True)
 class Level:
-    """One noise level of the forward process, x_t = α x₀ + σ ε."""
+    """One noise level of the forward process, x_t = α x₀ + σ ε, at time `t` in [0, 1]."""
 
     t: float
     alpha: float
@@ -20,12 +20,12 @@ class Level:
 
     @property
     def ratio(self) -> float:
-        """ρ = σ/α, the noise level of x_t / α (EDM's σ)."""
+        """ρ = σ/α, the noise level of x_t / α (EDM's σ), in units of the image."""
         return self.sigma / self.alpha
 
     @property
     def norm(self) -> float:
-        """n = √(α² + σ²), 1 for variance-preserving schedules."""
+        """n = √(α² + σ²), which is 1 for variance-preserving schedules."""
         return math.hypot(self.alpha, self.sigma)
 
 
@@ -36,10 +36,14 @@ class Schedule(ABC):
     """A map from time t ∈ [0, 1] to a noise level; t = 1 is (almost) pure noise."""
 
     @abstractmethod
-    def __call__(self, t: float) -> Level: ...
+    def __call__(self, t: float) -> Level:
+        """The noise level at time `t` in [0, 1]."""
 
     def levels(self, steps: int, start: float = 1.0) -> list[Level]:
-        """`steps` levels uniform in t from `start` downwards, then the clean level."""
+        """`steps` levels, uniform in t from `start` downwards, followed by the clean level: `steps` + 1 in all.
+
+        Raises SpecError if `steps` or `start` is not positive.
+        """
         _positive(steps=float(steps), start=start)
         return [self(start * (1 - i / steps)) for i in range(steps)] + [CLEAN]
 
@@ -69,7 +73,7 @@ class VP(Schedule):
 class Cosine(Schedule):
     """ᾱ = cos²((t + s)/(1 + s) · π/2), normalised to 1 at t = 0 (Nichol & Dhariwal, 2021, eq. 17). arXiv:2102.09672
 
-    α is kept above `alpha_min`, as the β ≤ 0.999 clip of the discrete form does.
+    α is kept above `alpha_min`, which has the effect of the clip β ≤ 0.999 in the discrete form.
     """
 
     s: float = 0.008
@@ -91,7 +95,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class EDM(Schedule):
-    """Variance exploding, ρ-spaced (Karras et al., 2022, eq. 5). arXiv:2206.00364"""
+    """Variance exploding, with levels uniform in σ^(1/rho) (Karras et al., 2022, eq. 5). arXiv:2206.00364"""
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0
@@ -137,8 +141,9 @@ class VE(Schedule):
 class Flow(Schedule):
     """Rectified flow, α = 1 − σ (Liu et al., 2022). arXiv:2209.03003
 
-    Starts at σ = `sigma_max` < 1: at 1 the state holds nothing of the image and ρ = σ/α is infinite. `shift` s > 1
-    spends more of the steps on high noise, ρ = s times that of s = 1 (Esser et al., 2024, eq. 23, arXiv:2403.03206).
+    It starts at σ = `sigma_max` < 1, because at σ = 1 the state holds nothing of the image and ρ = σ/α is infinite. A
+    `shift` s > 1 spends more of the steps on high noise: ρ is s times that of s = 1 (Esser et al., 2024, eq. 23,
+    arXiv:2403.03206).
     """
 
     sigma_max: float = 0.999
@@ -157,11 +162,11 @@ class Flow(Schedule):
 
 @dataclass(frozen=True)
 class Discrete(Schedule):
-    """A variance-preserving table β₁ … β_T, as DDPM checkpoints carry it (Ho et al., 2020). arXiv:2006.11239
+    """A variance-preserving table β₁ … β_T, as DDPM checkpoints have it (Ho et al., 2020). arXiv:2006.11239
 
-    `kind` is linear, scaled_linear (Stable Diffusion's: linear in √β) or squaredcos_cap_v2 (Nichol & Dhariwal's),
-    with T = `steps`, unless `betas` are given. Between two table entries ln ρ is interpolated, so that any
-    t ∈ (0, 1] has a level; t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
+    `kind` is linear, scaled_linear (Stable Diffusion's: linear in √β) or squaredcos_cap_v2 (Nichol & Dhariwal's), with
+    T = `steps`, unless `betas` are given. Between two table entries ln ρ is interpolated, so that every t ∈ (0, 1] has
+    a level; t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
     """
 
     kind: str = "linear"
@@ -205,7 +210,9 @@ class Discrete(Schedule):
         return Level(t, alpha, ratio * alpha)
 
     def index(self, ratio: float) -> float:
-        """Where in the table, 0-based and fractional, the noise level ρ = `ratio` stands; clamped to its ends."""
+        """The position in the table, 0-based and fractional, of the noise level ρ = `ratio`; levels beyond the ends get
+        the ends.
+        """
         if ratio <= self.ratios[1]:
             return 0.0
         if ratio >= self.ratios[-1]:

@@ -2,7 +2,7 @@
 
     x_s = α_s x̂₀ + σ_s (√(1−ζ) e' + √ζ ε),   e' = ê = (x_t − α_t x̂₀) / σ_t unless a method keeps the old noise
 
-ζ = 0 is DDIM, ζ = 1 forgets x_t (DAPS), ζ = 1 − (ρ_s/ρ_t)² is DDPM; DiffPIR names ζ a constant.
+ζ = 0 is DDIM, ζ = 1 forgets x_t (DAPS), ζ = 1 − (ρ_s/ρ_t)² is DDPM; DiffPIR has a constant ζ. Images are (b, *image).
 """
 
 import math
@@ -13,12 +13,16 @@ from .types import Image
 
 
 def noise_in(x: Image, x0: Image, t: Level) -> Image:
-    """e = (x_t − α_t x̂₀)/σ_t, the noise that `x0` leaves in `x`."""
+    """ê = (x_t − α_t x̂₀)/σ_t, the noise in `x` at level `t` if `x0` is the clean image."""
     return (x - t.alpha * x0) / t.sigma
 
 
 def renoise(x: Image, x0: Image, t: Level, s: Level, zeta: float, rng: Rng, old: Image | None = None) -> Image:
-    """R(x0, ζ; e'), with e' the noise recomputed from `x0` or, where given, the `old` one."""
+    """x_s at level `s` from x_t = `x` at level `t` and the estimate `x0`, by the formula above.
+
+    `zeta` in [0, 1] is the fraction of the noise variance that is new. e' is recomputed from `x0`, or is `old` if that
+    is given. At the clean level the result is `x0` itself.
+    """
     if s.sigma == 0:
         return x0
     out = s.alpha * x0
@@ -40,5 +44,5 @@ def ddpm(t: Level, s: Level) -> float:
 
 
 def ancestral(x: Image, x0: Image, t: Level, s: Level, rng: Rng) -> Image:
-    """One DDPM step."""
+    """One DDPM step: `renoise` with ζ of `ddpm`."""
     return renoise(x, x0, t, s, ddpm(t, s), rng)

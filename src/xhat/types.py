@@ -1,6 +1,6 @@
-"""Shared array types. `b` is the batch, `*image` the shape of one signal, `*data` that of one measurement.
+"""Shared array types. `b` is the batch, `*image` the shape of one image, `*data` the shape of one measurement.
 
-`*latent` is the shape of what an autoencoder makes of one image. To a solver a latent is an image.
+`*latent` is the shape of what an autoencoder makes of one image. For a solver, a latent is an image.
 """
 
 from jaxtyping import Float, Inexact

@@ -1,4 +1,4 @@
-"""The two derivatives solvers need, so that none of them touches `requires_grad`."""
+"""The two derivatives that solvers need, so that none of them touches `requires_grad`."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,10 @@ from torch import Tensor
 
 
 def vjp(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """y = f(x) and its pullback v ↦ (∂f/∂x)ᵀ v, which may be called any number of times."""
+    """y = f(x), and its pullback v ↦ (∂f/∂x)ᵀ v, which may be called any number of times.
+
+    `v` has the shape of y, and the result of the pullback the shape of `x`. Neither carries a graph.
+    """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         y = f(x)
@@ -19,6 +22,6 @@ def vjp(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Ten
 
 
 def grad(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """∇f(x) for a per-image scalar f: (b, *) → (b,); images never mix."""
+    """∇f(x), of the shape of `x`, for a scalar per image, f: (b, *) → (b,), in which images never mix."""
     value, pullback = vjp(f, x)
     return pullback(torch.ones_like(value))

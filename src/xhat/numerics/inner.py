@@ -1,4 +1,4 @@
-"""Inner problems on the clean image: minimise or sample a per-image energy E: (b, *) → (b,)."""
+"""Inner problems on the clean image: minimise or sample an energy per image, E: (b, *) → (b,)."""
 
 import math
 from collections.abc import Callable
@@ -24,15 +24,17 @@ def adam(
     eps: float = 1e-8,
     goal: Tensor | float = -math.inf,
 ) -> Tensor:
-    """`steps` of Adam (Kingma & Ba, 2015, Algorithm 1); element-wise, so images never mix. arXiv:1412.6980
+    """`steps` steps of Adam (Kingma & Ba, 2015, Algorithm 1); element-wise, so images never mix. arXiv:1412.6980
 
-    An image stays where its energy is at or below `goal`, one number or one per image.
+    Starts at `x` (b, *) with step size `lr` and returns the last iterate. An image stops moving once its energy is at
+    or below `goal`, which is one number or one per image, (b,).
     """
     m = v = torch.zeros_like(x)
     for i in range(1, steps + 1):
         value, pullback = vjp(energy, x)
         new, m, v = adam_update(pullback(torch.ones_like(value)), x, m, v, i, lr, betas, eps)
-        x = torch.where(bcast(value <= goal, x), x, new)  # NaN goes on and is seen
+        # NaN <= goal is false: an image with NaN goes on, so that the loop sees it.
+        x = torch.where(bcast(value <= goal, x), x, new)
     return x
 
 
@@ -46,7 +48,10 @@ def adam_update(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Update number `i`, counted from 1, with gradient `g`: the new iterate and moments (x, m, v)."""
+    """Update number `i`, counted from 1, of Adam for the gradient `g` at `x`: returns the new (x, m, v).
+
+    `m` and `v` are the running first and second moments of the gradient, both zero at first. All have the shape of `x`.
+    """
     m = betas[0] * m + (1 - betas[0]) * g
     v = betas[1] * v + (1 - betas[1]) * g * g
     step = lr / (1 - betas[0] ** i)
@@ -54,7 +59,12 @@ def adam_update(
 
 
 def langevin(energy: Energy, x: Tensor, lr: Tensor | float, steps: int, rng: Rng) -> Tensor:
-    """Unadjusted Langevin dynamics with stationary density ∝ exp(−E); `lr` one number or one per image."""
+    """Unadjusted Langevin dynamics, whose stationary density is ∝ exp(−E) for small `lr`.
+
+        x ← x − lr ∇E(x) + √(2 lr) ε
+
+    Starts at `x` (b, *); `lr` is one number or one per image, (b,).
+    """
     lr = bcast(lr, x)
     for _ in range(steps):
         x = x - lr * grad(energy, x) + (2 * lr) ** 0.5 * rng.randn_like(x)
@@ -62,11 +72,12 @@ def langevin(energy: Energy, x: Tensor, lr: Tensor | float, steps: int, rng: Rng
 
 
 def gauss_newton(f: Map, y: Tensor, w: Tensor | float, m: Tensor, steps: int = 4, cg_steps: int = 8) -> Tensor:
-    """argmin ½‖y − f(x)‖² + ½ w ‖x − m‖² from x = m, by Levenberg-Marquardt with a truncated inner solve.
+    """argmin_x ½‖y − f(x)‖² + ½ w ‖x − m‖² from x = m, by Levenberg-Marquardt with a truncated inner solve.
 
-    A step that does not lower an image's objective, or leads out of where f is defined (DivergedError), is not taken
-    and its damping grows tenfold (Nocedal & Wright, 2006, section 10.3), so the objective never rises. `w` is one
-    number or one per image.
+    `m` is (b, *image) and `y` (b, *data); `w` is one number or one per image, (b,). A step that does not lower an
+    image's objective, or leads out of where f is defined (DivergedError), is not taken, and its damping grows tenfold
+    (Nocedal & Wright, 2006, section 10.3). So the objective never rises. `cg_steps` bounds the conjugate gradient
+    iterations per step.
     """
 
     def objective(x: Tensor, fx: Tensor) -> Tensor:
@@ -97,7 +108,10 @@ def within(f: Map, x: Tensor, d: Tensor) -> Tensor:
 
 
 def normal_map(f: Map, x: Tensor, rho: Tensor) -> Map:
-    """v ↦ JᵀJ v + ρ v with J = ∂f/∂x; J v is the vjp of the vjp, which needs nothing of f that `vjp` does not."""
+    """v ↦ JᵀJ v + ρ v with J = ∂f/∂x at `x`; `rho` is (b,).
+
+    J v is the vjp of the vjp, so f needs no derivative other than the one that `vjp` takes.
+    """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         fx = f(x)

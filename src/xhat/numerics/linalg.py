@@ -1,4 +1,4 @@
-"""Batched inner products, norms and conjugate gradient over all but the batch axis."""
+"""Inner products, norms and conjugate gradient per image, over all axes but the batch."""
 
 from collections.abc import Callable
 from typing import overload
@@ -43,7 +43,7 @@ def bcast(v: Tensor | float, x: Tensor) -> Tensor | float:
 
 
 def project_l1(x: Tensor, radius: float) -> Tensor:
-    """The nearest point with Σ|x_i| ≤ radius, per image (Duchi et al., 2008, figure 1)."""
+    """The nearest point to `x` (b, *) with Σ|x_i| ≤ `radius`, per image (Duchi et al., 2008, figure 1)."""
     a = x.flatten(1).abs()
     sums = (u := a.sort(1, descending=True).values).cumsum(1) - radius
     rank = torch.arange(1, a.shape[1] + 1, device=x.device)
@@ -61,14 +61,14 @@ def cg(
     precondition: Map = lambda r: r,
     close: Tensor | float = 0.0,
 ) -> Tensor:
-    """Preconditioned conjugate gradient for A x = b, A symmetric positive definite, image by image.
+    """Preconditioned conjugate gradient for A x = b, image by image; A must be symmetric positive definite.
 
-    With `tol` an image stops as soon as ‖b − A x‖ ≤ tol ‖b‖, and does not move with its
-    neighbours afterwards; also as soon as the preconditioned residual, an estimate of the error
-    in x, has a root mean square of at most `close`, a number or one per image.
-    DivergedError if an image has done neither after `steps` iterations.
-    With tol = 0 it makes `steps` iterations, a truncated solve that a method asks for, and stops an image
-    early where it meets a direction of no positive curvature (a network's Jacobian is only nearly symmetric).
+    `b` and the result are (b, *); the iteration starts at `x`, or at 0. `precondition` is a map r ↦ z ≈ A⁻¹ r. With
+    `tol` > 0, an image stops as soon as ‖b − A x‖ ≤ tol ‖b‖, or as soon as the preconditioned residual, an estimate of
+    the error in x, has a root mean square of at most `close` (a number, or one per image). It then stays as it is while
+    its neighbours go on. Raises DivergedError if an image has reached neither after `steps` iterations. With `tol` = 0,
+    it makes `steps` iterations, which is a truncated solve that some methods ask for. An image then stops early if it
+    meets a direction without positive curvature, because a network's Jacobian is only nearly symmetric.
     """
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - A(x))
     goal = tol**2 * sq(b)

@@ -12,11 +12,12 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class March:
-    """x ↦ last(state) where `steps`, some steps at a time, has led from first(x) while there was `more` to do.
+    """x ↦ last(state), where `steps` has led from first(x) to the state while `more`(state) held.
 
-    The pullback v ↦ Jᵀ v holds the state before each call of `steps` and, while it repeats that call, what automatic
-    differentiation keeps of it. Its derivative in v, u ↦ J u, which Gauss-Newton asks for, goes over the same states
-    in the other direction. The derivative of Jᵀ v in x is not there and comes out as NaN.
+    One call of `steps` makes some steps at a time. The pullback v ↦ Jᵀ v stores the state before each call of `steps`,
+    and repeats that call to get what automatic differentiation needs of it. The derivative of the pullback in v, u ↦ J
+    u, which Gauss-Newton asks for, passes over the same states in the other direction. The derivative of Jᵀ v in x is
+    not available and comes out as NaN.
     """
 
     first: Callable[[Tensor], State]
@@ -33,7 +34,7 @@ class March:
         return self.last(state)
 
     def states(self, x: Tensor) -> Iterator[State]:
-        """The first state and the one after every call of `steps`."""
+        """Yields the first state and the state after every call of `steps`."""
         state = self.first(x)
         yield state
         while self.more(state):

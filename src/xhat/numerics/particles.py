@@ -1,6 +1,7 @@
-"""Particles: a batch axis of their own, (b, p, *image). Resampling mixes those of one image, never images.
+"""Particles have a batch axis of their own, (b, p, *image). Resampling mixes the particles of one image, never images.
 
-Laid out flat, (b·p, *image), they pass through priors and operators as any batch does.
+As a flat batch, (b·p, *image), they pass through priors and operators like any other batch. `logw` is always (b, p),
+log-weights up to a constant per image, and resampling returns the indices, (b, p), of the particles to keep.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ Given = TypeVar("Given", bound=Likelihood)
 
 
 class ParticleRng(Rng):
-    """The streams of `rng` for flat particles: image i draws the numbers of its own p particles in one go."""
+    """The streams of `rng` for flat particles: image i draws the numbers of its own p particles at once."""
 
     def __init__(self, rng: Rng, particles: int) -> None:
         self.generators, self.particles = rng.generators, particles
@@ -30,44 +31,46 @@ class ParticleRng(Rng):
 
 
 def spread(like: Given, particles: int) -> Given:
-    """The likelihood of flat particles."""
+    """The likelihood `like` for flat particles: the data of each image repeated `particles` times."""
     return like.take(torch.arange(len(like.y)).repeat_interleave(particles))
 
 
 def grouped(x: Tensor, particles: int) -> Tensor:
-    """Flat particles (b·p, *) by image, (b, p, *); `flatten(0, 1)` undoes it."""
+    """Flat particles (b·p, *) grouped by image, (b, p, *); `flatten(0, 1)` undoes it."""
     return x.reshape(-1, particles, *x.shape[1:])
 
 
 def take(x: Tensor, index: Index) -> Tensor:
-    """The particles `index` of each image of x (b, p, *)."""
+    """The particles `index` (b, q) of each image of `x` (b, p, *): (b, q, *)."""
     return x[torch.arange(len(x), device=x.device)[:, None], index]
 
 
 def normalised(logw: Weights) -> Weights:
-    """Weights that sum to 1 for each image."""
+    """The weights (b, p), which sum to 1 for each image."""
     return logw.softmax(1)
 
 
 def ess(logw: Weights) -> PerImage:
-    """The effective sample size 1/Σw² of each image, from 1 to p."""
+    """The effective sample size 1/Σw² of each image, (b,), between 1 and p."""
     return 1 / normalised(logw).square().sum(1)
 
 
 def multinomial(logw: Weights, rng: Rng) -> Index:
-    """Independent draws from the weights."""
+    """The indices of p independent draws from the weights."""
     return _invert(normalised(logw).cumsum(1), rng.rand_like(logw))
 
 
 def systematic(logw: Weights, rng: Rng) -> Index:
-    """One uniform number for p equally spaced points (Kitagawa, 1996): particle k is kept ⌊p w_k⌋ or ⌈p w_k⌉ times."""
+    """One uniform number places p equally spaced points (Kitagawa, 1996): particle k is kept ⌊p w_k⌋ or ⌈p w_k⌉
+    times.
+    """
     p = logw.shape[1]
     comb = torch.arange(p, dtype=logw.dtype, device=logw.device)
     return _invert(normalised(logw).cumsum(1), (comb + rng.rand_like(logw[:, :1])) / p)
 
 
 def residual(logw: Weights, rng: Rng) -> Index:
-    """⌊p w_k⌋ copies of particle k for certain, the rest drawn from what is left (Liu & Chen, 1998)."""
+    """⌊p w_k⌋ copies of particle k for certain; the remaining ones are drawn from what is left (Liu & Chen, 1998)."""
     share = logw.shape[1] * normalised(logw)
     copies = share.floor()
     left = (share - copies).cumsum(1)
