@@ -214,7 +214,7 @@ BAD = [
     (corrupt_folder, "d", [], "broken.png: cannot be read"),
     (corrupt_tar, "d.tar", [], "d.tar/d/broken.png: cannot be read"),
     (truncated_idx, "x.idx", [], "truncated?"),
-    (foreign, "x.idx", [], "x.idx: is no folder, tar, .npz or IDX file"),
+    (foreign, "x.idx", [], "x.idx: is neither a folder nor a tar, .npz or IDX file"),
     (two_arrays, "two.npz", [], "needs one uint8 array"),
     (None, "missing", [], "missing: no such file or folder"),
     (None, "x.npz", ["--set", "data.validation=12"], "leaves none to train on"),

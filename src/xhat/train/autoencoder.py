@@ -2,8 +2,9 @@
 
     min  E mean |r| + l2 mean r² + kl mean ½(μ² + σ² − 1 − ln σ²),   r = D(μ + σ ε) − x,   (μ, ln σ²) = E(x)
 
-the autoencoder of latent diffusion (Rombach et al., 2022, section 3.1 and appendix G, arXiv:2112.10752) without its
-perceptual and adversarial terms, which take networks of their own. Means are over the numbers of one image or latent.
+This is the autoencoder of latent diffusion (Rombach et al., 2022, section 3.1 and appendix G, arXiv:2112.10752) without
+its perceptual and adversarial terms, which need networks of their own. Means are over the numbers of one image or
+latent.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ images and their reconstructions."""
 
 
 class Whole(nn.Module):
-    """There and back again: the reconstruction from μ + σ `noise`, μ and ln σ²."""
+    """Encoder and decoder as one network: (x, noise) ↦ D(μ + σ noise), μ and ln σ²."""
 
     def __init__(self, net: Any) -> None:
         super().__init__()
@@ -38,13 +39,18 @@ class Whole(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """The device of the weights."""
         return next(self.parameters()).device
 
     @property
     def factor(self) -> int:
+        """How many pixels of the image a latent pixel spans in each direction."""
         return int(2 ** (len(self.net.config.block_out_channels) - 1))
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The reconstruction (b, c, h, w) of `x`, and μ and ln σ² of its latent; `noise` and these two are (b,
+        *latent).
+        """
         code = self.net.encode(x.contiguous(memory_format=torch.channels_last)).latent_dist
         out: Tensor = self.net.decode(code.mean + code.std * noise).sample
         return out, code.mean, code.logvar
@@ -52,7 +58,7 @@ class Whole(nn.Module):
 
 @dataclass(frozen=True)
 class AutoencoderLoss(Objective):
-    """The objective above for latents of shape `latent`, (b,)."""
+    """The objective above for latents of shape `latent`; gives (b,)."""
 
     weights: Codec
     latent: tuple[int, ...]
@@ -67,13 +73,17 @@ class AutoencoderLoss(Objective):
 
 @dataclass
 class AutoencoderSession(Session):
+    """An autoencoder in training, for images from the data set called `name`."""
+
     pictures: ClassVar[str] = "Pairs of a held-out image, left, and its reconstruction"
 
-    name: str = ""  # of the data
+    name: str = ""  # the data set's name, for the model card
 
     @torch.no_grad()
     def write(self) -> None:
-        """With the scale and shift that make the latents of held-out images 0 in mean and 1 in variance."""
+        """Writes the folder, with the scale and shift that give the latents of held-out images mean 0 and variance
+        1.
+        """
         z = self.net.net.encode(self.held(self.recipe.watching.validation)).latent_dist.mean
         if not bool((spread := z.std()) > 0):
             raise DivergedError(f"the latents of held-out images have a standard deviation of {float(spread)}")
@@ -82,6 +92,7 @@ class AutoencoderSession(Session):
         write_unet(self.options.out, self.net.net, self.options.half)
 
     def held(self, n: int) -> Tensor:
+        """Up to `n` held-out images, (n, c, h, w), on the device of the network."""
         return self.data.validation(n).to(self.net.device)
 
     def psnr(self) -> dict[float, float]:
@@ -90,7 +101,7 @@ class AutoencoderSession(Session):
 
     @torch.no_grad()
     def again(self, x: Tensor) -> Tensor:
-        """D(E(x)) of the folder."""
+        """D(E(x)) by the autoencoder in the folder."""
         codec = DiffusersAutoencoder(self.options.out).to(self.net.device)
         return codec.decode(codec.encode(x))
 
@@ -106,7 +117,10 @@ class AutoencoderSession(Session):
 
 
 def build_autoencoder(recipe: Recipe, shape: tuple[int, int, int]) -> Whole:
-    """A new AutoencoderKL for images of `shape`, weights drawn from the recipe's seed."""
+    """A new AutoencoderKL for images of `shape` (c, h, w); its weights are drawn with the recipe's seed.
+
+    Raises SpecError if the recipe's options or the sides of the images do not fit.
+    """
     import diffusers
 
     make: Any = diffusers.AutoencoderKL
@@ -121,7 +135,10 @@ def build_autoencoder(recipe: Recipe, shape: tuple[int, int, int]) -> Whole:
 
 
 def train_autoencoder(data: str | Path, recipe: Recipe, options: Options) -> bool:
-    """Trains on the images at `data` from scratch; False where it was interrupted."""
+    """Trains on the images at `data` from scratch. Returns False if it was interrupted.
+
+    Raises SpecError if the recipe is not for an autoencoder or a run in the folder would be overwritten.
+    """
     if recipe.autoencoder is None:
         raise SpecError("this recipe is none for an autoencoder: it has no table autoencoder")
     accelerator = accelerator_of(options)

@@ -1,9 +1,9 @@
-"""The average of the weights over the run, which is what is kept.
+"""The average of the weights over the run; this average is what is kept.
 
     θ̄ ← β_t θ̄ + (1 − β_t) θ,   β_t = (1 − 1/t)^(γ+1)
 
-is the mean of θ with weight ∝ t^γ (Karras et al., 2024, section 3.1; arXiv:2312.02696): its width is a fixed part
-of the run so far, so that nothing needs to be chosen for a short run or a long one.
+It is the mean of θ with weight ∝ t^γ (Karras et al., 2024, section 3.1; arXiv:2312.02696). Its width is a fixed
+fraction of the run so far, so that it suits short and long runs alike.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class Average:
-    """The average of `net`'s parameters and buffers; `width` is its standard deviation as a part of the run."""
+    """The average of `net`'s parameters and buffers; `width` is its standard deviation as a fraction of the run."""
 
     def __init__(self, net: nn.Module, width: float) -> None:
         self.gamma = exponent(width)
@@ -19,14 +19,14 @@ class Average:
 
     @torch.no_grad()
     def update(self, net: nn.Module, step: int) -> None:
-        """After the `step`-th update of `net`, counted from 1."""
+        """Adds the weights of `net` after its update number `step`, counted from 1."""
         beta = (1 - 1 / step) ** (self.gamma + 1)
         for k, v in net.state_dict().items():
             self.weights[k].lerp_(v.detach(), 1 - beta)
 
 
 def exponent(width: float) -> float:
-    """The γ with (γ + 1) / ((γ + 2)² (γ + 3)) = width², by bisection (the left side falls in γ)."""
+    """The γ with (γ + 1) / ((γ + 2)² (γ + 3)) = width², by bisection, since the left side decreases in γ."""
     lo, hi = 0.0, 1e6
     for _ in range(200):
         mid = (lo + hi) / 2

@@ -1,7 +1,7 @@
-"""Two ways to a consistency model f(u, σ), the end at ε = σ_min of the probability flow through u = x₀ + σ n.
+"""Two ways to train a consistency model f(u, σ), the end at ε = σ_min of the probability flow through u = x₀ + σ n.
 
-Tuning compares f with itself nearer to the data on the same ray x₀ + σ n, and lets the distance shrink; distillation
-compares it along a step of the teacher's flow. Both start from the teacher's weights.
+Tuning compares f with itself at a point nearer to the data on the same ray x₀ + σ n, and lets the distance shrink.
+Distillation compares it along a step of the teacher's flow. Both start from the teacher's weights.
 """
 
 import copy
@@ -29,19 +29,20 @@ def consistent(recipe: Recipe) -> Consistent:
 
 
 def endpoint(net: nn.Module, u: Tensor, sigma: Tensor, recipe: Recipe) -> Tensor:
-    """f(u, σ), σ (b,); the identity at σ_min."""
+    """f(u, σ) for `u` (b, c, h, w) and σ (b,); it is the identity at σ_min."""
     return edm.preconditioned(on_blocks(net, block_of(recipe)), u, sigma, consistent(recipe))
 
 
 def pseudo_huber(difference: Tensor, c: float) -> Tensor:
-    """√(‖Δ‖²/n + c²) − c of each image, (b,) (Song & Dhariwal, 2023, eq. 7, of a mean square). arXiv:2310.14189"""
+    """√(‖Δ‖²/n + c²) − c of each image, (b,) (Song & Dhariwal, 2023, eq. 7, with a mean square). arXiv:2310.14189"""
     return (difference.square().flatten(1).mean(1) + c**2).sqrt() - c
 
 
 def nearer(t: Tensor, done: float, options: Consistency, lowest: float) -> Tensor:
-    """r = t (1 − (1 + k sigmoid(−b t))/q^a), not below `lowest`; the stage a = 1 … `stages` grows with the run.
+    """r = t (1 − (1 + k sigmoid(−b t))/q^a), not below `lowest`, for noise levels `t` (b,).
 
-    Geng et al., 2024, section 3.2 and appendix. arXiv:2406.14548
+    The stage a = 1 … `stages` grows with `done`, the finished fraction of the run. Geng et al., 2024, section 3.2 and
+    appendix. arXiv:2406.14548
     """
     a = min(options.stages, 1 + int(done * options.stages))
     return (t * (1 - (1 + options.k * torch.sigmoid(-options.b * t)) / options.q**a)).clamp_min(lowest)
@@ -70,10 +71,10 @@ class Tuning(Objective):
 
 
 class Distillation(Objective):
-    """Consistency distillation (Song et al., 2023, algorithm 2): ‖f(u_t, t) − f⁻(û_r, r)‖, f⁻ an average of f.
+    """Consistency distillation (Song et al., 2023, algorithm 2): ‖f(u_t, t) − f⁻(û_r, r)‖, where f⁻ is an average of f.
 
-    t and r are neighbours among `levels` levels of EDM's schedule, û_r one Heun step of the teacher from u_t.
-    arXiv:2303.01469
+    t and r are neighbours among the `levels` levels of EDM's schedule, and û_r is one Heun step of the teacher from
+    u_t. arXiv:2303.01469
     """
 
     def __init__(self, recipe: Recipe, options: Consistency, teacher: Denoise, net: nn.Module) -> None:
@@ -106,7 +107,7 @@ class Distillation(Objective):
 
 
 def heun_step(teacher: Denoise, u: Tensor, t: Tensor, r: Tensor) -> Tensor:
-    """From level t down to r, both (b,), along du/dσ = (u − D(u, σ))/σ."""
+    """One Heun step from `u` (b, c, h, w) at level `t` down to `r`, both (b,), along du/dσ = (u − D(u, σ))/σ."""
     at, to = t[:, None, None, None], r[:, None, None, None]
     slope = (u - teacher(u, t)) / at
     ahead = u + (to - at) * slope

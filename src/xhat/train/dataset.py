@@ -20,7 +20,7 @@ from .recipe import DataOptions
 
 @dataclass(frozen=True)
 class Dataset:
-    """uint8 images (c, h, w), for training and held out; all of one shape unless `patch` cuts them to it."""
+    """uint8 images (c, h, w), for training and held out; all have one shape, unless `patch` cuts them to it."""
 
     train: list[Tensor]
     held: list[Tensor]
@@ -28,7 +28,7 @@ class Dataset:
     options: DataOptions
 
     def batch(self, indices: Sequence[int], rng: Rng) -> Tensor:
-        """Images of [−1, 1], (b, c, h, w), each patched and flipped by its own stream of `rng`."""
+        """The training images `indices` in [−1, 1], (b, c, h, w), each cut and flipped by its own stream of `rng`."""
         draws = rng.rand_like(torch.empty(len(indices), 3)).tolist()
         return torch.stack([self._one(self.train[i], *u) for i, u in zip(indices, draws, strict=True)])
 
@@ -39,15 +39,15 @@ class Dataset:
         return scaled(cut.flip(-1) if self.options.flip and flip < 0.5 else cut)
 
     def validation(self, most: int) -> Tensor:
-        """Up to `most` held-out images of [−1, 1], their middle where there are patches."""
+        """Up to `most` held-out images in [−1, 1], (n, c, h, w); their central patch if there are patches."""
         return torch.stack([scaled(centre_crop(x, *self.shape[1:])) for x in self.held[:most]])
 
     def pictures(self, x: Tensor) -> Tensor:
-        """What can be looked at of a prior's images: these themselves."""
+        """The images of a prior as pictures that can be looked at; `x` itself here."""
         return x
 
     def std(self) -> float:
-        """The standard deviation of all pixels in [−1, 1] units, on up to 2000 images."""
+        """The standard deviation of all pixels in units of [−1, 1], measured on up to 2000 images."""
         few = self.train[:: max(1, len(self.train) // 2000)]
         n = sum(x.numel() for x in few)
         mean = sum(float(scaled(x).double().sum()) for x in few) / n
@@ -55,14 +55,15 @@ class Dataset:
 
 
 def scaled(x: Tensor) -> Tensor:
-    """uint8 as float32 in [−1, 1]."""
+    """uint8 pixels as float32 in [−1, 1]."""
     return x.float() / 127.5 - 1
 
 
 def load(path: str | Path, options: DataOptions) -> Dataset:
-    """The images at `path`, cropped, padded and split; raises DataError naming the image that does not fit.
+    """The images at `path`, cropped, padded and split as `options` say.
 
-    Images smaller than `patch` are left out with a warning; DataError if that leaves none.
+    Images smaller than `patch` are left out with a warning. Raises DataError that names the image which does not fit,
+    or if none is left.
     """
     named = read_images(path)
     channels = options.channels or max(x.shape[0] for _, x in named)
@@ -78,11 +79,15 @@ def load(path: str | Path, options: DataOptions) -> Dataset:
 
 
 def size(x: Tensor) -> str:
+    """The size of an image (c, h, w) as text."""
     return f"{x.shape[1]}x{x.shape[2]}"
 
 
 def coloured(x: Tensor, channels: int) -> Tensor:
-    """Grey from colour by the luma weights of ITU-R BT.601, colour from grey by repetition."""
+    """`x` (c, h, w) with 1 or 3 `channels`.
+
+    Grey is made from colour with the luma weights of ITU-R BT.601, colour from grey by repetition.
+    """
     if x.shape[0] == channels:
         return x
     if channels == 3:
@@ -115,7 +120,11 @@ def _large(named: list[Named], patch: int) -> list[Named]:
 
 
 def split(images: list[Tensor], held: int) -> tuple[list[Tensor], list[Tensor]]:
-    """(held out, rest): the `held` images whose pixels have the smallest hash, whatever their names and order."""
+    """(held out, rest): the `held` images whose pixels have the smallest hash are held out, whatever their names and
+    order.
+
+    Raises DataError if that leaves none for training.
+    """
     if len(images) <= held:
         raise DataError(f"{len(images)} images, and validation = {held} of them to be held out leaves none to train on")
     keys = [hashlib.blake2b(x.numpy().tobytes(), digest_size=16).digest() for x in images]
@@ -125,7 +134,7 @@ def split(images: list[Tensor], held: int) -> tuple[list[Tensor], list[Tensor]]:
 
 
 class Order:
-    """Which image the i-th training example is: every epoch a permutation of its own, a function of (seed, epoch)."""
+    """Which image the i-th training example is: each epoch has its own permutation, a function of (seed, epoch)."""
 
     def __init__(self, n: int, seed: int) -> None:
         self.n, self.seed, self.epoch = n, seed, -1
@@ -139,5 +148,5 @@ class Order:
 
 
 def stream(seed: int, examples: Sequence[int]) -> Rng:
-    """One random stream for each training example, whichever process and batch it falls to."""
+    """One random stream for each training example, whichever process and batch works on it."""
     return Rng([int(np.random.SeedSequence([seed, i]).generate_state(1)[0]) for i in examples])

@@ -31,7 +31,7 @@ Held-out images, denoised at fixed noise levels s, PSNR in dB of the mean square
 
 @dataclass(frozen=True)
 class EDMLoss(Objective):
-    """`edm.loss` at random levels."""
+    """`edm.loss` at random noise levels."""
 
     recipe: Recipe
 
@@ -44,8 +44,12 @@ class EDMLoss(Objective):
 
 @dataclass
 class DenoiserSession(Session):
+    """A denoiser in training; `start` and `name` say for the model card which weights and which data it started
+    from.
+    """
+
     start: str = "new weights"
-    name: str = ""  # of the data
+    name: str = ""  # the data set's name, for the model card
     prior: DiffusersPrior = field(init=False)
 
     def write(self) -> None:
@@ -81,9 +85,10 @@ def train_denoiser(
     init: str | Path | None = None,
     autoencoder: str | Path | None = None,
 ) -> bool:
-    """Trains on the images at `data` from scratch, or on from the folder `init`; False where it was interrupted.
+    """Trains on the images at `data`, from scratch or from the folder `init`. Returns False if it was interrupted.
 
-    With the folder of an `autoencoder` it is their latents that are trained on, and the result is a latent prior.
+    If `autoencoder` names a folder, it trains on the latents of the images, and the result is a latent prior. Raises
+    DataError, SpecError or MismatchError if images, recipe and folders do not fit together.
     """
     accelerator = accelerator_of(options)
     check_out(options)

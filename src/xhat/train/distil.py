@@ -36,11 +36,11 @@ from `{teacher}` by `xhat train consistency`; `xhat restore --prior FOLDER` take
 
 f jumps to the end of the probability flow. PSNR in dB of the mean squared difference to where {steps} Heun steps of
 the denoiser `{teacher}` end, from held-out images with noise of level s:"""
-FLOW_STEPS = 8
+FLOW_STEPS = 8  # Heun steps to the end of the teacher's flow, with which the model's jumps are compared
 
 
 class Fixed(FixedShape):
-    """A denoiser as a prior for one shape."""
+    """A denoiser as a prior for images of one `shape`."""
 
     def __init__(self, base: DiffusersPrior, shape: Shape) -> None:
         super().__init__()
@@ -52,9 +52,11 @@ class Fixed(FixedShape):
 
 @dataclass
 class ConsistencySession(Session):
+    """A consistency model in training from the denoiser `teacher` in the folder `source`."""
+
     teacher: DiffusersPrior
     source: Path
-    name: str = ""  # of the data
+    name: str = ""  # the data set's name, for the model card
     ends: dict[float, tuple[Tensor, Tensor]] = field(default_factory=dict)  # (u, end of the teacher's flow)
     prior: ConsistencyPrior = field(init=False)
 
@@ -81,7 +83,7 @@ class ConsistencySession(Session):
 
     @torch.no_grad()
     def draw(self, n: int) -> Tensor:
-        """The upper half in one step, the lower in two, from the same noise."""
+        """`n` samples: the upper half in one step, the lower half in two, from the same noise."""
         d = self.recipe.diffusion
         rng = Rng(range(max(1, n // 2)))
         top = d.sigma_max * rng.randn_like(torch.empty(max(1, n // 2), *self.data.shape, device=self.net.device))
@@ -109,7 +111,11 @@ class ConsistencySession(Session):
 
 
 def train_consistency(source: str | Path, recipe: Recipe, options: Options, data: str | Path | None = None) -> bool:
-    """Trains from the denoiser in the folder `source` on the images at `data`, or on what the denoiser draws."""
+    """Trains from the denoiser in the folder `source`. Returns False if it was interrupted.
+
+    It trains on the images at `data` or, without them, on samples of the denoiser. Raises SpecError or MismatchError if
+    the denoiser is not EDM's or does not fit.
+    """
     accelerator = accelerator_of(options)
     check_out(options)
     root = Path(source).expanduser()
@@ -127,17 +133,18 @@ def train_consistency(source: str | Path, recipe: Recipe, options: Options, data
 
 
 def objective(recipe: Recipe, o: Consistency, teacher: DiffusersPrior, net: Any) -> Objective:
+    """The objective that the method `o.method` minimises."""
     return Tuning(recipe, o) if o.method == "ect" else Distillation(recipe, o, denoise_with(teacher, recipe), net)
 
 
 def denoise_with(teacher: DiffusersPrior, recipe: Recipe) -> Denoise:
-    """The teacher at a level of its own for every image."""
+    """The teacher as a function (u, σ (b,)) ↦ x̂₀, with a noise level for each image."""
     network = on_blocks(teacher.net, block_of(recipe))
     return lambda u, sigma: edm.preconditioned(network, u, sigma, teacher.precondition)
 
 
 def drawn(teacher: DiffusersPrior, o: Consistency, recipe: Recipe) -> Dataset:
-    """A data set of the denoiser's own samples."""
+    """A data set of the denoiser's own samples. Raises MismatchError if the denoiser has no fixed image size."""
     sides = teacher.size
     if sides is None:
         raise MismatchError("this denoiser takes images of any size; give DATA to train on")

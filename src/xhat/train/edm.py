@@ -2,7 +2,7 @@
 
     min_F  E λ(σ) ‖D(x₀ + σ ε; σ) − x₀‖²,   D(u; σ) = c_skip u + c_out F(c_in u, c_noise),   λ = 1 / c_out²
 
-so that F learns (x₀ − c_skip u)/c_out at weight 1 on every level; ln σ ~ N(p_mean, p_std²).
+So F learns (x₀ − c_skip u)/c_out with weight 1 at every level; ln σ ~ N(p_mean, p_std²).
 """
 
 import math
@@ -19,7 +19,7 @@ Network = Callable[[Tensor, Tensor], Tensor]  # (c_in u, c_noise (b,)) → F, as
 
 
 class Batched(NamedTuple):
-    """`precondition.Coefficients` of each image: (b, 1, 1, 1), and (b,) for the time."""
+    """`precondition.Coefficients` for each image of a batch: (b, 1, 1, 1), and (b,) for the time."""
 
     skip: Tensor
     out: Tensor
@@ -35,13 +35,15 @@ def coefficients(precondition: Precondition, sigma: Tensor) -> Batched:
 
 
 def draw_sigma(rng: Rng, n: int, p_mean: float, p_std: float) -> Tensor:
-    """(n,) noise levels, ln σ ~ N(p_mean, p_std²)."""
+    """`n` noise levels, (n,), with ln σ ~ N(p_mean, p_std²)."""
     normal = rng.randn_like(torch.empty(n, 1))[:, 0]
     return (p_mean + p_std * normal).exp()
 
 
 def preconditioned(network: Network, u: Tensor, sigma: Tensor, precondition: Precondition) -> Tensor:
-    """c_skip u + c_out F(c_in u, c_noise), σ (b,): D, or whatever else the convention makes of F."""
+    """c_skip u + c_out F(c_in u, c_noise) for `u` (b, c, h, w) and `sigma` (b,): D, or what the convention makes of
+    F.
+    """
     c = coefficients(precondition, sigma)
     return c.skip * u + c.out * network(c.into * u, c.noise).to(u.dtype)
 

@@ -1,4 +1,4 @@
-"""Images as an autoencoder's latents, in the place of the images themselves."""
+"""The latents of images as a data set, in place of the images themselves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .dataset import Dataset, scaled
 
 @dataclass(frozen=True)
 class Encoded(Dataset):
-    """`images` seen through `codec`: batches are E(x), `shape` is a latent's."""
+    """The data set `images` seen through `codec`: a batch is E(x), and `shape` is that of a latent."""
 
     images: Dataset
     codec: DiffusersAutoencoder
@@ -38,7 +38,7 @@ class Encoded(Dataset):
 
 
 def encoded(images: Dataset, path: str | Path) -> Encoded:
-    """`images` through the autoencoder in the folder `path`; MismatchError where they have no latents."""
+    """`images` through the autoencoder in the folder `path`. Raises MismatchError if it cannot encode their shape."""
     codec = DiffusersAutoencoder(path)
     c, h, w = codec.latent_shape(images.shape)
     return Encoded(images.train, images.held, (c, h, w), images.options, images, codec)

@@ -1,4 +1,4 @@
-"""Training images: a folder, a tar, an `.npz` of uint8 or an IDX file, as uint8 tensors (c, h, w)."""
+"""Reads training images: a folder, a tar, an `.npz` of uint8 or an IDX file, as uint8 tensors (c, h, w)."""
 
 import gzip
 import io
@@ -22,10 +22,11 @@ Named = tuple[str, Tensor]
 
 
 def read_images(path: str | Path) -> list[Named]:
-    """Every image in `path` with a name that says where it is from; (c, h, w) of uint8, c 1 or 3.
+    """Every image in `path`, (c, h, w) uint8 with c 1 or 3, with a name that says where it comes from.
 
-    A folder (searched to the bottom) or a tar of pictures in any format Pillow reads; an `.npz` with one uint8 array
-    (n, h, w), (n, h, w, c) or (n, c, h, w); an IDX file (n, h, w), gzipped or not. Raises DataError naming the file.
+    `path` is a folder (with all its subfolders) or a tar of pictures in any format that Pillow reads; an `.npz` with
+    one uint8 array (n, h, w), (n, h, w, c) or (n, c, h, w); or an IDX file (n, h, w), gzipped or not. Raises DataError
+    that names the file.
     """
     root = Path(path).expanduser()
     if root.is_dir():
@@ -44,7 +45,7 @@ def read_images(path: str | Path) -> list[Named]:
 
 
 def suffixes() -> set[str]:
-    """The endings of picture files that Pillow reads."""
+    """The suffixes of the picture files that Pillow reads."""
     endings = Image.registered_extensions()
     return {end for end, name in endings.items() if name in Image.OPEN and name not in ("PDF", "MPEG", "HDF5")}
 
@@ -73,7 +74,7 @@ def _tar(root: Path) -> Iterator[Named]:
 
 
 def eight_bit(x: Tensor) -> Tensor:
-    """(c, h, w) in [−1, 1] as uint8."""
+    """`x` (c, h, w) in [−1, 1] as uint8."""
     pixels = to_pixels(x)
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
@@ -101,7 +102,7 @@ def _idx(root: Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as e:
         raise DataError(f"{root}: cannot be read ({e})") from e
     if len(raw) < 4 or raw[:2] != b"\0\0":
-        raise DataError(f"{root}: is no folder, tar, .npz or IDX file")
+        raise DataError(f"{root}: is neither a folder nor a tar, .npz or IDX file")
     kind, axes = raw[2], raw[3]
     if kind != 8 or axes not in (3, 4) or len(raw) < 4 + 4 * axes:
         raise DataError(f"{root}: an IDX file of type {kind} and {axes} axes; images are type 8 with 3 or 4")

@@ -1,8 +1,8 @@
 """The one training loop: batches by step number, gradient, optimiser, average, looks, checkpoint, limits.
 
-A step is a function of the weights, the optimiser's moments and its own number alone, so a run that is resumed goes
-on bit for bit (same machine, same number of threads); where it is limited by minutes, its learning rate follows the
-clock and no two runs are the same.
+A step is a function of the weights, the optimiser's moments and its own number alone, so a resumed run continues bit
+for bit (on the same machine with the same number of threads). If a run is limited by minutes, its learning rate follows
+the clock, and no two runs are the same. A look is a pause in which the model is validated, sampled and saved.
 """
 
 import math
@@ -28,26 +28,29 @@ from .recipe import Optimiser, Watching
 
 
 class Objective(ABC):
-    """What is minimised; some keep a state of their own."""
+    """What is minimised; some objectives have a state of their own."""
 
     @abstractmethod
     def __call__(self, net: nn.Module, x0: Tensor, rng: Rng, done: float) -> Tensor:
-        """The loss of each image, (b,), at the part `done` of the run; every draw is from `rng`."""
+        """The loss of each image of `x0` (b, c, h, w), as (b,), when the fraction `done` of the run is over.
+
+        Every random number is drawn from `rng`.
+        """
 
     def after(self, net: nn.Module) -> None:  # noqa: B027
-        """Once the weights have been updated."""
+        """Called after each update of the weights."""
 
     def state(self) -> dict[str, Any]:
-        """Tensors that a resumed run needs."""
+        """The tensors that a resumed run needs."""
         return {}
 
     def load(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """What `state` gave."""
+        """Restores what `state` returned."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Where a run ends: after so many steps, after so many minutes, or at the first of the two."""
+    """Where a run ends: after so many steps, after so many minutes, or at whichever comes first."""
 
     steps: int | None = None
     minutes: float | None = None
@@ -58,21 +61,21 @@ class Limit:
             raise SpecError("steps or minutes must be given, and be positive")
 
     def done(self, step: int, seconds: float) -> float:
-        """The part of the run that is over; from 1 on it has ended."""
+        """The fraction of the run that is over; at 1 or more it has ended."""
         parts = [step / self.steps] if self.steps else []
         return max(parts + ([seconds / 60 / self.minutes] if self.minutes else []))
 
 
 @dataclass
 class Progress:
-    """What a look at the run shows; means are over the steps since the last one."""
+    """What a look at the run reports; means are over the steps since the last look."""
 
     step: int = 0
     seconds: float = 0.0
     loss: float = math.nan
     gradient: float = math.nan
     rate: float = 0.0  # learning rate
-    speed: float = 0.0  # images a second, looks not counted
+    speed: float = 0.0  # images per second, without the time of looks
     done: float = 0.0
 
 
@@ -100,7 +103,10 @@ class Job:
 
 
 def run(job: Job, resume: bool = False) -> bool:
-    """Trains to the limit and leaves `job.net` with the averaged weights; False after Ctrl-C or SIGTERM."""
+    """Trains to the limit and leaves `job.net` with the averaged weights. Returns False after Ctrl-C or SIGTERM.
+
+    `resume` continues from the checkpoint. Raises DivergedError if the loss is not finite.
+    """
     o, accelerator = job.optimiser, job.accelerator
     adam = torch.optim.AdamW(
         job.net.parameters(), lr=o.lr, betas=(o.beta1, o.beta2), weight_decay=o.weight_decay, fused=True
@@ -147,7 +153,7 @@ def run(job: Job, resume: bool = False) -> bool:
             examples = range(first, first + share)
             rng = stream(o.seed, examples)
             x0 = job.data.batch([order(i) for i in examples], rng).to(accelerator.device)
-            torch.manual_seed(first)  # for dropout
+            torch.manual_seed(first)  # dropout draws from torch's global generator
             value = job.objective(net, x0, rng, progress.done).mean()
             accelerator.backward(value)
             norm = accelerator.clip_grad_norm_(net.parameters(), o.clip)
@@ -163,13 +169,15 @@ def run(job: Job, resume: bool = False) -> bool:
 
 
 def rate(o: Optimiser, step: int, done: float) -> float:
-    """The learning rate: linear warm-up, constant, then a cosine down to 1 % of it over the last part `decay`."""
+    """The learning rate at `step`: linear warm-up, constant, then a cosine down to 1 % of it over the last fraction
+    `decay`.
+    """
     left = min(1.0, (1 - done) / o.decay) if o.decay else 1.0
     return o.lr * min(1.0, (step + 1) / max(1, o.warmup)) * (0.01 + 0.99 * (1 - math.cos(math.pi * left)) / 2)
 
 
 def agreed(accelerator: Any, seconds: float, stop: bool) -> tuple[float, bool]:
-    """The clock of the first process, and whether any was told to stop: all must take the same decision."""
+    """The clock of the first process, and whether any process was told to stop, so that all take the same decision."""
     if accelerator.num_processes == 1:
         return seconds, stop
     clocks = accelerator.gather(torch.tensor([seconds, float(stop)], dtype=torch.float64, device=accelerator.device))
@@ -178,7 +186,7 @@ def agreed(accelerator: Any, seconds: float, stop: bool) -> tuple[float, bool]:
 
 
 def averaged(job: Job, progress: Progress) -> None:
-    """A look with the averaged weights in place of the current ones."""
+    """Calls `job.look` with the averaged weights in place of the current ones, and then restores these."""
     current = {k: v.detach().clone() for k, v in job.net.state_dict().items()}
     job.net.load_state_dict(job.average.weights)
     try:
@@ -188,7 +196,9 @@ def averaged(job: Job, progress: Progress) -> None:
 
 
 def save(job: Job, adam: Any, progress: Progress) -> None:
-    """All that the next step depends on; a kill while it is written leaves the file before."""
+    """Writes everything on which the next step depends. If it is interrupted while it writes, the previous file
+    remains.
+    """
     scaler = getattr(job.accelerator, "scaler", None)
     content = {
         "identity": job.identity,
@@ -204,7 +214,9 @@ def save(job: Job, adam: Any, progress: Progress) -> None:
 
 
 def load(job: Job, adam: Any) -> Progress:
-    """Raises DataError where there is nothing to resume, MismatchError naming what has changed."""
+    """Restores the checkpoint of `job`. Raises DataError if there is none, and MismatchError that names what has
+    changed.
+    """
     try:
         content = torch.load(job.checkpoint, map_location=job.accelerator.device, weights_only=True)
         was = content["identity"]
@@ -226,7 +238,7 @@ def load(job: Job, adam: Any) -> Progress:
 
 @contextmanager
 def interruption() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM become a flag, looked at between two steps; the second one interrupts at once."""
+    """Turns Ctrl-C and SIGTERM into a flag that is read between two steps; a second one interrupts at once."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -1,4 +1,6 @@
-"""The network of a recipe as a diffusers UNet2DModel, and folders in the layout of diffusers written from it."""
+"""The network of a recipe as a diffusers UNet2DModel, and the folders in the layout of diffusers that are written from
+it.
+"""
 
 import json
 import math
@@ -20,7 +22,10 @@ Shape = tuple[int, int, int]
 
 
 def build_network(recipe: Recipe, shape: Shape) -> Any:
-    """A new UNet2DModel for images of `shape`, weights drawn from the recipe's seed."""
+    """A new UNet2DModel for images of `shape` (c, h, w); its weights are drawn with the recipe's seed.
+
+    Raises SpecError if the recipe's options or the sides of the images do not fit.
+    """
     import diffusers
 
     make: Any = diffusers.UNet2DModel
@@ -41,7 +46,11 @@ def build_network(recipe: Recipe, shape: Shape) -> Any:
 
 
 def continue_from(folder: str | Path, recipe: Recipe, shape: Shape) -> tuple[Any, Recipe]:
-    """The network of a trained folder as a start, and the recipe with its pixels, σ_data and levels."""
+    """The network of a trained folder as a start, and the recipe with the folder's pixel arrangement, σ_data and
+    levels.
+
+    Raises MismatchError for another number of channels and SpecError for a scheduler other than EDMEulerScheduler.
+    """
     root = existing(folder)
     extra = read_json(root / "xhat.json") if (root / "xhat.json").exists() else {}
     net = load_unet(root, torch.float32).requires_grad_(True).train()
@@ -59,11 +68,13 @@ def continue_from(folder: str | Path, recipe: Recipe, shape: Shape) -> tuple[Any
 
 
 def retimed(net: Any, levels: Diffusion) -> Any:
-    """The same function of a time that is 1000 times as large: what was told c = ln(σ)/4 is told 250 ln σ.
+    """Changes `net` so that it is the same function of a time that is 1000 times as large: c = ln(σ)/4 becomes 250 ln
+    σ.
 
-    A consistency model of diffusers is told 1000 c. Sines and cosines of 1000 c at low frequencies span those of c on
-    the range of `levels` up to a small error: the first layer of the time embedding is refitted to them by least
-    squares; the fast ones start at weight 0.
+    diffusers gives a consistency model 1000 c. On the range of `levels`, the sines and cosines of 1000 c at low
+    frequencies span those of c up to a small error. So the first layer of the time embedding is refitted to them by
+    least squares, and the fast ones start with weight 0. Raises SpecError if the network has another kind of time
+    embedding.
     """
     if net.config.time_embedding_type != "positional":
         raise SpecError(f"a network with time embedding {net.config.time_embedding_type!r} cannot be told another time")
@@ -87,21 +98,23 @@ def retimed(net: Any, levels: Diffusion) -> Any:
 
 
 def embedded(net: Any, time: Tensor) -> Tensor:
-    """The network's sines and cosines of `time` (n,), (n, features)."""
+    """The network's sines and cosines of `time` (n,): (n, features)."""
     angle = time[:, None] * frequencies(net)[None, : net.config.block_out_channels[0] // 2]
     parts = [angle.cos(), angle.sin()] if net.config.flip_sin_to_cos else [angle.sin(), angle.cos()]
     return torch.cat(parts, 1)
 
 
 def frequencies(net: Any) -> Tensor:
-    """Of each feature of the network's positional time embedding (Ho et al., 2020), as diffusers orders them."""
+    """The frequency of each feature of the network's positional time embedding (Ho et al., 2020), in diffusers'
+    order.
+    """
     half = net.config.block_out_channels[0] // 2
     one = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float64) / (half - net.config.freq_shift))
     return torch.cat([one, one])
 
 
 def on_blocks(net: nn.Module, block: int) -> Network:
-    """The network as a loss calls it: (c_in u, times (b,)) → F."""
+    """The network as a loss calls it: (c_in u, times (b,)) ↦ F, on `block` × `block` pixels as channels."""
 
     def run(z: Tensor, when: Tensor) -> Tensor:
         out: Tensor = net(z, when, return_dict=False)[0]
@@ -111,6 +124,9 @@ def on_blocks(net: nn.Module, block: int) -> Network:
 
 
 def block_of(recipe: Recipe) -> int:
+    """The side of the pixel blocks that become channels, 1 if there are none. Raises SpecError if the recipe's is not
+    valid.
+    """
     block = recipe.network.get("pixel_unshuffle", 1)
     if not isinstance(block, int) or block < 1:
         raise SpecError(f"network: pixel_unshuffle must be a whole number from 1 on, not {block!r}")
@@ -118,6 +134,7 @@ def block_of(recipe: Recipe) -> int:
 
 
 def check_sides(shape: Shape, multiple: int) -> None:
+    """Raises SpecError if the sides of images of `shape` (c, h, w) are not multiples of `multiple`."""
     if shape[1] % multiple or shape[2] % multiple:
         raise SpecError(
             f"this network needs sides that are multiples of {multiple}, the images are {shape[1]}x{shape[2]}; "
@@ -126,11 +143,12 @@ def check_sides(shape: Shape, multiple: int) -> None:
 
 
 def parameters(net: nn.Module) -> int:
+    """The number of parameters of `net`."""
     return sum(p.numel() for p in net.parameters())
 
 
 def write_denoiser(root: Path, net: Any, recipe: Recipe, shape: Shape, half: bool = False) -> None:
-    """`unet/`, `scheduler/` (EDMEulerScheduler) and `xhat.json`: what diffusers and `--prior` need."""
+    """Writes `unet/`, `scheduler/` (EDMEulerScheduler) and `xhat.json` to `root`: what diffusers and `--prior` need."""
     import diffusers
 
     d, scheduler = recipe.diffusion, cast(Any, diffusers.EDMEulerScheduler)
@@ -141,7 +159,7 @@ def write_denoiser(root: Path, net: Any, recipe: Recipe, shape: Shape, half: boo
 
 
 def write_consistency(root: Path, net: Any, recipe: Recipe, denoiser: str, half: bool = False) -> None:
-    """A ConsistencyModelPipeline: `unet/`, `scheduler/` (CMStochasticIterativeScheduler) and `model_index.json`.
+    """Writes a ConsistencyModelPipeline: `unet/`, `scheduler/` (CMStochasticIterativeScheduler) and `model_index.json`.
 
     `xhat.json` names the `denoiser`, a folder relative to `root`.
     """
@@ -163,11 +181,14 @@ def write_consistency(root: Path, net: Any, recipe: Recipe, denoiser: str, half:
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Writes `content` to `file` as JSON. If it is interrupted, the previous file remains."""
     atomic(file, lambda f: f.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
 
 
 def write_unet(folder: Path, net: Any, half: bool) -> None:
-    """Weights as safetensors, `half` in 16-bit floats, and the config; a kill leaves the file before."""
+    """Writes the weights as safetensors, as 16-bit floats if `half`, and the config. If interrupted, the old file
+    remains.
+    """
     from safetensors.torch import save_file
 
     weights = {k: as_stored(v, half) for k, v in net.state_dict().items()}
@@ -178,11 +199,15 @@ def write_unet(folder: Path, net: Any, half: bool) -> None:
 
 
 def as_stored(x: Tensor, half: bool) -> Tensor:
+    """`x` as it is written: on the CPU, contiguous, 16 or 32 bits."""
     return x.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
 
 
 def write_extra(root: Path, recipe: Recipe, shape: Shape, d: Diffusion) -> None:
-    """`xhat.json`; a network for patches takes images of any size, the others only the one they were trained on."""
+    """Writes `xhat.json`.
+
+    A network trained on patches takes images of any size, others only the size they were trained on.
+    """
     block = block_of(recipe)
     own = f"edm:sigma_min={d.sigma_min},sigma_max={d.sigma_max},rho={d.rho}"
     extra: dict[str, Any] = {"schedule": d.schedule or own}

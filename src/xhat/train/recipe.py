@@ -27,14 +27,14 @@ DERIVED = (
 
 @dataclass(frozen=True)
 class DataOptions:
-    """`[data]`: how images become training examples; 0 leaves an option out."""
+    """`[data]`: how images become training examples; 0 turns an option off."""
 
     square: int = 0  # the central square, resized to N x N
     pad: int = 0  # black borders to N x N
     patch: int = 0  # random N x N patches
-    channels: int = 0  # 1 or 3; 0: 3 where any image has colour
-    flip: bool = True  # left to right, half of the time
-    validation: int = 256  # so many images are held out
+    channels: int = 0  # 1 or 3; 0 means 3 if any image has colour
+    flip: bool = True  # mirrors an image left to right, half of the time
+    validation: int = 256  # the number of images that are held out
 
     def __post_init__(self) -> None:
         if min(self.square, self.pad, self.patch) < 0 or self.channels not in (0, 1, 3) or self.validation < 1:
@@ -46,13 +46,13 @@ class Optimiser:
     """`[optimiser]`: AdamW, its learning rate over time, and the average of the weights that is kept."""
 
     lr: float = 1e-3
-    batch: int = 32  # over all processes
+    batch: int = 32  # images per step, over all processes
     warmup: int = 200  # steps of linear growth
-    decay: float = 0.5  # the last part of the run, in which the rate falls to 0 as a cosine
+    decay: float = 0.5  # the last fraction of the run, in which the rate falls to 1 % of `lr` as a cosine
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.0
-    clip: float = 1.0  # of the gradient's norm
+    clip: float = 1.0  # largest norm of the gradient
     ema: float = 0.08  # relative width of the power-function average (Karras et al., 2024)
     seed: int = 0
 
@@ -65,7 +65,7 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Diffusion:
-    """`[diffusion]`: EDM's constants (Karras et al., 2022, table 1)."""
+    """`[diffusion]`: EDM's constants (Karras et al., 2022, table 1), in units of images in [−1, 1]."""
 
     sigma_data: float = 0.0  # 0: the standard deviation of the training pixels
     p_mean: float = -1.2
@@ -73,7 +73,7 @@ class Diffusion:
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0
-    schedule: str = ""  # spec of the levels that solvers run a prior on; else edm with these three
+    schedule: str = ""  # spec of the levels on which solvers run the prior; "": edm with the three numbers above
 
     def __post_init__(self) -> None:
         EDM(self.sigma_min, self.sigma_max, self.rho)
@@ -85,13 +85,13 @@ class Diffusion:
 
 @dataclass(frozen=True)
 class Watching:
-    """`[watching]`: what is looked at on the way."""
+    """`[watching]`: what is looked at while training runs."""
 
     minutes: float = 5.0  # between two looks: validation, samples, checkpoint
     steps: int = 0  # between two looks, if not 0
-    validation: int = 128  # held-out images that are denoised
-    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 3.0)  # at these levels
-    samples: int = 16  # in the grid
+    validation: int = 128  # number of held-out images that are denoised
+    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 3.0)  # the noise levels at which they are denoised
+    samples: int = 16  # number of samples in the grid
     sampling_steps: int = 18
 
     def __post_init__(self) -> None:
@@ -101,7 +101,10 @@ class Watching:
 
 @dataclass(frozen=True)
 class Consistency:
-    """`[consistency]`: `ect` (Geng et al., 2024) with q, k, b, stages, p_mean, p_std; `cd` (Song et al., 2023)."""
+    """`[consistency]`: the method and its numbers.
+
+    `ect` (Geng et al., 2024) uses q, k, b, stages, p_mean and p_std; `cd` (Song et al., 2023) uses levels and mu.
+    """
 
     method: Literal["ect", "cd"] = "ect"
     p_mean: float = -1.1  # ln t ~ N(p_mean, p_std²)
@@ -110,10 +113,10 @@ class Consistency:
     k: float = 8.0
     b: float = 1.0
     stages: int = 8
-    levels: int = 18  # of cd
+    levels: int = 18  # number of noise levels of cd
     mu: float = 0.95  # cd's target is the average μ target + (1 − μ) f
-    huber: float = 5.4e-4  # Song & Dhariwal, 2023
-    drawn: int = 2048  # samples of the denoiser to train on where no data are given
+    huber: float = 5.4e-4  # c per √n of the pseudo-Huber loss: 0.00054 √n (Song & Dhariwal, 2023)
+    drawn: int = 2048  # number of samples of the denoiser to train on if no data are given
     second: float = 0.8  # noise level of the second step, for the samples shown
 
     def __post_init__(self) -> None:
@@ -125,9 +128,10 @@ class Consistency:
 
 @dataclass(frozen=True)
 class Codec:
-    """`[autoencoder]`: weights of the squared error and of the divergence from N(0, I) beside the absolute error.
+    """`[autoencoder]`: weights of the squared error and of the divergence from N(0, I); the absolute error has weight
+    1.
 
-    With this table `network` holds arguments of diffusers' AutoencoderKL.
+    If a recipe has this table, `network` holds arguments of diffusers' AutoencoderKL.
     """
 
     l2: float = 1.0
@@ -140,7 +144,10 @@ class Codec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """`network` holds arguments of diffusers' UNet2DModel, and `pixel_unshuffle`: 2 for 2x2 blocks as channels."""
+    """The tables of a recipe.
+
+    `network` holds arguments of diffusers' UNet2DModel and `pixel_unshuffle`, which is 2 for 2x2 blocks as channels.
+    """
 
     network: dict[str, Any] = field(default_factory=dict)
     data: DataOptions = DataOptions()
@@ -152,10 +159,11 @@ class Recipe:
 
     @property
     def consistency_options(self) -> Consistency:
+        """The table `[consistency]`, or its defaults if the recipe has none."""
         return self.consistency or Consistency()
 
     def text(self) -> str:
-        """The recipe as TOML; a JSON number, string, boolean or list is one of TOML, too."""
+        """The recipe as TOML. JSON numbers, strings, booleans and lists are valid TOML, too."""
         tables: list[str] = []
         for f in fields(self):
             part = getattr(self, f.name)
@@ -168,7 +176,10 @@ class Recipe:
 
 
 def recipe_of(tables: Mapping[str, Any], origin: object) -> Recipe:
-    """A recipe from the tables of a TOML file; raises SpecError with the valid keys for one that is unknown."""
+    """A recipe from the tables of a TOML file; `origin` is named in errors.
+
+    Raises SpecError for an unknown table or key, and lists those that are valid.
+    """
     kinds = {
         "data": DataOptions,
         "optimiser": Optimiser,
@@ -188,7 +199,10 @@ def recipe_of(tables: Mapping[str, Any], origin: object) -> Recipe:
 
 
 def network_options(options: Mapping[str, Any], autoencoder: bool = False) -> dict[str, Any]:
-    """`options` after a look at the names UNet2DModel takes, or AutoencoderKL."""
+    """`options` as a dictionary, after a check that UNet2DModel, or AutoencoderKL if `autoencoder`, has them all.
+
+    Raises SpecError that lists the valid ones if not.
+    """
     from diffusers import AutoencoderKL, UNet2DModel
 
     make: Any = (AutoencoderKL if autoencoder else UNet2DModel).__init__
@@ -200,9 +214,11 @@ def network_options(options: Mapping[str, Any], autoencoder: bool = False) -> di
 
 
 def read_recipe(name: str | Path, changes: Sequence[str] = (), base: Path | None = None) -> Recipe:
-    """A recipe by the name of one that is shipped or the path of a TOML file; `changes` are `table.key=value`.
+    """A recipe by the name of one that ships with the package, or by the path of a TOML file.
 
-    `base`, a recipe too, gives the tables data and diffusion where it is there and the first says nothing of them.
+    `changes` are `table.key=value`. `base`, another recipe file, provides the tables data and diffusion if it exists
+    and the recipe does not have them. Raises SpecError for an unknown recipe, table or key, DataError for a broken
+    file.
     """
     shipped = sorted(p.stem for p in RECIPES.glob("*.toml"))
     file = RECIPES / f"{name}.toml" if name in shipped else Path(name).expanduser()
@@ -222,6 +238,7 @@ def read_recipe(name: str | Path, changes: Sequence[str] = (), base: Path | None
 
 
 def read_toml(file: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises FileNotFoundError if there is none and DataError if it is broken."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -231,7 +248,7 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def with_sigma_data(recipe: Recipe, std: float) -> Recipe:
-    """The recipe with σ_data measured where it says so, to three digits."""
+    """The recipe with σ_data = `std`, rounded to three digits, if it asks for the measured value."""
     if recipe.diffusion.sigma_data:
         return recipe
     return replace(recipe, diffusion=replace(recipe.diffusion, sigma_data=float(f"{std:.3g}")))

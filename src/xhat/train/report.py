@@ -1,4 +1,4 @@
-"""What a training run tells: the line of a look, its JSON record, the bar, the model card."""
+"""What a training run reports: the line of a look, its JSON record, the progress bar, the model card."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ Curve = list[dict[str, Any]]
 
 
 def read_curve(file: Path, step: int) -> Curve:
-    """The records of `log.jsonl` up to `step`; none where there is no file."""
+    """The records of `log.jsonl` up to `step`; an empty list if there is no file."""
     if not file.exists():
         return []
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -23,12 +23,13 @@ def read_curve(file: Path, step: int) -> Curve:
 
 
 def write_curve(file: Path, curve: Curve) -> None:
+    """Writes the records to `file` as JSON lines. If it is interrupted, the previous file remains."""
     text = "".join(json.dumps(finite(line), allow_nan=False) + "\n" for line in curve)
     atomic(file, lambda f: f.write_text(text, encoding="utf-8"))
 
 
 def record_of(progress: Progress, batch: int, psnr: dict[float, float]) -> dict[str, Any]:
-    """A look as a line of the log."""
+    """A look as a record of the log: `psnr` is in dB for each noise level, `batch` the images per step."""
     return {
         "step": progress.step,
         "images": progress.step * batch,
@@ -42,7 +43,7 @@ def record_of(progress: Progress, batch: int, psnr: dict[float, float]) -> dict[
 
 
 def line_of(record: dict[str, Any]) -> str:
-    """A look in one line."""
+    """A look as one line of text."""
     scores = "  ".join(f"{v:.2f}" for v in record["psnr"].values())
     return (
         f"step {record['step']}  {record['minutes']:.1f} min  {record['images_per_second']:.0f} images/s  "
@@ -52,7 +53,11 @@ def line_of(record: dict[str, Any]) -> str:
 
 @contextmanager
 def bar(limit: Limit, batch: int, visible: bool) -> Iterator[tuple[Callable[[Progress], None], Callable[[str], None]]]:
-    """(tick, say): a bar on stderr if that is a terminal, lines there in any case, neither if not `visible`."""
+    """Two functions, tick(progress) and say(text).
+
+    They draw a bar on stderr if that is a terminal and print lines there in any case; if not `visible`, they do
+    nothing.
+    """
     if not visible:
         yield (lambda progress: None), (lambda text: None)
         return
@@ -79,7 +84,7 @@ def bar(limit: Limit, batch: int, visible: bool) -> Iterator[tuple[Callable[[Pro
 
 
 def table(curve: Curve, rows: int = 8) -> str:
-    """Validation PSNR as training went on, in up to `rows` rows, the last look among them."""
+    """A Markdown table of the validation PSNR during training, in up to `rows` rows, the last look among them."""
     seen = [line for line in curve if line["psnr"]]
     n = min(rows, len(seen))
     picks = [round(i * (len(seen) - 1) / max(1, n - 1)) for i in range(n - 1)] + [len(seen) - 1]
@@ -95,7 +100,7 @@ def table(curve: Curve, rows: int = 8) -> str:
 def write_card(
     root: Path, title: str, facts: dict[str, str], formula: str, curve: Curve, caption: str, recipe: str
 ) -> None:
-    """README.md: what it is, data and licence, recipe, time, validation figures, samples."""
+    """Writes README.md: what the model is, data and licence, recipe, time, validation figures, samples."""
     rows = "\n".join(f"| {k} | {v} |" for k, v in facts.items())
     text = f"""---
 library_name: diffusers

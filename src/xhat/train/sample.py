@@ -1,4 +1,4 @@
-"""Pictures that a prior draws by itself, for a look at it."""
+"""Images that a prior draws by itself, to look at."""
 
 from itertools import pairwise
 
@@ -14,8 +14,9 @@ from ..schedule import Schedule
 
 @torch.no_grad()
 def heun(prior: Prior, noise: Tensor, schedule: Schedule, steps: int) -> Tensor:
-    """The probability-flow ODE from unit noise (b, *image) down to the clean level, by Heun's method (Karras et al.,
-    2022, algorithm 1, without churn).
+    """Integrates the probability-flow ODE from unit noise (b, *image) down to the clean level by Heun's method.
+
+    Karras et al., 2022, algorithm 1, without churn; `steps` levels of `schedule`.
     """
     levels = schedule.levels(steps)
     x = levels[0].sigma * noise
@@ -29,14 +30,17 @@ def heun(prior: Prior, noise: Tensor, schedule: Schedule, steps: int) -> Tensor:
 
 
 def draw(prior: Prior, shape: tuple[int, ...], n: int, steps: int, seed: int = 0) -> Tensor:
-    """`n` samples of `shape` on the prior's own levels; sample i depends on `seed` + i only."""
+    """`n` samples (n, *shape) on the prior's own noise levels; sample i depends only on `seed` + i."""
     device = next(prior.parameters()).device
     noise = Rng(range(seed, seed + n)).randn_like(torch.empty(n, *shape, device=device))
     return heun(prior, noise, prior.schedule, steps)
 
 
 def grid(images: Tensor, gap: int = 2, zoom: int = 2) -> Image.Image:
-    """(n, c, h, w) of [−1, 1] as one picture, about as wide as high."""
+    """Images (n, c, h, w) in [−1, 1] as one picture, about as wide as high.
+
+    `gap` is the white space between them in pixels; the whole is then enlarged `zoom` times.
+    """
     n, c, h, w = images.shape
     columns = max(1, round(n**0.5))
     rows = -(-n // columns)

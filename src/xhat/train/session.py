@@ -1,4 +1,4 @@
-"""What every training command shares: its options, the accelerator, looks at the run, and the folder it leaves."""
+"""What every training command shares: its options, the accelerator, looks at the run, and the folder that it leaves."""
 
 import os
 from abc import ABC, abstractmethod
@@ -25,21 +25,21 @@ from .sample import grid
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is carried out, none of which the recipe says."""
+    """How a run is carried out; nothing here is part of the recipe."""
 
     out: Path
     limit: Limit
     resume: bool = False
-    half: bool = False  # weights in 16-bit floats
+    half: bool = False  # writes the weights as 16-bit floats
     device: str = "auto"  # auto or cpu
-    precision: str | None = None  # no, bf16, fp16; None: as `accelerate launch` says, else bf16 or fp16 on a GPU
-    licence: str = "not stated"  # of the data, for the model card
+    precision: str | None = None  # no, bf16, fp16; None: that of `accelerate launch`, else bf16 or fp16 on a GPU
+    licence: str = "not stated"  # licence of the data, for the model card
     quiet: bool = False
 
 
 @dataclass
 class Session(ABC):
-    """One kind of model in training; `net` is a UNet2DModel."""
+    """One kind of model in training; `net` is its network."""
 
     pictures: ClassVar[str] = "Samples without a measurement"
 
@@ -50,26 +50,26 @@ class Session(ABC):
 
     @abstractmethod
     def write(self) -> None:
-        """The folder that diffusers and `--prior` load, from `net` as it is."""
+        """Writes the folder that diffusers and `--prior` load, from `net` as it is."""
 
     @abstractmethod
     def psnr(self) -> dict[float, float]:
-        """How good the folder is on held-out images, in dB for each noise level."""
+        """How good the model in the folder is on held-out images, in dB for each noise level."""
 
     @abstractmethod
     def draw(self, n: int) -> Tensor:
-        """`n` samples of the folder."""
+        """`n` samples of the model in the folder, (n, c, h, w) in [−1, 1]."""
 
     @abstractmethod
     def facts(self) -> dict[str, str]:
-        """Lines of the model card."""
+        """Rows of the model card's table, by name."""
 
     @abstractmethod
     def formula(self) -> str:
-        """The head of the model card."""
+        """The head of the model card, above the table of PSNR."""
 
     def look(self, progress: Progress, say: Callable[[str], None]) -> None:
-        """Writes the folder, loads it as a user would, and tells and keeps what it is worth."""
+        """Writes the folder, loads it as a user would, and reports and records how good it is; `say` prints a line."""
         out = self.options.out
         self.write()
         record = record_of(progress, self.recipe.optimiser.batch, self.psnr())
@@ -80,7 +80,10 @@ class Session(ABC):
         say(line_of(record))
 
     def train(self, objective: Objective, accelerator: Any, identity: dict[str, str], title: str) -> bool:
-        """Runs to the limit and completes the folder; False where it was interrupted."""
+        """Trains to the limit and completes the folder. Returns False if it was interrupted.
+
+        `identity` holds what must be the same when the run is resumed, and `title` names the model on its card.
+        """
         options, batch = self.options, self.recipe.optimiser.batch
         with bar(options.limit, batch, accelerator.is_main_process and not options.quiet) as (tick, say):
             job = Job(
@@ -94,7 +97,7 @@ class Session(ABC):
         return finished
 
     def card(self, title: str) -> None:
-        """recipe.toml and README.md."""
+        """Writes recipe.toml and README.md."""
         out, curve, made = self.options.out, read_curve(self.options.out / "log.jsonl", 2**62), versions()
         last, text = curve[-1], self.recipe.text()
         atomic(out / "recipe.toml", lambda f: f.write_text(text, encoding="utf-8"))
@@ -113,7 +116,10 @@ class Session(ABC):
 
 
 def accelerator_of(options: Options) -> Any:
-    """Hugging Face's Accelerator, which knows of GPUs, processes and machines."""
+    """Hugging Face's Accelerator, which handles GPUs, processes and machines.
+
+    Raises SpecError if accelerate is not installed or an option is wrong.
+    """
     try:
         from accelerate import Accelerator  # type: ignore[import-untyped]
     except ImportError as e:
@@ -127,7 +133,7 @@ def accelerator_of(options: Options) -> Any:
 
 
 def check_out(options: Options) -> None:
-    """Hours of work are not overwritten by a second run."""
+    """Raises SpecError if the run would overwrite another one in the folder."""
     if options.out.exists() and not options.out.is_dir():
         raise SpecError(f"{options.out}: is a file, not a folder")
     if not options.resume and (options.out / "checkpoint.pt").exists():
@@ -135,6 +141,6 @@ def check_out(options: Options) -> None:
 
 
 def identity(recipe: Recipe, data: Dataset, **more: str) -> dict[str, str]:
-    """What must be the same when a run is resumed."""
+    """What must be the same when a run is resumed, as text by name."""
     parts = {k: str(v) for k, v in vars(recipe).items() if k != "watching" and v is not None}
     return {**parts, "images": f"{len(data.train)}, held out {digest(data.held)}", **more}
