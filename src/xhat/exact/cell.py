@@ -19,12 +19,12 @@ from ..spec import build, spec_of
 from .metrics import Reference
 from .problems import PROBLEMS, double
 
-FLOOR = "exact"  # a second set of exact samples, in the place of a solver
+FLOOR = "exact"  # the name of a second set of exact samples, in place of a solver
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Spec strings and a seed: what is computed, and the key its result is filed under."""
+    """Spec strings and a seed: what is computed, and the key under which its result is filed."""
 
     problem: str
     solver: str
@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def key(self) -> tuple[str, str, int, int]:
-        """All options stated, so that a changed default is a new cell."""
+        """(problem, solver, seed, samples) with all options stated, so that a changed default makes a new cell."""
         problem, samples = canonical_problem(self.problem)
         return problem, canonical_solver(self.solver), self.seed, self.samples or samples
 
@@ -52,7 +52,10 @@ def canonical_solver(spec: str) -> str:
 
 
 def evaluate(cell: Cell) -> dict[str, Any]:
-    """The result as one flat record. A solver that does not fit, diverges or breaks is a result, too."""
+    """The result of `cell` as one flat record.
+
+    A solver that does not fit, diverges or breaks gives a record as well, with another `status` and the message.
+    """
     problem, solver, seed, n = cell.key
     record: dict[str, Any] = {"problem": problem, "label": cell.solver, "solver": solver, "seed": seed, "samples": n}
     with double():
@@ -71,6 +74,7 @@ def evaluate(cell: Cell) -> dict[str, Any]:
 
 @lru_cache(2)
 def reference(problem: str, seed: int, n: int) -> Reference:
+    """What solvers are compared with: `n` exact samples of `problem` for `seed`. The last two are kept in memory."""
     return Reference(build(problem, PROBLEMS).problem(seed), n, seed)
 
 
@@ -101,7 +105,7 @@ def _solved(solver: Solver[Any], ref: Reference) -> dict[str, Any]:
 
 
 class OneStream(Rng):
-    """One random stream for all chains: a thousand streams would cost more than the chains themselves."""
+    """One random stream for all chains, because a thousand streams would cost more than the chains themselves."""
 
     def __init__(self, seed: int, chains: int) -> None:
         self.stream = Generator().manual_seed(seed)

@@ -15,8 +15,8 @@ from ..types import Image
 class FunnelPrior(FixedShape):
     """Equal mixture of c_k + R_k (z₁, e^{b z₁} z₂, …, e^{b z₁} z_d), z₁ ~ N(0, a²), the other z ~ N(0, 1).
 
-    Given z₁ all is Gaussian; E[x₀|x_t] averages over p(z₁|x_t), by Gauss-Hermite quadrature about
-    p(z₁|first coordinate).
+    Given z₁ everything is Gaussian. E[x₀|x_t] averages over p(z₁|x_t) by Gauss-Hermite quadrature with `nodes` nodes
+    about p(z₁|first coordinate). `centres` are the c_k, (K, d), and `axes` the first columns of R_k, (K, d).
     """
 
     source = "closed form up to a quadrature in one dimension"
@@ -52,7 +52,7 @@ class FunnelPrior(FixedShape):
 
 @dataclass(frozen=True)
 class FunnelPosterior:
-    """The funnels given y = A x + N(0, var I), drawn as (funnel and z₁ from a fine grid, then a Gaussian)."""
+    """The funnels given y = A x + N(0, var I), sampled by a funnel and z₁ from a fine grid, and then a Gaussian."""
 
     prior: FunnelPrior
     A: Tensor
@@ -61,7 +61,7 @@ class FunnelPosterior:
     grid: int = 2000
 
     def sample(self, n: int, g: Generator) -> Tensor:
-        """Exact draws up to the grid's spacing of 0.008 a in z₁, (n, d)."""
+        """`n` draws, (n, d), exact up to the grid's spacing in z₁ of 0.008 a."""
         p, A = self.prior, self.A
         edges = torch.linspace(-8 * p.a, 8 * p.a, self.grid + 1, dtype=A.dtype)
         z = (edges[1:] + edges[:-1]) / 2
@@ -79,7 +79,9 @@ class FunnelPosterior:
         return out
 
     def evidence(self, centre: Tensor, axis: Tensor, z: Tensor) -> Tensor:
-        """log N(z₁; 0, a²) p(y|funnel, z₁) on the grid z, up to a constant."""
+        """log N(z₁; 0, a²) p(y|funnel, z₁) on the grid `z`, up to a constant, for the funnel at `centre` along
+        `axis`.
+        """
         A, p = self.A, self.prior
         across = A @ A.T - torch.outer(A @ axis, A @ axis)
         S = (2 * p.b * z).exp()[:, None, None] * across + self.noise_var * torch.eye(len(A), dtype=A.dtype)

@@ -8,8 +8,9 @@ from ..spec import build, parse
 from .cell import FLOOR, Cell
 from .problems import PROBLEMS
 
-# Each solver as its paper sets it, unless the reference tables name other values; 100 steps where they ask for fewer
-# or more, and 1000 where the step count changes the ranking. With 4 iterations CG is exact for 4 measurements.
+# Each solver has the options of its paper, unless the reference tables name other values. All take 100 steps, whatever
+# their papers say, and 1000 steps in a second list of those whose ranking depends on the number of steps. CG with 4
+# iterations is exact for 4 measurements.
 SHORT: tuple[str, ...] = (
     FLOOR,
     "mcgdiff:steps=100",
@@ -51,12 +52,12 @@ LONG: tuple[str, ...] = (
     "pmc_pnp",
 )
 SIGMAS = (0.01, 0.1, 1)
-THESIS: tuple[str, ...] = ("pigdm_score:steps=1000", "dps:steps=1000,c=0.2")  # at its number of steps
-TRAINED = ("score_prior", "efficient_score_prior")  # they train a network for each sample: hours a cell
+THESIS: tuple[str, ...] = ("pigdm_score:steps=1000", "dps:steps=1000,c=0.2")  # with that reference's number of steps
+TRAINED = ("score_prior", "efficient_score_prior")  # these train a network for each sample: a cell takes hours
 
 
 def others() -> tuple[str, ...]:
-    """The solvers that the lists above do not name, at their defaults."""
+    """The solvers that the lists above do not name, with their default options."""
     named = {*TRAINED, *(parse(s)[0] for s in SHORT + LONG)}
     return tuple(name for name in SOLVERS if name not in named)
 
@@ -68,10 +69,11 @@ def grid(
     seeds: int | None = None,
     samples: int | None = None,
 ) -> list[Cell]:
-    """The full grid, the quick one, or what the arguments select; what is most asked for comes first.
+    """The cells to compute: the full grid, the quick one, or what the arguments select; the most useful cells come
+    first.
 
-    Raises SpecError for a problem or a solver that there is not. Solvers of the standing lists that this
-    installation does not have are left out.
+    `problems` and `solvers` are specs, `seeds` is a number of seeds, and `samples` a number of samples. Solvers of the
+    lists above that are not installed here are left out. Raises SpecError for an unknown problem or solver.
     """
     for name, n in (("seeds", seeds), ("samples", samples)):
         if n is not None and n < (1 if name == "seeds" else 10):
@@ -100,14 +102,14 @@ Plan = list[tuple[str, int, int | None, tuple[str, ...]]]
 
 
 def quick_plan() -> Plan:
-    """Small, but every kind of problem."""
+    """A small grid that has every kind of problem."""
     spots = ["two", "mixture:d=8,m=1", "mixture:d=8,m=2", "mixture:d=8,m=4,sigma=0.1"]
     plan: Plan = [(p, 3, 500, SHORT) for p in spots]
     return [*plan, ("grf:side=8", 2, 500, SHORT), ("funnel", 1, 200, SHORT)]
 
 
 def full_plan() -> Plan:
-    """The reference table, the small problems, then the table over noise levels."""
+    """The reference table, then the small problems, then the table over noise levels."""
     rest = others()
     plan: Plan = [(f"mixture:d=8,m={m}", n, None, s) for n, s in ((20, SHORT), (10, LONG)) for m in (1, 2, 4)]
     plan += [("two", 10, None, SHORT + LONG), ("grf", 2, None, SHORT), ("funnel", 3, None, SHORT)]

@@ -1,4 +1,4 @@
-"""How far samples lie from a posterior that is known."""
+"""How far samples are from a posterior that is known."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from .mixture import MixturePosterior
 from .problems import Problem
 
-DIRECTIONS, MANY = 100, 20_000
+DIRECTIONS, MANY = 100, 20_000  # directions of the sliced distance; draws from which a funnel's moments are taken
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Reference:
 
     @cached_property
     def draws(self) -> tuple[Tensor, Tensor]:
-        """Two independent sets of n exact samples; the distance between them is the floor of every metric."""
+        """Two independent sets of n exact samples, (n, d); the distance between them is the floor of every metric."""
         g = Generator().manual_seed(10_000 + self.seed)
         return self.problem.posterior.sample(self.n, g), self.problem.posterior.sample(self.n, g)
 
@@ -35,18 +35,23 @@ class Reference:
 
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:
-        """The posterior's mean and the variance of each coordinate; for funnels of 20,000 exact draws."""
+        """The posterior's mean and the variance of each coordinate, both (d,); for funnels, those of 20,000 exact
+        draws.
+        """
         if isinstance(p := self.problem.posterior, MixturePosterior):
             return p.mean, p.var
         x = p.sample(MANY, Generator().manual_seed(30_000 + self.seed))
         return x.mean(0), x.var(0)
 
     def floor(self) -> dict[str, float]:
-        """What exact sampling scores."""
+        """The scores of exact samples."""
         return self.sampled(self.draws[1])
 
     def sampled(self, x: Tensor) -> dict[str, float]:
-        """Metrics of x as samples, (n, d): 0 is perfect for the distance and the mean, 1, 0.5 and 0.9 for the rest."""
+        """Scores of `x` (n, d) as samples.
+
+        `sw1` and `mean_error` are 0 for exact samples, `var_ratio` is 1, `cover50` is 0.5 and `cover90` is 0.9.
+        """
         mean, var = self.moments
         a, b = x @ self.directions.T, self.draws[0] @ self.directions.T
         return {
@@ -58,7 +63,7 @@ class Reference:
         }
 
     def pointed(self, x: Tensor) -> dict[str, float]:
-        """Metrics of x as point estimates: median over them of the distance to each target, per coordinate."""
+        """Scores of `x` (n, d) as point estimates: the median distance to each target, per coordinate."""
         out = {"to_mean": typical(x - self.moments[0])}
         if isinstance(p := self.problem.posterior, MixturePosterior):
             out |= {"to_local_map": typical(x - p.climb(x)), "to_global_map": typical(x - p.peak())}
@@ -66,16 +71,21 @@ class Reference:
 
 
 def typical(gap: Tensor) -> float:
-    """The median over rows of the root mean square."""
+    """The median over the rows of `gap` (n, d) of their root mean square."""
     return float(gap.square().mean(1).sqrt().median())
 
 
 def sliced_w1(a: Tensor, b: Tensor) -> float:
-    """The mean over directions of the Wasserstein-1 distance of projections, (n, directions) each."""
+    """The mean over directions of the Wasserstein-1 distance between the projections `a` and `b`, both (n,
+    directions).
+    """
     return float((a.sort(0).values - b.sort(0).values).abs().mean())
 
 
 def coverage(a: Tensor, b: Tensor, level: float) -> float:
-    """The posterior mass, by its draws b, of the central interval that a gives mass `level`; mean over directions."""
+    """The posterior mass of the central interval to which the samples give the mass `level`; mean over directions.
+
+    `a` holds projections of the samples and `b` of exact draws, which measure the mass; both are (n, directions).
+    """
     lo, hi = (a.quantile(q, dim=0) for q in ((1 - level) / 2, (1 + level) / 2))
     return float(((b >= lo) & (b <= hi)).double().mean())

@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians with one covariance: denoiser, posterior, modes, all in closed form."""
+"""Mixtures of Gaussians with one covariance: denoiser, posterior and modes, all in closed form."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,9 @@ from ..types import Image
 class EqualMixture(FixedShape):
     """x₀ ~ Σ_k w_k N(μ_k, v I), equal v: `MixturePrior` by matrix products, for thousands of chains in float64.
 
-    E[x₀|x_t] = s u + (1 − s) Σ_k p_k μ_k,   p_k ∝ w_k exp((u·μ_k − ½‖μ_k‖²)/(v + ρ²)),   s = v/(v + ρ²)
+        E[x₀|x_t] = s u + (1 − s) Σ_k p_k μ_k,   p_k ∝ w_k exp((u·μ_k − ½‖μ_k‖²)/(v + ρ²)),   s = v/(v + ρ²)
+
+    `means` is (K, d), `weights` (K,) positive numbers of any sum.
     """
 
     source = "closed form"
@@ -42,7 +44,7 @@ class MixturePosterior:
     C: Tensor  # (d, d)
 
     def sample(self, n: int, g: Generator) -> Tensor:
-        """Exact draws, (n, d)."""
+        """`n` exact draws, (n, d)."""
         k = torch.multinomial(self.log_w.exp(), n, replacement=True, generator=g)
         values, basis = torch.linalg.eigh(self.C)
         z = torch.randn(n, len(self.C), dtype=self.C.dtype, generator=g)
@@ -51,6 +53,7 @@ class MixturePosterior:
 
     @property
     def mean(self) -> Tensor:
+        """The mean, (d,)."""
         return self.log_w.exp() @ self.means
 
     @property
@@ -59,7 +62,10 @@ class MixturePosterior:
         return self.C.diagonal() + self.log_w.exp() @ (self.means - self.mean).square()
 
     def climb(self, x: Tensor, steps: int = 1000, tol: float = 1e-10) -> Tensor:
-        """The mode uphill of each x, (n, d), by mean shift: x ← Σ_k p(k|x) m_k."""
+        """The mode uphill of each row of `x` (n, d), by mean shift: x ← Σ_k p(k|x) m_k.
+
+        It stops after `steps` iterations, or when no responsibility changes by more than `tol`.
+        """
         if len(self.means) == 1:
             return self.means.expand_as(x)
         precise = torch.linalg.solve(self.C, self.means.T)  # (d, K)
@@ -74,7 +80,7 @@ class MixturePosterior:
         return modes
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Up to one constant, (n,)."""
+        """log p(x) up to one constant, (n,), for `x` (n, d)."""
         gaps = x[:, None] - self.means
         solved: Tensor = torch.linalg.solve(self.C, gaps.flatten(0, 1).T).T.reshape(gaps.shape)
         maha = (gaps * solved).sum(2)
@@ -87,7 +93,7 @@ class MixturePosterior:
 
 
 def condition(log_w: Tensor, means: Tensor, C: Tensor, A: Tensor, var: float, y: Tensor) -> MixturePosterior:
-    """Σ_k w_k N(μ_k, C) given y = A x + N(0, var I)."""
+    """The posterior of Σ_k w_k N(μ_k, C) given y = A x + N(0, var I), for `A` (m, d) and `y` (m,)."""
     S = A @ C @ A.T + var * torch.eye(len(A), dtype=C.dtype)
     gain = torch.linalg.solve(S, A @ C).T  # C Aᵀ S⁻¹
     res = y - means @ A.T

@@ -23,12 +23,15 @@ from .mixture import EqualMixture, MixturePosterior, condition
 
 Number = float | int
 
-BETAS = tuple(0.02 - (0.02 - 1e-4) * i / 998 for i in range(999))  # decreasing, as MCGDiff has it
+BETAS = tuple(0.02 - (0.02 - 1e-4) * i / 998 for i in range(999))  # decreasing, as in MCGDiff
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One measurement, its prior and its posterior; `scale` is the size of one mode, what errors are measured by."""
+    """One measurement, its prior and its posterior.
+
+    `scale` is the size of one mode: samples that are farther off than that on average have failed.
+    """
 
     prior: Prior
     like: Likelihood  # of a batch of one
@@ -37,12 +40,13 @@ class Problem:
 
 
 class Recipe(ABC):
-    """Frozen options; `problem(seed)` draws geometry, truth and noise."""
+    """Frozen options of a kind of problem; `samples` is the number of samples that are compared."""
 
     samples: int
 
     @abstractmethod
-    def problem(self, seed: int) -> Problem: ...
+    def problem(self, seed: int) -> Problem:
+        """The problem for `seed`, from which geometry, truth and noise are drawn."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ class EqualAlpha(Schedule):
 class Mixture(Recipe):
     """25 Gaussians N((−8i, −8j, −8i, …), I), i, j ∈ {−2, …, 2}, in d dimensions, m measurements.
 
-    A is Gaussian with singular values ~ U[0, 1]. `sigma` none: weights ∝ N(0, 1)², σ_y = U[0, 1] s_max and
-    MCGDiff's grid (arXiv:2308.07983); a number: equal weights and VP(0.01, 20), as others took it over
-    (arXiv:2310.06721). `grid` = "beta" puts the levels at equal steps of MCGDiff's β table in the place of equal
-    steps in √ᾱ: the same problems, so that what the grid does to a solver is seen pair by pair.
+    A is Gaussian with singular values ~ U[0, 1]. Without `sigma`, the weights are ∝ N(0, 1)², σ_y = U[0, 1] s_max, and
+    the levels are MCGDiff's (arXiv:2308.07983). With `sigma` = σ_y, the weights are equal and the levels VP(0.01, 20),
+    as in arXiv:2310.06721. `grid` = "beta" puts the levels at equal steps of MCGDiff's β table in place of equal steps
+    in √ᾱ: the problems stay the same, so that the effect of the grid on a solver can be seen pair by pair.
     """
 
     d: int
@@ -110,7 +114,7 @@ class Two(Recipe):
 
 @dataclass(frozen=True)
 class GRF(Recipe):
-    """A Gaussian random field, Matérn-5/2 on a grid over [−5, 5]², seen at 1 of 64 pixels, σ_y = 0.1."""
+    """A Gaussian random field, Matérn-5/2 on a grid over [−5, 5]², measured at 1 of 64 pixels, σ_y = 0.1."""
 
     side: int = 32
     samples: int = 200
@@ -130,10 +134,11 @@ class GRF(Recipe):
 
 @lru_cache(2)
 def field(side: int) -> tuple[GaussianPrior, Tensor]:
-    """The prior and its covariance."""
+    """The prior of the random field on `side` × `side` pixels, and its covariance."""
     line = torch.linspace(-5, 5, side, dtype=torch.float64)
     grid = torch.cartesian_prod(line, line)
     r = 5**0.5 * torch.cdist(grid, grid)
+    # The small diagonal keeps the Cholesky factor from failing by rounding.
     C = (1 + r + r**2 / 3) * (-r).exp() + 1e-4 * torch.eye(side**2, dtype=r.dtype)
     with double():
         return GaussianPrior((side**2,), C, schedule=VP(0.01, 25.0)), C
@@ -141,7 +146,9 @@ def field(side: int) -> tuple[GaussianPrior, Tensor]:
 
 @dataclass(frozen=True)
 class Funnel(Recipe):
-    """20 rotated funnels, a = 1, b = 0.5, centres in a box of side 30, σ_y ~ U[0, 1] (MCGDiff's, VP(0.1, 20) here)."""
+    """20 rotated funnels, a = 1, b = 0.5, centres in a box of side 30, σ_y ~ U[0, 1] (MCGDiff's, but on VP(0.1,
+    20)).
+    """
 
     d: int = 6
     m: int = 1
@@ -162,24 +169,26 @@ class Funnel(Recipe):
 
 
 def normal(n: int, g: Generator) -> Tensor:
+    """`n` standard normal numbers in float64."""
     return torch.randn(n, dtype=torch.float64, generator=g)
 
 
 def projection(m: int, d: int, g: Generator) -> tuple[Tensor, float]:
-    """A Gaussian matrix whose singular values are replaced by U[0, 1], and the largest of them."""
+    """A Gaussian (m, d) matrix whose singular values are replaced by U[0, 1], and the largest of them."""
     U, _, Vt = torch.linalg.svd(torch.randn(m, d, dtype=torch.float64, generator=g), full_matrices=False)
     s = torch.rand(m, dtype=torch.float64, generator=g).sort(descending=True).values
     return U * s @ Vt, float(s[0])
 
 
 def measured(A: Tensor, sigma: float, y: Tensor, shape: tuple[int, ...]) -> Likelihood:
+    """The likelihood of `y` (m,) = A x + N(0, σ²) in float64, for images of `shape`."""
     with double():
         return likelihood(Dense(shape, A), Gaussian(sigma), y[None])
 
 
 @contextmanager
 def double() -> Iterator[None]:
-    """Whatever is built inside is built in float64."""
+    """Inside the `with` block, new tensors are float64 by default."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

@@ -26,11 +26,11 @@ COLUMNS = {
     "calls": "calls",
     "seconds": "seconds",
 }
-MEDIANS = tuple(list(COLUMNS)[5:])
+MEDIANS = tuple(list(COLUMNS)[5:])  # the columns after the first five are medians over the seeds
 
 
 def summary(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """For each problem one record a solver, best median first; solvers that do not fit come last."""
+    """One record per solver for each problem, best median first; solvers that do not fit come last."""
     out: dict[str, list[Row]] = {}
     for row in rows:
         out.setdefault(f"{row['problem']} ({row['samples']} samples)", []).append(row)
@@ -42,7 +42,7 @@ def summary(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def one(rows: Sequence[Row]) -> Row:
-    """The seeds of one solver on one problem in one record; None where nothing is known."""
+    """The seeds of one solver on one problem in one record, with None for what is unknown."""
     done = [r for r in rows if r.get("sw1") is not None]
     out: dict[str, Any] = {"label": rows[0]["label"], "runs": len(rows)}
     out["fits"] = any(r["status"] != "n/a" for r in rows)
@@ -74,7 +74,7 @@ def _cell(record: Row, name: str) -> str:
 
 
 def tables(rows: Sequence[Row]) -> Iterator[Table]:
-    """One table a problem, for the terminal."""
+    """One table per problem, for the terminal."""
     for problem, records in summary(rows).items():
         shown = [name for name in COLUMNS if any(r[name] is not None for r in records)]
         table = Table(title=problem, title_justify="left")
@@ -86,7 +86,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The same tables for a document."""
+    """The same tables as Markdown."""
     lines = []
     for problem, records in summary(rows).items():
         shown = [name for name in COLUMNS if any(r[name] is not None for r in records)]
@@ -97,7 +97,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def overview(rows: Sequence[Row]) -> str:
-    """All problems in one table of medians and failures, solvers by problems, in Markdown."""
+    """All problems in one Markdown table, solvers by problems: the median of each and, in brackets, the failures."""
     found = summary(rows)
     labels = dict.fromkeys(r["label"] for records in found.values() for r in records)
     lines = [f"| solver | {' | '.join(found)} |", "|---" + "|---:" * len(found) + "|"]

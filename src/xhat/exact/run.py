@@ -1,4 +1,4 @@
-"""The driver: cells that are not in the file yet are computed and added to it, one line each."""
+"""The driver: cells that are not yet in the file are computed and added to it, one line each."""
 
 import multiprocessing
 import signal
@@ -14,28 +14,32 @@ Key = tuple[str, str, int, int]
 
 
 class Results(Rows[Key]):
-    """The rows of a file by cell."""
+    """The rows of a file by the key of their cell."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, key)
 
     def missing(self, cells: Iterable[Cell]) -> list[Cell]:
-        """The cells without a row, each once; those that broke are tried again."""
+        """The cells without a row, each once; cells that broke are tried again."""
         wanted = {cell.key: cell for cell in cells}
         return [c for k, c in wanted.items() if self.rows.get(k, {"status": "error"})["status"] == "error"]
 
     def of(self, cells: Iterable[Cell]) -> list[Row]:
-        """The rows of the cells, in their order, each once."""
+        """The rows of `cells`, in their order, each once."""
         keys = dict.fromkeys(cell.key for cell in cells)
         return [self.rows[k] for k in keys if k in self.rows]
 
 
 def key(row: Row) -> Key:
+    """The key of the cell from which `row` comes."""
     return row["problem"], row["solver"], row["seed"], row["samples"]
 
 
 def run(cells: Sequence[Cell], results: Results, jobs: int = 1, watch: Callable[[Row], None] | None = None) -> int:
-    """How many cells were computed; `watch` sees each row after it is in the file."""
+    """Computes the missing cells in `jobs` processes and returns how many there were.
+
+    `watch` is called with each row once it is in the file.
+    """
     missing = results.missing(cells)
     for row in computed(missing, min(jobs, len(missing))):
         results.add(row)
@@ -45,14 +49,17 @@ def run(cells: Sequence[Cell], results: Results, jobs: int = 1, watch: Callable[
 
 
 def computed(cells: Sequence[Cell], jobs: int) -> Iterator[Row]:
-    """In this process for one job, else in a pool of processes with one thread each."""
+    """Yields the rows of `cells` as they are finished.
+
+    One job runs in this process; more run in a pool of processes with one thread each, in any order.
+    """
     if jobs <= 1:
         yield from map(evaluate, cells)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, _quiet) as pool:  # leaving it ends the processes
+    with multiprocessing.get_context("spawn").Pool(jobs, _quiet) as pool:  # the processes end with the block
         yield from pool.imap_unordered(evaluate, cells)
 
 
 def _quiet() -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C

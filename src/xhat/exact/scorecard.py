@@ -1,4 +1,4 @@
-"""`xhat exact`: compute what is missing, then write the table, the Parquet file and the plot."""
+"""`xhat exact`: computes what is missing, then writes the table, the Parquet file and the plot."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,11 @@ EXTRA = f"needs more packages: {install('exact')}"
 
 
 def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = False) -> list[str]:
-    """The names of the files written to `out`; those of absent packages are left out with a note."""
+    """Computes the missing cells and returns the names of the files that were written to the folder `out`.
+
+    Files that need a package which is not installed are left out with a note. Raises SpecError if `jobs` is less than
+    1.
+    """
     if jobs < 1:
         raise SpecError(f"jobs must be at least 1, not {jobs}")
     results = Results(out / "results.jsonl")
@@ -44,7 +48,7 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
 
 @contextmanager
 def bar(total: int, visible: bool) -> Iterator[Callable[[Row], None] | None]:
-    """A progress bar on stderr over the cells to compute."""
+    """A progress bar on stderr over the `total` cells to compute; gives a function to call with each row, or None."""
     if not visible or not total:
         yield None
         return
@@ -57,7 +61,10 @@ def bar(total: int, visible: bool) -> Iterator[Callable[[Row], None] | None]:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Median sliced W1 against network calls, a panel a problem, the floor as a line; crosses are point estimators."""
+    """Plots the median sliced W1 against network calls, one panel per problem.
+
+    The floor is a line, and crosses are point estimators.
+    """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -72,7 +79,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         panel.set_axis_off()
     drawn = {}
     for panel, (problem, records) in zip(axes, found.items(), strict=False):
-        panel.set(title=problem, xscale="log", yscale="log", xlabel="network calls a sample", ylabel="sliced W1")
+        panel.set(title=problem, xscale="log", yscale="log", xlabel="network calls per sample", ylabel="sliced W1")
         for r in records:
             if r["label"] == FLOOR:
                 panel.axhline(r["median"], color="grey", linestyle=":")

@@ -1,4 +1,6 @@
-"""InverseBench's LMDB folders: key str(i), raw numbers without a header, so that the kind tells type and range."""
+"""Reads InverseBench's LMDB folders: keys str(i), raw numbers without a header, so only the kind tells type and
+range.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,19 +22,25 @@ from .mri.recorded import measurement
 
 @dataclass(frozen=True)
 class Kind:
-    """Square images of one channel: how their numbers lie in a record and become the model's."""
+    """A kind of square images of one channel: how their numbers lie in a record and how they become those of the
+    model.
+    """
 
     dtype: str
-    sides: tuple[int, ...]  # the sizes there are
-    units: Callable[[Tensor], Tensor]  # to the range of priors
+    sides: tuple[int, ...]  # the widths that occur
+    units: Callable[[Tensor], Tensor]  # converts (1, h, w) to the range of priors
 
 
 def velocity(v: Tensor) -> Tensor:
-    """m/s on any grid → x of operator fwi on 128 x 128, v = 3 + 1.5 x km/s; InverseBench's own images are 1.5 x."""
+    """Velocities `v` (1, h, w) in m/s on any grid as the image x of operator fwi, (1, 128, 128), with v = 3 + 1.5 x
+    km/s.
+
+    InverseBench's own images are 1.5 x.
+    """
     return (interpolate(v[None], (128, 128), mode="bilinear")[0] / 1000 - CENTRE) / CONTRAST
 
 
-# told apart by a word in the folder's name: scattering and Navier-Stokes records have one length
+# A word in the folder's name tells the kind, because scattering and Navier-Stokes records have the same length.
 KINDS = {
     "scatter": Kind("<f4", (128,), lambda f: 2 * f - 1),
     "blackhole": Kind("<f8", (64, 400), lambda f: 2 * f / f.amax().clamp_min(1e-30) - 1),
@@ -42,9 +50,10 @@ KINDS = {
 
 
 class Folder:
-    """A data set on disk as a sequence of measurements; of an image kind, y is the image itself in model units.
+    """A data set on disk as a sequence of measurements; if it is a set of images, y is the image itself in model units.
 
-    `kind` is one of KINDS or mri (three folders kspace, s_maps, mvue); by default the folder's name tells.
+    `kind` is one of KINDS or mri (three folders kspace, s_maps and mvue); without it, the folder's name tells. Raises
+    SpecError for an unknown kind and DataError for a folder or record that cannot be read.
     """
 
     def __init__(self, path: str | Path, kind: str | None = None) -> None:
@@ -61,7 +70,7 @@ class Folder:
         return len(self.keys)
 
     def __getitem__(self, key: int) -> Measurement:
-        """The record `key`, which is its name in the folder: test sets may count from 1."""
+        """The record `key`, which is its name in the folder; test sets may count from 1."""
         if self.kind == "mri":
             return self._mri(key)
         kind, data = KINDS[self.kind], self._bytes("", key)
@@ -97,7 +106,7 @@ class Folder:
         named = [k for k in KINDS if k in self.path.resolve().name.lower().replace("-", "").replace("_", "")]
         if len(named) != 1:
             raise DataError(
-                f"{self.path}: its name tells not which of {', '.join(KINDS)} it holds; rename it or give kind"
+                f"{self.path}: its name does not tell which of {', '.join(KINDS)} it holds; rename it or give kind"
             )
         return named[0]
 
@@ -127,7 +136,9 @@ class Folder:
 
 
 def read(path: Path, item: int | None) -> Measurement:
-    """One record of a folder."""
+    """The record `item` of the folder at `path`; `item` may be None if there is only one. Raises DataError
+    otherwise.
+    """
     folder = Folder(path)
     if item is None and len(folder) > 1:
         raise DataError(f"{path}: holds {len(folder)} items; say which one: {path}#{folder.keys[0]} is the first")

@@ -48,7 +48,7 @@ class ADMUNet(nn.Module):
         self.model_channels, emb = c.model_channels, 4 * c.model_channels
         self.time_embed = nn.Sequential(nn.Linear(c.model_channels, emb), nn.SiLU(), nn.Linear(emb, emb))
         if c.num_classes:
-            # from a tensor: initialising one costs seconds where there is no memory to fill
+            # Made from a tensor, because nn.Embedding's own initialisation takes seconds on the meta device.
             self.label_emb = nn.Embedding.from_pretrained(torch.empty(c.num_classes, emb))  # type: ignore[no-untyped-call]
 
         def block(into: int, width: int, attend: bool) -> Stage:

@@ -53,7 +53,7 @@ def consistency_plan(
 ) -> Plan:
     """The plan for the state dict of a consistency model; the options are those of `ConsistencyCheckpoint`."""
     if not is_adm(file.tensors) or not is_consistency_family(file.tensors):
-        raise MismatchError(f"{file.path} is no consistency model of OpenAI: its attention is by 2-d convolution")
+        raise MismatchError(f"{file.path} is no consistency model of OpenAI: those have attention by 2-d convolution")
     plan = adm_plan(file, image_size, num_heads, num_head_channels)
     return replace(plan, layout="consistency model of consistency_models", precondition=Consistent("endpoint"))
 

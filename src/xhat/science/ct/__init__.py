@@ -1,0 +1,1 @@
+"""Computed tomography: line integrals, and their inversion by filtered back-projection."""

@@ -11,10 +11,13 @@ from .operator import CT
 
 
 def fbp(A: CT, y: Data) -> Image:
-    """f = Δθ Σ_θ q_θ(s)/U² with q the ramp-filtered view, U the relative distance from the source (1 if parallel).
+    """The image (b, c, h, w) by filtered back-projection of `y` (b, c, angles, detectors).
 
-    Kak & Slaney, 1988, eqs. 3.61 and 3.107. Fan views are weighted by D/√(D² + s²) and half of the ramp; a parallel
-    arc beyond 180 degrees sees every line more than once and counts accordingly.
+        f = Δθ Σ_θ q_θ(s)/U²
+
+    q is the ramp-filtered view and U the relative distance from the source (1 if parallel); Kak & Slaney, 1988, eqs.
+    3.61 and 3.107. Fan views are weighted by D/√(D² + s²) and half of the ramp. A parallel arc beyond 180 degrees sees
+    every line more than once, and the result is divided accordingly.
     """
     s, theta = A.offsets().to(y), A.views().to(y)
     q = ramp(y * A.distance / (A.distance**2 + s**2).sqrt() / 2, A.pitch) if A.fan else ramp(y, A.pitch)
@@ -31,18 +34,22 @@ def fbp(A: CT, y: Data) -> Image:
 
 
 def ramp(y: Tensor, pitch: float) -> Tensor:
-    """The views convolved with the band-limited ramp (Ramachandran & Lakshminarayanan, 1971), sampled in space."""
+    """The views `y` (…, detectors) convolved with the band-limited ramp (Ramachandran & Lakshminarayanan, 1971).
+
+    The ramp is sampled in space, `pitch` apart.
+    """
     n = y.shape[-1]
     k = torch.arange(-n + 1, n)
     odd = torch.where(k % 2 == 1, -1 / (math.pi * k.double()) ** 2, 0.0)
     kernel = (torch.where(k == 0, 0.25, odd) / pitch**2).to(y)
+    # At least 3 n − 2 points, so that the circular convolution does not wrap around.
     size = 4 * n
     out: Tensor = irfft(rfft(y, size) * rfft(kernel, size), size)
     return pitch * out[..., n - 1 : 2 * n - 1]
 
 
 def at(q: Tensor, place: Tensor) -> Tensor:
-    """Views (b, c, detectors) interpolated linearly at fractional places (h, w); 0 beyond the ends."""
+    """Views `q` (b, c, detectors) interpolated linearly at fractional positions `place` (h, w); 0 beyond the ends."""
     low = place.floor().long()
     part = place - low
     inside = (low >= 0) & (low < q.shape[-1] - 1)

@@ -1,3 +1,5 @@
+"""The operator of computed tomography."""
+
 import math
 from typing import ClassVar
 
@@ -17,16 +19,17 @@ from .rays import apply, joseph, sparse, transposed
 class CT(DampedOperator):
     """Computed tomography: line integrals of each channel, data (c, angles, detectors); lengths in image widths.
 
-    `geometry` parallel or fan; `angles` views over `arc` degrees from 0, the last one left out: few views are sparse,
-    a small arc is limited-angle tomography. At angle θ a parallel ray passes through s (cos θ, sin θ) in the direction
-    (−sin θ, cos θ), x to the right and y upwards, so that view 0 sums columns. A fan's rays leave a point `distance`
-    behind the centre on the line of that direction and pass the same s, on a line through the centre. Without
-    `detectors` there is one for each pixel of the diagonal. Joseph's interpolation, an exact transpose, and conjugate
-    gradient preconditioned with the spectrum of AᵀA in the middle of the image.
+    `geometry` is parallel or fan. There are `angles` views over `arc` degrees from 0, without the last angle: few views
+    make a sparse problem, a small arc is limited-angle tomography. At angle θ a parallel ray passes through s (cos θ,
+    sin θ) in the direction (−sin θ, cos θ), with x to the right and y upwards, so that view 0 sums columns. The rays of
+    a fan leave a point `distance` behind the centre on the line of that direction and pass the same s, on a line
+    through the centre. Without `detectors` there is one for each pixel of the diagonal. Joseph's interpolation, an
+    exact transpose, and conjugate gradient preconditioned with the spectrum of AᵀA in the middle of the image. Raises
+    SpecError for a source inside the image.
     """
 
     source: ClassVar[str] = "Kak & Slaney, 1988; Joseph, IEEE Trans. Med. Imaging 1, 1982"
-    cg_steps: ClassVar[int] = 2000  # few views under a weak prior are nearly singular: 500 did not always do
+    cg_steps: ClassVar[int] = 2000  # few views under a weak prior are nearly singular: 500 were not always enough
 
     M: Tensor
     Mt: Tensor
@@ -54,7 +57,7 @@ class CT(DampedOperator):
         entries = joseph(*self.rays(), h, w)
         size = (angles * self.count, h * w)
         dtype = torch.get_default_dtype()
-        # not in the state, which they follow from
+        # Not part of the state, because they follow from the options.
         self.register_buffer("M", sparse(*entries, *size).to(dtype), persistent=False)
         self.register_buffer("Mt", transposed(*entries, *size).to(dtype), persistent=False)
         self.register_buffer("spectrum", self.middle())
@@ -65,20 +68,20 @@ class CT(DampedOperator):
 
     @property
     def pitch(self) -> float:
-        """From detector to detector, in image widths, on a line through the centre."""
+        """The distance between neighbouring detectors, in image widths, on a line through the centre."""
         reach = self.distance * math.tan(math.asin(self.radius / self.distance)) if self.fan else self.radius
         return 2 * reach / max(1, self.count - 1)
 
     def offsets(self) -> Tensor:
-        """Detector coordinates s, (detectors,) float64."""
+        """The detector coordinates s, (detectors,), in float64."""
         return (torch.arange(self.count, dtype=torch.float64) - (self.count - 1) / 2) * self.pitch
 
     def views(self) -> Tensor:
-        """θ in radians, (angles,) float64."""
+        """The angles θ in radians, (angles,), in float64."""
         return torch.arange(self.angles, dtype=torch.float64) * math.radians(self.arc) / self.angles
 
     def rays(self) -> tuple[Tensor, Tensor]:
-        """A point of each ray and its unit direction, (angles · detectors, 2)."""
+        """A point of each ray and its unit direction, both (angles · detectors, 2)."""
         theta = self.views()[:, None]
         across = torch.stack([theta.cos(), theta.sin()], -1)
         along = torch.stack([-theta.sin(), theta.cos()], -1)
@@ -96,7 +99,7 @@ class CT(DampedOperator):
         return x.reshape(len(y), *self.shape)
 
     def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
-        # away from the middle the preconditioner is no measure of the error: to `cg_tol` instead of `close`
+        # Away from the middle, the preconditioner does not measure the error. So solve to `cg_tol`, not to `close`.
         return self.normal_solve(self.adjoint(y), rho)
 
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
@@ -109,4 +112,5 @@ class CT(DampedOperator):
         x[0, 0, self.shape[1] // 2, self.shape[2] // 2] = 1
         kernel = self.adjoint(self.forward(x))[0, 0]
         size: Tensor = rfft2(kernel).abs()
+        # A floor, so that dividing by the spectrum stays bounded.
         return size.clamp_min(1e-3 * float(size.max()))

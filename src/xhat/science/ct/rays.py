@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def joseph(points: Tensor, directions: Tensor, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Joseph's interpolation (1982): (row, pixel, weight) of the nonzero entries, float64, sorted by row.
+    """Joseph's interpolation (1982): row, pixel and weight of the nonzero entries, in float64, sorted by row.
 
-    `points` and unit `directions` (rays, 2) are (x, y) with the image [−½, ½] wide, pixels square, x to the right and
-    y upwards. A ray is sampled once in each row of pixels, or column where it is more horizontal, and interpolates
-    linearly between the two nearest.
+    `points` and the unit vectors `directions`, both (rays, 2), are (x, y), with the image in [−½, ½] from left to
+    right, square pixels, x to the right and y upwards. A ray is sampled once in each row of pixels, or in each column
+    if it is more horizontal than vertical, and interpolates linearly between the two nearest pixels.
     """
     found = []
     for steep in (True, False):
@@ -46,6 +46,7 @@ def sparse(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int)
 
 
 def transposed(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int) -> Tensor:
+    """The transpose of the sparse matrix with these entries, sorted anew."""
     order = column.argsort(stable=True)
     return sparse(column[order], row[order], weight[order], columns, rows)
 
@@ -55,16 +56,18 @@ class Apply(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, M: Tensor, Mt: Tensor) -> Tensor:
+        """M x for each row of `x` (b, n)."""
         ctx.pair = M, Mt
         return (M @ x.T.contiguous()).T.contiguous()
 
     @staticmethod
     def backward(ctx: Any, *g: Tensor) -> tuple[Tensor, None, None]:
+        """Mᵀ g for each row of the gradient."""
         M, Mt = ctx.pair
         return apply(g[0], Mt, M), None, None
 
 
 def apply(x: Tensor, M: Tensor, Mt: Tensor) -> Tensor:
-    """M x for each of the vectors x (b, n)."""
+    """M x for each row of `x` (b, n): (b, m). `Mt` is the transpose of `M`, used for derivatives."""
     y: Tensor = Apply.apply(x, M, Mt)  # type: ignore[no-untyped-call]
     return y

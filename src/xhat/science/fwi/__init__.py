@@ -1,0 +1,1 @@
+"""Full waveform inversion: the acoustic wave equation, and velocities of the ground."""

@@ -7,10 +7,11 @@ Rng = np.random.Generator
 
 
 def generate(count: int, size: int = 64, seed: int = 0) -> Array:
-    """`count` pictures (count, size, size) of uint8, 0 to 255 for 1.5 to 4.5 km/s; picture i depends on (seed, i).
+    """`count` pictures (count, size, size) of uint8, where 0 to 255 mean 1.5 to 4.5 km/s.
 
-    Rows run along x, columns along depth, as full waveform inversion has them. Three to nine layers, faster downwards
-    but for one in five, between parallel curved borders; up to three faults; half of them with a fast lens, as salt is.
+    Picture i depends only on (seed, i). Rows run along x and columns along depth, as full waveform inversion has them.
+    There are three to nine layers between parallel curved borders, most of them faster than the layer above; up to
+    three faults; and in half of the pictures a fast lens, as salt is.
     """
     out = np.empty((count, size, size), dtype=np.uint8)
     for i in range(count):
@@ -20,7 +21,7 @@ def generate(count: int, size: int = 64, seed: int = 0) -> Array:
 
 
 def ground(rng: Rng, size: int) -> Array:
-    """Velocities as parts of the range, (size, size)."""
+    """Velocities as fractions of the range, (size, size)."""
     grid = (np.arange(size) + 0.5) / size
     x, z = np.meshgrid(grid, grid, indexing="ij")
     depth = z + borders(rng, x)
@@ -40,14 +41,14 @@ def ground(rng: Rng, size: int) -> Array:
 
 
 def borders(rng: Rng, x: Array) -> Array:
-    """How far up the layers are at x: a slope and a few waves, in parts of the depth."""
+    """How far the layers are raised at `x`, in fractions of the depth: a slope and a few waves."""
     waves = [rng.normal() * 0.05 / k * np.sin(2 * np.pi * (k * x + rng.uniform())) for k in (0.5, 1.0, 2.0)]
     found: Array = rng.normal() * 0.1 * (x - 0.5) + sum(waves)
     return found
 
 
 def lens(rng: Rng, x: Array, z: Array) -> Array:
-    """Where a body with a wavy outline is."""
+    """True inside a body with a wavy outline."""
     cx, cz = rng.uniform(0.2, 0.8), rng.uniform(0.3, 0.9)
     a, b = rng.uniform(0.08, 0.3), rng.uniform(0.05, 0.2)
     phi = np.arctan2((z - cz) / b, (x - cx) / a)

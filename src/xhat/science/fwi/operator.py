@@ -1,3 +1,5 @@
+"""The operator of full waveform inversion, and its finite differences."""
+
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -19,22 +21,20 @@ if TYPE_CHECKING:
 
 
 class FWI(Operator):
-    """Full waveform inversion: what receivers near the surface hear of acoustic sources below, in two dimensions.
+    """Full waveform inversion: what receivers near the surface record of acoustic sources below, in two dimensions.
 
         ∂²u/∂t² = v² (Δu − η ∂u/∂t + q),   v = `centre` + `contrast` x in km/s, inside of which x is in [−1, 1]
 
-    An image (1, nx, nz) has rows along x and columns along depth, `dx` and `dz` metres apart, the first column at the
-    free surface, where u = 0. `cells` rows of damping lie at the other three sides. `sources` stand at the depth
-    `source_depth`, by default the last column, at x from dx to (nx − 1) dx, `receivers` at `receiver_depth`, x from 0
-    to (nx − 1) dx; q is a Ricker wavelet of `frequency` Hz, at its peak after one period. `time` and `dt` are in
-    milliseconds. Data are (sources, time/dt + 1, receivers).
-
-    A velocity that the time step cannot follow is an error, unless `slowest` and `fastest` (km/s) cut it off: solvers
-    whose iterates stray need them. Beyond, the data do not change, and their gradient is 0.
-
+    An image (1, nx, nz) has rows along x and columns along depth, `dx` and `dz` metres apart. The first column is the
+    free surface, where u = 0, and `cells` rows of damping are added at the other three sides. `sources` sources are at
+    the depth `source_depth` in metres (by default that of the last column), at x from dx to (nx − 1) dx; `receivers`
+    receivers are at the depth `receiver_depth`, at x from 0 to (nx − 1) dx. q is a Ricker wavelet of `frequency` Hz
+    with its peak after one period. `time` and `dt` are in milliseconds. Data are (sources, time/dt + 1, receivers). A
+    velocity that the time step cannot follow raises DivergedError, unless `slowest` and `fastest` (km/s) cut it off,
+    which solvers with straying iterates need. Beyond these limits the data do not change, and their gradient is 0.
     Leapfrog, with a Laplacian of fourth order, wave fields mirrored with the opposite sign above the surface, bilinear
     weights for sources and receivers, and the damping profile of Devito's examples.seismic. InverseBench's model image
-    is v − 3: x here is that over 1.5.
+    is v − 3, which is 1.5 x.
     """
 
     name: ClassVar[str] = "fwi"
@@ -77,7 +77,7 @@ class FWI(Operator):
             raise SpecError(f"fwi: time {time} is less than two steps of {dt}")
         self.cells, self.centre, self.contrast = cells, float(centre), float(contrast)
         if (self.centre, self.contrast) != (CENTRE, CONTRAST):
-            self.metrics = ("psnr",)  # velocity_l2 knows the default scale only
+            self.metrics = ("psnr",)  # velocity_l2 is defined for the default scale only
         deep = (nz - 1) * dz
         depths = {"source_depth": deep if source_depth is None else source_depth, "receiver_depth": receiver_depth}
         for name, depth in depths.items():
@@ -99,7 +99,7 @@ class FWI(Operator):
 
     @property
     def grid(self) -> tuple[int, int]:
-        """The points where waves run: with damping rows, without the surface, where u is 0."""
+        """The shape of the grid on which waves run: with damping rows, and without the surface, where u is 0."""
         return self.shape[1] + 2 * self.cells, self.shape[2] - 1 + self.cells
 
     @property
@@ -108,7 +108,11 @@ class FWI(Operator):
         return (self.shape[1] - 1) * self.step[0], (self.shape[2] - 1) * self.step[1]
 
     def around(self, x: Tensor, depth: Number) -> tuple[Tensor, Tensor]:
-        """The flat indices (n, 4) of grid points around places (x, depth) and their bilinear weights."""
+        """The flat indices of the four grid points around each place (x, depth), and their bilinear weights, both (n,
+        4).
+
+        `x` (n,) and `depth` are in metres.
+        """
         across, down = x / self.step[0] + self.cells, torch.full_like(x, depth / self.step[1]) - 1
         i, j = across.floor(), down.floor()
         points, weights = [], []
@@ -121,7 +125,7 @@ class FWI(Operator):
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
-        """That of the benchmark: the data do not tell it."""
+        """The image shape of the benchmark, because the data do not tell it."""
         return (1, 128, 128)
 
     @cached_property
@@ -129,20 +133,20 @@ class FWI(Operator):
         return len(self.shots), self.steps, len(self.ears)
 
     def velocity(self, x: Tensor) -> Tensor:
-        """km/s, cut to `limits`."""
+        """The velocity of the image `x` in km/s, cut to `limits`."""
         v = velocity(x, self.centre, self.contrast)
         return v if self.limits == (None, None) else v.clamp(*self.limits)
 
     def forward(self, x: Image) -> Data:
         self.check(self.velocity(x.detach()))
         shots = len(self.shots)
-        cached = max(1, 60_000 // (self.grid[0] * self.grid[1]))  # so many fields stay in the cache
+        cached = max(1, 60_000 // (self.grid[0] * self.grid[1]))  # about this many wave fields fit into the CPU's cache
         together = min(shots, cached) if x.device.type == "cpu" else shots
         return torch.cat([self.shoot(x, slice(s, s + together)) for s in range(0, shots, together)], 1)
 
     def shoot(self, x: Tensor, shots: slice) -> Tensor:
-        """The data of some shots."""
-        last = self.steps - 2  # nothing is heard at the first time and, as in Devito, at the last
+        """The data of some sources, (b, shots, steps, receivers), for images `x` (b, 1, nx, nz)."""
+        last = self.steps - 2  # the record is 0 at the first time and, as in Devito, at the last
         march = March(
             first=lambda x: self.first(x, len(self.shots[shots])),
             steps=lambda state: self.advance(state, shots, 1 + sum(r.shape[2] for r in state[3:]), last),
@@ -152,7 +156,7 @@ class FWI(Operator):
         return march(x)
 
     def check(self, v: Tensor) -> None:
-        """DivergedError where waves are faster than the time step allows, or a velocity is not positive."""
+        """Raises DivergedError if a velocity in `v`, in km/s, is not positive or too fast for the time step."""
         dx, dz = self.step
         most = math.sqrt(0.75 / (1 / dx**2 + 1 / dz**2)) / self.dt
         low, high = v.flatten(1).amin(1), v.flatten(1).amax(1)
@@ -164,7 +168,11 @@ class FWI(Operator):
             )
 
     def first(self, x: Tensor, shots: int) -> State:
-        """Fields before and now (b, shots, *grid), both 0, and (v dt)² (b, 1, *grid), constant across the border."""
+        """The first state of the simulation.
+
+        It is the wave fields before and now, (b, shots, *grid), both 0, and (v dt)², (b, 1, *grid), constant across the
+        border.
+        """
         nx, nz = self.shape[1:]
         i = torch.arange(-self.cells, nx + self.cells, device=x.device).clamp(0, nx - 1)
         j = torch.arange(1, nz + self.cells, device=x.device).clamp(0, nz - 1)
@@ -173,7 +181,10 @@ class FWI(Operator):
         return u, u.clone(), g
 
     def advance(self, state: State, shots: slice, n: int, last: int) -> State:
-        """Up to `chunk` steps from number `n`, and what was heard during them, (b, shots, steps, receivers)."""
+        """The state after up to `chunk` steps from step number `n`, with what was recorded during them appended.
+
+        A record is (b, shots, steps, receivers).
+        """
         before, u, g, *heard = state
         s = u.shape[1]
         r = 1 / (1 + self.eta * g / self.dt)
@@ -202,10 +213,10 @@ class FWI(Operator):
 
 
 def profile(n: int, cells: int, step: Number, both: bool) -> Tensor:
-    """η along an axis of n points with damping rows, at both sides or at the end.
+    """η along an axis of `n` points with damping rows, at both sides or at the end only.
 
     It is 1.5 ln(1000)/cells · (p − sin(2πp)/2π)/d, where p grows from 2/cells at the inner row to 1 + 1/cells at the
-    outer one: facts of Devito's examples.seismic.
+    outer one; these numbers are those of Devito's examples.seismic.
     """
     p = (torch.arange(1, cells + 1, dtype=torch.float64) + 1) / cells
     rows = 1.5 * math.log(1000) / cells * (p - torch.sin(2 * math.pi * p) / (2 * math.pi)) / step
@@ -213,7 +224,10 @@ def profile(n: int, cells: int, step: Number, both: bool) -> Tensor:
 
 
 def laplacian(u: Tensor, step: tuple[float, float]) -> Tensor:
-    """Δu of fourth order on (…, x, z), u = 0 outside; u(−z) = −u(z), and the surface is one step before the first z."""
+    """Δu of fourth order for `u` (…, x, z) with spacings `step`, u = 0 outside.
+
+    At the surface, one step before the first z, u is mirrored: u(−z) = −u(z).
+    """
     found: Tensor = _Laplacian.apply(u, step)  # type: ignore[no-untyped-call]
     return found
 

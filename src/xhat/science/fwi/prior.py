@@ -1,3 +1,5 @@
+"""The prior of velocities."""
+
 from typing import ClassVar
 
 from ...priors.generated import Generated

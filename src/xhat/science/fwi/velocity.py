@@ -6,5 +6,5 @@ CENTRE, CONTRAST = 3.0, 1.5  # km/s: images of [−1, 1] are velocities of 1.5 t
 
 
 def velocity(x: Tensor, centre: float = CENTRE, contrast: float = CONTRAST) -> Tensor:
-    """km/s."""
+    """The velocity in km/s of an image `x` in [−1, 1]."""
     return centre + contrast * x

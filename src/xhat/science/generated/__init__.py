@@ -1,6 +1,6 @@
-"""Pictures to train and fit priors on that need no data. This table is the registry.
+"""Generators of pictures to train and fit priors on, which need no data. This table is the registry.
 
-Its names stand also where they are checked before anything is imported: in `cli.py` and in `bench/images.py`.
+The names also stand where they are checked before anything is imported: in `cli/arguments.py` and in `bench/images.py`.
 """
 
 from collections.abc import Callable

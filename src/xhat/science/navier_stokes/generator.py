@@ -1,4 +1,4 @@
-"""Vorticities of a forced flow on the torus, by simulation: what InverseBench's Navier-Stokes data are."""
+"""Vorticities of a forced flow on the torus, by simulation, like those of InverseBench's Navier-Stokes data."""
 
 import numpy as np
 import torch
@@ -6,19 +6,19 @@ import torch
 from ...files.pictures import to_pixels
 from ...rng import Rng
 
-SCALE = 25.0  # the vorticity of x = 1: nearly all stay inside, from 32 x 32 points on
-SPIN_UP, APART = 4.0, 0.7  # time until the random start is forgotten, and from one moment of a flow to its next
-MOMENTS, SHIFTS, TOGETHER = 4, 8, 40  # moments of a flow, pictures of a moment, flows at a time
+SCALE = 25.0  # the vorticity of x = 1: nearly all values are below it on grids of at least 32 x 32 points
+SPIN_UP, APART = 4.0, 0.7  # time until the random start is forgotten, and between two moments of a flow
+MOMENTS, SHIFTS, TOGETHER = 4, 8, 40  # moments per flow, pictures per moment, flows simulated at the same time
 EACH = MOMENTS * SHIFTS
 
 
 def generate(count: int, size: int = 64, seed: int = 0) -> np.ndarray:
-    """`count` pictures (count, size, size) of uint8, 0 to 255 for vorticities of −25 to 25.
+    """`count` pictures (count, size, size) of uint8, where 0 to 255 mean vorticities of −25 to 25.
 
-    Random fields of spectrum (k² + 9)^−2 and an rms of 7, followed by `navier_stokes` with its defaults, forcing
-    included. Each flow gives 32 pictures: four moments from 4 to 6.1 time units on (without drag the forcing speeds it
-    up for ever), each as it is and seven times moved by what the forcing allows: any way along x, quarters along y.
-    Flow j depends on (seed, j).
+    Random fields of spectrum (k² + 9)^−2 and an rms of 7 are followed by `navier_stokes` with its defaults, forcing
+    included. Each flow gives 32 pictures: four moments from 4 to 6.1 time units (the flow never settles, because
+    without drag the forcing keeps accelerating it), each as it is and seven times shifted in ways that the forcing
+    allows: by any amount along x, and by quarters along y. Flow j depends only on (seed, j).
     """
     from .operator import NavierStokes
 
@@ -36,7 +36,7 @@ def generate(count: int, size: int = 64, seed: int = 0) -> np.ndarray:
 
 
 def start(rng: Rng, size: int) -> torch.Tensor:
-    """The fields that flows begin with, (n, 1, size, size) in units of `SCALE`, without a mean."""
+    """The fields with which flows begin, (n, 1, size, size) in units of `SCALE`, with mean 0."""
     k = torch.fft.fftfreq(size) * size
     gain = (k[:, None].square() + k.square() + 9) ** -2
     gain[0, 0] = 0

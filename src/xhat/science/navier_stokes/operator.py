@@ -1,3 +1,5 @@
+"""The operator of the Navier-Stokes problem, and its pseudo-spectral simulation."""
+
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,12 +27,12 @@ class NavierStokes(Operator):
 
         ∂w/∂t + u·∇w = Δw/`re` − `forcing` cos 4y,   u = (∂ψ/∂y, −∂ψ/∂x),   Δψ = −w,   w(0) = `scale` x
 
-    on the torus [0, 2π)², x along rows, y along columns. Pseudo-spectral; a step is Heun's for transport and forcing,
-    Crank-Nicolson's for diffusion, and transport sees only |k|² ≤ (h/3)² + (w/3)² of an h × w grid. Steps are
-    d min(`courant`/max|u|, d re/2) with d = 1/max(h, w), for each image its own; 1.5 takes a third of the time at an
-    error of 0.3 %. Data (1, h/subsample, w/subsample) are vorticities, noise is in their units.
-
-    Derivatives are those of the discrete map, its choice of steps included, in the memory of some seventy steps.
+    on the torus [0, 2π)², with x along rows and y along columns. The simulation is pseudo-spectral. A step is Heun's
+    for transport and forcing and Crank-Nicolson's for diffusion, and transport keeps only |k|² ≤ (h/3)² + (w/3)² of an
+    h × w grid. Each image has its own steps, d min(`courant`/max|u|, d re/2) with d = 1/max(h, w). `courant` 1.5 takes
+    a third of the time with an error of 0.3 %. Data (1, h/subsample, w/subsample) are vorticities, and the noise is in
+    their units. Derivatives are those of the discrete map, including its choice of steps, in the memory of some seventy
+    steps. Raises DivergedError if a flow needs more than 100,000 steps.
     """
 
     name: ClassVar[str] = "navier_stokes"
@@ -38,7 +40,7 @@ class NavierStokes(Operator):
     example: ClassVar[tuple[int, ...]] = (1, 8, 16)
     metrics: tuple[str, ...] = ("relative_l2",)
     chunk: ClassVar[int] = 32  # steps between the states that are kept: about the root of their number
-    most: ClassVar[int] = 100_000  # steps
+    most: ClassVar[int] = 100_000  # steps; an image that needs more has diverged
 
     symbols: Tensor  # (3, h, w // 2 + 1, 2): real and imaginary part of ŵ ↦ û, v̂ and the w that transport sees
     slopes: Tensor  # (2, h, w // 2 + 1, 2): those of minus the derivatives
@@ -87,16 +89,19 @@ class NavierStokes(Operator):
         march = March(
             first=lambda x: (rfft2(self.scale * x[:, 0]), torch.full_like(x[:, 0, 0, 0], self.time)),
             steps=lambda state: self.steps(state[0], state[1], transport),
-            more=lambda state: bool((state[1] > 0).any()),  # NaN has nothing left, and is seen later
+            more=lambda state: bool((state[1] > 0).any()),  # an image with NaN stops here; the loop reports it
             last=lambda state: irfft2(state[0], s=self.shape[1:])[:, None],
         )
         return march(x)[..., :: self.subsample, :: self.subsample]
 
     def steps(self, w: Tensor, left: Tensor, transport: "Transport") -> State:
-        """Up to `chunk` steps of ŵ (b, h, w // 2 + 1), each image no further than the time it has left (b,)."""
+        """The state after up to `chunk` steps: ŵ (b, h, w // 2 + 1) and the time that is left, (b,).
+
+        No image goes beyond the time it has left.
+        """
         for i in range(self.chunk):
             pace, speed = transport(w)
-            # the larger of two before the root: its slope is then finite where nothing moves
+            # The maximum is taken before the root, so that the derivative is finite where nothing moves.
             floor = (2 * self.courant / (self.re * self.grid)) ** 2
             dt = self.courant * self.grid * speed.clamp_min(floor).rsqrt()
             if i == 0 and (late := left > self.most * dt).any():
@@ -123,7 +128,7 @@ class NavierStokes(Operator):
 
 
 class Transport:
-    """−∇·(u w) + f of ŵ, and the largest |u|² of each image, (b,)."""
+    """ŵ (b, h, w // 2 + 1) ↦ −∇·(u w) + f in the same form, and the largest |u|² of each image, (b,)."""
 
     def __init__(self, symbols: Tensor, slopes: Tensor, force: Tensor) -> None:
         self.symbols, self.slopes, self.force, self.size = symbols, slopes, rfft2(force), force.shape

@@ -1,3 +1,5 @@
+"""The prior of vorticities."""
+
 from typing import ClassVar
 
 from ...priors.generated import Generated
@@ -7,7 +9,7 @@ from ...schedule import EDM
 class Vorticities(Generated):
     """Vorticities w of a forced flow for `navier_stokes:scale=25`, x = w/25: fitted to `xhat generate vorticity`.
 
-    One Gaussian by default: it knows the spectrum and the forced mean flow, not the shape of a vortex.
+    By default it is one Gaussian, which knows the spectrum and the forced mean flow but not the shape of a vortex.
     """
 
     what: ClassVar[str] = "vorticity"

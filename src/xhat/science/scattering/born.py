@@ -18,7 +18,7 @@ Places = tuple[tuple[float, float], ...]  # (x, y) in metres
 
 @dataclass(frozen=True)
 class Geometry:
-    """h × w pixels, transmitters and receivers around them, lengths in metres; `side` is the width of the image."""
+    """h × w pixels, and transmitters and receivers around them; lengths in metres, `side` is the width of the image."""
 
     h: int
     w: int
@@ -29,7 +29,11 @@ class Geometry:
 
 
 def positions(name: str, given: int | Points, radius: float) -> Places:
-    """Places (n, 2) in metres; a number stands for so many on the benchmark's circle, 359° included."""
+    """Places (n, 2) in metres; a number stands for that many on the benchmark's circle of `radius`.
+
+    Their angles are linspace(0°, 359°), so that 359° is included. `name` is used in errors. Raises SpecError,
+    ShapeError or DataError if they are not valid.
+    """
     if isinstance(given, int):
         if given < 1:
             raise SpecError(f"scattering: {name} must be at least 1, not {given}")
@@ -54,7 +58,10 @@ def factors(geometry: Geometry) -> tuple[Tensor, Tensor]:
 
 
 def hankel(places: Places, pixels: Tensor, k: float) -> Tensor:
-    """g = i/4 H₀⁽¹⁾(k r) = (−Y₀ + i J₀)/4 from every place to every pixel."""
+    """g = i/4 H₀⁽¹⁾(k r) = (−Y₀ + i J₀)/4 from every place (n, 2) to every pixel (m, 2): complex (n, m).
+
+    Raises SpecError if a place is on a pixel.
+    """
     points = torch.tensor(places, dtype=torch.float64)
     kr = k * torch.cdist(points, pixels, compute_mode="donot_use_mm_for_euclid_dist")
     if not (kr > 0).all():
@@ -64,9 +71,9 @@ def hankel(places: Places, pixels: Tensor, k: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Decomposition:
-    """A = U diag(s) Vᵀ above the cutoff, r singular values, for n pixels; U acts on compressed receivers."""
+    """A = U diag(s) Vᵀ with the r singular values above the cutoff, for n pixels; U acts on compressed receivers."""
 
-    s: Tensor  # (1, r + n): the singular values, falling, then zeros
+    s: Tensor  # (1, r + n): the singular values in decreasing order, then zeros
     V: Tensor  # (n, r)
     U: Tensor  # (2 transmitters k, r): real parts above imaginary ones
     Q: Tensor  # (receivers, k, 2): unitary, as pairs; the fields at the receivers are its range
@@ -74,7 +81,10 @@ class Decomposition:
 
 @lru_cache(maxsize=2)
 def decomposition(geometry: Geometry, cutoff: float, dtype: torch.dtype, device: torch.device) -> Decomposition:
-    """From memory, from disk, or computed, which takes minutes for hundreds of receivers."""
+    """The decomposition from memory, from disk, or computed, which takes minutes for hundreds of receivers.
+
+    Singular values below `cutoff` times the largest are dropped.
+    """
     key = ";".join([repr(geometry), f"{cutoff:g}", str(dtype), "1"])
     parts = cached("scattering", key, lambda: {k: v.to(dtype) for k, v in decompose(geometry, cutoff).items()})
     s = torch.cat([parts["s"], parts["s"].new_zeros(len(parts["V"]))])[None]
@@ -82,10 +92,10 @@ def decomposition(geometry: Geometry, cutoff: float, dtype: torch.dtype, device:
 
 
 def decompose(geometry: Geometry, cutoff: float) -> dict[str, Tensor]:
-    """s, V, U and Q in double precision, through the eigenvalues of A Aᵀ.
+    """s, V, U and Q in double precision, from the eigenvalues of A Aᵀ.
 
-    Hundreds of receivers around a small image see the field in fewer ways than they are: G = Q (Q* G) with the k
-    left singular vectors Q above 1e-7, so that A Aᵀ has 2 k rows a transmitter.
+    Hundreds of receivers around a small image see fewer independent fields than there are receivers. With the k left
+    singular vectors Q of G above 1e-7, G = Q (Q* G), so that A Aᵀ has only 2 k rows per transmitter.
     """
     u, G = factors(geometry)
     gram, vectors = torch.linalg.eigh(G @ G.mH)
@@ -101,7 +111,9 @@ def decompose(geometry: Geometry, cutoff: float) -> dict[str, Tensor]:
     kept = values > cutoff**2 * values[-1]
     s, U = values[kept].flip(0).sqrt(), left[:, kept].flip(1)
     V = (A.T @ U) / s
-    small = int((s > 1e-2 * s[0]).sum())  # from here on V is orthogonal to rounding · (s₀/s)² only: square that error
+    # The columns of V are orthogonal up to rounding · (s₀/s)² only. So those of small s are made orthogonal to the
+    # others, and then among themselves by one Newton-Schulz step, which squares their error.
+    small = int((s > 1e-2 * s[0]).sum())
     head, tail = V[:, :small], V[:, small:]
     tail = tail - head @ (head.T @ tail)
     V = torch.cat([head, 1.5 * tail - 0.5 * tail @ (tail.T @ tail)], 1)

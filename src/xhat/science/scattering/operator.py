@@ -1,3 +1,5 @@
+"""The operator of linear inverse scattering."""
+
 from typing import ClassVar
 
 import torch
@@ -15,14 +17,14 @@ from .born import Decomposition, Geometry, Points, decomposition, factors, posit
 class Scattering(AffineOperator):
     """Linear inverse scattering, first Born approximation: y[t, r] = d² Σ_p f(p) conj(u_t(p)) G_r(p).
 
-    f = (x + 1)/2 is the permittivity contrast on h × w pixels of side d = `side`/w metres at ((i − ⌊h/2⌋) d,
-    (j − ⌊w/2⌋) d), rows along y. u_t(p) = g(|p − s_t|) and G_r(p) = k² g(|p − r_r|) with g(r) = i/4 H₀⁽¹⁾(k r)
-    and k = 2π/`wavelength`. `transmitters` and `receivers` are how many stand on the circle of `radius` metres at
+    f = (x + 1)/2 is the permittivity contrast on h × w pixels of side d = `side`/w metres at ((i − ⌊h/2⌋) d, (j −
+    ⌊w/2⌋) d), rows along y. u_t(p) = g(|p − s_t|) and G_r(p) = k² g(|p − r_r|) with g(r) = i/4 H₀⁽¹⁾(k r) and k =
+    2π/`wavelength`. `transmitters` and `receivers` are either how many there are on the circle of `radius` metres, at
     the angles linspace(0°, 359°), or their positions (n, 2) in metres, x first. Data are (transmitters, receivers, 2),
-    real and imaginary part; noise of CN(0, s²) has sigma = s/√2.
-
-    `solve` svd decomposes the operator once per geometry and keeps that on disk: minutes, then closed forms for every
-    solver. cg does without, at tens of operator calls for each linear system.
+    real and imaginary part; noise of CN(0, s²) has sigma = s/√2. `solve` = svd decomposes the operator once per
+    geometry and keeps the result on disk: this takes minutes, and then every solver has closed forms. cg does without
+    it and needs tens of operator calls for each linear system. Raises ShapeError or SpecError for options that are not
+    valid.
     """
 
     source: ClassVar[str] = "InverseBench, arXiv 2503.11043"
@@ -49,7 +51,7 @@ class Scattering(AffineOperator):
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
-        """That of the benchmark: the data do not tell it."""
+        """The image shape of the benchmark, because the data do not tell it."""
         return (1, 128, 128)
 
     def intake(self, y: Tensor) -> Data:
@@ -60,8 +62,8 @@ class Scattering(AffineOperator):
 class Born(LinearOperator):
     """The part of `Scattering` that is linear in x: half of what the contrast x would give.
 
-    Two factors, transmitters × pixels and receivers × pixels, stand for the matrix: y = U* diag(x) Gᵀ, with complex
-    numbers as two blocks of rows, real above imaginary.
+    Two factors, transmitters × pixels and receivers × pixels, replace the matrix: y = U* diag(x) Gᵀ, where complex
+    numbers are two blocks of rows, real above imaginary.
     """
 
     incident: Tensor  # (2 transmitters, pixels)
@@ -88,20 +90,22 @@ class Born(LinearOperator):
 
 
 class BornSVD(Born, SpectralOperator):
-    """`Born` with its singular value decomposition A = U diag(s) Vᵀ, from the first use on.
+    """`Born` with its singular value decomposition A = U diag(s) Vᵀ, which is made on first use.
 
-    Spectral coordinates are those of the r right singular vectors V₁ above the cutoff, then the n pixels of
-    (I − V₁V₁ᵀ) x, where s = 0: V = [V₁, I − V₁V₁ᵀ] has V Vᵀ = I, so that V maps white noise to white noise.
+    Spectral coordinates are those of the r right singular vectors V₁ above the cutoff, then the n pixels of (I − V₁V₁ᵀ)
+    x, where s = 0: V = [V₁, I − V₁V₁ᵀ] has V Vᵀ = I, so that V maps white noise to white noise.
     """
 
     cutoff: ClassVar[float] = 1e-5  # relative size below which a singular value counts as 0
 
     @property
     def svd(self) -> Decomposition:
+        """The decomposition for the precision and the device of this operator."""
         return decomposition(self.geometry, self.cutoff, self.incident.dtype, self.incident.device)
 
     @property
     def s(self) -> Tensor:  # type: ignore[override]
+        """The singular values, (1, r + n)."""
         return self.svd.s
 
     def Vt(self, x: Image) -> Tensor:
@@ -135,7 +139,7 @@ class BornSVD(Born, SpectralOperator):
         return self.seen(self.s / (self.s**2 + bcast(rho, y.flatten(1))), y)
 
     def seen(self, weight: Tensor, y: Data) -> Image:
-        """V diag(weight) Uᵀ y, which takes V₁ only."""
+        """V diag(weight) Uᵀ y, which needs V₁ only; `weight` is (1 or b, r + n)."""
         tally("operator", len(y))
         V = self.svd.V
         return ((weight * self.Ut(y))[:, : V.shape[1]] @ V.T).reshape(len(y), *self.shape)
