@@ -1,4 +1,4 @@
-"""One array out of a file of arrays: coil maps, sampling masks."""
+"""Reads one array from a file of arrays, such as coil maps or a sampling mask."""
 
 from pathlib import Path
 
@@ -9,11 +9,15 @@ from torch import Tensor
 from ...errors import DataError
 from . import bart, hdf5
 
-H5_NAMES = ("s_maps", "maps", "mask")  # fastMRI's name for maps first
+H5_NAMES = ("s_maps", "maps", "mask")  # fastMRI's name for maps comes first
 
 
 def load(path: Path) -> Tensor:
-    """The array in a .npy, .cfl or .h5 file (`s_maps`, `maps` or `mask`; of several slices, `maps.h5#12`)."""
+    """The array in a .npy, .cfl or .h5 file.
+
+    In an .h5 file it is `s_maps`, `maps` or `mask`; if there are several slices, `maps.h5#12` names one. Raises
+    DataError if the file cannot be read.
+    """
     from ...files.measurement import split
 
     path, item = split(path)
@@ -27,5 +31,5 @@ def load(path: Path) -> Tensor:
     except (OSError, ValueError, EOFError, TypeError) as e:
         raise DataError(f"{path}: cannot be read as an array ({str(e).splitlines()[0]})") from e
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
-        raise DataError(f"{path}: is no .npy file of numbers")
+        raise DataError(f"{path}: is not a .npy file of numbers")
     return torch.from_numpy(array)

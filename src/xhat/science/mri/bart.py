@@ -1,4 +1,6 @@
-"""BART's pair of files: a .hdr with the dimensions as text, a .cfl of complex64, first axis fastest."""
+"""BART's pair of files: a .hdr with the dimensions as text, a .cfl of complex64 in which the first axis varies
+fastest.
+"""
 
 from pathlib import Path
 
@@ -13,7 +15,10 @@ COILS = 3  # BART's axes: readout, phase 1, phase 2, coils, maps, …
 
 
 def read(path: Path, item: int | None) -> Measurement:
-    """Two-dimensional k-space of one or more coils; zeros in all coils are what was not measured."""
+    """Two-dimensional k-space of one or more coils; a frequency that is zero in all coils was not measured.
+
+    Raises DataError if the pair cannot be read, is not a plane, or `item` is not None.
+    """
     if item is not None:
         raise DataError(f"{path}: is one array, it has no items")
     k = coils_first(array(path), path)
@@ -21,7 +26,9 @@ def read(path: Path, item: int | None) -> Measurement:
 
 
 def array(path: Path) -> np.ndarray:
-    """The numbers of NAME.cfl in the shape of NAME.hdr; either name will do."""
+    """The numbers of NAME.cfl in the shape that NAME.hdr gives; `path` may be either. Raises DataError if they do not
+    match.
+    """
     head, data = path.with_suffix(".hdr"), path.with_suffix(".cfl")
     try:
         lines = head.read_text(encoding="ascii").splitlines()
@@ -32,14 +39,17 @@ def array(path: Path) -> np.ndarray:
         text = lines[next(i for i, line in enumerate(lines) if line.strip() == "# Dimensions") + 1]
         shape = tuple(int(n) for n in text.split())
     except (StopIteration, IndexError, ValueError) as e:
-        raise DataError(f"{head}: is no header of BART's, which has a line '# Dimensions' and numbers below") from e
+        raise DataError(f"{head}: is not a header of BART, which has a line '# Dimensions' and numbers below") from e
     if not shape or min(shape) < 1 or 8 * int(np.prod(shape)) != size:
         raise DataError(f"{data}: has {size} bytes, not the {8 * int(np.prod(shape))} of shape {shape}: truncated?")
     return np.fromfile(data, dtype="<c8").reshape(shape, order="F")
 
 
 def coils_first(k: np.ndarray, path: Path) -> np.ndarray:
-    """BART's (readout, phase 1, phase 2, coils, 1, …) as (coils, h, w): the two axes that are not 1, in order."""
+    """BART's (readout, phase 1, phase 2, coils, 1, …) as (coils, h, w): the two axes longer than 1, in their order.
+
+    Raises DataError if there are more or fewer.
+    """
     k = k.reshape(*k.shape, *[1] * max(0, COILS + 1 - k.ndim))
     if max(k.shape[COILS + 1 :], default=1) > 1:
         raise DataError(f"{path}: has shape {k.shape}; take one slice and one set of maps first (bart slice)")

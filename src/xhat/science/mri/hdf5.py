@@ -15,13 +15,16 @@ from ...files.measurement import Measurement
 from .kspace import crop, crop_readout
 from .recorded import measurement
 
-# ISMRMRD's acquisition flags count from 1: noise, navigator, phase correction, feedback, dummies, corrections
+# ISMRMRD counts its acquisition flags from 1. These mark lines that are no image data: noise, navigator, phase
+# correction, feedback, dummies, corrections.
 OTHER = sum(1 << (bit - 1) for bit in (19, 23, 24, *range(26, 32)))
 REVERSE = 1 << (22 - 1)
 
 
 def read(path: Path, item: int | None) -> Measurement:
-    """One slice of a fastMRI or ISMRMRD file, told apart by what they hold."""
+    """One slice of a fastMRI or ISMRMRD file; what the file holds tells which it is. Raises DataError for any other
+    file.
+    """
     with opened(path) as file:
         if "kspace" in file:
             return fastmri(file, path, item)
@@ -36,7 +39,7 @@ def read(path: Path, item: int | None) -> Measurement:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """An HDF5 file; what the library finds wrong, at any time while it is open, is a DataError."""
+    """An open HDF5 file. Any error of the library while it is open becomes a DataError."""
     h5py = extra("h5py", f"{path}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -52,7 +55,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def array(path: Path, names: tuple[str, ...], item: int | None) -> np.ndarray:
-    """The first of `names` in a file; of slices (more than three axes) one."""
+    """The first of `names` that the file at `path` holds; slice `item` of it if it has more than three axes."""
     with opened(path) as file:
         found = next((n for n in names if n in file), None)
         if found is None:
@@ -62,9 +65,11 @@ def array(path: Path, names: tuple[str, ...], item: int | None) -> np.ndarray:
 
 
 def fastmri(file: Any, path: Path, item: int | None) -> Measurement:
-    """'kspace' (slices[, coils], readout, phase encodes); 'mask' (phase encodes,) in the accelerated sets.
+    """One slice of 'kspace' (slices[, coils], readout, phase encodes), with 'mask' (phase encodes,) in the accelerated
+    sets.
 
-    As in InverseBench, readouts are cropped to the size of the reconstruction in the image, phase encodes in k-space.
+    As in InverseBench, readouts are cropped in the image and phase encodes in k-space to the size of the
+    reconstruction. The size is 320 × 320 if the file does not tell it.
     """
     stack = file["kspace"]
     if stack.ndim not in (3, 4) or stack.dtype.kind != "c":
@@ -83,7 +88,11 @@ def fastmri(file: Any, path: Path, item: int | None) -> Measurement:
 
 
 def ismrmrd(group: Any, origin: str, item: int | None) -> Measurement:
-    """Cartesian lines ('data') and their header ('xml'): averaged where repeated, without readout oversampling."""
+    """One slice of Cartesian lines ('data') with their header ('xml').
+
+    Lines are averaged if they are repeated, and readout oversampling is removed. Raises DataError for other
+    trajectories and for volumes.
+    """
     xml, lines = xml_of(group, "xml"), group["data"][:]
     if (found := re.search(r"<trajectory>\s*(\w+)\s*</trajectory>", xml)) and found[1].lower() != "cartesian":
         raise DataError(f"{origin}: has a {found[1]} trajectory; only Cartesian ones are read")
@@ -111,7 +120,10 @@ def ismrmrd(group: Any, origin: str, item: int | None) -> Measurement:
 
 
 def grid(lines: np.ndarray, x: int, y: int, middle: int, origin: str) -> torch.Tensor:
-    """Lines put where their counters say, (coils, x, y): step `middle` and each line's centre come to n // 2."""
+    """Lines placed where their counters say, complex (coils, x, y).
+
+    Encoding step `middle` and the centre of each line come to index n // 2.
+    """
     coils = int(lines["head"]["active_channels"][0])
     total, count = np.zeros((coils, x, y), np.complex64), np.zeros((1, 1, y), np.float32)
     steps = lines["head"]["idx"]["kspace_encode_step_1"].astype(int)
@@ -130,7 +142,7 @@ def grid(lines: np.ndarray, x: int, y: int, middle: int, origin: str) -> torch.T
 
 
 def xml_of(group: Any, name: str = "ismrmrd_header") -> str:
-    """The XML header as text; empty where there is none."""
+    """The XML header as text; empty if there is none."""
     if name not in group:
         return ""
     content = group[name][()]
@@ -139,12 +151,12 @@ def xml_of(group: Any, name: str = "ismrmrd_header") -> str:
 
 
 def matrix(xml: str, space: str, otherwise: tuple[int, int]) -> tuple[int, int]:
-    """matrixSize x, y of encodedSpace or reconSpace."""
+    """The matrixSize (x, y) of encodedSpace or reconSpace in the header; `otherwise` if it is not given."""
     found = re.search(rf"<{space}>.*?<matrixSize>\s*<x>(\d+)</x>\s*<y>(\d+)</y>", xml, re.S)
     return (int(found[1]), int(found[2])) if found else otherwise
 
 
 def fov(xml: str, space: str) -> float:
-    """The field of view along the readout in mm; 0 if the header does not say."""
+    """The field of view along the readout in mm; 0 if the header does not tell it."""
     found = re.search(rf"<{space}>.*?<fieldOfView_mm>\s*<x>([\d.eE+-]+)</x>", xml, re.S)
     return float(found[1]) if found else 0.0

@@ -13,7 +13,7 @@ PLANE = (-2, -1)
 
 
 def fft2c(x: Tensor) -> Tensor:
-    """fftshift ∘ F ∘ ifftshift with F unitary: frequency 0 at index n // 2 of each axis."""
+    """fftshift ∘ F ∘ ifftshift with F unitary: frequency 0 is at index n // 2 of each axis."""
     out: Tensor = fftshift(fft2(ifftshift(x, PLANE), norm="ortho"), PLANE)
     return out
 
@@ -31,7 +31,7 @@ def crop(x: Tensor, size: int, axis: int) -> Tensor:
 
 
 def crop_readout(k: Tensor, size: int) -> Tensor:
-    """k-space of the middle `size` rows of the image: what undoes readout oversampling."""
+    """k-space of the middle `size` rows of the image, which undoes readout oversampling."""
     x = fftshift(ifft(ifftshift(k, -2), dim=-2, norm="ortho"), -2)
     out: Tensor = fftshift(fft(ifftshift(crop(x, size, -2), -2), dim=-2, norm="ortho"), -2)
     return out
@@ -43,16 +43,22 @@ def rss(x: Tensor) -> Tensor:
 
 
 def sampled(k: Tensor) -> Tensor:
-    """Where any coil (coils, h, w) holds something, (h, w) bool; a column with samples counts as sampled whole."""
+    """True where any coil of `k` (coils, h, w) holds something, (h, w) bool.
+
+    If most lines are full, a column with any sample counts as sampled as a whole.
+    """
     seen = k.abs().sum(-3) > 0
     lines = seen.any(-2, keepdim=True).expand_as(seen)
-    # readouts may end in zeros (partial echo, zero filling), but a two-dimensional pattern is sparse in its columns
+    # A line may end in zeros (partial echo, zero filling), whereas a two-dimensional pattern leaves its columns sparse:
+    # more than half of the samples tells the one from the other.
     full = seen.sum() > 0.5 * lines.sum()
     return lines.clone() if full else seen
 
 
 def central_lines(mask: Tensor) -> tuple[int, int]:
-    """(rows, columns) of the largest centred rectangle, grown side by side, in which a (h, w) mask samples all."""
+    """(rows, columns) of the largest centred rectangle, grown side by side, in which `mask` (h, w) samples
+    everything.
+    """
     h, w = mask.shape
     if not bool(mask[h // 2, w // 2]):
         return 0, 0
@@ -67,13 +73,14 @@ def central_lines(mask: Tensor) -> tuple[int, int]:
 
 
 def centre(x: Tensor, h: int, w: int) -> Tensor:
+    """The middle h × w entries of `x` (…, H, W)."""
     return crop(crop(x, h, -2), w, -1)
 
 
 def low_resolution(k: Tensor, mask: Tensor, most: int = 24) -> Tensor:
-    """Coil images (coils, h, w) from the fully sampled centre of k-space, windowed (Hann) against ringing.
+    """Coil images (coils, h, w) from the fully sampled centre of k-space, with a Hann window against ringing.
 
-    At most `most` rows and columns of it are taken.
+    At most `most` rows and columns are taken. Raises DataError if fewer than 4 × 4 frequencies are fully sampled.
     """
     rows, columns = (min(n, most) for n in central_lines(mask))
     if min(rows, columns) < 4:
@@ -88,7 +95,7 @@ def low_resolution(k: Tensor, mask: Tensor, most: int = 24) -> Tensor:
 
 
 def hann(n: int) -> Tensor:
-    """A Hann window of n points around index n // 2, none of them 0."""
+    """A Hann window of n points around index n // 2; none of them is 0."""
     i = torch.arange(n, dtype=torch.float64) - n // 2
     return 0.5 + 0.5 * torch.cos(2 * math.pi * i / (n + 1))
 
@@ -96,8 +103,9 @@ def hann(n: int) -> Tensor:
 def estimate_maps(k: Tensor, mask: Tensor, floor: float = 0.02) -> Tensor:
     """Coil maps from low-resolution images, S_c = x_c / √(Σ|x_c|² + (floor · max)²), (coils, h, w).
 
-    They carry the smooth phase of the image, so that the image itself is nearly real, and fall to 0 where there is
-    no signal (McKenzie et al., Magn. Reson. Med. 47, 2002; the denominator is Walsh's root sum of squares).
+    They carry the smooth phase of the image, so that the image itself is nearly real, and fall to 0 where there is no
+    signal (McKenzie et al., Magn. Reson. Med. 47, 2002; the denominator is Walsh's root sum of squares). Raises
+    DataError if the centre of k-space holds only zeros or is not fully sampled.
     """
     x = low_resolution(k, mask)
     size = rss(x)
@@ -107,9 +115,10 @@ def estimate_maps(k: Tensor, mask: Tensor, floor: float = 0.02) -> Tensor:
 
 
 def birdcage(coils: int, h: int, w: int, radius: float = 1.5) -> Tensor:
-    """Simulated maps of `coils` loops on a circle of `radius` half images, root sum of squares 1, complex128.
+    """Simulated maps of `coils` loops on a circle of `radius` half images, root sum of squares 1, complex128 (coils, h,
+    w).
 
-    Each falls off as the inverse distance to its coil with the phase of the direction to it: the common idealised
+    Each falls off as the inverse distance to its coil and has the phase of the direction to it: the common idealised
     birdcage array.
     """
     y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) / (n / 2) - 1 for n in (h, w)), indexing="ij")
@@ -120,17 +129,18 @@ def birdcage(coils: int, h: int, w: int, radius: float = 1.5) -> Tensor:
 
 
 def combine(k: Tensor, maps: Tensor) -> Tensor:
-    """The minimum variance unbiased estimate Σ_c conj(S_c) F⁻¹ k_c / √(Σ|S_c|²), (h, w); 0 outside the maps."""
+    """The minimum variance unbiased estimate Σ_c conj(S_c) F⁻¹ k_c / √(Σ|S_c|²), (h, w); 0 where all maps are 0."""
     size = rss(maps)
     x = (maps.conj() * ifft2c(k)).sum(-3)
     return torch.where(size > 0, x / size.clamp_min(torch.finfo(size.dtype).tiny), 0)
 
 
 def line_mask(n: int, acceleration: int, kind: str, seed: int) -> Tensor:
-    """Which of n vertical lines InverseBench samples, (n,) bool: ⌊n/R⌋ in all, a full centre among them.
+    """Which of `n` vertical lines InverseBench samples, (n,) bool: ⌊n/R⌋ lines with a full centre, R = `acceleration`.
 
-    The centre has ⌊0.08 n⌋ lines for R ≤ 6 and ⌊0.04 n⌋ above; the others are `random`, drawn by NumPy's legacy
-    generator, or `equispaced` with at least that many. R = 1 samples all.
+    The centre has ⌊0.08 n⌋ lines for R ≤ 6 and ⌊0.04 n⌋ above. `kind` says how the others are chosen: random, drawn by
+    NumPy's legacy generator from `seed`, or equispaced, with at least that many lines. R = 1 samples all. Raises
+    ShapeError if R is below 1 or leaves fewer lines than the centre has.
     """
     if not 1 <= acceleration <= n:
         raise ShapeError(f"acceleration must be from 1 to the {n} lines there are, not {acceleration}")
@@ -154,9 +164,11 @@ def line_mask(n: int, acceleration: int, kind: str, seed: int) -> Tensor:
 
 
 def noise_level(k: Tensor) -> float:
-    """A robust guess at the standard deviation of real and imaginary noise, from the outermost tenth of k-space.
+    """A robust estimate of the standard deviation of real and imaginary noise, from the outermost tenth of k-space.
 
-    1.4826 × the median absolute deviation of what is sampled there: signal there makes it an upper bound.
+    1.4826 × the median absolute deviation of what is sampled there, which is the standard deviation if it is Gaussian.
+    Signal in that region makes the estimate an upper bound. With fewer than 100 numbers there it is 0, which means
+    unknown.
     """
     h, w = k.shape[-2:]
     rim = torch.ones(h, w, dtype=torch.bool)

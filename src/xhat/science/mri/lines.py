@@ -1,3 +1,5 @@
+"""Multi-coil k-space of whole vertical lines, which has a cheap singular value decomposition."""
+
 from typing import ClassVar, TypeVar
 
 import torch
@@ -15,13 +17,13 @@ L = TypeVar("L", bound="LineMRI")
 class LineMRI(MultiCoil, SpectralOperator):
     """Multi-coil k-space of whole vertical lines, solved exactly.
 
-    The Fourier transform along the lines is unitary and cancels in AᴴA, which falls apart into one w × w matrix for
-    each row of the image: G_r = (Σ_c S̄_c S_cᵀ) ⊙ (F_wᴴ M F_w) = V_r diag(s²) V_rᴴ. The decomposition is made, in double
-    precision, when a solver first asks for it, and kept: 8 h w² bytes, 262 MB for 320 x 320.
+    The Fourier transform along the lines is unitary and cancels in AᴴA, which separates into one w × w matrix for each
+    row of the image: G_r = (Σ_c S̄_c S_cᵀ) ⊙ (F_wᴴ M F_w) = V_r diag(s²) V_rᴴ. The decomposition is made in double
+    precision when a solver first asks for it, and kept. It takes 8 h w² bytes, 262 MB for 320 x 320.
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("rows", "lines")
-    cutoff: ClassVar[float] = 1e-3  # relative size under which a singular value, a root of G's, counts as 0
+    cutoff: ClassVar[float] = 1e-3  # relative size below which a singular value, the root of one of G, counts as 0
 
     lines: Tensor  # (1 or b, w), 1 where a line is kept
 
@@ -33,7 +35,7 @@ class LineMRI(MultiCoil, SpectralOperator):
 
     def take(self: L, index: Tensor) -> L:
         new = super().take(index)
-        if len(self.lines) > 1:  # else copies share one dictionary, and what any of them finds
+        if len(self.lines) > 1:  # with one mask for all, the copies share one dictionary of decompositions
             new._spectra = {k: (s[index.to(s.device)], V[index.to(s.device)]) for k, (s, V) in self._spectra.items()}
         return new
 
@@ -42,11 +44,12 @@ class LineMRI(MultiCoil, SpectralOperator):
 
     @property
     def s(self) -> Tensor:  # type: ignore[override]
+        """The singular values, (1 or b, 1, h, w)."""
         return self.spectrum[0]
 
     @property
     def spectrum(self) -> tuple[Tensor, Tensor]:
-        """s (1 or b, 1, h, w) and the complex V (1 or b, h, w, w), whose columns are the singular vectors of a row."""
+        """s (1 or b, 1, h, w), and the complex V (1 or b, h, w, w), whose columns are the singular vectors of a row."""
         key = self.maps.dtype, self.maps.device
         if key not in self._spectra:
             S = torch.view_as_complex(self.maps.double())
@@ -74,7 +77,7 @@ class LineMRI(MultiCoil, SpectralOperator):
 
 
 def by_row(V: Tensor, z: Tensor) -> Tensor:
-    """V[i, r] z[i, r] for each image i and row r; one V for all images is not copied."""
+    """V[i, r] z[i, r] for each image i and row r; if one V serves all images, it is not copied."""
     if len(V) == 1:
         return (V[0] @ z.permute(1, 2, 0)).permute(2, 0, 1)
     return (V @ z[..., None])[..., 0]

@@ -1,3 +1,5 @@
+"""What the multi-coil operators share."""
+
 from typing import ClassVar
 
 import torch
@@ -11,11 +13,14 @@ from .sampling import complex_to_pairs, gather, pairs_to_complex, rows_of, scatt
 
 
 class MultiCoil(LinearOperator):
-    """y_c = M F (S_c ⊙ x): what the multi-coil operators share, whatever M keeps and however systems are solved."""
+    """y_c = M F (S_c ⊙ x), whatever M keeps and however linear systems are solved.
+
+    Images are (2, h, w), real and imaginary part; data are (coils, samples, 2).
+    """
 
     per_image: ClassVar[tuple[str, ...]] = ("rows",)
 
-    rows: Tensor  # (1 or b, samples) places in the flattened plane
+    rows: Tensor  # (1 or b, samples) indices into the flattened plane
     maps: Tensor  # (coils, h, w, 2): complex buffers would not follow `.double()`
 
     def __init__(self, shape: tuple[int, ...], masks: Tensor, maps: Tensor) -> None:
@@ -25,7 +30,7 @@ class MultiCoil(LinearOperator):
         self.register_buffer("maps", torch.view_as_real(maps).to(torch.get_default_dtype()))
 
     def intake(self, y: Tensor) -> Data:
-        """Of a recorded k-space, complex (b, coils, h, w), what the mask keeps."""
+        """What the mask keeps of a recorded k-space, complex (b, coils, h, w); other data are returned as they are."""
         return taken(y, self.rows, self.shape) if y.is_complex() else y
 
     def forward(self, x: Image) -> Data:

@@ -1,3 +1,5 @@
+"""The operators of magnetic resonance imaging."""
+
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -33,19 +35,20 @@ class Sense(MultiCoil, DampedOperator):
     """Multi-coil k-space of any pattern; linear systems are solved by conjugate gradient (Pruessmann et al., 2001)."""
 
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
-        """r/ρ, which is at least the error: frequencies that no coil tells apart have eigenvalue ρ."""
+        """r/ρ, which is at least the error, because frequencies that no coil can separate have eigenvalue ρ."""
         return r / bcast(rho, r)
 
 
 class MRI(Sense):
     """y_c = M F (S_c ⊙ x): what coil c measures of Cartesian k-space, F centred and unitary.
 
-    A complex image is (real, imaginary), shape (2, h, w); data (coils, samples, 2) hold the samples that M keeps,
-    row by row. `mask` is random or equispaced, InverseBench's vertical lines at `acceleration` (`seed`, or a list
-    with one for each image), or an array or a file, (w,) or (h, w), whose nonzero entries are kept. `maps` is
-    birdcage, which simulates `coils` of them, estimate or espirit, from the centre of `calibration`, a recorded
-    k-space (coils, h, w) of which only what the mask keeps is looked at, or an array or a file, complex (coils, h, w).
-    Whole lines have a cheap SVD and become `LineMRI`, other patterns `Sense`.
+    A complex image is (real, imaginary), shape (2, h, w). Data (coils, samples, 2) hold the samples that M keeps, row
+    by row. `mask` is random or equispaced, which are InverseBench's vertical lines at `acceleration` (`seed` is a
+    number, or a list with one for each image), or an array or a file, (w,) or (h, w), whose nonzero entries are kept.
+    `maps` is birdcage, which simulates maps of `coils` coils; estimate or espirit, which take them from the centre of
+    `calibration`, a recorded k-space (coils, h, w) of which only what the mask keeps is used; or an array or a file,
+    complex (coils, h, w). Whole lines have a cheap SVD and become `LineMRI`, other patterns become `Sense`. Raises
+    ShapeError, SpecError or DataError if mask, maps and image do not fit.
     """
 
     source: ClassVar[str] = PAPERS
@@ -81,7 +84,7 @@ class MRI(Sense):
 class SingleCoilMRI(SpectralOperator):
     """y = M F x: one coil of even sensitivity, whose singular value decomposition is the Fourier transform itself.
 
-    Images (2, h, w), data (1, samples, 2), `mask`, `acceleration` and `seed` as for `mri`.
+    Images are (2, h, w), data (1, samples, 2); `mask`, `acceleration` and `seed` are those of `mri`.
     """
 
     name: ClassVar[str] = "mri_single"
@@ -105,7 +108,9 @@ class SingleCoilMRI(SpectralOperator):
     as_image = MRI.as_image
 
     def intake(self, y: Tensor) -> Data:
-        """Of a recorded k-space, complex (b, 1, h, w) or (b, h, w), what the mask keeps."""
+        """What the mask keeps of a recorded k-space, complex (b, 1, h, w) or (b, h, w); other data are returned as they
+        are.
+        """
         y = y[:, None] if y.ndim == 3 and y.is_complex() else y
         return taken(y, self.rows, self.shape) if y.is_complex() else y
 

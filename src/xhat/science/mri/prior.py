@@ -1,3 +1,5 @@
+"""A prior of complex images, made from one of grey pictures."""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +14,7 @@ from ...types import Image
 
 @dataclass(frozen=True)
 class Halved(Schedule):
-    """The levels of another schedule for images of half the size: ρ halved, α = 1."""
+    """The levels of another schedule for images of half the contrast: ρ is halved, and α = 1."""
 
     grey: Schedule
 
@@ -24,15 +26,20 @@ class Halved(Schedule):
 
 
 def halved(level: Level) -> Level:
+    """The level with half the ρ of `level`, and α = 1."""
     return Level(level.t, 1.0, level.ratio / 2)
 
 
 class Magnitude(Prior):
-    """A prior of grey pictures on [−1, 1] as one of complex images (2, h, w) whose phase is close to 0.
+    """A prior of grey pictures in [−1, 1] as a prior of complex images (2, h, w) whose phase is close to 0.
 
-    The real part is (g + 1)/2 with g from `prior`, a folder or a spec string; the imaginary part is independent,
-    N(0, `imaginary`² I). It fits images combined with coil maps that carry the phase, as estimated maps do:
-    E[Re | x_t] = (D(2 x_t/α − 1, 2 σ/α) + 1)/2 since a noise of σ in the real part is one of 2 σ in g.
+    The real part is (g + 1)/2, with g from `prior`, which is a folder or a spec string. The imaginary part is
+    independent, N(0, `imaginary`² I). This fits images that are combined with coil maps which carry the phase, as
+    estimated maps do:
+
+        E[Re | x_t] = (D(2 x_t/α − 1, 2 σ/α) + 1)/2
+
+    because noise σ in the real part is noise 2 σ in g. Raises SpecError if `imaginary` is not positive.
     """
 
     source: ClassVar[str] = "phase-constrained reconstruction: Noll, Nishimura & Macovski, 1991"

@@ -1,4 +1,4 @@
-"""A recorded k-space as a measurement: brought to images of size 1, with what can be guessed of its noise."""
+"""A recorded k-space as a measurement, scaled to images of size 1, with an estimate of its noise."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ def measurement(
     mask: Tensor | None = None,
     scale: float | None = None,
 ) -> Measurement:
-    """k-space (coils, h, w), 0 where nothing was sampled, of the operator `mri`.
+    """k-space `k` (coils, h, w), 0 where nothing was sampled, as a measurement of the operator `mri`.
 
-    Divided by `scale`, by default the 99 % quantile of the low-resolution image of its fully sampled centre.
-    Complete data also give the truth: the combination with `maps`, or without them the root sum of squares, which
-    has no phase. Else the mask is known, too. The noise is a guess from the rim of k-space.
+    It is divided by `scale`, by default the 99 % quantile of the low-resolution image of its fully sampled centre.
+    Complete data also give the truth: the combination with `maps`, or without maps the root sum of squares, which has
+    no phase. Incomplete data give the mask. The noise is estimated from the rim of k-space. `origin` is named in
+    errors. Raises DataError if `k` holds NaN, infinity or only zeros.
     """
     if not bool(torch.isfinite(k.abs()).all()):
         raise DataError(f"{origin}: holds values that are NaN or infinite")
@@ -53,5 +54,5 @@ def measurement(
 
 
 def full(k: Tensor) -> Tensor:
-    """The root sum of squares of fully sampled k-space as a complex image of phase 0."""
+    """The root sum of squares of a fully sampled k-space, as a complex image of phase 0."""
     return rss(ifft2c(k)).to(k.dtype)

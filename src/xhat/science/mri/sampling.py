@@ -14,11 +14,11 @@ from .espirit import espirit_maps
 from .kspace import birdcage, estimate_maps, line_mask
 
 Array = str | Path | Tensor | np.ndarray
-ESTIMATES = {"estimate": estimate_maps, "espirit": espirit_maps}  # from a calibration and its mask
+ESTIMATES = {"estimate": estimate_maps, "espirit": espirit_maps}  # each takes a calibration and its mask
 
 
 def complex_plane(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(h, w) of a complex image (2, h, w)."""
+    """(h, w) of a complex image (2, h, w). Raises ShapeError for another number of channels."""
     c, h, w = planes(shape)
     if c != 2:
         raise ShapeError(f"this operator takes complex images as 2 channels (real, imaginary), not {c}")
@@ -26,25 +26,31 @@ def complex_plane(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def plane_of(data_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The image behind a recorded k-space ([coils,] h, w)."""
+    """The image shape, (2, h, w), of a recorded k-space ([coils,] h, w). Raises SpecError for data that do not tell
+    it.
+    """
     if data_shape[-1] == 2 or len(data_shape) not in (2, 3):
         raise SpecError("mri: samples do not tell the shape of the image; give it as --shape 2,h,w")
     return 2, *data_shape[-2:]
 
 
 def as_pairs(x: Tensor) -> Tensor:
-    """A complex (h, w) or a grey (1, h, w) image, black as 0 and white as 1, as (2, h, w); others as they are."""
+    """A complex (h, w) image, or a grey (1, h, w) one with black as 0 and white as 1, as (2, h, w).
+
+    Other images are returned as they are.
+    """
     if x.is_complex():
         return torch.view_as_real(x.reshape(x.shape[-2:])).permute(2, 0, 1) if x.shape[:-2].numel() == 1 else x
     return torch.cat([(x + 1) / 2, torch.zeros_like(x)]) if x.ndim == 3 and len(x) == 1 else x
 
 
 def pairs_to_complex(x: Tensor) -> Tensor:
-    """(b, 2, h, w) → complex (b, h, w)."""
+    """Pairs (b, 2, h, w) as complex (b, h, w)."""
     return torch.complex(x[:, 0], x[:, 1])
 
 
 def complex_to_pairs(z: Tensor) -> Tensor:
+    """Complex (b, h, w) as pairs (b, 2, h, w)."""
     return torch.stack([z.real, z.imag], 1)
 
 
@@ -55,20 +61,26 @@ def gather(k: Tensor, rows: Tensor) -> Data:
 
 
 def scatter(y: Data, rows: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The adjoint of `gather`: planes that are 0 where nothing was sampled."""
+    """The adjoint of `gather`: complex planes that are 0 where nothing was sampled."""
     z = torch.view_as_complex(y.contiguous())
     flat = z.new_zeros(*z.shape[:2], shape[-2] * shape[-1])
     return flat.scatter(-1, rows[:, None].expand_as(z), z).reshape(*z.shape[:2], *shape[-2:])
 
 
 def taken(k: Tensor, rows: Tensor, shape: tuple[int, ...]) -> Data:
+    """The sampled entries of a recorded k-space, as `gather`. Raises ShapeError if it does not fit images of
+    `shape`.
+    """
     if k.ndim != 4 or tuple(k.shape[-2:]) != tuple(shape[-2:]):
         raise ShapeError(f"k-space of shape {tuple(k.shape[1:])} does not fit an image of {shape[-2]}x{shape[-1]}")
     return gather(k, rows)
 
 
 def rows_of(masks: Tensor) -> Tensor:
-    """Places of the nonzero entries of (b, h, w), the same number in each."""
+    """The indices of the nonzero entries of `masks` (b, h, w), (b, samples).
+
+    Raises ShapeError if the masks keep different numbers, and DataError if they are empty.
+    """
     places = [m.flatten().nonzero().flatten() for m in masks]
     if len({len(p) for p in places}) != 1:
         raise ShapeError(f"masks of one batch must keep the same number of samples, not {[len(p) for p in places]}")
@@ -78,7 +90,7 @@ def rows_of(masks: Tensor) -> Tensor:
 
 
 def masks_of(mask: Array, h: int, w: int, acceleration: int, seed: int | Sequence[int]) -> Tensor:
-    """(1 or b, h, w) bool."""
+    """The masks that an option asks for, (1 or b, h, w) bool. The arguments are those of `MRI`."""
     if isinstance(mask, str) and mask in ("random", "equispaced"):
         return torch.stack([line_mask(w, acceleration, mask, s) for s in seeds_of(seed)])[:, None].expand(-1, h, -1)
     if isinstance(mask, str) and not Path(mask).suffix:
@@ -91,7 +103,9 @@ def masks_of(mask: Array, h: int, w: int, acceleration: int, seed: int | Sequenc
 
 
 def maps_of(maps: Array, mask: Tensor, coils: int, calibration: Tensor | None) -> Tensor:
-    """Complex (coils, h, w)."""
+    """The maps that an option asks for, complex (coils, h, w). `mask` (h, w) is bool; the others are the arguments of
+    `MRI`.
+    """
     if isinstance(maps, str) and maps == "birdcage":
         if coils < 1:
             raise SpecError(f"coils must be at least 1, not {coils}")
@@ -113,7 +127,7 @@ def maps_of(maps: Array, mask: Tensor, coils: int, calibration: Tensor | None) -
 
 
 def load(path: str | Path) -> Tensor:
-    """An array file of maps or of a mask: .npy, .cfl or an .h5 with s_maps."""
+    """An array of maps or of a mask from a file: .npy, .cfl, or an .h5 with s_maps."""
     from . import arrays
 
     return arrays.load(Path(path))

@@ -10,7 +10,7 @@ from .observation import Array, Observation
 
 LIGHT = 299_792_458.0  # m/s
 EHT2017 = Path(__file__).with_name("eht2017.txt")
-QUANTISATION = 0.88  # part of the signal that two-bit sampling keeps (Thompson, Moran & Swenson, table 8.1)
+QUANTISATION = 0.88  # fraction of the signal that two-bit sampling keeps (Thompson, Moran & Swenson, table 8.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,13 +19,14 @@ class Stations:
 
     names: tuple[str, ...]
     place: Array  # (n, 3) metres from the centre of the Earth: towards Greenwich on the equator, east, north
-    sefd: Array  # (n, 2) noise as the flux density of a source that equals it, Jy, of right and left polarisation
+    sefd: Array  # (n, 2) noise of right and left polarisation, as the flux density in Jy of a source as strong as it
 
 
 def read_stations(path: str | Path) -> Stations:
-    """A table as eht-imaging has them: name, x, y, z, SEFD of R and of L, and more that is not looked at; # comments.
+    """A table in the form of eht-imaging: name, x, y, z, SEFD of R and of L; further columns are ignored, # starts a
+    comment.
 
-    One SEFD stands for both. Raises DataError naming the line that is none of this.
+    If there is only one SEFD, it holds for both. Raises DataError that names the first line which is not like this.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -41,7 +42,9 @@ def read_stations(path: str | Path) -> Stations:
         except ValueError:
             values = []
         if name in rows or len(values) < 4 or not np.isfinite(values).all() or not min(values[3:]) > 0:
-            raise DataError(f"{path}: line {number} is no new name with x, y, z in metres and a SEFD in Jy: {line!r}")
+            raise DataError(
+                f"{path}: line {number} is not a new name with x, y, z in metres and a SEFD in Jy: {line!r}"
+            )
         rows[name] = [*values, values[3]][:5]
     if len(rows) < 2:
         raise DataError(f"{path}: holds {len(rows)} stations; a baseline needs two")
@@ -50,7 +53,7 @@ def read_stations(path: str | Path) -> Stations:
 
 
 def sidereal(mjd: int, hours: Array) -> Array:
-    """Greenwich mean sidereal time in radians at UTC `hours` of a day (IAU 1982 to second order, UT1 = UTC)."""
+    """Greenwich mean sidereal time in radians at UTC `hours` of day `mjd` (IAU 1982 to second order, UT1 = UTC)."""
     days = mjd - 51544.5 + hours / 24  # since J2000
     degrees = 280.46061837 + 360.98564736629 * days + 0.000387933 * (days / 36525) ** 2
     angle: Array = np.radians(degrees % 360)
@@ -58,7 +61,10 @@ def sidereal(mjd: int, hours: Array) -> Array:
 
 
 def project(vectors: Array, gmst: Array, ra: float, dec: float) -> Array:
-    """Vectors (…, 3) fixed to the Earth as seen from a source: east, north, towards it; (…, 3). Angles in radians."""
+    """Vectors (…, 3) fixed to the Earth, as seen from a source: east, north, towards the source; (…, 3).
+
+    `gmst` is in radians, `ra` and `dec` are in degrees.
+    """
     x, y, z = np.moveaxis(vectors, -1, 0)
     h, d = gmst - np.radians(ra), np.radians(dec)
     toward, east = np.cos(h) * x - np.sin(h) * y, np.sin(h) * x + np.cos(h) * y
@@ -68,7 +74,10 @@ def project(vectors: Array, gmst: Array, ra: float, dec: float) -> Array:
 
 @dataclass(frozen=True)
 class Plan:
-    """When and where an array looks. Times are middles of integrations; right ascension and declination in degrees."""
+    """When and where an array observes.
+
+    Times are the middles of integrations; right ascension and declination are in degrees.
+    """
 
     ra: float
     dec: float
@@ -79,8 +88,8 @@ class Plan:
     integration: float = 240.0  # seconds
     bandwidth: float = 2e9  # Hz
     frequency: float = 230e9
-    elevation: float = 10.0  # degrees; a station sees nothing below it
-    highest: float = 85.0  # nor above this
+    elevation: float = 10.0  # degrees; a station does not observe below this height
+    highest: float = 85.0  # degrees; nor above this one
 
     def __post_init__(self) -> None:
         for name in ("hours", "interval", "integration", "bandwidth", "frequency"):
@@ -91,15 +100,16 @@ class Plan:
 
 
 def observe(stations: Stations, plan: Plan, origin: str = "the array") -> Observation:
-    """What the array would record of a dark sky: baselines, times and thermal noise, visibilities 0.
+    """What the array would record of a dark sky: baselines, times and thermal noise, with visibilities 0.
 
-    u, v are those of eht-imaging: mean sidereal time and coordinates as they are given, without precession. The noise
-    of Stokes I, of its real and of its imaginary part, is ½ √(R_i R_j + L_i L_j)/(0.88 √(2 Δν τ)) with SEFDs R and L.
+    u and v are those of eht-imaging: mean sidereal time, and coordinates as they are given, without precession. The
+    noise of Stokes I, in its real and in its imaginary part, is ½ √(R_i R_j + L_i L_j)/(0.88 √(2 Δν τ)) with SEFDs R
+    and L. Raises SpecError if no two stations see the source at the same time.
     """
     count = max(1, round(plan.hours * 3600 / plan.interval))
     hours = plan.start + plan.interval * np.arange(count) / 3600
     gmst = sidereal(plan.mjd, hours)
-    # eht-imaging takes the plumb line to point at the centre of the Earth, which it misses by 0.2 degrees at most
+    # As in eht-imaging, the vertical is taken to pass through the centre of the Earth, which is wrong by at most 0.2°.
     up = stations.place / np.linalg.norm(stations.place, axis=1, keepdims=True)
     height = np.degrees(np.arcsin(project(up, gmst[:, None], plan.ra, plan.dec)[..., 2]))
     seen = (height > plan.elevation) & (height < plan.highest)

@@ -1,4 +1,4 @@
-"""Closure quantities: combinations of visibilities in which gains of stations cancel."""
+"""Closure quantities: combinations of visibilities in which the gains of stations cancel."""
 
 from dataclasses import dataclass, fields
 
@@ -11,34 +11,34 @@ from .observation import Observation
 
 @dataclass(frozen=True, eq=False)
 class Closures:
-    """Which visibilities make each triangle and quadrangle: an independent set for every time.
+    """Which visibilities form each triangle and quadrangle: an independent set for every time.
 
-    A triangle (r, a, b) has the phase of V_ra V_ab V_br, a quadrangle (1, 2, 3, 4) the log amplitude
-    log|V_12| + log|V_34| − log|V_14| − log|V_23|.
+    A triangle (r, a, b) has the phase of V_ra V_ab V_br, a quadrangle (1, 2, 3, 4) the log amplitude log|V_12| +
+    log|V_34| − log|V_14| − log|V_23|.
     """
 
     triangles: Tensor  # (c, 3) indices of visibilities
-    reversed: Tensor  # (c, 3) whether it enters conjugated
+    reversed: Tensor  # (c, 3) whether the visibility enters conjugated
     quadrangles: Tensor  # (q, 4)
     sigma: Tensor  # (n,) thermal noise of each visibility
-    zero: Tensor  # (n,) whether it is a total flux rather than a baseline
+    zero: Tensor  # (n,) whether the visibility is a total flux rather than that of a baseline
     time: Tensor  # (n,) number of its time stamp
-    first: Tensor  # (n,)
-    second: Tensor  # (n,)
+    first: Tensor  # (n,) station i of V_ij
+    second: Tensor  # (n,) station j
 
     def to(self, y: Tensor) -> "Closures":
-        """On the device of data y, with noise of its precision."""
+        """The same on the device of data `y`, with the noise in its precision."""
         moved = {f.name: getattr(self, f.name).to(y.device) for f in fields(self)}
         return Closures(**moved | {"sigma": moved["sigma"].to(y.dtype)})
 
     def phasor(self, vis: Tensor) -> Tensor:
-        """exp(i closure phase) of complex visibilities (b, n): complex (b, c)."""
+        """exp(i closure phase) of complex visibilities `vis` (b, n): complex (b, c)."""
         unit = vis / vis.abs().clamp_min(torch.finfo(vis.real.dtype).tiny)
         each = unit[:, self.triangles]
         return torch.where(self.reversed, each.conj(), each).prod(-1)
 
     def log_amplitude(self, vis: Tensor) -> Tensor:
-        """Log closure amplitudes (b, q)."""
+        """Log closure amplitudes, (b, q), of complex visibilities `vis` (b, n)."""
         logs = vis.abs().clamp_min(torch.finfo(vis.real.dtype).tiny).log()[:, self.quadrangles]
         return logs[..., 0] + logs[..., 1] - logs[..., 2] - logs[..., 3]
 
@@ -47,15 +47,15 @@ class Closures:
         return (self.sigma / vis.abs()).square()[:, self.triangles].sum(-1).sqrt()
 
     def log_amplitude_sigma(self, vis: Tensor) -> Tensor:
-        """Thermal noise of the log closure amplitudes: (b, q)."""
+        """Thermal noise of the log closure amplitudes, to first order in σ/|V|: (b, q)."""
         return (self.sigma / vis.abs()).square()[:, self.quadrangles].sum(-1).sqrt()
 
 
 def closures(observation: Observation) -> Closures:
-    """The independent set with the first station that is present as the reference.
+    """The independent closure quantities, with the first station that is present as the reference.
 
-    Triangles (r, a, b) for all a < b; quadrangles (r, s_i, s_j, s_k) for i ≥ 3, 1 ≤ j < i with k = 1 if j = i − 1, else
-    j + 1 (as eht-imaging's minimal set has them). One with a missing baseline is left out.
+    Triangles (r, a, b) for all a < b; quadrangles (r, s_i, s_j, s_k) for i ≥ 3 and 1 ≤ j < i, with k = 1 if j = i − 1
+    and j + 1 otherwise, as in eht-imaging's minimal set. One with a missing baseline is left out.
     """
     o = observation
     triangles, turned, quadrangles = [], [], []

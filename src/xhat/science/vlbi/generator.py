@@ -1,4 +1,4 @@
-"""Synthetic pictures of black holes and of what could be mistaken for one, to train priors on; no data are needed."""
+"""Synthetic pictures of black holes and of what could be mistaken for one, to train priors on; they need no data."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ Rng = np.random.Generator
 
 
 def generate(count: int, size: int = 64, seed: int = 0) -> Array:
-    """`count` pictures (count, size, size) of uint8, the brightest pixel of each 255; picture i depends on (seed, i).
+    """`count` pictures (count, size, size) of uint8, in each of which the brightest pixel is 255.
 
-    35 % rings and crescents, 35 % frames like those of relativistic plasma simulations, 10 % discs, 20 % groups of
-    elliptical blobs, each at a random place, orientation, size and sharpness. Brightness is linear in flux. A prior
-    trained on them knows rings, and more than rings.
+    Picture i depends only on (seed, i). 35 % are rings and crescents, 35 % look like frames of relativistic plasma
+    simulations, 10 % are discs, and 20 % groups of elliptical blobs, each with a random place, orientation, size and
+    sharpness. Brightness is linear in flux. A prior trained on them knows rings, but not only rings.
     """
     kinds: list[Callable[[Rng, Array, Array], Array]] = [crescent, plasma, disc, blobs]
     out = np.empty((count, size, size), dtype=np.uint8)
@@ -27,7 +27,9 @@ def generate(count: int, size: int = 64, seed: int = 0) -> Array:
 
 
 def place(rng: Rng, size: int) -> tuple[Array, Array]:
-    """Coordinates of the pixels about a random centre, slightly sheared; the picture is 1 wide."""
+    """The coordinates of the pixels about a random centre, slightly sheared, two (size, size) arrays; the picture is 1
+    wide.
+    """
     grid = (np.arange(size) + 0.5) / size - 0.5
     y, x = np.meshgrid(grid, grid, indexing="ij")
     x, y = x - 0.06 * rng.normal(), y - 0.06 * rng.normal()
@@ -38,7 +40,7 @@ def place(rng: Rng, size: int) -> tuple[Array, Array]:
 
 
 def window(size: int) -> Array:
-    """1 inside, 0 from the border on: the field holds the whole source."""
+    """1 inside and falling to 0 at the border, (size, size), so that the field holds the whole source."""
     edge = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / size
     one: Array = np.clip((edge - 0.01) / 0.1, 0, 1)
     one = one**2 * (3 - 2 * one)
@@ -47,7 +49,7 @@ def window(size: int) -> Array:
 
 
 def crescent(rng: Rng, x: Array, y: Array) -> Array:
-    """A Gaussian ring, brighter on one side, perhaps with a hot spot, a halo or a floor inside."""
+    """A Gaussian ring, brighter on one side, in some pictures with a hot spot or a halo."""
     r, phi = np.hypot(x, y), np.arctan2(y, x)
     radius, width = rng.uniform(0.09, 0.27), np.exp(rng.uniform(np.log(0.015), np.log(0.09)))
     side = rng.uniform(0, 2 * np.pi)
@@ -81,7 +83,7 @@ def plasma(rng: Rng, x: Array, y: Array) -> Array:
 
 
 def turbulence(rng: Rng, a: Array, phi: Array) -> Array:
-    """A random field of unit variance, periodic in phi, of power falling with the wave number."""
+    """A random field of unit variance, periodic in `phi`, whose power falls with the wave number."""
     out = np.zeros_like(a)
     total = 0.0
     for m in range(0, 7):
@@ -116,7 +118,7 @@ def blobs(rng: Rng, x: Array, y: Array) -> Array:
 
 
 def blur(picture: Array, fwhm: float) -> Array:
-    """Under a round Gaussian of `fwhm` pixels."""
+    """The picture convolved with a round Gaussian of `fwhm` pixels."""
     sigma = fwhm / np.sqrt(8 * np.log(2))
     f = np.fft.fftfreq(len(picture))
     gain = np.exp(-2 * (np.pi * sigma * f) ** 2)

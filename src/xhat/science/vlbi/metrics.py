@@ -1,7 +1,7 @@
-"""Scores of images whose position closure quantities do not know, and at the resolution of an array.
+"""Scores of images whose position closure quantities do not determine, and at the resolution of an array.
 
-Everything is measured on clip(x/2 + ½, 0, 1) with data range 1, as in InverseBench (arXiv 2503.11043), which prints
-its blurred scores under the next larger factor; here a factor is the one that was used.
+Everything is measured on clip(x/2 + ½, 0, 1) with data range 1, as in InverseBench (arXiv 2503.11043). InverseBench
+prints its blurred scores under the next larger factor; here a factor is the one that was used.
 """
 
 import math
@@ -12,11 +12,14 @@ from torch.nn import functional as F
 
 from ...types import Image, PerImage
 
-STEPS, REACH = 30, 0.5  # shifts along each axis, up to this part of half the width
+STEPS, REACH = 30, 0.5  # number of shifts along each axis, and the largest, as a fraction of half the width
 
 
 def aligned(x: Image, reference: Image) -> Image:
-    """x moved, bilinearly and with black coming in, to where it is closest to `reference`, among 30 × 30 shifts."""
+    """`x` moved to where it is closest to `reference`, among 30 × 30 shifts; both are (b, c, h, w) in [−1, 1].
+
+    Shifts are bilinear, and black enters at the border.
+    """
     moves = torch.linspace(-REACH, REACH, STEPS, dtype=x.dtype, device=x.device)
     dy, dx = (m.reshape(-1) for m in torch.meshgrid(moves, moves, indexing="ij"))
     theta = torch.zeros(STEPS**2, 2, 3, dtype=x.dtype, device=x.device)
@@ -32,7 +35,10 @@ def aligned(x: Image, reference: Image) -> Image:
 
 
 def blurred(x: Image, fwhm: float) -> Image:
-    """x under a Gaussian of full width `fwhm` pixels at half maximum, cut at 4 standard deviations; black outside."""
+    """`x` (b, c, h, w) in [−1, 1] convolved with a Gaussian of full width at half maximum `fwhm` pixels.
+
+    The Gaussian is cut at 4 standard deviations, and the outside is black.
+    """
     if fwhm == 0:
         return x
     sigma = fwhm / math.sqrt(8 * math.log(2))
@@ -45,29 +51,32 @@ def blurred(x: Image, fwhm: float) -> Image:
 
 
 def psnr_aligned(x: Image, reference: Image, fwhm: float = 0.0) -> PerImage:
-    """PSNR in dB after the best shift, then both blurred to `fwhm` pixels; higher is better."""
+    """PSNR in dB after the best shift, both images then blurred to `fwhm` pixels, (b,); higher is better."""
     from ...metrics.registry import psnr
 
     return psnr(blurred(aligned(x, reference), fwhm), blurred(reference, fwhm))
 
 
 def psnr_shift(x: Image, reference: Image) -> PerImage:
-    """PSNR in dB after the best of 30 × 30 shifts: closure quantities do not tell where an image stands."""
+    """PSNR in dB after the best of 30 × 30 shifts, (b,), because closure quantities do not tell where an image is."""
     return psnr_aligned(x, reference)
 
 
 def psnr_blur(x: Image, reference: Image) -> PerImage:
-    """PSNR in dB after the best shift, both blurred to 15/160 of their width, 15 µas in the benchmark's field."""
+    """PSNR in dB after the best shift, both blurred to 15/160 of their width, which is 15 µas in the benchmark's field;
+    (b,).
+    """
     return psnr_aligned(x, reference, fwhm=x.shape[-1] * 15 / 160)
 
 
 def ring(x: Tensor, pixel: float) -> dict[str, float]:
-    """Diameter, width and more of the ring in an image (h, w) of flux ≥ 0, in the units of `pixel`.
+    """Diameter, width and more of the ring in an image `x` (h, w) of flux ≥ 0, in the units of `pixel`, the side of a
+    pixel.
 
-    As in the EHT's image analysis (2019, Paper IV, section 9): the centre is where the radii of the brightest points
-    of 360 rays scatter least; the diameter is twice their mean, `spread` twice their standard deviation, the width is
-    the mean full width at half maximum of the rays, the position angle that of the first Fourier mode of the mean
-    brightness around the ring, in degrees from north through east.
+    As in the EHT's image analysis (2019, Paper IV, section 9), the centre is the point for which the radii of the
+    brightest points of 360 rays scatter least. The diameter is twice their mean, `spread` twice their standard
+    deviation, and the width the mean full width at half maximum of the rays. The position angle is that of the first
+    Fourier mode of the mean brightness around the ring, in degrees from north through east.
     """
     h, w = x.shape
     flux = x.double()

@@ -1,3 +1,5 @@
+"""The noise of radio interferometry: thermal noise and unknown gains of the stations."""
+
 import math
 from dataclasses import dataclass, field, replace
 
@@ -18,15 +20,15 @@ from .operator import BlackHole
 class VLBI(Whitened):
     """V'_ij = g_i g_j* V_ij + σ_ij n: thermal noise of the observation's own σ, and unknown gains of the stations.
 
-    Each station has at each time a gain of amplitude exp(`gain` · N(0, 1)) and, with `phases`, any phase. What is left
+    Each station has at each time a gain of amplitude exp(`gain` · N(0, 1)) and, with `phases`, any phase. What remains
     of V is in closure quantities, and the likelihood is theirs, each with its thermal noise s to first order:
 
         −log p = Σ_cp (1 − cos Δφ)/s² + ½ Σ_lca Δ²/s²,
 
-    the von Mises density of closure phases and a Gaussian one of log closure amplitudes, weighted by `cp` and `lca`;
-    `amp` and `vis` weigh amplitudes and complex visibilities in the same way, for an array whose gains are known. A
-    total flux counts where the operator has one. Closure quantities of one time share baselines: this product takes
-    them as independent, as the field does (EHT Collaboration, 2019, Paper IV).
+    the von Mises density of closure phases and a Gaussian density of log closure amplitudes, weighted by `cp` and
+    `lca`. `amp` and `vis` give a weight to amplitudes and complex visibilities in the same way, for an array whose
+    gains are known. A total flux counts if the operator has one. Closure quantities of one time share baselines; this
+    product treats them as independent, as is usual in the field (EHT Collaboration, 2019, Paper IV).
     """
 
     cp: float = 1.0
@@ -52,6 +54,10 @@ class VLBI(Whitened):
         return bound
 
     def tables(self, y: Data) -> Closures:
+        """The closure quantities of the observation, on the device and in the precision of `y`.
+
+        Raises MismatchError if the noise is not bound to a black_hole operator yet.
+        """
         if self.closures is None:
             raise MismatchError("noise vlbi knows no observation yet: bind it to a black_hole operator")
         return self.closures.to(y)
@@ -70,7 +76,9 @@ class VLBI(Whitened):
         return torch.cat(parts, 1)
 
     def numbers(self, y: Data) -> int:
-        """How many independent numbers the likelihood compares; a closure phase is one, though two in r."""
+        """How many independent numbers the likelihood compares; a closure phase counts as one, though it is two in
+        r.
+        """
         c = self.tables(y)
         baselines = int((~c.zero).sum())
         kinds = (
@@ -82,14 +90,14 @@ class VLBI(Whitened):
         return max(1, int(c.zero.sum()) + sum(count for weight, count in kinds if weight))
 
     def residual(self, y: Data, clean: Data) -> PerImage:
-        """√(χ²/N) over all that the likelihood compares."""
+        """√(χ²/N) over everything that the likelihood compares, (b,)."""
         return (2 * self.nll(y, clean) / self.numbers(y)).sqrt()
 
     def expected_residual(self, clean: Data) -> PerImage:
         return torch.ones(len(clean), dtype=clean.real.dtype, device=clean.device)
 
     def fit(self, y: Data, clean: Data) -> dict[str, PerImage]:
-        """Reduced χ² of closure phases, 2 ⟨(1 − cos Δφ)/s²⟩, and of log closure amplitudes, ⟨Δ²/s²⟩."""
+        """Reduced χ² of closure phases, 2 ⟨(1 − cos Δφ)/s²⟩, and of log closure amplitudes, ⟨Δ²/s²⟩, each (b,)."""
         c, Y, V = self.tables(y), complex_of(y), complex_of(clean)
         found = {"chi2_cp": turn(c, Y, V), "chi2_lca": gap(c, Y, V)}
         counts = {"chi2_cp": len(c.triangles), "chi2_lca": len(c.quadrangles)}
@@ -107,14 +115,15 @@ class VLBI(Whitened):
 
 
 def turn(c: Closures, Y: Tensor, V: Tensor) -> Tensor:
-    """(exp(iφ_Y) − exp(iφ_V))/s for closure phases φ, as 2c real numbers: its square is 2 (1 − cos Δφ)/s²."""
+    """(exp(iφ_Y) − exp(iφ_V))/s for closure phases φ, as (b, 2c) real numbers: its square is 2 (1 − cos Δφ)/s²."""
     return torch.view_as_real((c.phasor(Y) - c.phasor(V)) / c.phase_sigma(Y)).flatten(1)
 
 
 def gap(c: Closures, Y: Tensor, V: Tensor) -> Tensor:
-    """Differences of log closure amplitudes over their noise s, (b, q)."""
+    """Differences of log closure amplitudes divided by their noise s, (b, q)."""
     return (c.log_amplitude(Y) - c.log_amplitude(V)) / c.log_amplitude_sigma(Y)
 
 
 def complex_of(pairs: Tensor) -> Tensor:
+    """Pairs (…, 2) as complex numbers (…)."""
     return torch.view_as_complex(pairs.contiguous())

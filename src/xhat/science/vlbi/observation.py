@@ -9,12 +9,15 @@ from ...errors import DataError
 
 Array = np.ndarray
 MICROARCSECOND = np.pi / 180 / 3600e6  # in radians
-INTRASITE = 0.1e9  # wavelengths; shorter baselines are between neighbours, which see all of a source's extended flux
+INTRASITE = 0.1e9  # in wavelengths; shorter baselines join neighbours, which see all of a source's extended flux
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """n visibilities of one source at one frequency. Stations are numbered in the order of their table."""
+    """n visibilities of one source at one frequency. Stations are numbered in the order of their table.
+
+    Raises DataError if the columns do not fit together or hold NaN, infinity or noise that is not positive.
+    """
 
     u: Array  # (n,) baseline in wavelengths, towards east
     v: Array  # (n,) towards north
@@ -44,19 +47,19 @@ class Observation:
 
     @property
     def length(self) -> Array:
-        """|(u, v)| in wavelengths."""
+        """|(u, v)| in wavelengths, (n,)."""
         found: Array = np.hypot(self.u, self.v)
         return found
 
     def take(self, index: Array) -> "Observation":
-        """The visibilities `index`, numbers or a mask."""
+        """The visibilities `index`, which is an array of numbers or a mask."""
         names = ("u", "v", "vis", "sigma", "time", "first", "second")
         return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def averaged(self, seconds: float, gap: float = 120.0) -> "Observation":
         """Coherent averages with weights 1/σ² over up to `seconds` of a scan, for each baseline.
 
-        A scan ends where nothing is recorded for more than `gap` seconds; its parts are equally long.
+        A scan ends when nothing is recorded for more than `gap` seconds; the parts of a scan are equally long.
         """
         if seconds <= 0:
             return self
@@ -103,8 +106,8 @@ class Observation:
     def compacted(self, flux: float, below: float = INTRASITE) -> "Observation":
         """Intra-site visibilities scaled so that their median amplitude is `flux`, that of the compact source in Jy.
 
-        Baselines under `below` wavelengths also see what is far too large for the image (a jet). As in the EHT's
-        imaging of M87 (Paper IV, section 6.2.1).
+        Baselines shorter than `below` wavelengths also see emission that is far too large for the image, such as a jet.
+        As in the EHT's imaging of M87 (Paper IV, section 6.2.1).
         """
         short = self.length < below
         if not short.any():
@@ -113,20 +116,24 @@ class Observation:
         return replace(self, vis=self.vis * factor, sigma=self.sigma * factor)
 
     def softened(self, fraction: float) -> "Observation":
-        """With errors that do not close as well: σ² + (fraction |V|)²."""
+        """The noise with `fraction` |V| added in quadrature, σ² + (fraction |V|)², for errors that do not close."""
         return replace(self, sigma=np.sqrt(self.sigma**2 + (fraction * np.abs(self.vis)) ** 2))
 
     def with_flux(self, flux: float, error: float) -> "Observation":
-        """With the total flux as one more datum: a visibility of a station with itself, at u = v = 0, in Jy."""
+        """The observation with the total flux as one more datum: a visibility of a station with itself, at u = v = 0.
+
+        `flux` and its `error` are in Jy.
+        """
         more = {"u": 0.0, "v": 0.0, "vis": flux + 0j, "sigma": error, "time": self.time[0], "first": 0, "second": 0}
         longer: dict[str, Any] = {k: np.append(getattr(self, k), value) for k, value in more.items()}
         return replace(self, **longer)
 
     def beam(self) -> tuple[float, float, float]:
-        """Full width at half maximum of the Gaussian that fits the centre of the dirty beam.
+        """The full width at half maximum of the Gaussian that fits the centre of the dirty beam.
 
-        Major and minor axis in radians, position angle of the major one from north through east in degrees; natural
-        weights 1/σ². The beam is Σ w cos 2π(u X + v Y)/Σ w ≈ 1 − ½ pᵀ C⁻¹ p with C⁻¹ = 4π² ⟨(u, v)(u, v)ᵀ⟩.
+        Major and minor axis in radians, and the position angle of the major axis from north through east in degrees,
+        with natural weights 1/σ². The beam is Σ w cos 2π(u X + v Y)/Σ w ≈ 1 − ½ pᵀ C⁻¹ p with C⁻¹ = 4π² ⟨(u, v)(u,
+        v)ᵀ⟩.
         """
         w = 1 / self.sigma**2
         uv = np.stack([self.u, self.v])

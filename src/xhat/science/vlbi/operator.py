@@ -1,3 +1,5 @@
+"""The operator of radio interferometry for a recorded observation."""
+
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
 class BlackHole(AffineOperator):
     """V_j = P(u_j) P(v_j) Σ_p I_p exp(2πi (u_j X_p + v_j Y_p)): what an array of radio telescopes sees of the sky.
 
-    I = `white` (x + 1)/2 in Jy/pixel on h × w pixels of side d = `fov`/w microarcseconds, X growing to the left
-    (east) and Y upwards (north) from the centre; P(u) = sinc²(π u d) is a triangular pixel. Data (n, 2) are real and
-    imaginary part in Jy of each visibility of `observation`, a uvfits file, after averages over up to `average`
+    I = `white` (x + 1)/2 in Jy/pixel on h × w pixels of side d = `fov`/w microarcseconds, with X growing to the left
+    (east) and Y upwards (north) from the centre; P(u) = sinc²(π u d) is a triangular pixel. Data (n, 2) are the real
+    and the imaginary part in Jy of each visibility of `observation`, a uvfits file, after averages over up to `average`
     seconds of a scan. `compact`, in Jy, rescales intra-site baselines, which see extended flux that no image of this
-    field holds; `systematic` adds that fraction of |V| to the noise; `flux` adds the total flux in Jy as a datum, with
-    an error of `flux_error`. The noise is `vlbi`. FITS images and the figure are scaled to `flux`, else to `compact`,
-    else to the median amplitude of intra-site baselines.
+    field holds. `systematic` adds that fraction of |V| to the noise. `flux` adds the total flux in Jy as a datum, with
+    an error of `flux_error`. The noise is `vlbi`. FITS images and the figure are scaled to `flux` or, if that is not
+    given, to `compact` or, failing both, to the median amplitude of intra-site baselines. Raises ShapeError, SpecError
+    or DataError if an option or the file is not valid.
     """
 
     name: ClassVar[str] = "black_hole"
@@ -65,11 +68,11 @@ class BlackHole(AffineOperator):
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
-        """That of the benchmark: the data do not tell it."""
+        """The image shape of the benchmark, because the data do not tell it."""
         return (1, 64, 64)
 
     def intake(self, y: Tensor) -> Data:
-        """A recording, complex visibilities (b, raw) of the observation, as it is after averaging and the rest."""
+        """Recorded complex visibilities (b, raw) of the observation as pairs, after averaging and the other options."""
         if not y.is_complex():
             return y
         vis = torch.from_numpy(self.observation.vis).to(y.dtype)
@@ -83,7 +86,9 @@ class BlackHole(AffineOperator):
 
 
 def total_of(observation: Observation, known: Number | None) -> float | None:
-    """The total flux in Jy: the one given, else the median amplitude between neighbours, if the array has any."""
+    """The total flux in Jy: `known` if it is given, otherwise the median amplitude between neighbours, if there are
+    any.
+    """
     if known is not None:
         return float(known)
     short = observation.length < INTRASITE
@@ -91,10 +96,10 @@ def total_of(observation: Observation, known: Number | None) -> float | None:
 
 
 class Visibilities(LinearOperator):
-    """The part of `BlackHole` that is linear in x. The sum separates: a factor over columns, one over rows."""
+    """The part of `BlackHole` that is linear in x. The sum separates into a factor over columns and one over rows."""
 
     columns: Tensor  # (2 n, w): P(u) cos 2πuX above P(u) sin 2πuX
-    rows: Tensor  # (2, h, n): the same of v and Y, times Jy per unit of x
+    rows: Tensor  # (2, h, n): the same for v and Y, times Jy per unit of x
 
     def __init__(self, shape: tuple[int, ...], u: np.ndarray, v: np.ndarray, pixel: float, scale: float) -> None:
         super().__init__(shape)
@@ -111,7 +116,7 @@ class Visibilities(LinearOperator):
 
 
 def factor(u: np.ndarray, n: int, pixel: float) -> Tensor:
-    """sinc²(π u d) exp(2πi u X) for the n pixel centres X, falling: (2, len(u), n), real part first."""
+    """sinc²(π u d) exp(2πi u X) for the `n` pixel centres X in decreasing order: (2, len(u), n), real part first."""
     X = (torch.arange(n, 0, -1, dtype=torch.float64) - (n + 1) / 2) * pixel
     baseline = torch.from_numpy(np.asarray(u, dtype=np.float64))
     pulse = torch.sinc(baseline * pixel) ** 2
@@ -120,6 +125,7 @@ def factor(u: np.ndarray, n: int, pixel: float) -> Tensor:
 
 
 def read(path: str | Path) -> Observation:
+    """The observation in a uvfits file."""
     from .uvfits import read_uvfits
 
     return read_uvfits(path)

@@ -1,3 +1,5 @@
+"""The prior of pictures of black holes."""
+
 from typing import ClassVar
 
 from ...priors.generated import Generated
@@ -7,7 +9,7 @@ from ...schedule import EDM
 class BlackHolePictures(Generated):
     """Pictures of black holes, and of blobs and discs, grey in [−1, 1]: a mixture fitted to `xhat generate blackhole`.
 
-    One component is a plain Gaussian prior, which knows how large and how smooth a picture is but nothing of rings.
+    One component is a plain Gaussian prior, which knows how large and how smooth a picture is but nothing about rings.
     """
 
     what: ClassVar[str] = "blackhole"

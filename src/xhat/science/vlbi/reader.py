@@ -1,4 +1,4 @@
-"""Observations of radio interferometers."""
+"""Reads observations of radio interferometers."""
 
 from pathlib import Path
 
@@ -10,7 +10,10 @@ from .uvfits import read_uvfits
 
 
 def read(path: Path, item: int | None) -> Measurement:
-    """The visibilities as recorded, of the operator `black_hole`, which averages and selects."""
+    """The visibilities as recorded, as a measurement of the operator `black_hole`, which averages and selects.
+
+    Raises DataError if the file cannot be read or `item` is not None.
+    """
     if item is not None:
         raise DataError(f"{path}: is one observation, it has no items")
     found = read_uvfits(path)

@@ -1,3 +1,5 @@
+"""The operator of radio interferometry for a planned observation."""
+
 from pathlib import Path
 from typing import ClassVar
 
@@ -7,13 +9,14 @@ from .operator import BlackHole
 
 
 class BlackHoleArray(BlackHole):
-    """`black_hole` as an array of telescopes would see it: an observation planned rather than read, to simulate.
+    """`black_hole` as an array of telescopes would see it: an observation that is planned rather than read, to
+    simulate.
 
-    `stations` is eht2017 or a table of text: name, x, y, z in metres, SEFD in Jy of both polarisations. They look at
-    right ascension `ra` and declination `dec` (degrees, M87) on day `mjd` from `start` for `hours` (UTC), every
-    `interval` seconds for `integration` seconds, with `bandwidth` and at `frequency` in Hz, where a station sees the
-    source between the heights `elevation` and `highest` in degrees. The Earth's rotation gives u, v, the SEFDs σ.
-    `fov`, `white`, `flux` and `flux_error` are those of `black_hole`, which this becomes.
+    `stations` is eht2017 or a text table: name, x, y, z in metres, SEFD in Jy of both polarisations. The stations
+    observe right ascension `ra` and declination `dec` (degrees, by default M87) on day `mjd` from `start` for `hours`
+    (UTC), every `interval` seconds for `integration` seconds, with `bandwidth` and at `frequency` in Hz, while the
+    source is between the heights `elevation` and `highest` in degrees. The Earth's rotation gives u and v, and the
+    SEFDs give σ. `fov`, `white`, `flux` and `flux_error` are those of `black_hole`, which this becomes.
     """
 
     name: ClassVar[str] = "black_hole_array"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...task.restoration import Restoration
     from .operator import BlackHole
 
-DAY_ZERO = date(1858, 11, 17)  # of the modified Julian date
+DAY_ZERO = date(1858, 11, 17)  # the day 0 of the modified Julian date
 Put = Callable[[Path], object]
 
 
@@ -38,19 +38,24 @@ def files(result: "Restoration", A: "BlackHole") -> Mapping[str, Put]:
 
 
 def flux(x: Tensor) -> Array:
-    """An image (1, h, w) as flux per pixel in units of white, (h, w)."""
+    """An image `x` (1, h, w) as flux per pixel in units of white, (h, w)."""
     found: Array = (x[0].double().numpy() + 1) / 2
     return found
 
 
 def scale_of(x: Tensor, A: "BlackHole") -> float:
-    """Jy/pixel of white: what makes the total that of the observation where one is known, for closures know none."""
+    """Jy/pixel of white that makes the total flux of `x` that of the observation, if the observation has one.
+
+    Closure quantities do not determine it. Otherwise it is the operator's `white`.
+    """
     total = float(flux(x).sum())
     return A.white if A.total is None or total <= 0 else A.total / total
 
 
 def write_fits(path: Path, jansky: Array, A: "BlackHole") -> None:
-    """`jansky` (h, w) in Jy/pixel, north up and east left, as a FITS image in the orthographic (SIN) projection."""
+    """Writes `jansky` (h, w) in Jy/pixel, north up and east left, as a FITS image in the orthographic (SIN)
+    projection.
+    """
     fits = extra("astropy.io.fits", path.name)
     o, degrees = A.observation, A.pixel / np.pi * 180
     h, w = jansky.shape
@@ -67,7 +72,7 @@ def write_fits(path: Path, jansky: Array, A: "BlackHole") -> None:
 
 
 def draw(path: Path, result: "Restoration", A: "BlackHole", scale: float, most: int = 4) -> None:
-    """Mean, standard deviation and the `most` samples that fit best, each with its χ²; the beam in the first."""
+    """Draws the mean, the standard deviation and the `most` samples that fit best, each with its χ², and the beam."""
     Figure = extra("matplotlib.figure", path.name).Figure
     Ellipse = extra("matplotlib.patches", path.name).Ellipse
     o, n = A.observation, len(result.images)
@@ -99,15 +104,19 @@ def draw(path: Path, result: "Restoration", A: "BlackHole", scale: float, most: 
 
 
 def title(o: Observation) -> str:
+    """Source, day and frequency of an observation as text."""
     return f"{o.source}, {day(o)}, {o.frequency / 1e9:.1f} GHz"
 
 
 def day(o: Observation) -> date:
+    """The day of an observation."""
     return DAY_ZERO + timedelta(days=o.mjd)
 
 
 def chi(result: "Restoration", i: int | None) -> str:
-    """The reduced χ² of closure phases and log closure amplitudes, of sample i or of the mean."""
+    """The reduced χ² of closure phases and log closure amplitudes as text, of sample `i`, or of the mean if it is
+    None.
+    """
     prefix, at, name = ("mean_", 0, "mean") if i is None else ("", i, f"sample {i}" if len(result.images) > 1 else "")
     parts = [
         f"{text} {float(result.metrics[prefix + key][at]):.2f}"

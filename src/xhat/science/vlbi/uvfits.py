@@ -10,13 +10,13 @@ from ...errors import DataError
 from ...files.extras import extra
 from .observation import Array, Observation
 
-STOKES_I, RR, LL, XX, YY = 1, -1, -2, -5, -6
+STOKES_I, RR, LL, XX, YY = 1, -1, -2, -5, -6  # FITS codes of polarisations
 
 
 def read_uvfits(path: str | Path) -> Observation:
     """Stokes I of a single-source uvfits file, averaged over its channels; visibilities without weight are left out.
 
-    Raises DataError for a file that is missing, truncated, or no uvfits.
+    Raises DataError if the file is missing, truncated or not uvfits.
     """
     fits = extra("astropy.io.fits", f"{path}: reading uvfits")
     if not Path(path).is_file():
@@ -28,7 +28,7 @@ def read_uvfits(path: str | Path) -> Observation:
                 found = _observation(file, path, fits.GroupsHDU)
         except DataError:
             raise
-        except Exception as e:  # astropy's own errors, and numpy's for bytes that are none of what the header says
+        except Exception as e:  # astropy's own errors, and numpy's if the bytes do not match the header
             reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
             raise DataError(f"{path}: cannot be read as uvfits ({reason})") from e
     if any("truncated" in str(w.message) for w in caught):
