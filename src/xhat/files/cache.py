@@ -1,4 +1,4 @@
-"""Results that take minutes to compute, kept on disk: $XHAT_CACHE, or xhat/ in the user's cache directory."""
+"""Results that take minutes to compute, kept on disk: in $XHAT_CACHE, or in xhat/ in the user's cache directory."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from .pictures import atomic
 
 
 def folder() -> Path:
-    """Where the cache lies; it may be deleted at any time."""
+    """The folder of the cache, which may be deleted at any time."""
     if given := os.environ.get("XHAT_CACHE"):
         return Path(given).expanduser()
     if sys.platform == "win32":
@@ -24,9 +24,10 @@ def folder() -> Path:
 
 
 def cached(name: str, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """What `compute` gives, from disk if it was computed before for the same `key`, which must tell everything.
+    """The tensors that `compute` returns, from disk if they were computed before for the same `key`.
 
-    A file that cannot be read is computed anew; a cache that cannot be written is only slow.
+    `key` must hold everything on which the result depends. A file that cannot be read is computed again. If the cache
+    cannot be written, the result is computed every time.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
@@ -38,6 +39,6 @@ def cached(name: str, key: str, compute: Callable[[], dict[str, Tensor]]) -> dic
         except (SafetensorError, OSError):
             pass
     found = {k: v.contiguous() for k, v in compute().items()}
-    with suppress(OSError, ValueError):  # a full disk, a folder that is read-only
+    with suppress(OSError, ValueError):  # for example a full disk or a read-only folder
         atomic(path, lambda file: save_file(found, file))
     return found

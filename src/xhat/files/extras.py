@@ -1,4 +1,4 @@
-"""Libraries that are not installed with the package, imported where they are used."""
+"""Libraries that are not installed with the package and are imported where they are used."""
 
 from importlib import import_module
 from typing import Any
@@ -7,12 +7,14 @@ from ..errors import DataError
 
 
 def install(group: str = "") -> str:
-    """How packages of the extra `group`, or xhat's own, are had: from its clone, for xhat is on no index."""
+    """How to install the extra `group`, or xhat itself. xhat is not on PyPI, so from a clone."""
     return f"pip install -e '.{f'[{group}]' if group else ''}' in the clone of xhat"
 
 
 def extra(name: str, wanted: str, group: str = "science") -> Any:
-    """The module `name`, or DataError saying that `wanted` needs it and which extra has it."""
+    """The module `name`. Raises DataError that says that `wanted` needs it, and which extra `group` holds it, if it is
+    missing.
+    """
     try:
         return import_module(name)
     except ImportError as e:
@@ -20,7 +22,11 @@ def extra(name: str, wanted: str, group: str = "science") -> Any:
 
 
 def pick(items: int, item: int | None, origin: object, what: str) -> int:
-    """Which of `items` things in a file is meant; the only one if there is one, else DataError until it is said."""
+    """Which of the `items` things in a file is meant: `item`, or the only one.
+
+    `origin` and `what` are named in errors. Raises DataError if there is no such item, or if there are several and none
+    is chosen.
+    """
     if item is None and items == 1:
         return 0
     if item is None:

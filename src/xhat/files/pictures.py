@@ -1,4 +1,4 @@
-"""Image files ⇄ float32 tensors (c, h, w) in [−1, 1], one channel or three: the pixel range lives here alone."""
+"""Image files ⇄ float32 tensors (c, h, w) in [−1, 1], one channel or three: the pixel range is defined here alone."""
 
 import os
 import struct
@@ -20,14 +20,14 @@ from ..errors import DataError
 Pixels = np.ndarray
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm")
 ARRAYS = (".npy", ".npz", ".pt")
-OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # byte orders under which Pillow keeps the byte it would drop
+OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # Pillow drops one byte of each sample; in this byte order, the other one
 
 
 def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:
-    """A PNG, JPEG, WebP, TIFF … of 8 or 16 bits as (c, h, w), upright; palettes become RGB.
+    """A PNG, JPEG, WebP, TIFF … of 8 or 16 bits as (c, h, w) in [−1, 1], upright; palettes become RGB.
 
-    `content` is the file where it lies in no folder, in an archive say; `path` then only names it. Raises DataError
-    for a file that is unreadable, has transparent pixels or is neither grey nor colour.
+    `content` holds the bytes of a file that is not in a folder, for example in an archive; `path` then only names it.
+    Raises DataError for a file that is unreadable, has transparent pixels or is neither grey nor colour.
     """
     try:
         with Image.open(content or path) as picture:
@@ -68,7 +68,10 @@ def _raw_mode(args: Any) -> str:
 
 
 def pixels_of(picture: Image.Image, origin: object = "the image") -> Pixels:
-    """The upright pixels (h, w[, c]) of a PIL image as uint8 or, grey, uint16."""
+    """The upright pixels (h, w[, c]) of a PIL image as uint8 or, if it is grey with 16 bits, uint16.
+
+    `origin` is named in errors. Raises DataError for 32-bit pixels.
+    """
     if picture.mode in ("I", "F"):
         raise DataError(f"{origin}: 32-bit pixels have no agreed range; save them as .npy in [-1, 1]")
     if picture.has_transparency_data and picture.mode not in ("LA", "RGBA"):
@@ -79,11 +82,15 @@ def pixels_of(picture: Image.Image, origin: object = "the image") -> Pixels:
 
 
 def from_pixels(pixels: Pixels, origin: object = "the array") -> Tensor:
-    """uint8 or uint16 pixels (h, w) or (h, w, 1 | 2 | 3 | 4) as (c, h, w) in [−1, 1]; alpha must be opaque."""
+    """uint8 or uint16 pixels (h, w) or (h, w, 1 | 2 | 3 | 4) as (c, h, w) in [−1, 1].
+
+    The last of 2 or 4 channels is alpha, which must be opaque and is dropped. `origin` is named in errors. Raises
+    DataError for other shapes and for transparent pixels.
+    """
     white = float(np.iinfo(pixels.dtype).max)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[-1] not in (1, 2, 3, 4) or 0 in pixels.shape:
-        raise DataError(f"{origin}: pixels of shape {pixels.shape} are no image (h, w), (h, w, 1) or (h, w, 3)")
+        raise DataError(f"{origin}: pixels of shape {pixels.shape} are not an image (h, w), (h, w, 1) or (h, w, 3)")
     if pixels.shape[-1] in (2, 4):
         if (pixels[..., -1] < white).any():
             raise DataError(f"{origin}: has transparent pixels; flatten it onto a background first")
@@ -93,9 +100,12 @@ def from_pixels(pixels: Pixels, origin: object = "the array") -> Tensor:
 
 
 def to_pixels(x: Tensor, depth: int = 8) -> Pixels:
-    """(c, h, w) in [−1, 1] as (h, w[, 3]) pixels of 8 or 16 bits, clipped and rounded."""
+    """`x` (c, h, w) in [−1, 1] as (h, w[, 3]) pixels of 8 or 16 bits, clipped and rounded.
+
+    Raises DataError if `x` is not a grey or a colour image.
+    """
     if not is_picture(x.shape) or x.is_complex():
-        raise DataError(f"data of shape {tuple(x.shape)} is no picture (1 or 3, h, w); save it as .npz")
+        raise DataError(f"data of shape {tuple(x.shape)} is not a picture (1 or 3, h, w); save it as .npz")
     white = 2**depth - 1
     pixels = ((x.detach().cpu().double().clamp(-1, 1) + 1) * (white / 2)).round()
     out: Pixels = pixels.permute(1, 2, 0).squeeze(-1).numpy().astype(np.uint8 if depth == 8 else np.uint16)
@@ -103,11 +113,15 @@ def to_pixels(x: Tensor, depth: int = 8) -> Pixels:
 
 
 def is_picture(shape: tuple[int, ...]) -> bool:
+    """Whether `shape` is that of a grey or a colour picture, (1 or 3, h, w)."""
     return len(shape) == 3 and shape[0] in (1, 3)
 
 
 def save_image(path: str | Path, x: Tensor, depth: int = 8) -> None:
-    """Writes (c, h, w) in [−1, 1] as a picture; `depth` 16 for PNG. All or nothing, as every writer here."""
+    """Writes `x` (c, h, w) in [−1, 1] as a picture in the format of the suffix of `path`; `depth` 16 is for PNG.
+
+    The file is written completely or not at all, as by every writer here.
+    """
     pixels = to_pixels(x, depth)
     if depth == 16:
         return atomic(path, lambda file: file.write_bytes(_png16(pixels)))
@@ -129,7 +143,10 @@ def _png16(pixels: Pixels) -> bytes:
 
 
 def atomic(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Runs `write` on a temporary neighbour of `path` with the same suffix, then renames it into place."""
+    """Calls `write` with a temporary file next to `path` that has the same suffix, then renames it to `path`.
+
+    If `write` fails, `path` stays as it was. Raises DataError if the folder cannot be written to.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +156,7 @@ def atomic(path: str | Path, write: Callable[[Path], object]) -> None:
         raise DataError(f"{path}: cannot be written ({e.strerror})") from e
     try:
         write(Path(name))
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp files are private
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -153,12 +170,14 @@ def _umask() -> int:
 
 
 def centre_crop(x: Tensor, h: int, w: int) -> Tensor:
-    """The middle h × w pixels of (c, h, w)."""
+    """The middle h × w pixels of `x` (c, H, W)."""
     top, left = (x.shape[-2] - h) // 2, (x.shape[-1] - w) // 2
     return x[..., top : top + h, left : left + w]
 
 
 def resize(x: Tensor, h: int, w: int) -> Tensor:
-    """(c, h, w) resized with Pillow's antialiased Lanczos filter in floating point, kept in [−1, 1]."""
+    """`x` (c, H, W) resized to (c, h, w) with Pillow's antialiased Lanczos filter in floating point, clipped to [−1,
+    1].
+    """
     planes = [Image.fromarray(plane.numpy()).resize((w, h), Image.Resampling.LANCZOS) for plane in x]
     return torch.from_numpy(np.stack([np.asarray(p) for p in planes])).clamp(-1, 1)

@@ -12,12 +12,15 @@ from .pictures import atomic
 
 
 def versions() -> dict[str, str]:
-    """Of everything whose version can change a number."""
+    """The versions of everything that can change a number."""
     return {"python": platform.python_version(), **{name: version(name) for name in ("xhat", "torch", "numpy")}}
 
 
 def finite(value: Any) -> Any:
-    """`value` with NaN and infinity, which JSON has not, as None, and tensors and tuples as lists."""
+    """`value` as JSON can hold it.
+
+    NaN and infinity, which JSON cannot hold, are replaced by None, and tensors and tuples by lists.
+    """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -30,12 +33,13 @@ def finite(value: Any) -> Any:
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes `record` to `path` as JSON, completely or not at all."""
     text = json.dumps(finite(record), indent=2, ensure_ascii=False, allow_nan=False)
     atomic(path, lambda file: file.write_text(text + "\n", encoding="utf-8"))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The record at `path`; empty where there is none that can be read."""
+    """The record at `path`; an empty dictionary if there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

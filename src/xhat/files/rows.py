@@ -1,4 +1,4 @@
-"""Rows of JSON lines that outlive a crash: appended whole, read with a cut-off end, told apart by a key."""
+"""An append-only JSON-lines store: whole writes, a truncated last line is ignored, the last record of a key wins."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from .record import finite
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks: one process a file there
+except ImportError:  # Windows has no such locks, so only one process may use a file there
     fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, Any]
@@ -21,10 +21,11 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Rows(Generic[K]):
-    """A JSON-lines file of records, the last one of a key counting.
+    """The records in a JSON-lines file by their key; the last record of a key counts.
 
-    Several processes may add to one file. A line that is no record (cut off by a crash, say) is skipped and
-    counted in `broken`; `key` raises KeyError or TypeError for a line that is JSON but no record.
+    Several processes may add to one file. A line that is not a record, for example one cut off by a crash, is skipped
+    and counted in `broken`. The function `key` raises KeyError or TypeError for a line that is JSON but not a record.
+    Raises DataError if the file cannot be opened.
     """
 
     def __init__(self, path: Path, key: Callable[[Row], K]) -> None:
@@ -41,7 +42,9 @@ class Rows(Generic[K]):
             raise DataError(f"{path}: cannot be used for the results ({e})") from e
 
     def refresh(self) -> None:
-        """Takes in what other processes have added since. Only whole lines count; the rest may still be growing."""
+        """Reads what other processes have added since. Only whole lines count, because the rest may still be
+        growing.
+        """
         with self.path.open("rb") as file:
             file.seek(self._read_to)
             new = file.read()
@@ -55,9 +58,9 @@ class Rows(Generic[K]):
                 self.broken += bool(line.strip())
 
     def add(self, *rows: Row) -> None:
-        """All of `rows` in one write that is on the disk when this returns, or none of them.
+        """Adds all of `rows` in one write that is on the disk when this returns, or none of them.
 
-        Raises DataError where the disk is full; the file is then as it was.
+        Raises DataError if the disk is full; the file is then as it was.
         """
         text = "".join(json.dumps(finite(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
         try:
@@ -85,7 +88,7 @@ def _ends_a_line(file: IO[bytes], end: int) -> bool:
 
 @contextmanager
 def exclusive(file: IO[Any]) -> Iterator[None]:
-    """Waits for the lock on an open file; a process that dies gives it back."""
+    """Waits for the lock on an open file and holds it inside the `with` block; a process that dies releases it."""
     if fcntl is not None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
     try:
@@ -105,7 +108,10 @@ def _opened(path: Path) -> IO[str]:
 
 @contextmanager
 def claim(path: Path) -> Iterator[bool]:
-    """Whether this process alone holds `path`; False at once where another has it. A dead process holds nothing."""
+    """Gives whether this process alone holds `path`, without waiting: False if another process holds it.
+
+    A process that dies releases it.
+    """
     with _opened(path) as file:
         try:
             if fcntl is not None:
@@ -118,7 +124,9 @@ def claim(path: Path) -> Iterator[bool]:
 
 
 def parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """One row a record, for pandas, polars or DuckDB; needs pyarrow."""
+    """Writes one row per record to `path`, for pandas, polars or DuckDB; needs pyarrow (ImportError if it is
+    missing).
+    """
     import pyarrow
     import pyarrow.parquet
 
@@ -128,7 +136,7 @@ def parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def flat(row: Mapping[str, Any], within: Iterable[str]) -> Row:
-    """`row` with the mappings called `within` spread out, their keys as they are."""
+    """`row` with the mappings called `within` replaced by their items, whose keys stay as they are."""
     inner = set(within)
     out = {k: v for k, v in row.items() if k not in inner}
     for name in within:

@@ -1,3 +1,5 @@
+"""Blur with an unknown kernel."""
+
 from typing import ClassVar
 
 import torch
@@ -13,9 +15,10 @@ from .kernels import fits
 
 
 class BlindBlur(Operator):
-    """y = k ⋆ x with periodic boundary and a kernel k that nobody knows: `size` x `size`, ≥ 0, sum 1.
+    """y = k ⋆ x with periodic boundary and an unknown kernel k: `size` x `size`, ≥ 0, sum 1.
 
-    As a plain operator it blurs with a Gaussian of `std` pixels, which is also where blind solvers start.
+    As a plain operator it blurs with a Gaussian of `std` pixels, which is also the kernel with which blind solvers
+    start.
     """
 
     name: ClassVar[str] = "blind_blur"
@@ -36,7 +39,7 @@ class BlindBlur(Operator):
         return self.blur(x, self.guess.expand(len(x), -1, -1))
 
     def blur(self, x: Image, kernel: Tensor) -> Data:
-        """k ⋆ x, differentiable in both; one kernel an image, (b, size, size)."""
+        """k ⋆ x, (b, c, h, w), differentiable in both; `kernel` has one for each image, (b, size, size)."""
         (h, w), size = self.shape[-2:], kernel.shape[-1]
         full = F.pad(kernel[:, None], [0, w - size, 0, h - size]).roll((-(size // 2), -(size // 2)), (-2, -1))
         y: Tensor = irfft2(rfft2(x) * rfft2(full).conj(), s=(h, w))
@@ -48,7 +51,7 @@ class BlindBlur(Operator):
 
 
 def gaussians(size: int, std: Tensor) -> Tensor:
-    """Gaussian kernels, one for each of `std`, (n, size, size)."""
+    """Gaussian kernels with sum 1, one for each of `std` (n,) in pixels: (n, size, size)."""
     r2 = (torch.arange(size, dtype=std.dtype) - size // 2) ** 2
     k = torch.exp(-(r2[:, None] + r2) / (2 * std[:, None, None] ** 2))
     return k / k.sum((1, 2), keepdim=True)

@@ -1,3 +1,5 @@
+"""Blur with a given kernel, and camera shake."""
+
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -16,8 +18,9 @@ from .separable import Separable
 class Blur(Reflect):
     """y = k ⋆ x, correlation with a kernel of your own, divided by its sum; `boundary` reflect or circular.
 
-    `kernel` is a png, npy, npz or txt file or an array, (height, width) or one for each image.
-    What is built is the most capable operator for it: `Circulant`, `Separable` or `Reflect`.
+    `kernel` is a png, npy, npz or txt file or an array, (height, width), or (images, height, width) with one for each
+    image. The result is the most capable operator for it: `Circulant`, `Separable` or `Reflect`. Raises DataError for a
+    kernel without a positive sum and ShapeError for one that is too large.
     """
 
     source: ClassVar[str] = "DPS, arXiv 2209.14687"
@@ -29,7 +32,7 @@ class Blur(Reflect):
 class MotionBlur(Reflect):
     """Camera shake: y = k ⋆ x with the kernel of a random path on `size` x `size` pixels.
 
-    `intensity` from 0 (a straight line) to 1; a list of seeds draws a kernel for each image.
+    `intensity` goes from 0 (a straight line) to 1. A list of seeds draws a kernel for each image.
     """
 
     name: ClassVar[str] = "motion_blur"
@@ -52,6 +55,7 @@ def blur(shape: tuple[int, ...], kernel: Tensor, boundary: str) -> LinearOperato
     if one_of("boundary", boundary, ("reflect", "circular")) == "circular":
         return Circulant(shape, kernel)
     U, s, Vt = torch.linalg.svd(kernel[0].double())
+    # A kernel of rank one up to float32 rounding is separable.
     if len(kernel) == 1 and bool((s[1:] < 1e-6 * s[0]).all()):
         root = s[0].sqrt()
         return Separable(shape, convolution(root * U[:, 0], h, boundary), convolution(root * Vt[0], w, boundary))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from ..errors import ShapeError, SpecError
 
-Number = float | int  # a spec string's "2" is an int, and the type checker of the tests knows no int that is a float
+Number = float | int  # "2" in a spec string is an int, which the tests' run-time type checker refuses as a float
 
 
 def planes(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(c, h, w), or ShapeError."""
+    """(c, h, w) of an image of `shape`. Raises ShapeError if it does not have three axes."""
     if len(shape) != 3:
         raise ShapeError(f"this operator takes images of shape (channels, height, width), not {tuple(shape)}")
     c, h, w = shape
@@ -16,21 +16,21 @@ def planes(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def one_of(option: str, value: str, known: Sequence[str]) -> str:
-    """`value`, or SpecError naming the known ones."""
+    """`value`, if it is among `known`. Raises SpecError that names the known ones if not."""
     if value not in known:
         raise SpecError(f"{option} must be one of {', '.join(known)}, not {value!r}")
     return value
 
 
 def positive(**options: Number) -> None:
-    """SpecError for an option that is not a positive number."""
+    """Raises SpecError for an option that is not a positive number."""
     for name, value in options.items():
         if not value > 0:
             raise SpecError(f"{name} must be positive, not {value}")
 
 
 def seeds_of(seed: int | Sequence[int]) -> list[int]:
-    """One seed shared by the batch, or one for each image."""
+    """A list of one seed shared by the batch, or of one for each image. Raises SpecError for an empty list."""
     seeds = [seed] if isinstance(seed, int) else list(seed)
     if not seeds:
         raise SpecError("seed must be a number or a list with one number for each image, not an empty list")

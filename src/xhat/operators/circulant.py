@@ -1,3 +1,5 @@
+"""Blur with periodic boundary."""
+
 from typing import ClassVar
 
 import torch
@@ -13,7 +15,7 @@ from .kernels import fits
 
 
 def hartley(x: Tensor) -> Tensor:
-    """The orthonormal 2-D Hartley transform Re F x − Im F x of a real x: real, symmetric, its own inverse."""
+    """The orthonormal 2-D Hartley transform Re F x − Im F x of a real x (…, h, w): real, symmetric, its own inverse."""
     X: Tensor = fft2(x, norm="ortho")
     return X.real - X.imag
 
@@ -21,8 +23,8 @@ def hartley(x: Tensor) -> Tensor:
 class Circulant(SpectralOperator):
     """y = k ⋆ x with periodic boundary: correlation with one kernel, or one for each image.
 
-    F y = K ⊙ F x. With V the Hartley transform H (|K| is even, so H diagonalises it) and
-    U = F⁻¹ (K/|K|) F H, both real: s = |K|. Everything costs two FFTs.
+    F y = K ⊙ F x. With V the Hartley transform H (|K| is even, so H diagonalises it) and U = F⁻¹ (K/|K|) F H, both
+    real: s = |K|. Everything costs two FFTs.
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("s", "phase")
@@ -80,7 +82,7 @@ class Circulant(SpectralOperator):
 
     @property
     def P(self) -> Tensor:
-        """The phase K/|K| on the half spectrum, 0 where A sees nothing."""
+        """The phase K/|K| on the half spectrum, (1 or b, 1, h, w // 2 + 1); 0 where s = 0."""
         return torch.view_as_complex(self.kept(self.phase, -2).contiguous())
 
     def kept(self, full: Tensor, axis: int = -1) -> Tensor:
@@ -88,6 +90,6 @@ class Circulant(SpectralOperator):
         return full.narrow(axis, 0, self.shape[-1] // 2 + 1)
 
     def filter(self, x: Tensor, spectrum: Tensor) -> Tensor:
-        """F⁻¹ spectrum ⊙ F x."""
+        """F⁻¹ (spectrum ⊙ F x), of the shape of `x`."""
         y: Tensor = irfft2(spectrum * rfft2(x), s=self.shape[-2:])
         return y

@@ -1,3 +1,5 @@
+"""Colour from grey."""
+
 from typing import ClassVar
 
 import torch
@@ -12,9 +14,10 @@ WEIGHTS = {"mean": (1 / 3, 1 / 3, 1 / 3), "luma": (0.299, 0.587, 0.114)}
 
 
 class Colorize(SpectralOperator):
-    """y = w · x, one grey channel of three: `kind` mean (w = 1/3 each) or luma (ITU-R BT.601).
+    """y = w · x, one grey channel from three: `kind` mean (w = 1/3 each) or luma (ITU-R BT.601).
 
-    A = ‖w‖ u vᵀ with v = w/‖w‖; V is v completed to an orthogonal basis of the colours.
+    A = ‖w‖ u vᵀ with v = w/‖w‖; V is v completed to an orthogonal basis of the colours. Raises ShapeError for images
+    without three channels.
     """
 
     source: ClassVar[str] = "DDRM, arXiv 2201.11793"

@@ -1,3 +1,5 @@
+"""Compressed sensing with random rows of a fast orthonormal transform."""
+
 import math
 from typing import ClassVar
 
@@ -14,9 +16,10 @@ from .circulant import hartley
 class CompressedSensing(SpectralOperator):
     """y = random rows of an orthonormal transform of each channel, a fraction `ratio` of them; data (c, m).
 
-    `kind` hadamard (pixels permuted and given random signs, then the Walsh-Hadamard transform) or
-    fourier (random signs, then the real 2-D Hartley transform): the signs let every row see every
-    frequency, brightness included. A Aᵀ = I.
+    `kind` is hadamard (pixels permuted and given random signs, then the Walsh-Hadamard transform) or fourier (random
+    signs, then the real 2-D Hartley transform). Because of the signs, every row sees every frequency, brightness
+    included. A Aᵀ = I. Raises SpecError if no row is kept, and ShapeError if hadamard is not given a power of two of
+    pixels.
     """
 
     name: ClassVar[str] = "compressed_sensing"
@@ -62,7 +65,7 @@ class CompressedSensing(SpectralOperator):
         return z[..., self.rows]
 
     def transform(self, x: Tensor) -> Tensor:
-        """A symmetric orthonormal transform of the last axis."""
+        """A symmetric orthonormal transform of the last axis of `x`."""
         if self.kind == "fourier":
             return hartley(x.reshape(*x.shape[:-1], *self.shape[1:])).flatten(-2)
         half = int(math.log2(x.shape[-1])) // 2
@@ -72,7 +75,7 @@ class CompressedSensing(SpectralOperator):
 
 
 def hadamard(n: int, like: Tensor) -> Tensor:
-    """The orthonormal Hadamard matrix of size n = 2^k."""
+    """The orthonormal Hadamard matrix of size n = 2^k, in the dtype and on the device of `like`."""
     H = torch.ones(1, 1, dtype=like.dtype, device=like.device)
     while len(H) < n:
         H = torch.cat([torch.cat([H, H], 1), torch.cat([H, -H], 1)]) / 2**0.5

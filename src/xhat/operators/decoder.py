@@ -1,4 +1,4 @@
-"""From latents to images: a decoder is an operator like any other, and `A @ decoder` a problem about latents."""
+"""From latents to images: a decoder is an operator like any other, and `A @ decoder` is a problem about latents."""
 
 from abc import abstractmethod
 
@@ -13,15 +13,17 @@ class Autoencoder(nn.Module):
 
     @abstractmethod
     def encode(self, x: Image) -> Latents:
-        """E(x), (b, *latent)."""
+        """E(x), (b, *latent), for `x` (b, *image)."""
 
     @abstractmethod
     def decode(self, z: Latents) -> Image:
-        """D(z), (b, *image)."""
+        """D(z), (b, *image), for `z` (b, *latent)."""
 
     @abstractmethod
     def latent_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one latent of images of `shape`; MismatchError where these have none."""
+        """The shape of one latent of images of `shape`, both without the batch. Raises MismatchError if they have
+        none.
+        """
 
 
 class Identity(Autoencoder):
@@ -38,7 +40,7 @@ class Identity(Autoencoder):
 
 
 class Decoder(Operator):
-    """x = D(z) for images of `shape`; its own `shape` is that of their latents."""
+    """x = D(z) for images of `shape`; the operator's own `shape` is that of their latents."""
 
     def __init__(self, autoencoder: Autoencoder, shape: tuple[int, ...]) -> None:
         super().__init__(autoencoder.latent_shape(tuple(shape)))

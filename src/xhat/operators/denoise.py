@@ -1,3 +1,5 @@
+"""Denoising."""
+
 import torch
 from torch import Tensor
 
@@ -6,7 +8,7 @@ from .base import SpectralOperator
 
 
 class Denoise(SpectralOperator):
-    """y = x: only noise stands between image and measurement."""
+    """y = x: the measurement differs from the image by its noise only."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape)

@@ -1,3 +1,5 @@
+"""Any linear map, given as a matrix."""
+
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,15 +13,16 @@ from .base import SpectralOperator
 
 
 class Dense(SpectralOperator):
-    """y = M x for a matrix M, (data, pixels), of images of any shape; data (rows of M,).
+    """y = M x for a matrix M, (data, pixels), and images of any shape; data (rows of M,).
 
-    `matrix` is an array or the path of an .npy file. The singular value decomposition is a full one,
-    n × n for n pixels: for images of a few thousand pixels at most.
+    `matrix` is an array or the path of an .npy file. The singular value decomposition is a full one, n × n for n
+    pixels, so this is for images of a few thousand pixels at most. Raises ShapeError or DataError if the matrix does
+    not fit.
     """
 
     name: ClassVar[str] = "dense"
     source: ClassVar[str] = "linear algebra"
-    tiny: ClassVar[float] = 1e-10  # singular values below this part of the largest count as 0
+    tiny: ClassVar[float] = 1e-10  # singular values below this fraction of the largest count as 0
 
     s: Tensor
     matrix: Tensor
@@ -66,6 +69,7 @@ class Dense(SpectralOperator):
 
 
 def load(path: str | Path) -> Tensor:
+    """The matrix in an .npy file. Raises DataError if it cannot be read."""
     try:
         return torch.from_numpy(np.load(path, allow_pickle=False))
     except (OSError, ValueError, TypeError, EOFError, AttributeError) as e:

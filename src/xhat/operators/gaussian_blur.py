@@ -1,3 +1,5 @@
+"""Gaussian blur."""
+
 from typing import ClassVar
 
 import torch
@@ -9,7 +11,10 @@ from .separable import Separable
 
 
 class GaussianBlur(Separable):
-    """Gaussian blur: y = k ⋆ x, std in pixels, the kernel cut at 4 std and at `size`, sum 1."""
+    """Gaussian blur: y = k ⋆ x, std in pixels, the kernel cut at 4 std and at `size`, sum 1.
+
+    `boundary` is reflect or circular. Raises SpecError or ShapeError if the kernel is not positive or too large.
+    """
 
     name: ClassVar[str] = "gaussian_blur"
     source: ClassVar[str] = "DPS, arXiv 2209.14687"
@@ -23,9 +28,9 @@ class GaussianBlur(Separable):
 
 
 def convolution(taps: Tensor, n: int, boundary: str) -> Tensor:
-    """The (n, n) matrix of a 1-D correlation with `taps`, odd in number."""
+    """The (n, n) matrix of a 1-D correlation with `taps`, whose number is odd; `boundary` reflect or circular."""
     reach = len(taps) // 2
     at = torch.arange(n)[:, None] + torch.arange(-reach, reach + 1)
-    # reflecting without repeating the edge has period 2n − 2
+    # Reflection that does not repeat the edge has period 2n − 2.
     source = at % n if boundary == "circular" else (n - 1 - (at.abs() - (n - 1)).abs())
     return torch.zeros(n, n, dtype=taps.dtype).scatter_add_(1, source, taps.expand(n, -1))

@@ -1,3 +1,5 @@
+"""High dynamic range."""
+
 from typing import ClassVar
 
 from ..types import Data, Image

@@ -1,3 +1,5 @@
+"""Inpainting, with masks from several sources."""
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -16,11 +18,20 @@ from .checks import Number, planes, seeds_of
 class Inpaint(SpectralOperator):
     """y = m ⊙ x with a mask m of 0 and 1, the same in all channels; y is 0 where nothing was seen.
 
-    `mask` is "random" (a fraction `keep` of the pixels stays), "box" (a square of side `box`,
-    half the image unless given, is lost, at least an eighth of the image from its border), an image file or array
-    whose white or nonzero pixels stay, or one of MAP-GA's: box50 and box25 (the central box of that share of each side
-    is lost), half (the right half is), expand (all but the central quarter of each side is), sr2x (every second row
-    and column stays), altlines (every second row stays). A list of seeds draws a mask for each image.
+    `mask` is one of these:
+
+        random      a fraction `keep` of the pixels stays
+        box         a square of side `box` is lost, by default half the image, an eighth of it or more from the border
+        a file      an image file or array, whose white or nonzero pixels stay
+        box50       MAP-GA's: the central box of half of each side is lost
+        box25       MAP-GA's: the central box of a quarter of each side is lost
+        half        MAP-GA's: the right half is lost
+        expand      MAP-GA's: all is lost but the central quarter of each side
+        sr2x        MAP-GA's: every second row and column stays
+        altlines    MAP-GA's: every second row stays
+
+    A list of seeds draws a mask for each image. Raises ShapeError, SpecError or DataError if the mask does not fit, its
+    options are out of range, or it is empty.
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("s",)
@@ -68,7 +79,7 @@ class Inpaint(SpectralOperator):
 
 
 def random(h: int, w: int, keep: Number, g: Generator) -> Tensor:
-    """round((1 − keep) h w) pixels dropped without replacement."""
+    """A mask (h, w) in which round((1 − keep) h w) pixels are dropped, without replacement."""
     if not 0 < keep <= 1:
         raise SpecError(f"keep must be a fraction in (0, 1], not {keep}")
     m = torch.ones(h * w, dtype=torch.bool)
@@ -77,7 +88,7 @@ def random(h: int, w: int, keep: Number, g: Generator) -> Tensor:
 
 
 def outside_box(h: int, w: int, box: int | None, g: Generator) -> Tensor:
-    """One box dropped."""
+    """A mask (h, w) from which one box of side `box` is dropped, at a random place."""
     size = min(h, w) // 2 if box is None else box
     if not 0 < size <= min(h - 2 * (h // 8), w - 2 * (w // 8)):
         raise SpecError(f"a box of side {size} does not fit an image of {h}x{w} with an eighth of margin on each side")
@@ -91,7 +102,7 @@ FIXED = ("box50", "box25", "half", "expand", "sr2x", "altlines")
 
 
 def fixed(name: str, h: int, w: int) -> Tensor:
-    """MAP-GA's masks (Gutha et al., 2024, section 5). arXiv:2407.20784"""
+    """MAP-GA's mask called `name`, (h, w) (Gutha et al., 2024, section 5). arXiv:2407.20784"""
     m = torch.ones(h, w, dtype=torch.bool)
     if name == "half":
         m[:, w // 2 :] = False
@@ -107,6 +118,7 @@ def fixed(name: str, h: int, w: int) -> Tensor:
 
 
 def load(path: str | Path) -> Tensor:
+    """The grey values of an image file, (h, w). Raises DataError if it cannot be read."""
     try:
         with Pillow.open(path) as image:
             return torch.from_numpy(np.array(image.convert("L")))
@@ -115,7 +127,7 @@ def load(path: str | Path) -> Tensor:
 
 
 def binary(m: Tensor) -> Tensor:
-    """`m` as booleans, if it holds no more than 0 and one other value."""
+    """`m` as booleans. Raises DataError if it holds more than 0 and one other value."""
     grey = torch.unique(m)
     if len(grey[grey != 0]) > 1 or bool((m < 0).any()) or not bool(torch.isfinite(m.float()).all()):
         some = ", ".join(f"{v:g}" for v in grey[:6].tolist())

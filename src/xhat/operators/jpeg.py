@@ -1,3 +1,5 @@
+"""JPEG compression, by libjpeg or as diffusion papers simplify it."""
+
 from collections.abc import Sequence
 from io import BytesIO
 from typing import ClassVar
@@ -17,9 +19,10 @@ from .jpeg_simplified import simplified
 class JPEG(ProxyOperator):
     """y = dec(enc(x)) at `quality` 1 to 100, one for all images or one for each.
 
-    `codec` libjpeg is the real one, through Pillow: x clipped to [−1, 1], rounded to 8 bits, chroma
-    at `subsampling`. `codec` simplified is the one diffusion papers measure with: no clipping, no
-    rounding of pixels, every second chroma pixel kept; 3 channels only.
+    `codec` libjpeg is the real one, through Pillow: x is clipped to [−1, 1] and rounded to 8 bits, and chroma is
+    subsampled by `subsampling`. `codec` simplified is the one with which diffusion papers measure: no clipping, no
+    rounding of pixels, every second chroma pixel kept; 3 channels only. Raises SpecError or ShapeError for options that
+    are not valid.
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("quality",)
@@ -38,7 +41,7 @@ class JPEG(ProxyOperator):
         self.codec = one_of("codec", codec, ("libjpeg", "simplified"))
         self.subsampling = one_of("subsampling", subsampling, ("4:4:4", "4:2:2", "4:2:0"))
         if codec == "simplified" and subsampling != "4:2:0":
-            raise SpecError("the simplified codec knows subsampling 4:2:0 only")
+            raise SpecError("the simplified codec has subsampling 4:2:0 only")
         c, *_ = planes(shape)
         if c != 3 and not (c == 1 and codec == "libjpeg"):
             raise ShapeError(f"jpeg takes colour images (grey ones too with codec=libjpeg), not {c} channels")
@@ -54,7 +57,7 @@ class JPEG(ProxyOperator):
         return torch.stack([self.libjpeg(image, q) for image, q in zip(x, quality, strict=True)])
 
     def libjpeg(self, image: Tensor, quality: int) -> Tensor:
-        """One image (c, h, w) through a JPEG file in memory."""
+        """One image (c, h, w) after encoding to and decoding from a JPEG file in memory."""
         pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
         file = BytesIO()
         Pillow.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(

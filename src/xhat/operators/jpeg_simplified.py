@@ -21,7 +21,7 @@ YCBCR = ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813)
 
 
 def simplified(x: Tensor, quality: int) -> Tensor:
-    """dec(enc(x)) of x, (b, 3, h, w) in [−1, 1]; sides are padded to multiples of 16 and cropped again."""
+    """dec(enc(x)) of `x` (b, 3, h, w) in [−1, 1]; sides are padded to multiples of 16 and cropped again."""
     _, h, w = planes(x.shape[1:])
     x = F.pad(x, [0, -w % 16, 0, -h % 16], mode="replicate")
     M = torch.tensor(YCBCR, dtype=torch.float64)
@@ -35,7 +35,7 @@ def simplified(x: Tensor, quality: int) -> Tensor:
 
 
 def rounded(plane: Tensor, q: Tensor) -> Tensor:
-    """Planes (b, c, h, w) with the cosine coefficients of every 8x8 block rounded to multiples of q."""
+    """Planes (b, c, h, w) with the cosine coefficients of every 8x8 block rounded to multiples of `q` (8, 8)."""
     C, q = dct().to(plane), q.to(plane)
     b, c, h, w = plane.shape
     blocks = plane.reshape(b, c, h // 8, 8, w // 8, 8).transpose(-2, -3)
@@ -44,7 +44,7 @@ def rounded(plane: Tensor, q: Tensor) -> Tensor:
 
 
 def dct() -> Tensor:
-    """The orthonormal 8-point cosine transform."""
+    """The orthonormal 8-point cosine transform, (8, 8)."""
     k = torch.arange(8, dtype=torch.float64)
     C = torch.cos(math.pi / 8 * k[:, None] * (k + 0.5)) / 2
     C[0] /= 2**0.5
@@ -52,7 +52,7 @@ def dct() -> Tensor:
 
 
 def table(base: str, quality: int) -> Tensor:
-    """Quantisation steps at a quality from 1 to 100, scaled as libjpeg does."""
+    """Quantisation steps (8, 8) at a quality from 1 to 100, scaled from the table `base` as libjpeg does."""
     scale = 5000 / quality if quality < 50 else 200 - 2 * quality
     steps = torch.tensor([float(v) for v in base.split()], dtype=torch.float64).reshape(8, 8)
     return ((steps * scale + 50) / 100).floor().clamp(1, 255)

@@ -1,4 +1,4 @@
-"""Blur kernels: where they come from, and what is refused. A kernel is (1 or b, odd height, odd width), sum 1."""
+"""Blur kernels: where they come from, and which are refused. A kernel is (1 or b, odd height, odd width), sum 1."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ Array = str | Path | Tensor | np.ndarray
 
 
 def gaussian_taps(std: Number, size: int) -> Tensor:
-    """One axis of a Gaussian kernel: exp(−i²/2 std²), cut at 4 std as SciPy does and at `size`, sum 1."""
+    """One axis of a Gaussian kernel, exp(−i²/2 std²), cut at 4 std as SciPy does and at `size`; sum 1."""
     positive(std=std, size=size)
     reach = min(int(4 * std + 0.5), (size - 1) // 2)
     i = torch.arange(-reach, reach + 1, dtype=torch.float64)
@@ -29,11 +29,11 @@ def motion_kernels(size: int, intensity: Number, seed: int | Sequence[int]) -> T
 
 
 def motion_kernel(size: int, intensity: Number, seed: int) -> Tensor:
-    """The path of a shaking camera, drawn as a smooth random walk and blurred by half a pixel or so.
+    """The path of a shaking camera, (size, size), drawn as a smooth random walk and blurred by about half a pixel.
 
-    The heading turns by a Gaussian angle that grows with `intensity` in [0, 1]: 0 is nearly a
-    straight line, 1 a knot. A random impulsive shake turns it around. After the idea of
-    github.com/LeviBorodenko/motionblur; the path fills about half of `size`.
+    The heading turns by a Gaussian angle that grows with `intensity` in [0, 1]: 0 is nearly a straight line, 1 a knot.
+    A random impulsive shake turns it around. After the idea of github.com/LeviBorodenko/motionblur, with other numbers;
+    the path fills about half of `size`.
     """
     g = torch.Generator().manual_seed(seed)
     n = 40 * size
@@ -50,7 +50,7 @@ def motion_kernel(size: int, intensity: Number, seed: int) -> Tensor:
 
 
 def splat(path: Tensor, size: int) -> Tensor:
-    """A kernel with equal weight at every point of `path`, (n, 2) in pixels, shared among its four neighbours."""
+    """A kernel with equal weight at every point of `path` (n, 2), in pixels, shared among the four nearest pixels."""
     low = path.floor().long()
     part = path - low
     kernel = torch.zeros(size, size, dtype=torch.float64)
@@ -65,7 +65,7 @@ def splat(path: Tensor, size: int) -> Tensor:
 
 
 def load_kernel(kernel: Array) -> Tensor:
-    """A kernel from a png, npy, npz or txt file, or an array; divided by its sum."""
+    """A kernel from a png, npy, npz or txt file, or an array; divided by its sum. Raises DataError if it is not one."""
     k = torch.as_tensor(read(kernel) if isinstance(kernel, str | Path) else kernel).detach().cpu().double()
     if k.ndim not in (2, 3) or k.numel() == 0:
         raise DataError(f"a kernel has shape (height, width), or (images, height, width), not {tuple(k.shape)}")
@@ -73,7 +73,7 @@ def load_kernel(kernel: Array) -> Tensor:
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The array in a file, as float64."""
+    """The array in a file, as float64. Raises DataError if it cannot be read."""
     path = Path(path)
     try:
         if path.suffix == ".npy":
@@ -90,7 +90,7 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def normalised(k: Tensor) -> Tensor:
-    """k divided by its sum."""
+    """`k` divided by its sum. Raises DataError if it is not finite or its sum is not positive."""
     total = k.sum((-2, -1), keepdim=True)
     if not torch.isfinite(k).all() or not (total > 1e-12 * k.abs().amax((-2, -1), keepdim=True)).all():
         raise DataError("a kernel must be finite and have a positive sum")
@@ -98,7 +98,7 @@ def normalised(k: Tensor) -> Tensor:
 
 
 def trim(k: Tensor) -> Tensor:
-    """The kernel without its border of zeros, the centre (size // 2) still in the middle; sides come out odd."""
+    """The kernel without its border of zeros, with the centre (size // 2) still in the middle; its sides become odd."""
     for axis in (-2, -1):
         size, used = k.shape[axis], (k != 0).transpose(axis, 0).flatten(1).any(1).nonzero()
         reach = int((used - size // 2).abs().max())
@@ -108,7 +108,10 @@ def trim(k: Tensor) -> Tensor:
 
 
 def fits(kernel: Tensor, h: int, w: int, room: int) -> None:
-    """ShapeError if a kernel wraps around an image; `room` = 1 where each reach must be shorter than its side."""
+    """Raises ShapeError if a kernel wraps around an image of h × w pixels.
+
+    `room` = 1 demands that it reaches less than a whole side beyond its centre, which reflection needs.
+    """
     kh, kw = kernel.shape[-2:]
     if (kh // 2 >= h or kw // 2 >= w) if room else (kh > h or kw > w):
         raise ShapeError(f"a kernel of {kh}x{kw} nonzero pixels is too large for an image of {h}x{w}")

@@ -1,3 +1,5 @@
+"""Blur in linear light, as it happens in a camera."""
+
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -14,9 +16,9 @@ from .kernels import Array, gaussian_taps, load_kernel, motion_kernels
 class NonlinearBlur(Operator):
     """Blur where it happens, in linear light: y = r(min(gain · k ⋆ r⁻¹(x), 1)) with a camera's response r.
 
-    r is a gamma curve, straight near black so that its slope stays finite, on images taken from
-    [−1, 1] to [0, 1] and back. gain > 1 overexposes: highlights saturate. `kernel` is motion
-    (`intensity`, `size`, `seed`), gaussian (`std`, `size`), or a file or array as for `blur`.
+    r is a gamma curve, made straight near black so that its slope stays finite, on images that are taken from [−1, 1]
+    to [0, 1] and back. gain > 1 overexposes: highlights saturate. `kernel` is motion (`intensity`, `size`, `seed`),
+    gaussian (`std`, `size`), or a file or array as for `blur`.
     """
 
     name: ClassVar[str] = "nonlinear_blur"
@@ -51,7 +53,7 @@ class NonlinearBlur(Operator):
         return 2 * self.response((self.gain * light).clamp_max(1)) - 1
 
     def linear(self, v: Tensor) -> Tensor:
-        """r⁻¹: pixel value to light, both 0 to 1; below 0 its tangent."""
+        """r⁻¹, from pixel value to light, both in [0, 1]; below 0 it is continued by its tangent."""
         low = self.black ** (1 / self.gamma)
         scale = (1 + self.black) ** (1 / self.gamma) - low
         curve: Tensor = (scale * v.clamp_min(0) + low) ** self.gamma - self.black
@@ -59,7 +61,7 @@ class NonlinearBlur(Operator):
         return curve + slope * v.clamp_max(0)
 
     def response(self, light: Tensor) -> Tensor:
-        """r: light to pixel value; below 0 its tangent."""
+        """r, from light to pixel value; below 0 it is continued by its tangent."""
         low = self.black ** (1 / self.gamma)
         scale = (1 + self.black) ** (1 / self.gamma) - low
         curve: Tensor = ((light.clamp_min(0) + self.black) ** (1 / self.gamma) - low) / scale

@@ -1,3 +1,5 @@
+"""Fourier phase retrieval."""
+
 from typing import ClassVar
 
 import torch
@@ -13,8 +15,8 @@ from .checks import Number, planes, positive
 class PhaseRetrieval(Operator):
     """y = |F pad((x + 1)/2)|: amplitudes of the centred orthonormal Fourier transform, channel by channel.
 
-    Each side gets a margin of ⌊oversample/8 · n⌋ zeros: 256 becomes 384 with oversample = 2. The
-    image enters in [0, 1], so noise on y is in the units of the [0, 1] image.
+    Each side gets a margin of ⌊oversample/8 · n⌋ zeros: 256 becomes 384 with oversample = 2. The image enters in [0,
+    1], so noise on y is in the units of the [0, 1] image.
     """
 
     name: ClassVar[str] = "phase_retrieval"
@@ -39,12 +41,12 @@ class PhaseRetrieval(Operator):
     def forward(self, x: Image) -> Data:
         _, h, w = self.shape
         dy, dx = margin(h, self.oversample), margin(w, self.oversample)
-        # where the image sits in the frame changes the phase only; abs has the finite subgradient 0 at 0
+        # The place of the image in the frame changes only the phase. abs has the finite subgradient 0 at 0.
         spectrum = torch.fft.fft2(F.pad((x + 1) / 2, [dx, dx, dy, dy]), norm="ortho")
         y: Tensor = torch.fft.fftshift(spectrum, dim=(-2, -1)).abs()
         return y
 
 
 def margin(n: int, oversample: Number) -> int:
-    """Zeros on either side of n pixels."""
+    """The number of zeros on either side of `n` pixels."""
     return int(oversample / 8 * n)

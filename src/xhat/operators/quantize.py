@@ -1,3 +1,5 @@
+"""Quantisation to a few grey levels."""
+
 from typing import ClassVar
 
 import torch
@@ -9,10 +11,10 @@ from .base import ProxyOperator
 
 
 class Quantize(ProxyOperator):
-    """y = ⌊x (2ᵇ − 1) + ½⌋/(2ᵇ − 1) on the image in [0, 1], b = `bits`; values outside meet the end levels."""
+    """y = ⌊x (2ᵇ − 1) + ½⌋/(2ᵇ − 1) on the image in [0, 1], b = `bits`; values outside get the end levels."""
 
     source: ClassVar[str] = "RED-diff, arXiv 2305.04391"
-    margin: ClassVar[float] = 1e-3  # of a step: keeps a projection off the edge, which belongs to one cell only
+    margin: ClassVar[float] = 1e-3  # in steps; keeps a projection off the edge, which belongs to one cell only
 
     def __init__(self, shape: tuple[int, ...], bits: int = 2) -> None:
         super().__init__(shape)
@@ -21,7 +23,7 @@ class Quantize(ProxyOperator):
         self.steps = 2**bits - 1
 
     def level(self, x: Image) -> Image:
-        """The number of the level, 0 to 2ᵇ − 1."""
+        """The number of the level of each pixel, 0 to 2ᵇ − 1."""
         level: Tensor = ((x + 1) / 2 * self.steps + 0.5).floor().clamp(0, self.steps)
         return level
 
@@ -30,7 +32,9 @@ class Quantize(ProxyOperator):
         return y
 
     def project(self, x: Image, y: Data) -> Image:
-        """The image nearest to x that A maps to y (to y's nearest level if y is noisy). The end cells are unbounded."""
+        """The image nearest to `x` that A maps to `y`, or to the level nearest to `y` if it is noisy. The end cells are
+        unbounded.
+        """
         level = self.level(y)
         reach = 0.5 - self.margin
         low, high = ((level + side * reach) / self.steps * 2 - 1 for side in (-1, 1))

@@ -1,3 +1,5 @@
+"""Blur with reflecting boundary."""
+
 from typing import ClassVar
 
 import torch
@@ -16,10 +18,9 @@ from .kernels import fits
 class Reflect(DampedOperator):
     """y = k ⋆ x, correlation of the image reflected at its borders (the edge pixel is not repeated).
 
-    Linear systems are solved by conjugate gradient, preconditioned with the exact inverse of the
-    blur without borders. `cg_tol` is relative to the right-hand side: for 61x61 motion blur 1e-2
-    leaves an error of 0.1 % (ρ = 0.25) to 10 % (ρ = 2.5e-5) of the posterior's standard
-    deviation σ (AᵀA + ρ I)^(−1/2).
+    Linear systems are solved by conjugate gradient, preconditioned with the exact inverse of the blur without borders.
+    `cg_tol` is relative to the right-hand side: for 61x61 motion blur, 1e-2 leaves an error of 0.1 % (ρ = 0.25) to 10 %
+    (ρ = 2.5e-5) of the posterior's standard deviation σ (AᵀA + ρ I)^(−1/2).
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("K",)
@@ -56,7 +57,7 @@ class Reflect(DampedOperator):
 
 
 def fold(x: Tensor, axis: int, reach: int, n: int) -> Tensor:
-    """The adjoint of reflecting `reach` entries at either end of an axis of `n`."""
+    """The adjoint of reflecting `reach` entries at either end of an axis of `n` entries."""
     out = x.narrow(axis, reach, n).clone()
     out.narrow(axis, 1, reach).add_(x.narrow(axis, 0, reach).flip(axis))
     out.narrow(axis, n - 1 - reach, reach).add_(x.narrow(axis, reach + n, reach).flip(axis))
@@ -64,7 +65,7 @@ def fold(x: Tensor, axis: int, reach: int, n: int) -> Tensor:
 
 
 def fast(n: int) -> int:
-    """The smallest size ≥ n without prime factors over 5, which the FFT likes."""
+    """The smallest size ≥ n that has no prime factor above 5, because the FFT is fast for such sizes."""
     while True:
         m = n
         for p in (2, 3, 5):

@@ -1,3 +1,5 @@
+"""Linear maps that act along rows and columns one after the other."""
+
 from typing import ClassVar
 
 import torch
@@ -12,11 +14,11 @@ from .checks import planes
 class Separable(SpectralOperator):
     """y = R_h x R_wᵀ, the same along the rows and columns of every channel.
 
-    With R = U S Vᵀ along either axis, A = (U_h ⊗ U_w)(S_h ⊗ S_w)(V_h ⊗ V_w)ᵀ: two small dense
-    decompositions, made once in float64, solve every linear problem with A exactly.
+    With R = U S Vᵀ along either axis, A = (U_h ⊗ U_w)(S_h ⊗ S_w)(V_h ⊗ V_w)ᵀ: two small dense decompositions, made once
+    in float64, solve every linear problem with A exactly.
     """
 
-    cutoff: ClassVar[float] = 1e-6  # relative size below which a singular value is rounding, and A sees nothing
+    cutoff: ClassVar[float] = 1e-6  # relative size below which a singular value is rounding error and counts as 0
 
     R_h: Tensor
     R_w: Tensor
@@ -26,7 +28,7 @@ class Separable(SpectralOperator):
     V_w: Tensor
 
     def __init__(self, shape: tuple[int, ...], R_h: Tensor, R_w: Tensor) -> None:
-        """`R_h` (height out, height in) and `R_w` in float64; their own dtype ends as torch's default."""
+        """`R_h` is (height out, height in) and `R_w` (width out, width in), in float64."""
         super().__init__(shape)
         planes(shape)
         sides = {}

@@ -1,3 +1,5 @@
+"""Super-resolution."""
+
 import math
 from typing import ClassVar
 
@@ -14,7 +16,10 @@ from .separable import Separable
 
 
 class SuperResolution(Separable):
-    """The image `factor` times smaller: `kind` bicubic (antialiased, as MATLAB's imresize) or average (block mean)."""
+    """The image `factor` times smaller: `kind` bicubic (antialiased, as MATLAB's imresize) or average (block mean).
+
+    Raises ShapeError if average is asked for sides that `factor` does not divide.
+    """
 
     name: ClassVar[str] = "super_resolution"
     source: ClassVar[str] = "DAPS, arXiv 2407.01521; bicubic: Keys, 1981"
@@ -52,7 +57,7 @@ class SuperResolution(Separable):
     def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
         if self.kind != "average":
             return super().normal_solve(b, rho)
-        # A Aᵀ = I/factor²: a block's mean and what it leaves are the two eigenspaces of AᵀA
+        # A Aᵀ = I/factor², so AᵀA has two eigenspaces: images of block means, and what is left without them.
         mean = self.pinv(self(b))
         return mean / (self.factor**-2 + bcast(rho, b)) + (b - mean) / bcast(rho, b)
 
@@ -65,7 +70,7 @@ def average(n: int, factor: int) -> Tensor:
 def bicubic(n: int, factor: int) -> Tensor:
     """The (⌈n/factor⌉, n) matrix of antialiased bicubic interpolation, mirrored at the borders."""
     m = math.ceil(n / factor)
-    # centres of the output pixels in input pixels; where n is no multiple, the overhang is shared by both sides
+    # Centres of the output pixels in input pixels. If factor does not divide n, both sides share the overhang.
     centre = (torch.arange(m, dtype=torch.float64) + 0.5 - (m - n / factor) / 2) * factor - 0.5
     tap = centre.floor().long()[:, None] + torch.arange(-2 * factor - 1, 2 * factor + 2)
     weight = cubic((centre[:, None] - tap) / factor)
