@@ -1,1 +1,1 @@
-"""Benchmarks: a grid of spec strings, one record per image, reports. The commands bench, report, compare, tune."""
+"""Benchmarks: grids of solvers, tasks, priors and data; their records, reports, comparisons and searches."""

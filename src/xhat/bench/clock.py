@@ -1,4 +1,4 @@
-"""Progress of a grid, with the time left by what each solver has taken so far."""
+"""The progress of a grid, with the time left as judged by what each solver has taken so far."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ EVERY = 10.0  # seconds between two lines of a log
 
 
 class Clock:
-    """Seconds left: a solver that has been seen goes on at its own pace, others at the common pace per step."""
+    """The seconds left: a solver that has been seen goes on at its own pace, others at the common pace per step."""
 
     def __init__(self, works: Iterable[Work]) -> None:
         self.left: dict[str, float] = defaultdict(float)
@@ -26,14 +26,14 @@ class Clock:
             self.total += len(work.images)
 
     def note(self, work: Work, seconds: float) -> None:
-        """A work is done that took so many seconds."""
+        """Counts `work` as finished after `seconds`."""
         self.left[work.cell.label] -= weight(work)
         self.finished += len(work.images)
         self.taken[work.cell.label][0] += seconds
         self.taken[work.cell.label][1] += weight(work)
 
     def seconds_left(self, workers: float = 1.0) -> float | None:
-        """None before anything is known; `workers` is how many works run at a time."""
+        """The seconds left, or None before anything is finished; `workers` is how many works run at the same time."""
         seconds, weighed = (sum(v[i] for v in self.taken.values()) for i in (0, 1))
         if not weighed:
             return None
@@ -42,12 +42,12 @@ class Clock:
 
 
 def weight(work: Work) -> float:
-    """Steps of all its images: what the cost of most solvers grows with."""
+    """Steps times images times samples: what the cost of most solvers is proportional to."""
     return float(as_solver(work.cell.solver).steps * len(work.images) * work.cell.samples)
 
 
 def in_words(seconds: float | None) -> str:
-    """A duration as people say it."""
+    """A duration in everyday words."""
     if seconds is None:
         return "time left unknown"
     if seconds < 90:
@@ -59,7 +59,7 @@ def in_words(seconds: float | None) -> str:
 
 @contextmanager
 def showing(clock: Clock, visible: bool) -> Iterator[Callable[[Work, Sequence[Row]], None]]:
-    """A bar on a terminal, a line now and then elsewhere; yields what is called after each work."""
+    """A bar on a terminal, a line now and then elsewhere; gives a function to call after each work with its rows."""
 
     def after(work: Work, rows: Sequence[Row]) -> str:
         clock.note(work, sum(r["run"]["seconds"] or 0.0 for r in rows))

@@ -13,21 +13,22 @@ from .stats import Mean, digits, paired, written
 
 @dataclass(frozen=True)
 class Change:
-    """One task and solver in both runs."""
+    """The changes of one task and solver that both runs have."""
 
     task: str
     label: str
-    records: int  # in both
-    same: int  # of these, with every metric equal to the last bit
-    statuses: list[str]  # `ok → diverged (3)`
+    records: int  # the number of records that both runs have
+    same: int  # how many of them have every metric equal to the last bit
+    statuses: list[str]  # changes of status, such as `ok → diverged (3)`
     gains: dict[str, Mean]  # metric → paired mean of b − a
     seconds: Mean | None
 
 
 def compared(a: Path, b: Path) -> tuple[list[Change], list[str]]:
-    """Changes in the order of `a`'s grid, and remarks: versions, what is in only one of them.
+    """Changes in the order of `a`'s grid, and remarks: other versions, and records that only one of them has.
 
-    Records belong together by problem, solver with all options, image and seed; the prior's weights may differ.
+    Records belong together if problem, solver with all options, image and seed are the same; the weights of the prior
+    may differ. Raises DataError if a folder is not a run.
     """
     (left, rows_a), (right, rows_b) = open_run(a), open_run(b)
     at = {r["key"]: r for r in rows_b}
@@ -66,7 +67,7 @@ def _change(old: Sequence[Row], new: Sequence[Row], metrics: Sequence[str]) -> C
 
 
 def show(changes: Sequence[Change], notes: Sequence[str], everything: bool = False) -> str:
-    """Markdown; cells that are the same to the last bit are only counted unless `everything` is asked for."""
+    """The changes as Markdown; cells that are equal to the last bit are only counted, unless `everything` is true."""
     shown = [c for c in changes if everything or c.same < c.records]
     metrics = list(dict.fromkeys(m for c in shown for m in c.gains))
     out = [*(f"- {n}" for n in notes), *([""] if notes else [])]

@@ -18,17 +18,18 @@ from .evaluate import Work, prior_of, problem_of, restored, truth_of
 from .grid import Cell
 from .schema import stream
 
-HIDDEN = 0.1  # of the pixels that a mask shows
-SHARE = 0.5  # a² of the noise that is added; σ √(1 + a²) stays close to the σ that is tuned for
+HIDDEN = 0.1  # the fraction of the pixels that are hidden, out of those that a mask shows
+SHARE = 0.5  # a², for the noise a n that is added; σ √(1 + a²) stays close to the σ that is tuned for
 
 
 def heldout(cell: Cell, names: Sequence[str], device: str) -> float:
-    """The mean squared error of predicted held-out measurements over all images and seeds; infinite where one fails.
+    """The mean squared error of predicted held-out measurements over all images and seeds; infinite if one run
+    diverges.
 
-    Under a mask a tenth of the pixels is hidden and predicted. Elsewhere Gaussian noise is split: y + a n and y − n/a,
-    n ~ N(0, σ²) like the noise itself, are independent measurements, so that the error on the second tells
-    ‖A(x̂ − x)‖² up to a constant (Pang et al., CVPR 2021; Oliveira, Lei & Tibshirani, 2024). Directions that A does
-    not see count in neither. Raises SpecError for other noise.
+    Under a mask, a tenth of the pixels is hidden and predicted. Otherwise Gaussian noise is split: y + a n and y − n/a,
+    with n ~ N(0, σ²) like the noise itself, are independent measurements, so that the error on the second gives ‖A(x̂ −
+    x)‖² up to a constant (Pang et al., CVPR 2021; Oliveira, Lei & Tibshirani, 2024). Neither counts directions that A
+    does not see. Raises SpecError for other noise.
     """
     errors = []
     for seed in cell.seeds:
@@ -63,7 +64,7 @@ class Error:
 
 
 def split(like: Likelihood, g: Generator) -> tuple[Likelihood, Error]:
-    """What the solver is given of one measurement, and the error on the rest."""
+    """What the solver is given of one measurement, and the error on the rest, a function of its x̂ (b, *image)."""
     if isinstance(like.A, Inpaint):
         mask = like.A.s
         hide = (torch.rand(mask.shape, generator=g) < HIDDEN).to(mask) * mask

@@ -1,4 +1,4 @@
-"""Sets of test images, each image with a name that its random stream and its record are filed under."""
+"""Sets of test images; the name of each image determines its random stream and the key of its record."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -29,18 +29,18 @@ class Images(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """One name an image, all different."""
+        """One name per image, all different."""
 
     @abstractmethod
     def load(self, name: str) -> Tensor:
-        """The image of that name, (*image), float32."""
+        """The image called `name`, (*image), float32 in model units. Raises DataError if it cannot be read."""
 
 
 @dataclass(frozen=True)
 class Photographs(Images):
-    """The four photographs of the demo, central squares of `size` x `size`; needs the extra demo.
+    """The four photographs of the demo, as central squares of `size` x `size`; needs the extra demo.
 
-    `kind` grey is their mean over colours.
+    `kind` grey is the mean over their colours.
     """
 
     size: int = 256
@@ -58,7 +58,7 @@ class Photographs(Images):
 class Folder(Images):
     """All pictures and arrays (.npy, .npz, .pt) of a folder and its subfolders, by name.
 
-    `size`: the central square of a picture, resized to size x size.
+    With `size`, the central square of each picture is resized to size x size.
     """
 
     path: str
@@ -93,7 +93,7 @@ class Folder(Images):
 class Stack(Images):
     """The images of one .npy or .npz array (n, *image) in units of [−1, 1]; `key` names the array of a .npz.
 
-    uint8 are pixels (n, h, w[, c]).
+    uint8 arrays are pixels (n, h, w[, c]).
     """
 
     path: str
@@ -122,15 +122,15 @@ def _stack(path: str, key: str | None) -> np.ndarray:
     except Exception as e:  # zipfile and numpy have many errors for a broken file
         raise DataError(f"{path}: cannot be read as an array ({type(e).__name__})") from e
     if array.ndim < 2 or not len(array) or array.dtype.kind not in "fiu":
-        raise DataError(f"{path}: {array.dtype} of shape {array.shape} is no stack of images")
+        raise DataError(f"{path}: {array.dtype} of shape {array.shape} is not a stack of images")
     return array
 
 
 @dataclass(frozen=True)
 class Held(Images):
-    """The images of DATA that `xhat train denoiser DATA --recipe` holds out, as it prepares them.
+    """The images of DATA that `xhat train denoiser DATA --recipe` holds out, prepared in the same way.
 
-    A prior trained on the others has seen none of them.
+    A prior that was trained on the others has seen none of them.
     """
 
     path: str
@@ -154,7 +154,9 @@ def _held(path: str, recipe: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Generated(Images):
-    """`count` pictures of `xhat generate`: blackhole, velocity or vorticity; `seed` is none of a prior's."""
+    """`count` pictures of `xhat generate`: blackhole, velocity or vorticity; the default `seed` is not that of any
+    prior.
+    """
 
     what: Literal["blackhole", "velocity", "vorticity"]
     size: int = 64
@@ -200,7 +202,10 @@ IMAGES = concrete(vars(), Images)
 
 @lru_cache(16)
 def open_images(spec: str) -> Images:
-    """The set behind a spec string or a folder's path, with at least one image."""
+    """The set of a spec string or of a folder's path.
+
+    Raises SpecError or DataError if there is no such set, it is empty, or two images have the same name.
+    """
     if spec.partition(":")[0] not in IMAGES and Path(spec).expanduser().is_dir():
         spec = f"folder:path={text_of(spec)}"
     images = build(spec, IMAGES)

@@ -1,4 +1,4 @@
-"""How many images go through a solver at once: as many as the memory holds, measured on one and two."""
+"""How many images go through a solver at once: as many as the memory holds, measured with one image and with two."""
 
 import gc
 from itertools import islice
@@ -11,8 +11,8 @@ from ..rng import Rng
 from ..task.parts import as_schedule, as_solver, pick_device
 from .evaluate import Work, prior_of, problem_of, truth_of
 
-MOST = {"cuda": 256, "cpu": 16}  # a CPU gains nothing from more
-SHARE = 0.7  # of the free memory
+MOST = {"cuda": 256, "cpu": 16}  # larger batches make a CPU no faster
+SHARE = 0.7  # the fraction of the free memory that may be used
 
 
 def fitting(free: float, one: float, two: float, most: int) -> int:
@@ -26,20 +26,20 @@ def fitting(free: float, one: float, two: float, most: int) -> int:
 
 
 def batch_size(work: Work, device: str) -> int:
-    """Two steps of the cell's solver on one image and on two tell what an image takes."""
+    """The number of images of `work` that fit in memory, from two steps of its solver on one image and on two."""
     kind = pick_device(device).type
     most = max(1, MOST.get(kind, 16) // work.cell.samples)
     if most == 1 or len(work.images) == 1:
         return 1
     try:
         one, two = (peak(work, n, device) for n in (1, 2))
-    except Exception:  # whatever it is, the run itself meets it again and records it
+    except Exception:  # whatever went wrong goes wrong again in the run itself, which records it
         return 1
     return fitting(SHARE * free(kind), one * work.cell.samples, two * work.cell.samples, most)
 
 
 def peak(work: Work, n: int, device: str) -> float:
-    """Bytes that two steps with `n` images take beyond what is held before."""
+    """The bytes that two steps with `n` images take in addition to what was held before."""
     place, cell = pick_device(device), work.cell
     few = Work(cell, work.seed, (work.images * n)[:n])
     prior = prior_of(cell.prior, device)[0]
@@ -54,14 +54,14 @@ def peak(work: Work, n: int, device: str) -> float:
 
 
 def free(kind: str) -> float:
-    """Bytes that are there to be taken."""
+    """The free memory in bytes, of the device of this `kind`."""
     if kind == "cuda":
         return float(torch.cuda.mem_get_info()[0])
     return _kibibytes(Path("/proc/meminfo"), "MemAvailable") or 2e9
 
 
 def reset_peak(kind: str) -> float:
-    """Bytes held now; the peak is measured from here on."""
+    """Starts a new measurement of the peak, and returns the bytes that are held now."""
     if kind == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return float(torch.cuda.memory_allocated())

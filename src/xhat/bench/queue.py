@@ -1,4 +1,4 @@
-"""What is left to compute, shared with other processes at the same folder."""
+"""What is left to compute, shared with other processes that work on the same folder."""
 
 import time
 from collections import deque
@@ -14,7 +14,10 @@ from .images import open_images
 
 
 def works(cell: Cell, batch_size: int) -> list[Work]:
-    """The cell in batches of images of one shape, always the same: a resumed run repeats them bit for bit."""
+    """The cell in batches of images of one shape.
+
+    The batches are always the same, so that a resumed run repeats them bit for bit.
+    """
     images = open_images(cell.data)
     names = images.names()[: cell.images]
     shape = (lambda name: ()) if images.one_shape else (lambda name: tuple(images.load(name).shape))
@@ -27,24 +30,27 @@ def works(cell: Cell, batch_size: int) -> list[Work]:
 
 
 class Queue:
-    """Hands out works of which records are missing, or `redo` asks for, each to one process at a time.
+    """Hands out the works whose records are missing or listed in `redo`, each to one process at a time.
 
-    A claim is a lock that ends with its process: what a killed one had in hand is handed out again.
+    A claim is a lock that ends with its process, so the work of a killed process is handed out again.
     """
 
     def __init__(self, all_works: Iterable[Work], folder: RunFolder, redo: Iterable[str] = ()) -> None:
         self.folder, self.redo = folder, set(redo)
-        self.failed_once: set[str] = set()  # broken here and now: not again in this run
+        self.failed_once: set[str] = set()  # records that ended with an error are not tried again in this run
         self.waiting = deque(w for w in all_works if self.wanted(w))
         self.held: dict[Work, ExitStack] = {}
 
     def wanted(self, work: Work) -> set[str]:
-        """The keys of the work that are to be computed."""
+        """The keys of the records of `work` that have to be computed."""
         missing = self.folder.missing(work.keys) - self.failed_once
         return missing | (self.redo & set(work.keys))
 
     def take(self, wait: bool = True) -> Work | None:
-        """The next work, claimed; None where nothing is left. While others have all the rest: waits, or None."""
+        """The next work, claimed; None if nothing is left.
+
+        If other processes hold everything that is left, it waits for them, or returns None without `wait`.
+        """
         while self.waiting:
             for _ in range(len(self.waiting)):
                 work = self.waiting.popleft()
@@ -63,7 +69,7 @@ class Queue:
         return None
 
     def finish(self, work: Work, done: Sequence[Done]) -> list[Done]:
-        """Adds what was wanted of a finished work to the folder and gives the claim back."""
+        """Adds the wanted records of a finished work to the folder, releases the claim, and returns what was added."""
         wanted = self.wanted(work)
         new = [d for d in done if d.row["key"] in wanted]
         self.folder.add(new)
@@ -73,18 +79,18 @@ class Queue:
         return new
 
     def give_back(self, work: Work) -> None:
-        """A work that came to nothing, to be taken again."""
+        """Releases the claim on a work that was not finished, so that it is taken again."""
         self.held.pop(work).close()
         self.waiting.appendleft(work)
 
     def close(self) -> None:
-        """Gives all claims back."""
+        """Releases all claims."""
         for stack in self.held.values():
             stack.close()
         self.held.clear()
         claims = self.folder.path / ".claims"
-        for left in claims.glob("*"):  # of processes that were killed
+        for left in claims.glob("*"):  # left behind by processes that were killed
             with claim(left):
                 pass
-        with suppress(OSError):  # others are at work
+        with suppress(OSError):  # the folder is not empty while other processes hold claims
             claims.rmdir()

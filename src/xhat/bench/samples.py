@@ -1,11 +1,14 @@
-"""How good samples of a posterior are as samples, given the one truth there is. Units of images, [−1, 1]."""
+"""How good posterior samples are as samples, judged by the one true image. In units of images in [−1, 1]."""
 
 import torch
 from torch import Tensor
 
 
 def spread(x: Tensor, truth: Tensor) -> dict[str, float]:
-    """CRPS, coverage of the central 50 and 90 % intervals and diversity of samples x (n, *image), n > 1."""
+    """CRPS, coverage of the central 50 and 90 % intervals, and diversity of samples `x` (n, *image), n > 1.
+
+    `truth` is (*image).
+    """
     return {
         "crps": float(crps(x, truth)),
         "cover50": float(coverage(x, truth, 0.5)),
@@ -17,8 +20,8 @@ def spread(x: Tensor, truth: Tensor) -> dict[str, float]:
 def crps(x: Tensor, truth: Tensor) -> Tensor:
     """Continuous ranked probability score E|X − x₀| − ½ E|X − X′|, mean over pixels; smaller is better.
 
-    The fair form, over pairs of different samples: its mean does not depend on their number
-    (Ferro, 2014, Q. J. R. Meteorol. Soc. 140, 1917).
+    `x` is (n, *image), `truth` (*image). This is the fair form, over pairs of different samples: its mean does not
+    depend on their number (Ferro, 2014, Q. J. R. Meteorol. Soc. 140, 1917).
     """
     n = len(x)
     ordered = x.sort(0).values
@@ -27,10 +30,11 @@ def crps(x: Tensor, truth: Tensor) -> Tensor:
 
 
 def coverage(x: Tensor, truth: Tensor, level: float) -> Tensor:
-    """The share of pixels whose truth lies in the samples' central interval of probability `level`.
+    """The fraction of pixels whose truth lies in the samples' central interval of probability `level`.
 
-    The truth's rank among n exact samples is uniform on 0 … n. Ranks count with the part of their 1/(n + 1) that
-    lies in the central `level` of the unit interval, so that exact samples score `level` for every n > 1.
+    `x` is (n, *image), `truth` (*image). The rank of the truth among n exact samples is uniform on 0 … n. Each rank
+    stands for 1/(n + 1) of the unit interval and counts with the fraction of it that lies in the central `level`, so
+    that exact samples score `level` for every n > 1.
     """
     n = len(x)
     rank = (x < truth).sum(0) + (x == truth).sum(0) / 2

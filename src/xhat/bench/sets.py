@@ -1,4 +1,4 @@
-"""Metrics of a set of images: distances between distributions of features, restored against true."""
+"""Metrics of a set of images: distances between the distributions of features of restored and of true images."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -16,14 +16,15 @@ from ..files.pictures import load_image
 from ..metrics.perceptual import FILES, found
 from .folder import RunFolder
 
-Distance = Callable[[Tensor, Tensor], float]  # of two sets (n, 3, h, w) in [0, 1]
-FEWEST = 2
+Distance = Callable[[Tensor, Tensor], float]  # takes two sets of images (n, 3, h, w) in [0, 1]
+FEWEST = 2  # a distribution needs two images for its covariance
 
 
 def fid() -> Distance:
     """Fréchet inception distance, torch-fidelity's weights (Heusel et al., 2017). arXiv:1706.08500
 
-    Biased for few images: one from 100 images is no published FID.
+    It is biased for few images: that of 100 images cannot be compared with published ones. Raises DataError if weights
+    or packages are missing.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -31,14 +32,20 @@ def fid() -> Distance:
 
 
 def kid() -> Distance:
-    """Kernel inception distance, unbiased (Bińkowski et al., 2018). arXiv:1801.01401"""
+    """Kernel inception distance, unbiased (Bińkowski et al., 2018). arXiv:1801.01401
+
+    Raises DataError if weights or packages are missing.
+    """
     from torchmetrics.image.kid import KernelInceptionDistance
 
     return _measure(lambda n: KernelInceptionDistance(_inception(), subset_size=min(n, 100), normalize=True))
 
 
 def frechet_lite0() -> Distance:
-    """A Fréchet distance on the pooled features of EfficientNet-Lite0: not FID, and not to be compared with one."""
+    """A Fréchet distance on the pooled features of EfficientNet-Lite0. It is not FID and cannot be compared with it.
+
+    Raises DataError if packages are missing.
+    """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     return _measure(lambda n: FrechetInceptionDistance(_lite0(), normalize=True))
@@ -56,7 +63,7 @@ def _measure(make: Callable[[int], Any]) -> Distance:
         value = metric.compute()
         return float(value[0] if isinstance(value, tuple) else value)
 
-    make(FEWEST)  # what is missing is missed now
+    make(FEWEST)  # so that a missing package or file is an error now, not after hours
     return distance
 
 
@@ -74,7 +81,7 @@ def _inception() -> nn.Module:
 
 
 class Inception(nn.Module):
-    """Images of [0, 1], rounded to 8 bits as FID is defined, to 2048 features."""
+    """Images in [0, 1], (n, 3, h, w), rounded to 8 bits as FID is defined, to 2048 features."""
 
     num_features = 2048
 
@@ -84,6 +91,7 @@ class Inception(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
+        """The features of `x`, (n, 2048)."""
         features: Tensor = self.net((x * 255).round().to(torch.uint8))
         return features
 
@@ -101,7 +109,11 @@ def _lite0() -> nn.Module:
 
 
 class Lite0(nn.Module):
-    """Resized to 224 x 224, scaled by (x − 127)/128 as the network was trained, pooled over places."""
+    """Images in [0, 1], (n, 3, h, w), to 1280 features of EfficientNet-Lite0.
+
+    They are resized to 224 x 224 and scaled by (x − 127)/128 as in the network's training, and features are averaged
+    over places.
+    """
 
     num_features = 1280
 
@@ -111,13 +123,18 @@ class Lite0(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
+        """The features of `x`, (n, 1280)."""
         pixels = F.interpolate(x * 255, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
         features: Tensor = self.net.extract_features((pixels - 127) / 128)  # type: ignore[operator]
         return features.mean((2, 3))
 
 
 def add_sets(folder: RunFolder, names: Sequence[str]) -> None:
-    """Writes `sets.json`: for each cell the metrics called `names` of its kept pictures, and how many there were."""
+    """Writes `sets.json`: for each cell, the metrics called `names` of its kept pictures, and how many pictures there
+    were.
+
+    Cells with fewer than two pictures or with pictures of several sizes are left out.
+    """
     if not names:
         return
     measures = {name: SETS[name]() for name in names}

@@ -15,15 +15,15 @@ COSTS = ("forwards", "backwards", "operator_calls")
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over images (the seeds of an image averaged first) with the half-width of its 95 % interval."""
+    """A mean over images with the half-width of its 95 % interval; the seeds of an image are averaged first."""
 
     value: float
-    half: float | None  # None for a single image
+    half: float | None  # None if there is only one image
     images: int
 
 
 def interval(values: Sequence[float]) -> Mean:
-    """Student's t interval of independent numbers."""
+    """The mean of independent numbers, with Student's t interval."""
     n = len(values)
     half = student(n - 1) * stdev(values) / math.sqrt(n) if n > 1 else None
     return Mean(mean(values), half, n)
@@ -31,13 +31,16 @@ def interval(values: Sequence[float]) -> Mean:
 
 @cache
 def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, by bisection on its incomplete beta integral (Simpson's rule)."""
-    if freedom > 2000:
+    """The 97.5 % quantile of Student's t with `freedom` degrees of freedom.
+
+    Found by bisection on its incomplete beta integral (Simpson's rule).
+    """
+    if freedom > 2000:  # from here on it is that of the normal distribution to within 0.0013
         return 1.96
     log_c = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(freedom * math.pi) / 2
 
     def inside(t: float, parts: int = 400) -> float:
-        # the density under x = tan(u) √freedom is a power of the cosine: smooth, on a bounded interval
+        # Under x = tan(u) √freedom, the density is a power of the cosine: smooth, and on a bounded interval.
         top = math.atan(t / math.sqrt(freedom))
         h = top / parts
         f = [math.cos(i * h) ** (freedom - 1) for i in range(parts + 1)]
@@ -52,7 +55,9 @@ def student(freedom: int) -> float:
 
 
 def values(rows: Iterable[Row], name: str) -> dict[str, float]:
-    """A number of each image, its seeds averaged; of the rows that have it."""
+    """The number called `name` for each image, by the image's name, averaged over its seeds; rows without it are left
+    out.
+    """
     found: dict[str, list[float]] = {}
     for r in rows:
         v = value(r, name)
@@ -62,18 +67,18 @@ def values(rows: Iterable[Row], name: str) -> dict[str, float]:
 
 
 def value(row: Row, name: str) -> float | None:
-    """A metric or another number of a record."""
+    """A metric or another number of a record; None if it has none or did not end with status ok."""
     v = row["metrics"].get(name, row["run"].get(name) if name == "seconds" else row.get(name))
     return None if v is None or row["status"] != "ok" else float(v)
 
 
 def higher(name: str) -> bool:
-    """Whether more of it is better."""
+    """Whether a higher value of the number called `name` is better."""
     return name.removeprefix("mean_").removeprefix("chosen_") not in (*LOWER, *COSTS, "seconds")
 
 
 def cells(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each cell, in order."""
+    """The rows of each cell, in order, by the cell's key."""
     out: dict[str, list[Row]] = {}
     for r in rows:
         out.setdefault(r["cell"], []).append(r)
@@ -81,7 +86,7 @@ def cells(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """One line a cell: names, counts, the mean of every number there is, as `Mean`."""
+    """One entry per cell: names, counts, and the mean of every number that it has, as `Mean`."""
     out = []
     for cell, mine in cells(rows).items():
         first = mine[0]
@@ -98,7 +103,10 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def paired(a: Sequence[Row], b: Sequence[Row], name: str) -> tuple[Mean, int] | None:
-    """Mean of b − a over the images both have, and in how many b is better; None where there is none."""
+    """The mean of b − a over the images that both have, and the number of images for which b is better.
+
+    None if they have no image in common.
+    """
     x, y = values(a, name), values(b, name)
     both = [y[k] - x[k] for k in x if k in y]
     if not both:
@@ -108,7 +116,10 @@ def paired(a: Sequence[Row], b: Sequence[Row], name: str) -> tuple[Mean, int] | 
 
 
 def front(points: Sequence[tuple[float, float]], more: bool = True) -> list[int]:
-    """The indices of (cost, quality) points that no other beats in both."""
+    """The indices of the (cost, quality) points that no other point beats in both.
+
+    `more` says whether higher quality is better; lower cost always is.
+    """
     sign = 1 if more else -1
     out = []
     for i, (c, q) in enumerate(points):
@@ -119,14 +130,14 @@ def front(points: Sequence[tuple[float, float]], more: bool = True) -> list[int]
 
 
 def written(m: Mean | None, digits: int = 2, pm: str = " ± ") -> str:
-    """A mean with its interval as text; numbers that are all equal have none."""
+    """A mean with its interval as text; no interval is written if it is unknown or 0."""
     if m is None:
         return "–"
     return f"{m.value:.{digits}f}" + (f"{pm}{m.half:.{digits}f}" if m.half is not None and m.half > 0 else "")
 
 
 def digits(name: str) -> int:
-    """Decimals that a number is worth."""
+    """The number of decimals that a table shows of the number called `name`."""
     bare = name.removeprefix("mean_").removeprefix("chosen_")
     if bare in COSTS:
         return 0

@@ -9,12 +9,12 @@ from ..files.rows import Row
 from .stats import Mean, digits, higher, summary, written
 
 UNITS = {"psnr": "dB", "magnitude_psnr": "dB", "psnr_shift": "dB", "psnr_blur": "dB", "seconds": "s"}
-ORDER = ("point", "sample")  # PSNR favours points over samples: they are not ranked together
+ORDER = ("point", "sample")  # PSNR favours point estimates over samples, so they are not ranked together
 
 
 @dataclass(frozen=True)
 class Overview:
-    """One metric, a row a solver and a column a task, point estimators before samplers."""
+    """One metric, a row for each solver and a column for each task, point estimators before samplers."""
 
     metric: str
     prior: str
@@ -23,18 +23,18 @@ class Overview:
     blocks: dict[str, list[tuple[str, list[dict[str, Any] | None]]]]  # point, sample → (label, cell by task)
 
     def best(self, block: str, column: int) -> float | None:
-        """The best mean of a block in a column."""
+        """The best mean of a block in a column; None if it has none."""
         found = [m.value for _, row in self.blocks[block] if (m := number(row[column], self.metric))]
         return (max if higher(self.metric) else min)(found, default=None)
 
 
 def number(cell: dict[str, Any] | None, metric: str) -> Mean | None:
-    """The mean of a cell of `summary`; the set metrics have no interval."""
+    """The mean of `metric` in a cell of `summary`; the metrics of whole sets have no interval."""
     return cell["numbers"].get(metric) if cell else None
 
 
 def overviews(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Overview]:
-    """One for each metric, prior and data."""
+    """One overview for each metric, prior and data."""
     lines = summary(rows)
     for prior, data in dict.fromkeys((s["prior"], s["data"]) for s in lines):
         mine = [s for s in lines if (s["prior"], s["data"]) == (prior, data)]
@@ -52,7 +52,7 @@ def overviews(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Overview]
 
 
 def text(cell: dict[str, Any] | None, metric: str, pm: str = " ± ") -> str:
-    """A cell as a table has it: the mean, its interval, how many failed; n/a where the solver does not fit."""
+    """A cell as a table shows it: the mean, its interval, how many failed; n/a if the solver does not fit."""
     if cell is None:
         return ""
     if not cell["fits"]:
@@ -62,12 +62,13 @@ def text(cell: dict[str, Any] | None, metric: str, pm: str = " ± ") -> str:
 
 
 def arrow(metric: str) -> str:
+    """The heading of a metric: its name, its unit, and an arrow in the direction that is better."""
     unit = f" [{UNITS[metric]}]" if metric in UNITS else ""
     return f"{metric}{unit} {'↑' if higher(metric) else '↓'}"
 
 
 def terminal(rows: Sequence[Row], metrics: Sequence[str]) -> None:
-    """The tables on stdout."""
+    """Prints the tables to stdout."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

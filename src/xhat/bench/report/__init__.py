@@ -1,4 +1,4 @@
-"""`xhat report`: one page, and the same as Markdown, LaTeX and PNG."""
+"""`xhat report`: one HTML page, and the same content as Markdown, LaTeX and PNG."""
 
 import json
 import sys
@@ -10,13 +10,13 @@ from .page import page
 from .payload import payload
 from .text import latex, markdown
 
-MEGABYTES = 20.0  # of pictures in the page
+MEGABYTES = 20.0  # the most that the pictures in the page may take
 
 
 def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES) -> list[Path]:
-    """Writes report.html, .md, .tex and, with matplotlib, .png into `out`, the run's own folder unless given.
+    """Writes report.html, .md, .tex and, with matplotlib, .png into `out`, by default the folder of the run.
 
-    Raises DataError for a folder that is no run, or has no record yet.
+    Returns the paths. Raises DataError if the folder is not a run or has no record yet.
     """
     content, rows = open_run(run)
     sets = _sets(run)

@@ -1,4 +1,4 @@
-"""The payload, the style and the scripts in one HTML file that asks nobody for anything."""
+"""Puts the payload, the style and the scripts into one HTML file that makes no request to any server."""
 
 import html
 import json
@@ -11,14 +11,14 @@ SCRIPTS = ("table.js", "plots.js", "viewer.js", "page.js")
 
 
 def page(content: Mapping[str, Any]) -> str:
-    """The whole page; a policy in it forbids the browser every request."""
+    """The whole page. A policy in it forbids the browser every request."""
     text = (HERE / "page.html").read_text(encoding="utf-8")
     data = json.dumps(content, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     parts = {
         "TITLE": html.escape(str(content["title"])),
         "STYLE": (HERE / "page.css").read_text(encoding="utf-8"),
         "SCRIPT": "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        "DATA": data,  # last: nothing in the data is a placeholder
+        "DATA": data,  # last, so that nothing in the data is taken for a placeholder
     }
     for name, part in parts.items():
         text = text.replace(f"@@{name}@@", part)

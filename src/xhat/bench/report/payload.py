@@ -1,4 +1,4 @@
-"""What the page draws from: names, means, every image's numbers, and as many pictures as the budget holds."""
+"""What the page is drawn from: names, means, every image's numbers, and as many pictures as the budget allows."""
 
 import base64
 import io
@@ -28,7 +28,10 @@ WORDS = {
 def payload(
     run: Path, content: Mapping[str, Any], rows: Sequence[Row], sets: Mapping[str, Any], budget: int
 ) -> dict[str, Any]:
-    """Everything on the page as JSON; `budget` in bytes is for the pictures, worst problems first."""
+    """Everything on the page as JSON; `budget` in bytes is for the pictures, worst problems first.
+
+    Raises DataError if there are no records.
+    """
     if not rows:
         raise DataError(f"{run}: holds no records of its grid yet")
     lines = summary(rows)
@@ -51,13 +54,13 @@ def payload(
 
 
 def metric_names(content: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
-    """The grid's metrics first, then what samples add."""
+    """The names of the grid's metrics, followed by those that samples add."""
     there = dict.fromkeys(m for r in rows for m in r["metrics"])
     return [*(m for m in content["metrics"] if m in there), *(m for m in there if m not in content["metrics"])]
 
 
 def facts(rows: Sequence[Row]) -> dict[str, Any]:
-    """What a table must state."""
+    """The facts that a table must state: counts, versions, machines."""
     unlike = {k: sorted({r["versions"][k] for r in rows}) for k in ("xhat", "code", "torch")}
     return {
         "images": len({(r["data"], r["image"]) for r in rows}),
@@ -110,7 +113,10 @@ def _row(r: Row, names: Sequence[str]) -> dict[str, Any]:
 
 
 def pictures(folder: RunFolder, rows: Sequence[Row], metric: str, budget: int) -> dict[str, dict[str, str]]:
-    """Record → its truth, measurement and restored image as data URIs; whole problems, the worst first."""
+    """For each record, its truth, measurement and restored image as data URIs.
+
+    Problems are taken as a whole, the worst first, until `budget` bytes are used.
+    """
     problems: dict[tuple[Any, ...], list[Row]] = {}
     for r in rows:
         if folder.picture(r, "x"):
@@ -150,7 +156,7 @@ def _uri(file: Path) -> str:
 def against(
     table: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], sets: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
-    """A published table with what was measured here beside each of its numbers: `ours` names the solver."""
+    """A published table with what was measured here beside each of its numbers; `ours` in a row names the solver."""
     metric = table["metric"]
     tasks = [t for t in dict.fromkeys(k for row in table["rows"] for k in row) if t not in ("method", "ours")]
     body = []
@@ -167,11 +173,11 @@ def against(
 
 
 def names(pattern: str, label: str) -> bool:
-    """Whether `ours` of a published row means a solver: a shell pattern, or the bare name of its spec."""
+    """Whether `ours` of a published row means the solver `label`: a shell pattern, or the bare name of its spec."""
     return fnmatchcase(label, pattern) or label.partition(":")[0] == pattern
 
 
 def in_set(line: Mapping[str, Any], sets: Mapping[str, Mapping[str, float]], metric: str) -> Mean | None:
-    """A metric of the cell's whole set of images."""
+    """A metric of the cell's whole set of images; None if it is unknown."""
     found = sets.get(line["cell"], {})
     return Mean(found[metric], None, int(found["images"])) if metric in found else None

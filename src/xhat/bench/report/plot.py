@@ -1,4 +1,4 @@
-"""Quality against network calls and seconds, a column a task, as PNG."""
+"""Draws quality against network calls and seconds, one column per task, as PNG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +9,13 @@ from ..stats import front, higher, summary
 from ..tables import arrow
 from .payload import metric_names
 
-MOST = 10  # tasks side by side
+MOST = 10  # the most tasks side by side
 
 
 def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
-    """The first metric; crosses are point estimators, the line joins what no solver beats in both."""
+    """Draws the first metric; crosses are point estimators, and the line joins the solvers that no other beats in
+    both.
+    """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -30,7 +32,7 @@ def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
             s for s in lines if (s["task"], s["prior"], s["data"]) == (task, prior, data) and metric in s["numbers"]
         ]
         for line, panel in enumerate(axes[:, column]):
-            panel.set(xscale="log", xlabel="seconds an image" if line else "network calls an image")
+            panel.set(xscale="log", xlabel="seconds per image" if line else "network calls per image")
             panel.set_ylabel(arrow(metric) if column == 0 else "")
             panel.set_title("" if line else task, fontsize=10)
             panel.grid(alpha=0.25)
@@ -40,7 +42,7 @@ def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
             points = [(_cost(s, bool(line)), s["numbers"][metric].value) for s in here]
             panel.set_xlim(min(x for x, _ in points) / 1.5, max(x for x, _ in points) * 1.5)
             low, high = (pick(y for _, y in points) for pick in (min, max))
-            room = 0.25 * (high - low) or 1.0  # wide intervals end at the frame
+            room = 0.25 * (high - low) or 1.0  # wide intervals are cut off at the frame
             panel.set_ylim(low - room, high + room)
             kept = sorted(points[i] for i in front(points, higher(metric)))
             panel.plot(*zip(*kept, strict=True), color="grey", linewidth=0.8)

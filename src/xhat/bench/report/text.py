@@ -11,7 +11,9 @@ from .payload import WORDS, against, facts, metric_names
 
 
 def markdown(content: Mapping[str, Any], rows: Sequence[Row], sets: Mapping[str, Mapping[str, float]]) -> str:
-    """Tables of every metric, costs, paired differences, published numbers."""
+    """Tables of every metric, costs, paired differences and published numbers. Raises DataError if there are no
+    records.
+    """
     if not rows:
         raise DataError("no record of this grid yet")
     f, lines = facts(rows), summary(rows)
@@ -43,6 +45,7 @@ def _rule(columns: int) -> str:
 
 
 def table_line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
@@ -120,12 +123,12 @@ TEX |= {"↓": r"$\downarrow$", "×": r"$\times$", "η": r"$\eta$", "σ": r"$\si
 
 
 def escaped(t: str) -> str:
-    """Text as LaTeX prints it."""
+    """The text `t` with the characters escaped that LaTeX treats specially."""
     return "".join(TEX.get(c, c) for c in t)
 
 
 def latex(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """One table a metric, to be put into a document that loads booktabs."""
+    """One table per metric, for a document that loads booktabs."""
     out = [f"% {content['title']}: made by xhat report; needs \\usepackage{{booktabs}}"]
     for view in overviews(rows, metric_names(content, rows)):
         out += ["\\begin{table}", "\\centering", f"\\begin{{tabular}}{{l{'r' * len(view.tasks)}}}", "\\toprule"]
