@@ -138,7 +138,7 @@ def measure(study: dict[str, Any], problem: dict[str, Any], arm: dict[str, Any],
     error = rms(out - x)
     if not (error < 1e3).all():  # images have a range of 2
         return {"failed": FAILED[DivergedError]}
-    scores = {"psnr": 20 * (2 / error).log10(), "error": error, "residual": noise.residual(like.y, A(out))}
+    scores = {"psnr": 20 * (2 / error).log10(), "error": error, "residual": like.misfit(out)[0]}
     if top is not None:
         scores["gap"] = (top - log_posterior(out, base, like)) / x[0].numel()
     row: Row = {k: [round(float(s), 5) for s in v] for k, v in scores.items()}

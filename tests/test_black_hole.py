@@ -216,7 +216,7 @@ def test_the_noise_has_its_sigma_and_the_truth_a_chi_square_of_one():
     assert abs(float((plain - A(x)).std()) / 0.02 - 1) < 0.05
     found = likelihood(A, noise, y).noise.fit(y, A(x))
     assert all((v > 0.8).all() and (v < 1.25).all() for v in found.values())
-    assert (abs(noise.residual(y, A(x)) - 1) < 0.15).all()
+    assert (abs(likelihood(A, noise, y).misfit(x)[0] - 1) < 0.15).all()
 
 
 @double
@@ -240,7 +240,7 @@ def test_images_do_not_mix():
     y = VLBI().bind(A).sample(A(x), Rng([0, 1, 2]))
     noise = VLBI(amp=0.5, vis=0.1).bind(A)
     for i in range(3):
-        torch.testing.assert_close(noise.whiten(y, A(x))[i], noise.whiten(y[i : i + 1], A(x[i : i + 1]))[0])
+        torch.testing.assert_close(noise.residual(y, A(x))[i], noise.residual(y[i : i + 1], A(x[i : i + 1]))[0])
         torch.testing.assert_close(y[i], VLBI().bind(A).sample(A(x[i : i + 1]), Rng([i]))[0])
 
 

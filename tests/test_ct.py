@@ -182,7 +182,7 @@ def test_lambda_follows_the_noise(name, operator, sigma):
     x = x if name == "wavelet" else x[..., ::4, ::4].contiguous()
     A = OPERATORS[operator](tuple(x.shape[1:]), **({"angles": 10} if operator == "ct" else {}))
     like = xhat.likelihood(A, Gaussian(sigma), Gaussian(sigma).sample(A(x), Rng([0])))
-    ratio = lambda **options: float(rms(like.residual(run(name, like, **options)))) / sigma
+    ratio = lambda **options: float(like.misfit(run(name, like, **options))[0]) / sigma
     assert abs(ratio(steps=150) - 1) < 0.02
     assert abs(ratio(steps=150, lam=sigma / 100) - 1) > 0.02
     blank = replace(like, y=torch.zeros_like(like.y))

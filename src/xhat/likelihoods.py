@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .errors import DataError, MismatchError, ShapeError
 from .noise import Gaussian, Noise, Noiseless, Whitened
-from .numerics.linalg import bcast
+from .numerics.linalg import bcast, norm
 from .operators.base import AffineOperator, LinearOperator, Operator, PinvOperator, SpectralOperator
 from .operators.blind_blur import BlindBlur
 from .operators.compose import Decoded
@@ -30,9 +30,36 @@ class Likelihood:
     noise: Noise
     y: Data
 
+    def __post_init__(self) -> None:
+        # no solver, norm or record ever sees what no image can change
+        object.__setattr__(self, "y", measured(self.A, self.y))
+
     def residual(self, x: Image) -> Data:
-        """y − A(x)."""
-        return self.y - self.A(x)
+        """y − A(x), 0 outside the operator's `support`; or a residual that the noise model has of its own."""
+        return self.noise.residual(self.y, self.A(x))
+
+    @cached_property
+    def count(self) -> PerImage:
+        """How many independent numbers `residual` compares, (b,): those of y that an image can change."""
+        return self.noise.count(self.y, self.A.support)
+
+    @cached_property
+    def explained(self) -> PerImage:
+        """‖residual‖² that the noise model expects of a perfect fit, (b,): what a solver may stop at.
+
+        In the units of `residual`: for Gaussian noise it is σ² `count`, for closure quantities, whose residual is
+        whitened, `count` itself, and for noiseless data 0.
+        """
+        return self.noise.expected_residual(self.y, self.A.support) ** 2 * self.count
+
+    def misfit(self, x: Image) -> tuple[PerImage, PerImage]:
+        """The root mean square of `residual` over its `count` numbers, and what the noise model expects of it, (b,).
+
+        This is the pair that records, progress bars and `stop_at` compare.
+        """
+        clean = self.A(x)
+        found = norm(self.noise.residual(self.y, clean)) / self.count.sqrt()
+        return found, self.noise.expected_residual(clean, self.A.support)
 
     def nll(self, x: Image) -> PerImage:
         """−log p(y | x) per image."""
@@ -52,13 +79,9 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class LeastSquares(Likelihood):
-    """−log p(y | x) = ½‖r(x)‖² with the noise model's own residual r in place of y − A(x)."""
+    """−log p(y | x) = ½‖r(x)‖², where the residual r, (b, numbers), is the noise model's own and has variance 1."""
 
     noise: Whitened
-
-    def residual(self, x: Image) -> Data:
-        """r(x), (b, numbers), of variance 1."""
-        return self.noise.whiten(self.y, self.A(x))
 
 
 @dataclass(frozen=True)
@@ -168,8 +191,19 @@ class LatentLikelihood(Likelihood):
     A: Decoded
     pixel: Likelihood
 
-    def residual(self, x: Image) -> Data:
+    def residual(self, x: Latents) -> Data:
         return self.pixel.residual(self.decode(x))
+
+    @property
+    def count(self) -> PerImage:
+        return self.pixel.count
+
+    @property
+    def explained(self) -> PerImage:
+        return self.pixel.explained
+
+    def misfit(self, x: Latents) -> tuple[PerImage, PerImage]:
+        return self.pixel.misfit(self.decode(x))
 
     def encode(self, x: Image) -> Latents:
         """E(x)."""
@@ -193,6 +227,11 @@ class LatentLinear(LatentLikelihood):
     pixel: LinearGaussian
 
 
+def measured(A: Operator, y: Data) -> Data:
+    """`y` with 0 where no image can change it: outside the operator's `support`."""
+    return y if A.support is None else torch.where(A.support, y, 0)
+
+
 def of_latents(pixel: Likelihood, decoder: Decoder) -> LatentLikelihood:
     """`pixel`, a problem about images, as one about their latents."""
     A = Decoded(pixel.A, decoder)
@@ -204,14 +243,16 @@ def of_latents(pixel: Likelihood, decoder: Decoder) -> LatentLikelihood:
 def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
     """The most specific likelihood there is for `A` and `noise`.
 
-    Raises ShapeError where `y`, shape (b, *data), is no measurement of `A`, DataError where it is not finite.
+    What `y`, shape (b, *data), holds outside the operator's `support` is not looked at: the colour of a hole, say.
+
+    Raises ShapeError if `y` is no measurement of `A`, and DataError if it is not finite.
     """
     if tuple(y.shape[1:]) != A.data_shape:
         raise ShapeError(
             f"{type(A).__name__} on images of shape {A.shape} gives data of shape {A.data_shape}, "
             f"the measurement has {tuple(y.shape[1:])}"
         )
-    if bad := int((~torch.isfinite(y.abs())).sum()):
+    if bad := int((~torch.isfinite(measured(A, y).abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
     if isinstance(A, Decoded):
         return of_latents(likelihood(A.outer, noise, y), A.inner)

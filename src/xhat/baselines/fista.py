@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import SpecError
 from ..files.extras import extra
-from ..numerics.linalg import bcast, norm, rms
+from ..numerics.linalg import bcast, norm
 from ..operators.base import LinearOperator
 from ..solvers.base import Image, Level, LinearGaussian, Prior, Rng, State
 from .base import Baseline
@@ -55,7 +55,7 @@ class FISTA(Baseline[LinearGaussian, Momentum]):
 
     def step(self, state: Momentum, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Momentum:
         res = like.residual(state.z)
-        lam = state.lam if self.lam is not None else self.discrepancy(state, rms(res), like)
+        lam = state.lam if self.lam is not None else self.discrepancy(state, norm(res) / like.count.sqrt(), like)
         x = self.prox(state.z + bcast(state.step, state.z) * like.A.adjoint(res), lam * state.step)
         after = (1 + (1 + 4 * state.t**2).sqrt()) / 2
         return Momentum(x, x, x + bcast((state.t - 1) / after, x) * (x - state.x), after, state.step, lam)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SpecError
-from ..numerics.linalg import bcast, rms, sq
+from ..numerics.linalg import bcast, sq
 from ..operators.base import Operator
 from ..rng import Rng
 from ..types import Data, PerImage
@@ -27,17 +27,25 @@ class Noise(ABC):
     def nll(self, y: Data, clean: Data) -> PerImage:
         """−log p(y | clean) per image, up to a constant in `clean`."""
 
+    def residual(self, y: Data, clean: Data) -> Tensor:
+        """What is left of the measurement if the clean data are `clean`, (b, *numbers): y − clean."""
+        return y - clean
+
     @abstractmethod
-    def expected_residual(self, clean: Data) -> PerImage:
-        """The root mean square of y − clean that the model predicts, in the units of y."""
+    def expected_residual(self, clean: Data, support: Tensor | None = None) -> PerImage:
+        """The root mean square that the model predicts for `residual` where `clean` is true, (b,), in its units.
+
+        The mean is over the `count` independent numbers.
+        """
 
     @abstractmethod
     def scale(self, y: Data) -> PerImage:
-        """The standard deviation that sets the size of an inner step, in the units of y."""
+        """The standard deviation that sets the size of an inner step, (b,), in the units of `residual`."""
 
-    def residual(self, y: Data, clean: Data) -> PerImage:
-        """The root mean square of y − clean, in the units of y."""
-        return rms(y - clean)
+    def count(self, y: Data, support: Tensor | None = None) -> PerImage:
+        """How many independent numbers the residual of each image compares, (b,): the data in `support`."""
+        seen = torch.ones_like(y.real) if support is None else support.expand_as(y)
+        return seen.flatten(1).sum(1).to(y.real.dtype)
 
     def take(self: N, index: Tensor) -> N:
         """The noise of the images `index`."""
@@ -59,11 +67,19 @@ class Whitened(Noise):
     """
 
     @abstractmethod
-    def whiten(self, y: Data, clean: Data) -> Tensor:
+    def residual(self, y: Data, clean: Data) -> Tensor:
         """r(y, clean), (b, numbers); 0 where `clean` explains y."""
 
     def nll(self, y: Data, clean: Data) -> PerImage:
-        return sq(self.whiten(y, clean)) / 2
+        return sq(self.residual(y, clean)) / 2
+
+    def count(self, y: Data, support: Tensor | None = None) -> PerImage:
+        """All numbers in r, unless overridden because some of them depend on each other."""
+        return torch.full_like(self.scale(y), self.residual(y, y)[0].numel())
+
+    def expected_residual(self, clean: Data, support: Tensor | None = None) -> PerImage:
+        """1, in the units of r."""
+        return self.scale(clean)
 
     def scale(self, y: Data) -> PerImage:
         """1, in the units of r."""
@@ -93,7 +109,7 @@ class Gaussian(Noise):
     def nll(self, y: Data, clean: Data) -> PerImage:
         return sq(y - clean) / (2 * self.std(y) ** 2)
 
-    def expected_residual(self, clean: Data) -> PerImage:
+    def expected_residual(self, clean: Data, support: Tensor | None = None) -> PerImage:
         return self.std(clean)
 
     scale = std
@@ -127,7 +143,7 @@ class Noiseless(Noise):
     def nll(self, y: Data, clean: Data) -> PerImage:
         return sq(y - clean) / (2 * self.tolerance**2)
 
-    def expected_residual(self, clean: Data) -> PerImage:
+    def expected_residual(self, clean: Data, support: Tensor | None = None) -> PerImage:
         return torch.zeros(len(clean), dtype=clean.real.dtype, device=clean.device)
 
 
@@ -167,6 +183,8 @@ class Poisson(Noise):
         slope, curve = 1 - c / safe, c / safe**2
         return (safe - c * safe.log() + slope * below + curve / 2 * below**2).flatten(1).sum(1)
 
-    def expected_residual(self, clean: Data) -> PerImage:
+    def expected_residual(self, clean: Data, support: Tensor | None = None) -> PerImage:
         variance = self.counts(clean).clamp_min(self.dark) * (2 / self.peak) ** 2
-        return variance.flatten(1).mean(1).sqrt()
+        if support is None:
+            return variance.flatten(1).mean(1).sqrt()
+        return ((support * variance).flatten(1).sum(1) / self.count(clean, support)).sqrt()

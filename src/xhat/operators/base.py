@@ -73,6 +73,16 @@ class Operator(nn.Module):
         """A raw recording, (b, *raw), as data of this operator: the same unless overridden."""
         return y
 
+    @property
+    def support(self) -> Tensor | None:
+        """Which data an image can change: bool, broadcast against (b, *data). None, the default, means all of them.
+
+        Where it is False A(x) is 0 whatever x is: the hole of an inpainting mask, rays of a scanner that pass beside
+        the image. A likelihood puts 0 there and does not count these data, so that nothing depends on what a
+        measurement happens to hold there.
+        """
+        return None
+
     @cached_property
     def data_shape(self) -> tuple[int, ...]:
         """The shape of one measurement."""
@@ -207,6 +217,10 @@ class AffineOperator(Operator):
 
     def forward(self, x: Image) -> Data:
         return self.linear.forward(x - self.zero)
+
+    @property
+    def support(self) -> Tensor | None:
+        return self.linear.support
 
     @property
     def offset(self) -> Data:

@@ -1,5 +1,7 @@
 """Composition of operators, `A @ B`."""
 
+from torch import Tensor
+
 from ..errors import ShapeError
 from ..types import Data, Image
 from .base import LinearOperator, Operator
@@ -12,6 +14,10 @@ class Composed(Operator):
     def __init__(self, outer: Operator, inner: Operator) -> None:
         super().__init__(inner.shape)
         self.outer, self.inner = outer, inner
+
+    @property
+    def support(self) -> Tensor | None:
+        return self.outer.support
 
     def forward(self, x: Image) -> Data:
         return self.outer(self.inner(x))
@@ -28,6 +34,10 @@ class Decoded(Operator):
         self.outer, self.inner = outer, inner
         self.data_shape = outer.data_shape
 
+    @property
+    def support(self) -> Tensor | None:
+        return self.outer.support
+
     def forward(self, x: Image) -> Data:
         return self.outer.forward(self.inner.forward(x))
 
@@ -41,6 +51,10 @@ class LinearComposed(LinearOperator):
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
         super().__init__(inner.shape)
         self.outer, self.inner = outer, inner
+
+    @property
+    def support(self) -> Tensor | None:
+        return self.outer.support
 
     def forward(self, x: Image) -> Data:
         return self.outer(self.inner(x))

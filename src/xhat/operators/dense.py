@@ -48,6 +48,10 @@ class Dense(SpectralOperator):
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
         raise ShapeError("dense: the data do not tell the shape of the image; give it")
 
+    @property
+    def support(self) -> Tensor:
+        return (self.matrix != 0).any(1)[None]
+
     def forward(self, x: Image) -> Data:
         return x.flatten(1) @ self.matrix.T
 

@@ -65,6 +65,10 @@ class Inpaint(SpectralOperator):
             raise DataError("the mask is empty: nothing of the image would be kept")
         self.register_buffer("s", m.to(torch.get_default_dtype()))
 
+    @property
+    def support(self) -> Tensor:
+        return self.s > 0
+
     def Vt(self, x: Image) -> Tensor:
         return x
 

@@ -57,7 +57,7 @@ class BlindREDDiff(Solver[BlindGaussian, BlindMoments]):
         mu, phi, i = state.x, state.phi, int(state.i[0]) + 1
 
         def misfit(mu: Image, phi: Tensor) -> PerImage:
-            return sq(like.y - like.A.blur(mu, simplex(phi))) / like.y[0].numel() / 2
+            return sq(like.y - like.A.blur(mu, simplex(phi))) / like.count / 2
 
         x0 = prior(t.alpha * mu + t.sigma * rng.randn_like(mu), t)
         g = grad(lambda mu: misfit(mu, phi), mu) + self.lam * (mu - x0) / mu[0].numel()

@@ -2,6 +2,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from ..errors import MismatchError, ShapeError, SpecError
 from ..likelihoods import Likelihood
@@ -81,6 +82,10 @@ class ProjectedOperator(Operator):
     def __init__(self, A: Operator, variance: float) -> None:
         super().__init__(A.shape)
         self.A, self.variance = A, variance
+
+    @property
+    def support(self) -> Tensor | None:
+        return self.A.support
 
     def forward(self, x: Image) -> Data:
         y: Data = self.A.forward(projecting(x, self.variance))

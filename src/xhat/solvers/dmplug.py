@@ -23,4 +23,4 @@ class DMPlug(LatentSolver):
         return ddim(z, t, prior, self.ode_steps)
 
     def misfit(self, x0: Image, like: Likelihood) -> PerImage:
-        return sq(like.residual(x0)) / like.y[0].numel()
+        return sq(like.residual(x0)) / like.count

@@ -63,5 +63,4 @@ class LatentReSample(Solver[LatentLikelihood]):
 
 def fit(x: Image, like: Likelihood, lr: float, steps: int) -> Image:
     """argmin ‖y − A(x)‖² by Adam, stopped where the residual is that of the noise."""
-    goal = like.noise.expected_residual(like.y) ** 2 * like.y[0].numel()
-    return adam(lambda x: sq(like.residual(x)), x, lr, steps, goal=goal)
+    return adam(lambda x: sq(like.residual(x)), x, lr, steps, goal=like.explained)

@@ -66,7 +66,7 @@ class P2L(Solver[LatentLinear, Prompted]):
         """c, Adam's moments and the number of its updates."""
         c, m, v, i = state.c, state.m, state.v, state.i
         for _ in range(self.prompt_steps):
-            loss = lambda c: sq(like.residual(text.conditioned(state.x, t, c))) / like.y[0].numel()
+            loss = lambda c: sq(like.residual(text.conditioned(state.x, t, c))) / like.count
             i = i + 1
             c, m, v = adam_update(grad(loss, c), c, m, v, int(i[0]), self.lr, (0.9, 0.999))
         return c, m, v, i

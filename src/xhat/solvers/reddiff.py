@@ -40,7 +40,7 @@ class REDDiff(Solver[Likelihood, Moments]):
     def step(self, state: Moments, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
         mu, eps = state.x, rng.randn_like(state.x)
         x0 = prior(t.alpha * mu + t.sigma * eps, t)
-        data = grad(lambda mu: sq(like.residual(mu)) / like.y[0].numel() / 2, mu)
+        data = grad(lambda mu: sq(like.residual(mu)) / like.count / 2, mu)
         prior_term = self.lam * (mu - x0) / mu[0].numel()  # ρ_t (e − ε) = μ − x̂₀
         mu, m, v = adam_update(data + prior_term, mu, state.m, state.v, int(state.i[0]) + 1, self.lr, (0.9, 0.99))
         return Moments(mu, mu, m, v, state.i + 1)

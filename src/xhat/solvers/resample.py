@@ -40,8 +40,7 @@ class ReSample(Solver[Likelihood]):
 
     def fit(self, x0: Image, like: Likelihood) -> Image:
         """Hard consistency: z near x̂₀ with a residual of the size of the noise."""
-        goal = like.noise.expected_residual(like.y) ** 2 * like.y[0].numel()
-        return adam(lambda z: sq(like.residual(z)), x0, self.lr, self.inner_steps, goal=goal)
+        return adam(lambda z: sq(like.residual(z)), x0, self.lr, self.inner_steps, goal=like.explained)
 
     def resample(self, x: Image, z: Image, t: Level, s: Level, rng: Rng) -> Image:
         """x_s given both z and the chain's own x'."""

@@ -25,5 +25,4 @@ class SITCOM(Estimator[Likelihood]):
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
         energy = lambda v: sq(like.residual(prior(v, t))) + self.lam * sq(v - x)
-        goal = like.noise.expected_residual(like.y) ** 2 * like.y[0].numel()
-        return prior(adam(energy, x, self.lr * t.norm, self.inner_steps, goal=goal), t)
+        return prior(adam(energy, x, self.lr * t.norm, self.inner_steps, goal=like.explained), t)

@@ -42,7 +42,7 @@ class Job:
             return
         if not self.stop_at > 0:
             raise SpecError(f"stop_at must be positive, not {self.stop_at}")
-        if not (self.like.noise.expected_residual(self.like.y) > 0).all():
+        if not (self.like.explained > 0).all():
             raise SpecError("stop_at compares with the noise level, and this measurement is noiseless")
 
 
@@ -128,10 +128,9 @@ class Stop:
 
 
 def residuals(like: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The residual of each image and what the noise model expects, both (b,) in the units of y."""
+    """The likelihood's `misfit` of each image: its residual and what the noise model expects, both (b,)."""
     with torch.no_grad():
-        clean = like.A(x)
-        return like.noise.residual(like.y, clean), like.noise.expected_residual(clean)
+        return like.misfit(x)
 
 
 @torch.no_grad()

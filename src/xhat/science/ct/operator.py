@@ -89,6 +89,11 @@ class CT(DampedOperator):
         d = points + self.distance * along if self.fan else along.expand_as(points)
         return points.reshape(-1, 2), (d / d.norm(dim=-1, keepdim=True)).reshape(-1, 2)
 
+    @property
+    def support(self) -> Tensor:
+        """The rays that cross the image."""
+        return (self.M.crow_indices().diff() > 0).reshape(1, 1, self.angles, self.count)
+
     def forward(self, x: Image) -> Data:
         y = apply(x.reshape(-1, x.shape[-2] * x.shape[-1]), self.M, self.Mt)
         return y.reshape(*x.shape[:2], self.angles, self.count)

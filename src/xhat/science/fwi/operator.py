@@ -132,6 +132,21 @@ class FWI(Operator):
     def data_shape(self) -> tuple[int, ...]:
         return len(self.shots), self.steps, len(self.ears)
 
+    @cached_property
+    def support(self) -> Tensor:
+        """From the first wave that can have arrived on, in the numerical grid, to the last step but one.
+
+        A wave leaves its source with the first update of the field, and the Laplacian carries it two points along one
+        axis in each further update; step n hears the field after n − 1 updates.
+        """
+        source, ear = (torch.stack([p // self.grid[1], p % self.grid[1]]) for p in (self.at_shots, self.at_ears))
+        apart = (source[:, :, :, None, None] - ear[:, None, None]).abs()  # (2, sources, 4, receivers, 4)
+        updates = ((apart + 1) // 2).sum(0)
+        there = (self.shots != 0)[:, :, None, None].cpu() & (self.ears != 0).cpu()
+        first = 2 + torch.where(there, updates, self.steps).amin((1, 3))[:, None]  # (sources, 1, receivers)
+        step = torch.arange(self.steps)[:, None]
+        return ((step >= first) & (step < self.steps - 1))[None].to(self.shots.device)
+
     def velocity(self, x: Tensor) -> Tensor:
         """The velocity of the image `x` in km/s, cut to `limits`."""
         v = velocity(x, self.centre, self.contrast)

@@ -62,7 +62,7 @@ class VLBI(Whitened):
             raise MismatchError("noise vlbi knows no observation yet: bind it to a black_hole operator")
         return self.closures.to(y)
 
-    def whiten(self, y: Data, clean: Data) -> Tensor:
+    def residual(self, y: Data, clean: Data) -> Tensor:
         c, Y, V = self.tables(y), complex_of(y), complex_of(clean)
         parts = [(Y - V).real[:, c.zero] / c.sigma[c.zero]]
         if self.cp:
@@ -75,26 +75,29 @@ class VLBI(Whitened):
             parts.append(self.vis**0.5 * torch.view_as_real(((Y - V) / c.sigma)[:, ~c.zero]).flatten(1))
         return torch.cat(parts, 1)
 
-    def numbers(self, y: Data) -> int:
-        """How many independent numbers the likelihood compares; a closure phase counts as one, though it is two in
-        r.
+    def kinds(self, y: Data) -> list[tuple[float, int]]:
+        """(weight, how many) of each kind of number that the likelihood compares.
+
+        A closure phase counts as one number, though it is two in r.
         """
         c = self.tables(y)
         baselines = int((~c.zero).sum())
-        kinds = (
+        return [
+            (1.0, int(c.zero.sum())),
             (self.cp, len(c.triangles)),
             (self.lca, len(c.quadrangles)),
             (self.amp, baselines),
             (self.vis, 2 * baselines),
-        )
-        return max(1, int(c.zero.sum()) + sum(count for weight, count in kinds if weight))
+        ]
 
-    def residual(self, y: Data, clean: Data) -> PerImage:
-        """√(χ²/N) over everything that the likelihood compares, (b,)."""
-        return (2 * self.nll(y, clean) / self.numbers(y)).sqrt()
+    def count(self, y: Data, support: Tensor | None = None) -> PerImage:
+        """How many independent numbers are compared, (b,), at least 1: total fluxes, and all whose weight is not 0."""
+        return torch.full_like(self.scale(y), max(1, sum(n for weight, n in self.kinds(y) if weight)))
 
-    def expected_residual(self, clean: Data) -> PerImage:
-        return torch.ones(len(clean), dtype=clean.real.dtype, device=clean.device)
+    def expected_residual(self, clean: Data, support: Tensor | None = None) -> PerImage:
+        """The root of the mean weight of the numbers: 1 where all weights are 0 or 1."""
+        count = self.count(clean)
+        return (torch.full_like(count, sum(weight * n for weight, n in self.kinds(clean))) / count).sqrt()
 
     def fit(self, y: Data, clean: Data) -> dict[str, PerImage]:
         """Reduced χ² of closure phases, 2 ⟨(1 − cos Δφ)/s²⟩, and of log closure amplitudes, ⟨Δ²/s²⟩, each (b,)."""

@@ -1,0 +1,109 @@
+"""The laws of likelihoods: what a residual holds, what is expected of it, and what must not change anything."""
+
+import pytest
+import torch
+
+from oracles import problem, rbf_prior
+from test_operators import CASES, images, kind, make, over, shape_of
+from test_solvers import noise_for, operator_for, prior_for, quick
+from xhat.baselines import BASELINES
+from xhat.likelihoods import LeastSquares, likelihood
+from xhat.loop import solve
+from xhat.noise import VLBI, Gaussian, Noiseless, Poisson
+from xhat.numerics.linalg import sq
+from xhat.operators import OPERATORS, LinearOperator
+from xhat.priors import NoPrior
+from xhat.rng import Rng
+from xhat.solvers import SOLVERS
+from xhat.spec import build
+from xhat.task.run import residuals
+
+double = pytest.mark.usefixtures("float64")
+HOLES = [c for c in kind(LinearOperator) if make(c).support is not None]
+
+
+def painted(A, y, value):
+    """`y` with `value` wherever no image can change it."""
+    return torch.where(A.support, y, value)
+
+
+@over(CASES)
+@double
+def test_the_support_is_what_images_change(case):
+    """Seen from outside: data that differ between random images, and no others. An operator must say so itself."""
+    A = make(case)
+    y = torch.stack([A(images(shape=shape_of(case), seed=seed)) for seed in range(20)])
+    changes = (y != y[:1]).any(0)
+    support = torch.ones_like(changes) if A.support is None else A.support.expand_as(changes)
+    assert torch.equal(support, changes)
+    assert (y[:, ~changes] == 0).all(), "outside its support an operator gives 0, as a likelihood assumes"
+
+
+@over(HOLES)
+@pytest.mark.parametrize("value", [-1.0, 7.0, float("nan")])
+def test_what_no_image_can_change_changes_nothing(case, value):
+    """The colour painted into a hole, or noise recorded beside the image: not a bit of any residual."""
+    A, x = make(case), images(shape=shape_of(case))
+    y = Gaussian(0.1).sample(A(x), Rng([0, 1, 2]))
+    a, b = (likelihood(A, Gaussian(0.1), v) for v in (y, painted(A, y, value)))
+    assert torch.equal(a.y, b.y)
+    assert torch.equal(a.residual(-x), b.residual(-x))
+    assert torch.equal(a.count, A.support.expand_as(y).flatten(1).sum(1).float())
+
+
+@pytest.mark.parametrize("name", [n for n in SOLVERS | BASELINES if n != "fbp"])
+def test_the_colour_of_a_hole_changes_no_bit_of_any_solver(name):
+    blind = name in SOLVERS and operator_for(name) != "inpaint"
+    if blind:
+        pytest.skip("blind deconvolution has no hole")
+    base, classical = rbf_prior().double(), name in BASELINES
+    _, like = problem(base, [0, 1], "inpaint:keep=0.6", Gaussian(0.1) if classical else noise_for(name, 0.1))
+    prior = NoPrior() if classical else prior_for(name, base)
+    method = BASELINES[name]() if classical else quick(name, 4)
+    if name == "wavelet":
+        pytest.importorskip("pywt")
+    ends = []
+    for value in (0.0, -1.0, 3.0):
+        seen = likelihood(like.A, like.noise, painted(like.A, like.y, value))
+        ends.append(solve(method, prior, prior.problem(seen), Rng([5, 6])))
+    assert torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[0], ends[2])
+
+
+FITS = [  # operator and shape, noise: linear or not, with a hole or without, whitened or not
+    ("denoise", (1, 16, 16), Gaussian(0.2)),
+    ("inpaint:keep=0.4", (1, 16, 16), Gaussian(0.2)),
+    ("inpaint:keep=0.4", (1, 16, 16), Poisson(50.0)),
+    ("hdr", (1, 16, 16), Gaussian(0.2)),
+    ("ct:angles=9", (1, 12, 12), Gaussian(0.02)),
+    ("mri:acceleration=2,coils=2", (2, 16, 16), Gaussian(0.1)),
+    ("black_hole_array:fov=160,interval=3600", (1, 16, 16), VLBI()),
+    ("black_hole_array:fov=160,interval=3600", (1, 16, 16), VLBI(cp=2.0, lca=0.5)),
+    ("black_hole_array:fov=160,interval=3600,flux=1.0", (1, 16, 16), VLBI(cp=1.0, lca=0.0, amp=0.5, gain=0.0)),
+    ("denoise", (1, 16, 16), Noiseless()),
+]
+
+
+@pytest.mark.parametrize(("spec", "shape", "noise"), FITS)
+@double
+def test_the_truth_leaves_what_is_explained(spec, shape, noise):
+    """Averaged over measurements ‖residual(truth)‖² is `explained`, in whatever units the residual has."""
+    A, n = build(spec, OPERATORS, shape), 40
+    x = (images(1, shape) / 2).expand(n, *shape)
+    drawn = noise.bind(A)
+    like = likelihood(A, noise, drawn.sample(A(x), Rng(range(n))))
+    left = sq(like.residual(x)).mean()
+    torch.testing.assert_close(left, like.explained.mean(), rtol=0.1, atol=0)
+    found, expected = like.misfit(x)
+    torch.testing.assert_close(found.square().mean(), expected.square().mean(), rtol=0.1, atol=0)
+    assert all(torch.equal(a, b) for a, b in zip(residuals(like, x), (found, expected), strict=True)), "one owner"
+
+
+def test_closure_quantities_count_the_independent_numbers():
+    A = build("black_hole_array:fov=160,interval=3600", OPERATORS, (1, 16, 16))
+    like = likelihood(A, VLBI(), A(images(2, (1, 16, 16))))
+    assert isinstance(like, LeastSquares)
+    c = A.closures
+    assert like.count.tolist() == [len(c.triangles) + len(c.quadrangles)] * 2
+    assert torch.equal(like.explained, like.count), "in units of the whitened residual, not of visibilities"
+    assert like.count[0] < like.residual(images(2, (1, 16, 16)))[0].numel(), "a closure phase is two numbers in r"
