@@ -202,7 +202,7 @@ def test_bad_simulations(tmp_path, capsys):
         assert words in capsys.readouterr().err
     np.save("five.npy", np.zeros((5, 8, 8), np.float32))
     assert main(["simulate", "five.npy", *PHYSICS, "-o", "y.png"]) == 2
-    assert "no picture" in capsys.readouterr().err
+    assert "not a picture" in capsys.readouterr().err
     assert names(tmp_path) == before | {"five.npy"}
 
 

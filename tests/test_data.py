@@ -116,7 +116,7 @@ def test_pixels_without_an_agreed_range_are_refused(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     xhat.save_image(tmp_path / "x.png", torch.zeros(1, 4, 4))
     before = (tmp_path / "x.png").read_bytes()
-    with pytest.raises(DataError, match=r"no picture.*\.npz"):
+    with pytest.raises(DataError, match=r"not a picture.*\.npz"):
         xhat.save_image(tmp_path / "x.png", torch.zeros(5, 4, 4))
     with pytest.raises(ValueError):
         xhat.save_image(tmp_path / "x.nonsense", torch.zeros(1, 4, 4))
@@ -162,7 +162,7 @@ def test_pixel_arrays_have_channels_last_and_pixel_tensors_first():
     [
         (torch.tensor([1.0, float("nan")]), "1 values that are NaN"),
         (np.zeros((0, 3)), "is empty"),
-        (np.zeros((4, 4, 5), np.uint8), r"no image \(h, w\)"),
+        (np.zeros((4, 4, 5), np.uint8), r"not an image \(h, w\)"),
         (torch.zeros(4, 4, 5, dtype=torch.uint8), r"no image \(1 or 3, h, w\)"),
         (np.array(["a"]), "not numbers"),
     ],
