@@ -10,8 +10,9 @@ from PIL import Image
 
 import xhat
 from xhat.errors import DataError
-from xhat.files.measurement import Measurement, load
+from xhat.files.measurement import Measurement
 from xhat.files.pictures import centre_crop, from_pixels, resize, to_pixels
+from xhat.files.readers.load import load
 
 RNG = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from xhat.errors import DataError, SpecError
-from xhat.files.measurement import load, load_reference
+from xhat.files.readers.load import load, load_reference
 from xhat.science.inversebench import Folder
 from xhat.science.mri.kspace import fft2c
 

@@ -7,8 +7,8 @@ import torch
 from xhat import Rng
 from xhat.operators import FWI, NavierStokes
 from xhat.priors import build_prior
+from xhat.priors.generated import GENERATORS
 from xhat.schedule import Level
-from xhat.science.generated import GENERATORS
 from xhat.science.navier_stokes.generator import APART, SCALE, SHIFTS, start
 
 

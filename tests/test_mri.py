@@ -13,7 +13,7 @@ from oracles import operator, posterior, problem, rbf_prior
 from test_solvers import QUICK, noise_for, prior_for
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
-from xhat.files.measurement import load, load_reference
+from xhat.files.readers.load import load, load_reference
 from xhat.likelihoods import BlindGaussian, LatentLikelihood, SpectralGaussian
 from xhat.loop import solve
 from xhat.metrics.registry import magnitude_psnr, magnitude_ssim

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from .errors import SpecError
-from .registry import concrete
+from .registry import Registry, concrete
 
 
 @dataclass(frozen=True)
@@ -222,4 +222,4 @@ class Discrete(Schedule):
         return i - 1 + math.log(ratio / lo) / math.log(hi / lo)
 
 
-SCHEDULES = concrete(vars(), Schedule)
+SCHEDULES: Registry[type[Schedule]] = Registry("schedules", Schedule, concrete(vars(), Schedule))

@@ -1,12 +1,15 @@
 """What to beat: classical reconstructions, with the interface of a solver but no use for a prior.
 
-This import list is the registry: one line per method.
+One line for each method here; those of the sciences join through `xhat.catalogue`.
 """
 
-from ..registry import concrete
+from typing import Any
+
+from ..registry import Registry, concrete
 from ..solvers.base import Solver
-from .direct import FBP, Adjoint, BackProjection, PseudoInverse
+from .base import Baseline
+from .direct import Adjoint, BackProjection, PseudoInverse
 from .fista import TV, Wavelet
 
-BASELINES = concrete(vars(), Solver)
+BASELINES: Registry[type[Solver[Any]]] = Registry("baselines", Baseline, concrete(vars(), Solver))
 """`xhat restore --solver tv --prior none`"""

@@ -1,12 +1,11 @@
+"""Images that are computed from the data at once."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
-from ..errors import MismatchError
 from ..numerics.linalg import bcast, sq
-from ..science.ct.fbp import fbp
-from ..science.ct.operator import CT
 from ..solvers.base import Image, LinearGaussian, PinvGaussian
 from .base import Direct
 
@@ -42,18 +41,3 @@ class PseudoInverse(Direct[PinvGaussian]):
 
     def image(self, like: PinvGaussian) -> Image:
         return like.A.pinv(like.y)
-
-
-@dataclass(frozen=True)
-class FBP(Direct[LinearGaussian]):
-    """Filtered back-projection with the ramp |ω| (Ramachandran & Lakshminarayanan, 1971), of parallel or fan beams.
-
-    Fan beams are weighted as in Kak & Slaney, 1988, section 3.4; both assume views all around, evenly spaced.
-    """
-
-    needs = LinearGaussian
-
-    def image(self, like: LinearGaussian) -> Image:
-        if not isinstance(like.A, CT):
-            raise MismatchError(f"fbp inverts line integrals (ct), not {type(like.A).__name__}")
-        return fbp(like.A, like.y)

@@ -22,9 +22,10 @@ from ..noise import NOISES
 from ..numerics.calls import Calls, counting
 from ..operators import OPERATORS
 from ..operators.base import Operator
+from ..operators.building import build_operator, factors
 from ..priors import Prior, build_prior
 from ..rng import Rng
-from ..spec import build, fits, lookup, parameters, parse
+from ..spec import Spec, build, fits, lookup, parameters, parse
 from ..task.checkpoint import digest
 from ..task.parts import as_schedule, as_solver, image_for, pick_device, prior_for
 from ..task.run import fits as explains
@@ -152,7 +153,7 @@ def described(work: Work, image: str, device: str) -> Row:
 
 def draws(operator: str) -> bool:
     """Whether a mask or kernel is drawn for each image: where the operator can and its spec names no seed."""
-    name, options = parse(operator)
+    name, options = parse(factors(operator)[-1])
     known = parameters(lookup(name, OPERATORS))
     return "seed" not in options and "seed" in known and fits([0, 1], known["seed"].annotation)
 
@@ -160,9 +161,9 @@ def draws(operator: str) -> bool:
 def operator_of(spec: str, shape: tuple[int, ...], streams: Sequence[int]) -> Operator:
     """The operator of a batch, each image's own where it is drawn at random."""
     if not draws(spec):
-        return build(spec, OPERATORS, shape)
-    more = f"seed=[{','.join(map(str, streams))}]"
-    return build(f"{spec},{more}" if ":" in spec else f"{spec}:{more}", OPERATORS, shape)
+        return build_operator(spec, shape)
+    *outer, inner = factors(spec)
+    return build_operator(" @ ".join([*outer, str(Spec.parse(inner).with_(seed=list(streams)))]), shape)
 
 
 def problem_of(work: Work, x: Tensor) -> Likelihood:

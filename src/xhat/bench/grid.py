@@ -11,14 +11,13 @@ from typing import Any
 
 from ..errors import DataError, SpecError
 from ..noise import NOISES
-from ..spec import build, fits, parse, spec_of, text_of
+from ..registry import Registry
+from ..spec import build, fits, parse, spec_of
 from ..task.parts import METHODS, as_schedule, as_solver, spec_in
 
-HERE = Path(__file__).parent
-SUITES = {p.stem: p for p in (HERE / "suites").glob("*.toml")} | {
-    f"science-{p.parent.name.replace('_', '-').replace('vlbi', 'blackhole')}": p
-    for p in HERE.parent.glob("science/*/suite.toml")
-}
+SUITES: Registry[Path] = Registry(
+    "suites", None, {p.stem: p for p in sorted((Path(__file__).parent / "suites").glob("*.toml"))}
+)
 
 
 @dataclass(frozen=True)
@@ -147,9 +146,7 @@ def _overridden(cell: Cell, rule: Mapping[str, Any]) -> Cell | None:
         change["seeds"] = _seeds(change["seeds"])
     cell = replace(cell, **change)
     if options:
-        name, own = parse(cell.solver)
-        text = ",".join(f"{k}={text_of(v)}" for k, v in {**own, **options}.items())
-        cell = replace(cell, solver=f"{name}:{text}")
+        cell = replace(cell, solver=str(parse(cell.solver).with_(**options)))
     return cell
 
 

@@ -12,9 +12,11 @@ from torch import Generator, Tensor
 
 from ..cli.demo import PHOTOGRAPHS, photographs
 from ..errors import DataError, SpecError
-from ..files.measurement import load_reference
 from ..files.pictures import PICTURES, centre_crop, from_pixels, load_image, resize
-from ..registry import concrete
+from ..files.readers.load import load_reference
+from ..priors import PowerLaw
+from ..priors.generated import GENERATORS
+from ..registry import Registry, concrete
 from ..spec import build, text_of
 
 
@@ -154,14 +156,18 @@ def _held(path: str, recipe: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Generated(Images):
-    """`count` pictures of `xhat generate`: blackhole, velocity or vorticity; the default `seed` is not that of any
+    """`count` pictures of `xhat generate WHAT`; the default `seed` is not that of any
     prior.
     """
 
-    what: Literal["blackhole", "velocity", "vorticity"]
+    what: str
     size: int = 64
     count: int = 8
     seed: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.what not in GENERATORS:
+            raise SpecError(f"generated: what must be one of {', '.join(sorted(GENERATORS))}, not {self.what!r}")
 
     def names(self) -> list[str]:
         return [f"{self.what}{i:03d}" for i in range(self.count)]
@@ -172,8 +178,6 @@ class Generated(Images):
 
 @lru_cache(2)
 def _pictures(what: str, count: int, size: int, seed: int) -> np.ndarray:
-    from ..science.generated import GENERATORS
-
     return GENERATORS[what](count, size, seed)
 
 
@@ -190,14 +194,12 @@ class Fields(Images):
         return [f"field{i:03d}" for i in range(self.count)]
 
     def load(self, name: str) -> Tensor:
-        from ..priors import PowerLaw
-
         g = Generator().manual_seed(int(name[5:]))
         noise = torch.randn(1, self.channels, self.size, self.size, generator=g)
         return PowerLaw(std=self.std).sample(noise)[0].clamp(-1, 1)
 
 
-IMAGES = concrete(vars(), Images)
+IMAGES: Registry[type[Images]] = Registry("images", Images, concrete(vars(), Images))
 
 
 @lru_cache(16)

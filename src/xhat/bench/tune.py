@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import mean
@@ -14,7 +14,7 @@ from ..files import record
 from ..files.extras import install
 from ..files.pictures import atomic
 from ..metrics.registry import METRICS, applicable
-from ..spec import build, parse, text_of, value
+from ..spec import build, parse, value
 from ..task.parts import METHODS, as_solver
 from ..task.restoration import check_folder
 from .evaluate import Work, evaluate
@@ -87,14 +87,8 @@ def ranges_for(solver: str, texts: Sequence[str]) -> list[Range]:
         if r.name in parse(solver)[1]:
             raise SpecError(f"--vary {r.name}: {solver} fixes it")
         for v in r.choices or ((int(r.low), int(r.high)) if r.whole else (r.low, r.high)):
-            build(_with(solver, {r.name: v}), METHODS)
+            build(parse(solver).with_(**{r.name: v}), METHODS)
     return out
-
-
-def _with(solver: str, options: Mapping[str, Any]) -> str:
-    name, own = parse(solver)
-    text = ",".join(f"{k}={text_of(v)}" for k, v in {**own, **options}.items())
-    return f"{name}:{text}" if text else name
 
 
 def score_of(cell: Cell, objective: str, device: str) -> Score:
@@ -164,7 +158,7 @@ def tune(
         if time.monotonic() > end:
             break
         trial = study.ask()
-        solver = _with(cell.solver, {r.name: r.suggest(trial) for r in ranges})
+        solver = str(parse(cell.solver).with_(**{r.name: r.suggest(trial) for r in ranges}))
         found = score(solver)
         study.tell(trial, found if math.isfinite(found) else 1e9)
         if watch:
@@ -187,7 +181,7 @@ def _best(study: Any, cell: Cell, objective: str, out: Path) -> dict[str, Any]:
         raise DataError(f"{out}: no trial has come to an end without failing")
     best = min(done, key=lambda t: t.value)
     sign = -1 if objective in METRICS and higher(objective) else 1
-    solver = _with(cell.solver, best.params)
+    solver = str(parse(cell.solver).with_(**best.params))
     first = study.trials[0].value
     found = {
         "solver": solver,

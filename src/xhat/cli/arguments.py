@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import __version__
 from ..bench import arguments as bench
 from ..errors import XhatError
+from ..priors.generated import GENERATORS
 from ..train.arguments import train_arguments
 from .commands import run_demo, run_exact, run_generate, run_inspect, run_list, run_restore, run_simulate
 from .listing import KINDS
@@ -174,7 +175,7 @@ def _prior_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _generate_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("what", choices=("blackhole", "velocity", "vorticity"), help=WHAT)
+    p.add_argument("what", choices=sorted(GENERATORS), help=WHAT)
     p.add_argument("-o", "--out", required=True, type=Path, help=".npz with x (count, size, size) of uint8")
     p.add_argument("--count", type=int, default=10000, metavar="N", help="default: 10000")
     p.add_argument("--size", type=int, default=64, metavar="N", help="of a picture, N x N; default: 64")

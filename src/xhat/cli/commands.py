@@ -6,17 +6,20 @@ from argparse import Namespace
 
 from ..errors import DataError, SpecError
 from ..files import exports
-from ..files.measurement import Measurement, load_reference
+from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, atomic, centre_crop, is_picture, resize, save_image
+from ..files.readers.load import load_reference
 from ..noise import Gaussian, Noise
 from ..priors import path_spec
-from ..priors.checkpoints import inspect, read_options
-from ..spec import text_of, value
+from ..priors.generated import GENERATORS
+from ..priors.inspect import inspect
+from ..spec import parse, value
 from ..task.parts import spec_in
 from ..task.restoration import Restoration, check_folder
 from ..task.restore import restore
 from ..task.simulate import simulate
 from .listing import listing, overview
+from .options import read_options
 
 
 def run_restore(args: Namespace) -> int:
@@ -133,8 +136,6 @@ def run_inspect(args: Namespace) -> int:
 def run_generate(args: Namespace) -> int:
     import numpy as np
 
-    from ..science.generated import GENERATORS
-
     if args.count < 1 or args.size < 8 or args.seed < 0:
         raise SpecError("--count must be at least 1, --size at least 8, --seed at least 0")
     if args.out.suffix.lower() != ".npz":
@@ -168,9 +169,11 @@ def run_exact(args: Namespace) -> int:
 
 
 def _with(spec: str, **options: object) -> str:
-    """`spec` with more options; one given twice is refused when it is parsed."""
-    more = ",".join(f"{k}={text_of(v)}" for k, v in options.items())
-    return spec + ("," if ":" in spec else ":") + more if more else spec
+    """`spec` with more options. Raises SpecError for one that it has already."""
+    found = parse(spec)
+    if twice := sorted(found.options.keys() & options.keys()):
+        raise SpecError(f"{spec!r}: option {', '.join(twice)} is given twice")
+    return str(found.with_(**options)) if options else spec
 
 
 def _prior_spec(args: Namespace) -> str:

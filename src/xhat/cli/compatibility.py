@@ -1,5 +1,9 @@
 """Which solver takes which operator, read off the types of real problems."""
 
+from collections.abc import Iterator
+from itertools import count, islice, product
+from string import ascii_lowercase
+
 import torch
 
 from ..likelihoods import LatentLikelihood, Likelihood, likelihood
@@ -29,16 +33,23 @@ def problems() -> dict[str, Operator]:
 def matrix() -> str:
     """A row a solver, a column an operator, and what the marks mean."""
     columns = {name: _kinds(A) for name, A in problems().items()}
-    letters = "abcdefghijklmnopqrstuvwxyz"[: len(columns)]
+    letters = list(islice(column_names(), len(columns)))
     width = max(len(s) for s in SOLVERS)
     lines = ["which solver takes which operator", "    " + " " * width + "  " + " ".join(letters)]
     for name, cls in sorted(SOLVERS.items()):
-        lines.append(f"    {name:{width}}  " + " ".join(_mark(cls.needs, kinds) for kinds in columns.values()))
+        marks = [_mark(cls.needs, kinds) for kinds in columns.values()]
+        lines.append(f"    {name:{width}}  " + " ".join(f"{m:{len(a)}}" for m, a in zip(marks, letters, strict=True)))
     lines += [f"    {mark} {text}" for mark, text in MARKS]
     latent = sorted(name for name, cls in SOLVERS.items() if issubclass(cls.needs, LatentLikelihood))
     lines.append(f"    only with a latent prior, where all that take any noise run, too: {', '.join(latent)}")
     named = ", ".join(f"{letter} {name}" for letter, name in zip(letters, columns, strict=True))
     return "\n".join([*lines, f"    {POISSON} any noise, Poisson included", f"    {named}"])
+
+
+def column_names() -> Iterator[str]:
+    """a, b ... z, aa, ab ...: as many as there are operators."""
+    for length in count(1):
+        yield from map("".join, product(ascii_lowercase, repeat=length))
 
 
 def _kinds(A: Operator) -> list[tuple[Likelihood, Likelihood]]:

@@ -14,6 +14,7 @@ from ..noise import NOISES
 from ..operators import OPERATORS
 from ..operators.base import AffineOperator, LinearOperator, Operator, SpectralOperator
 from ..priors import PRIORS
+from ..registry import kind_of
 from ..schedule import SCHEDULES
 from ..solvers import SOLVERS
 from ..solvers.base import Solver
@@ -49,15 +50,16 @@ def listing(kind: str, name: str | None = None) -> str:
 
 def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
     """The lines about one part: name and options, what it is, what it needs, where it comes from."""
-    options = ", ".join(options_with_defaults(part)) if isinstance(part, type) else ""
+    kind = kind_of(part)
+    options = ", ".join(options_with_defaults(part)) if isinstance(kind, type) else ""
     yield name
     if options:
         yield f"    options: {options}"
     doc = f"{part.title}. {part.about}" if isinstance(part, Grid) else (inspect.getdoc(part) or "").strip()
     yield from (f"    {line}".rstrip() for line in doc.split("\n\n" if not whole else "\n")[: None if whole else 1])
     notes = []
-    if isinstance(part, type) and issubclass(part, Operator):
-        notes.append(capability(part))
+    if isinstance(kind, type) and issubclass(kind, Operator):
+        notes.append(capability(kind))
     if isinstance(part, type) and issubclass(part, Solver):
         notes.append(f"needs {part.needs.__name__}, returns {part.returns}")
     if where := source(part, doc):
@@ -66,9 +68,9 @@ def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
         yield f"    [{'; '.join(notes)}]"
 
 
-def options_with_defaults(cls: type) -> list[str]:
+def options_with_defaults(part: Any) -> list[str]:
     """`key=default` for each option of a spec string, `key` alone where there is no default."""
-    shown = list(parameters(cls).values())[1 if issubclass(cls, Operator) else 0 :]
+    shown = list(parameters(part).values())[1 if issubclass(kind_of(part), Operator) else 0 :]
     return [p.name if p.default is p.empty else f"{p.name}={text_of(p.default)}" for p in shown]
 
 

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ..errors import DataError
-from .extras import pick
-from .pictures import ARRAYS, PICTURES, atomic, from_pixels, is_picture, load_image, pixels_of, save_image
+from .pictures import PICTURES, atomic, save_image
 
 KNOWN = ("y", "image_shape", "operator", "noise", "seed")
 Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]
@@ -48,120 +46,3 @@ class Measurement:
         known |= {k: v.cpu() if isinstance(v, Tensor) else v for k, v in self.physics.items()}
         arrays: dict[str, Any] = {k: np.asarray(v) for k, v in known.items() if v is not None}
         return atomic(path, lambda file: np.savez_compressed(file, y=self.y.cpu().numpy(), **arrays))
-
-
-def load(source: Source) -> Measurement:
-    """Any source as a measurement.
-
-    uint8 and uint16 arrays are pixels, channels last as Pillow and NumPy have them (channels
-    first in a tensor); other numbers are data in the units of y, [−1, 1] for images. `scan.h5#12` is
-    item 12 of a file that holds several.
-    """
-    if isinstance(source, Measurement):
-        found = source
-    elif isinstance(source, str | Path):
-        found = _from_file(*split(source))
-    elif isinstance(source, Tensor):
-        found = Measurement(_from_tensor(source.detach(), "the measurement"))
-    elif isinstance(source, np.ndarray):
-        found = Measurement(_from_array(source, "the measurement"))
-    elif isinstance(source, Image.Image):
-        found = Measurement(from_pixels(pixels_of(source), "the image"))
-    else:
-        raise DataError(f"a measurement is a path, an array, a PIL image or a tensor, not {type(source).__name__}")
-    if bad := int((~torch.isfinite(found.y.abs())).sum()):
-        raise DataError(f"{found.origin}: holds {bad} values that are NaN or infinite")
-    if found.y.numel() == 0:
-        raise DataError(f"{found.origin}: is empty")
-    return found
-
-
-def load_reference(source: Source) -> Tensor:
-    """A ground-truth image (*image); of a file that holds a measurement and its truth, the truth."""
-    found = load(source)
-    return found.y if found.truth is None else found.truth
-
-
-def split(source: str | Path) -> tuple[Path, int | None]:
-    """`scan.h5#12` as the path and the item; no item where there is a file of the whole name."""
-    name, mark, item = str(source).rpartition("#")
-    if not mark or Path(source).exists():
-        return Path(source), None
-    if not item.isdecimal():
-        raise DataError(f"{source}: no such file, and {item!r} is no number of an item in {name}")
-    return Path(name), int(item)
-
-
-def _from_file(path: Path, item: int | None) -> Measurement:
-    from .readers import reader_for
-
-    if reader := reader_for(path):
-        return reader(path, item)
-    suffix = path.suffix.lower()
-    if item is not None and suffix not in ARRAYS:
-        raise DataError(f"{path}: is one picture, it has no items")
-    if suffix not in ARRAYS:
-        return Measurement(load_image(path), origin=str(path))
-    try:
-        if suffix == ".pt":
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            fields = content if isinstance(content, dict) else {"y": content}
-        else:
-            content = np.load(path, allow_pickle=False)
-            fields = dict(content) if suffix == ".npz" else {"y": content}
-    except FileNotFoundError as e:
-        raise DataError(f"{path}: no such file") from e
-    except Exception as e:  # zipfile, pickle, numpy and torch each have their own errors for a broken file
-        raise DataError(f"{path}: cannot be read ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from e
-    if item is not None:
-        return Measurement(_one_of_stack(fields, item, path), origin=f"{path}#{item}")
-    if "y" not in fields and len(fields) == 1:
-        fields = {"y": next(iter(fields.values()))}
-    if "y" not in fields:
-        raise DataError(f"{path}: has no entry 'y', only {', '.join(map(str, fields)) or 'nothing'}")
-    y = fields["y"]
-    if not isinstance(y, Tensor | np.ndarray):
-        raise DataError(f"{path}: 'y' is no array but {type(y).__name__}")
-    physics = {k: _plain(v) for k, v in fields.items() if k not in KNOWN}
-    return Measurement(
-        y=_from_tensor(y, path) if isinstance(y, Tensor) else _from_array(y, path),
-        image_shape=tuple(int(n) for n in fields["image_shape"]) if "image_shape" in fields else None,
-        operator=str(fields["operator"]) if "operator" in fields else None,
-        noise=str(fields["noise"]) if "noise" in fields else None,
-        seed=int(fields["seed"]) if "seed" in fields else None,
-        origin=str(path),
-        physics=physics,
-    )
-
-
-def _one_of_stack(fields: Mapping[str, Any], item: int, path: Path) -> Tensor:
-    """One image of a data set: of `x` or `y`, or the only entry, the images first."""
-    name = next((n for n in ("x", "y") if n in fields), None) or (next(iter(fields)) if len(fields) == 1 else None)
-    stack = None if name is None else fields[name]
-    if not isinstance(stack, Tensor | np.ndarray) or stack.ndim < 2:
-        raise DataError(f"{path}: has no stack of images x, only {', '.join(map(str, fields)) or 'nothing'}")
-    one = stack[pick(len(stack), item, path, "image")]
-    return _from_tensor(one, path) if isinstance(one, Tensor) else _from_array(one, path)
-
-
-def _plain(v: Any) -> Any:
-    """An entry of a file as an option: an array as a tensor, a number or text of no axes as itself."""
-    if isinstance(v, np.ndarray) and v.ndim == 0:
-        return v.item()
-    return torch.from_numpy(v) if isinstance(v, np.ndarray) and v.dtype.kind in "biufc" else v
-
-
-def _from_array(array: np.ndarray, origin: object) -> Tensor:
-    if array.dtype in (np.uint8, np.uint16):
-        return from_pixels(array, origin)
-    if array.dtype.kind not in "biufc":
-        raise DataError(f"{origin}: holds {array.dtype} values, not numbers")
-    return torch.from_numpy(array.astype(np.complex64 if array.dtype.kind == "c" else np.float32))
-
-
-def _from_tensor(x: Tensor, origin: object) -> Tensor:
-    if x.dtype in (torch.uint8, torch.uint16):
-        if not is_picture(tuple(x.shape)):
-            raise DataError(f"{origin}: pixels of shape {tuple(x.shape)} are no image (1 or 3, h, w)")
-        return from_pixels(x.permute(1, 2, 0).cpu().numpy(), origin)
-    return x.to("cpu", torch.complex64 if x.is_complex() else torch.float32)

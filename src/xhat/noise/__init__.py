@@ -1,9 +1,8 @@
-"""Noise models. This import list is the registry: one line per model."""
+"""Noise models. One line for each model here; those of the sciences join through `xhat.catalogue`."""
 
-from ..registry import concrete
-from ..science.vlbi.noise import VLBI
+from ..registry import Registry, concrete
 from .base import Gaussian, Noise, Noiseless, Poisson, Whitened
 
-__all__ = ["NOISES", "VLBI", "Gaussian", "Noise", "Noiseless", "Poisson", "Whitened"]
+__all__ = ["NOISES", "Gaussian", "Noise", "Noiseless", "Poisson", "Whitened"]
 
-NOISES = concrete(vars(), Noise)
+NOISES: Registry[type[Noise]] = Registry("noises", Noise, concrete(vars(), Noise))

@@ -19,6 +19,7 @@ from ..errors import ShapeError
 from ..numerics.autodiff import vjp
 from ..numerics.calls import tally
 from ..numerics.linalg import bcast, cg
+from ..registry import Recorded
 from ..types import Data, Image
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 O = TypeVar("O", bound="Operator")  # not typing.Self, which beartype cannot check method by method
 
 
-class Operator(nn.Module):
+class Operator(Recorded, nn.Module):
     """A deterministic, differentiable map from an image to noiseless data.
 
     Where the map is not differentiable (quantisation, JPEG), `forward` carries a proxy gradient.

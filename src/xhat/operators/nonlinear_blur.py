@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..types import Data, Image
 from .base import Operator
-from .blur import blur
 from .checks import Number, positive
+from .kernel_blur import correlation
 from .kernels import Array, gaussian_taps, load_kernel, motion_kernels
 
 
@@ -46,7 +46,7 @@ class NonlinearBlur(Operator):
             k = torch.outer(taps, taps)[None]
         else:
             k = load_kernel(kernel)
-        self.blur = blur(shape, k, "reflect")
+        self.blur = correlation(shape, k, "reflect")
 
     def forward(self, x: Image) -> Data:
         light = self.blur.forward(self.linear((x + 1) / 2))

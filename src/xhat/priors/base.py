@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from ..errors import MismatchError
 from ..likelihoods import Likelihood
 from ..numerics.calls import tally
+from ..registry import Recorded
 from ..schedule import EDM, Level, Schedule
 from ..types import Image
 
 
-class Prior(nn.Module):
+class Prior(Recorded, nn.Module):
     """E[x₀ | x_t]; depends on (x_t, α, σ) only through (x_t / α, σ / α).
 
     Images are (b, *image) tensors; pictures lie in [−1, 1]. `schedule` holds the noise levels on which the prior is

@@ -5,13 +5,16 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import MismatchError, SpecError
 from ..numerics.calls import tally
+from ..registry import kind_of, registry_of
 from ..schedule import EDM, Level
+from ..spec import build_as, parse
 from ..types import Image
 from . import diffusers_folder as folder
 from .base import FixedShape, Prior
@@ -133,7 +136,7 @@ class ConsistencyModel(ConsistencyPrior):
 class ConsistencyFolder(LayeredConsistency):
     """A `ConsistencyModelPipeline` of the diffusers library: `unet/` and `scheduler/` in the folder `path`.
 
-    The scheduler is CMStochasticIterativeScheduler. `denoiser` is the spec or folder of the prior that gives E[x₀|x_t].
+    The scheduler is CMStochasticIterativeScheduler. `denoiser` is the prior that gives E[x₀|x_t].
     If it is left out, `xhat.json` in the folder may name it (`denoiser`: a spec, or a folder relative to this one);
     otherwise there is none. `label` is the class, for class-conditional networks. `dtype` and `compile` mean the same
     as for `diffusers`. The output is not clipped to [−1, 1], even if the scheduler's config has `clip_denoised`.
@@ -144,18 +147,17 @@ class ConsistencyFolder(LayeredConsistency):
     def __init__(
         self,
         path: str | Path,
-        denoiser: str | None = None,
+        denoiser: Prior | None = None,
         label: int | None = None,
         dtype: str = "float32",
         compile: bool = False,
     ) -> None:
         root = folder.existing(path)
         unet = ConsistencyUNet(root, dtype, compile, label)
-        teacher = None if denoiser is None else _denoiser(denoiser)
+        teacher = denoiser
         if denoiser is None and (extra := root / "xhat.json").exists():
             named = folder.read_json(extra).get("denoiser")
-            inside = named is not None and (root / named).is_dir()
-            teacher = _denoiser(str(root / named) if inside else named) if named else None
+            teacher = _named(str(named), root) if named else None
         size = unet.net.config.sample_size
         sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
         if not all(isinstance(n, int) for n in sides):
@@ -259,13 +261,15 @@ def consistency(prior: Prior) -> ConsistencyPrior:
 
 
 def _fitting(cls: type[Prior]) -> str:
-    from . import PRIORS
-
-    fit = ", ".join(name for name, known in PRIORS.items() if issubclass(known, cls))
+    known: Mapping[str, Any] = registry_of(Prior) or {}
+    fit = ", ".join(name for name, part in known.items() if issubclass(kind_of(part), cls))
     return f"{fit}, the folder of a ConsistencyModelPipeline"
 
 
-def _denoiser(spec: str) -> Prior:
-    from . import build_prior
-
-    return build_prior(spec, "cpu")
+def _named(text: str, root: Path) -> Prior:
+    """The prior that `xhat.json` names. A file names no code: `package.module:Class` is refused."""
+    if (root / text).is_dir():
+        text = str(root / text)
+    elif parse(text).imported:
+        raise SpecError(f"{root / 'xhat.json'}: denoiser {text!r} would import code; give it as the option denoiser")
+    return build_as(Prior, text)

@@ -1,15 +1,22 @@
 """Closed-form priors that are fitted to generated pictures; each science derives its own from the one class here."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from ..errors import SpecError
 from ..files.cache import cached
 from ..files.pictures import from_pixels
+from ..registry import Registry
 from ..schedule import Schedule
-from ..science.generated import GENERATORS
 from .low_rank import LowRankMixture, fit
+
+Generator = Callable[[int, int, int], np.ndarray]  # (count, size, seed) → uint8 (count, size, size)
+
+# what `xhat generate` and the fitted priors draw their pictures from; each science brings its own
+GENERATORS: Registry[Generator] = Registry("generators", None, {})
 
 
 class Generated(LowRankMixture):

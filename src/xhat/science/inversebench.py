@@ -16,6 +16,8 @@ from torch.nn.functional import interpolate
 from ..errors import DataError, SpecError
 from ..files.extras import extra
 from ..files.measurement import Measurement
+from ..files.readers import FOLDER
+from ..registry import Plugin
 from .fwi.velocity import CENTRE, CONTRAST
 from .mri.recorded import measurement
 
@@ -143,3 +145,6 @@ def read(path: Path, item: int | None) -> Measurement:
     if item is None and len(folder) > 1:
         raise DataError(f"{path}: holds {len(folder)} items; say which one: {path}#{folder.keys[0]} is the first")
     return folder[folder.keys[0] if item is None else item]
+
+
+PLUGIN = Plugin("inversebench", readers={FOLDER: read})

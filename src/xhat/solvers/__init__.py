@@ -1,7 +1,9 @@
-"""Posterior solvers. This import list is the registry: one line per solver."""
+"""Posterior solvers. One line for each solver."""
+
+from typing import Any
 
 from ..likelihoods import Likelihood
-from ..registry import concrete
+from ..registry import Registry, concrete
 from .base import Estimator, Solver, State
 from .blind_dps import BlindDPS
 from .blind_reddiff import BlindREDDiff
@@ -60,7 +62,7 @@ from .tds import TDS
 from .tmpd import TMPD, TMPDDiag, TMPDRowSum
 from .treg import TReg
 
-SOLVERS = concrete(vars(), Solver)
+SOLVERS: Registry[type[Solver[Any]]] = Registry("solvers", Solver, concrete(vars(), Solver))
 
 
 def fitting(like: Likelihood) -> list[str]:

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,18 +13,18 @@ from ..baselines import BASELINES
 from ..baselines.base import Baseline
 from ..errors import DataError, MismatchError, ShapeError, SpecError
 from ..noise import NOISES, Noise
-from ..operators import OPERATORS
+from ..numerics.device import best_device
 from ..operators.base import LinearOperator, Operator
+from ..operators.building import build_operator, kind, operator_spec
 from ..priors import Denoiser, NoPrior, Prior, build_prior
 from ..schedule import SCHEDULES, Schedule
 from ..solvers import SOLVERS
 from ..solvers.base import Solver
-from ..spec import build, checked, lookup, parse, spec_of
+from ..spec import build, spec_of
 from ..types import Data, Image
 
 Shape = tuple[int, ...]
 Function = Callable[[Tensor], Tensor]
-T = TypeVar("T")
 METHODS = SOLVERS | BASELINES
 
 
@@ -80,19 +80,13 @@ def as_operator(
         if shape is None:
             raise ShapeError("a plain function as operator needs shape=, the shape of one image")
         return operator(given, shape)
-    if shape is None:
-        if data_shape is None:
-            raise ShapeError(f"operator {given}: the shape of the image is not known; give shape=")
-        name, options = parse(given)
-        cls = lookup(name, OPERATORS)
-        shape = cls.image_shape(data_shape, **checked(name, cls, options, skip=1))
-    return build(given, OPERATORS, tuple(shape), known=physics or {})
+    return build_operator(given, shape, data_shape, physics or {})
 
 
 def image_for(given: str | Operator | Function, x: Tensor) -> Tensor:
     """The picture or array of a file as an image of the operator: a grey one as a complex one, say."""
     if isinstance(given, str):
-        return lookup(parse(given)[0], OPERATORS).as_image(x)
+        return kind(given).as_image(x)
     return given.as_image(x) if isinstance(given, Operator) else x
 
 
@@ -133,10 +127,12 @@ def prior_for(
     return NoPrior().to(device) if isinstance(solver, Baseline) else as_prior(given, device)
 
 
-def name_of(given: object, registry: dict[str, type[T]] | None = None) -> str:
+def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
     """What a record says about a part: its spec string, defaults included, else its class or function name."""
     if isinstance(given, str):
         return given
+    if isinstance(given, Operator):
+        return operator_spec(given)
     if is_dataclass(given) and not isinstance(given, type):
         spec = spec_of(given, registry or {}, full=True)
         return spec if len(spec) < 500 else type(given).__name__.lower()  # a table of 1000 betas tells nobody anything
@@ -145,8 +141,6 @@ def name_of(given: object, registry: dict[str, type[T]] | None = None) -> str:
 
 def pick_device(device: str) -> torch.device:
     """auto is the first there is of cuda, mps, cpu. Raises SpecError for one that is not there."""
-    from ..priors import best_device
-
     try:
         picked = torch.device(best_device() if device == "auto" else device)
         torch.zeros(1, device=picked)

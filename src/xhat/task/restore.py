@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..errors import ShapeError, SpecError
 from ..files import record
-from ..files.measurement import Measurement, Source, load, load_reference
+from ..files.measurement import Measurement, Source
+from ..files.readers.load import load, load_reference
 from ..likelihoods import LatentLikelihood, Likelihood, likelihood
 from ..metrics.registry import METRICS, choose
 from ..noise import NOISES, Noise

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..files.measurement import Measurement, Source, load_reference
+from ..files.measurement import Measurement, Source
+from ..files.readers.load import load_reference
 from ..noise import NOISES, Noise
 from ..operators.base import Operator
 from ..rng import Rng

@@ -1,29 +1,20 @@
-"""Measurement files of the sciences: one line per suffix, and a reader imports its library when it runs.
-
-A reader takes a path and which item of the file is meant (`scan.h5#12`), None where that was not said, and gives a
-`Measurement` with all that the file knows: `physics` holds arguments of the operator by name.
-"""
+"""Measurement files: one reader for each suffix; each science brings its own."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from ...science import inversebench
-from ...science.mri import bart, hdf5
-from ...science.vlbi import reader as uvfits
+from ...registry import Registry
 from ..measurement import Measurement
 
+# A reader takes a path and which item of the file is meant (`scan.h5#12`), None if that was not said, and gives a
+# `Measurement` with all that the file knows: `physics` holds arguments of the operator by name.
 Reader = Callable[[Path, int | None], Measurement]
 
-READERS: dict[str, Reader] = {
-    ".h5": hdf5.read,
-    ".hdf5": hdf5.read,
-    ".cfl": bart.read,
-    ".hdr": bart.read,
-    ".uvfits": uvfits.read,
-    ".uvf": uvfits.read,
-}
+FOLDER = "/"  # the suffix, so to say, of a folder
+
+READERS: Registry[Reader] = Registry("readers", None, {})
 
 
 def reader_for(path: Path) -> Reader | None:
-    """The reader of a file by its suffix, of any folder; None for pictures and plain arrays."""
-    return inversebench.read if path.is_dir() else READERS.get(path.suffix.lower())
+    """The reader of a folder, or of a file by its suffix; None for pictures and plain arrays."""
+    return READERS.get(FOLDER if path.is_dir() else path.suffix.lower())

@@ -6,16 +6,7 @@ from .adm import ADM
 from .consistency import ConsistencyCheckpoint
 from .denoiser import FileDenoiser
 from .edm import EDMNetwork
-from .inspect import inspect
-from .options import read_options
+from .formats import FORMATS, Format
 from .recognise import file_spec
 
-__all__ = [
-    "ADM",
-    "ConsistencyCheckpoint",
-    "EDMNetwork",
-    "FileDenoiser",
-    "file_spec",
-    "inspect",
-    "read_options",
-]
+__all__ = ["ADM", "FORMATS", "ConsistencyCheckpoint", "EDMNetwork", "FileDenoiser", "Format", "file_spec"]

@@ -19,7 +19,7 @@ class ConsistencyCheckpoint(ConsistencyPrior):
     """A consistency model of github.com/openai/consistency_models (Song et al., 2023) from its .pt. arXiv:2303.01469
 
     Its network is that of `adm`, whose options `image_size`, `num_heads`, `num_head_channels` and `label` mean the
-    same. `denoiser` is the spec or file of the prior that gives E[x₀|x_t], such as the EDM teacher of the same data.
+    same. `denoiser` is the prior that gives E[x₀|x_t], such as the EDM teacher of the same data.
     Raises MismatchError if the file holds no such model, and SpecError if the image size is not known.
     """
 
@@ -28,7 +28,7 @@ class ConsistencyCheckpoint(ConsistencyPrior):
     def __init__(
         self,
         path: str | Path,
-        denoiser: str | None = None,
+        denoiser: Prior | None = None,
         image_size: int | None = None,
         num_heads: int | None = None,
         num_head_channels: int | None = None,
@@ -41,7 +41,7 @@ class ConsistencyCheckpoint(ConsistencyPrior):
         if len(sides) != 3:
             raise SpecError(f"{path}: the file does not say image_size, the side of its images. Give it")
         jump = NetworkPrior(plan, label, dtype, compile)
-        super().__init__(tuple(sides), denoiser=_denoiser(denoiser))
+        super().__init__(tuple(sides), denoiser=denoiser)
         self.network = jump
 
     def endpoint(self, u: Tensor, sigma: float) -> Tensor:
@@ -56,11 +56,3 @@ def consistency_plan(
         raise MismatchError(f"{file.path} is no consistency model of OpenAI: those have attention by 2-d convolution")
     plan = adm_plan(file, image_size, num_heads, num_head_channels)
     return replace(plan, layout="consistency model of consistency_models", precondition=Consistent("endpoint"))
-
-
-def _denoiser(spec: str | None) -> Prior | None:
-    if spec is None:
-        return None
-    from .. import build_prior
-
-    return build_prior(spec, "cpu")

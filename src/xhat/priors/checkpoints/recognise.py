@@ -4,9 +4,8 @@ from pathlib import Path
 
 from ...errors import DataError, SpecError
 from ...spec import text_of
-from .adm_config import is_adm, is_consistency_family
 from .files import Checkpoint, container, existing, read
-from .karras_config import is_karras
+from .formats import FORMATS
 
 TEACHERS, STUDENTS = ("edm",), ("cd_", "ct_", "cd-", "ct-", "consistency")  # how OpenAI names its files
 
@@ -30,17 +29,16 @@ def kind_of(path: str | Path) -> str:
 
 def kind_of_tensors(found: Checkpoint) -> str:
     """The name of the prior that knows this layout. Raises DataError that lists the known layouts if there is none."""
-    if is_adm(found.tensors):
-        return family_member(found.path) if is_consistency_family(found.tensors) else "adm"
-    if is_karras(found.tensors):
-        return "edm"
+    for layout in FORMATS:
+        if layout.fits(found.tensors):
+            return family_member(found.path) if layout.twins(found.tensors) else layout.name
     if any("diffusion_model." in k or "transformer_blocks" in k for k in found.tensors):
         raise DataError(f"{found.path} is latent diffusion of CompVis: convert it to a diffusers folder")
     if any(k.startswith(("down_blocks.", "time_embedding.")) for k in found.tensors):
         raise DataError(f"{found.path} holds the weights of a diffusers network: give the folder around it")
     raise DataError(
         f"{found.path} has an unknown layout; it begins with {', '.join(list(found.tensors)[:4])}. Known: "
-        f"OpenAI guided-diffusion and consistency models, EDM, InverseBench, TorchScript, ONNX, diffusers folders"
+        f"{', '.join(f.known_as for f in FORMATS)}, TorchScript, ONNX, diffusers folders"
     )
 
 

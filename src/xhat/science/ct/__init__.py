@@ -1,1 +1,14 @@
-"""Computed tomography: line integrals, and their inversion by filtered back-projection."""
+"""Computed tomography: line integrals through a slice, filtered back-projection."""
+
+from pathlib import Path
+
+from ...registry import Plugin
+from .fbp import FBP
+from .operator import CT
+
+PLUGIN = Plugin(
+    "ct",
+    operators={"ct": CT},
+    baselines={"fbp": FBP},
+    suites={"science-ct": Path(__file__).with_name("suite.toml")},
+)

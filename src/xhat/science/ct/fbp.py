@@ -1,11 +1,15 @@
 """Filtered back-projection of the line integrals of `ct`."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.fft import irfft, rfft
 
+from ...baselines.base import Direct
+from ...errors import MismatchError
+from ...solvers.base import LinearGaussian
 from ...types import Data, Image
 from .operator import CT
 
@@ -55,3 +59,18 @@ def at(q: Tensor, place: Tensor) -> Tensor:
     inside = (low >= 0) & (low < q.shape[-1] - 1)
     low = low.clamp(0, q.shape[-1] - 2)
     return torch.where(inside, q[..., low] * (1 - part) + q[..., low + 1] * part, 0.0)
+
+
+@dataclass(frozen=True)
+class FBP(Direct[LinearGaussian]):
+    """Filtered back-projection with the ramp |ω| (Ramachandran & Lakshminarayanan, 1971), of parallel or fan beams.
+
+    Fan beams are weighted as in Kak & Slaney, 1988, section 3.4; both assume views all around, evenly spaced.
+    """
+
+    needs = LinearGaussian
+
+    def image(self, like: LinearGaussian) -> Image:
+        if not isinstance(like.A, CT):
+            raise MismatchError(f"fbp inverts line integrals (ct), not {type(like.A).__name__}")
+        return fbp(like.A, like.y)

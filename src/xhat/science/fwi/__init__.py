@@ -1,1 +1,16 @@
-"""Full waveform inversion: the acoustic wave equation, and velocities of the ground."""
+"""Full waveform inversion: seismic records of the ground, whose velocity is the image."""
+
+from pathlib import Path
+
+from ...registry import Plugin
+from .generator import generate
+from .operator import FWI
+from .prior import VelocityModels
+
+PLUGIN = Plugin(
+    "fwi",
+    operators={"fwi": FWI},
+    priors={"velocity": VelocityModels},
+    generators={"velocity": generate},
+    suites={"science-fwi": Path(__file__).with_name("suite.toml")},
+)

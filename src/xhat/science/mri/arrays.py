@@ -18,7 +18,7 @@ def load(path: Path) -> Tensor:
     In an .h5 file it is `s_maps`, `maps` or `mask`; if there are several slices, `maps.h5#12` names one. Raises
     DataError if the file cannot be read.
     """
-    from ...files.measurement import split
+    from ...files.readers.load import split
 
     path, item = split(path)
     suffix = path.suffix.lower()

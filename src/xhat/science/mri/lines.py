@@ -8,13 +8,13 @@ from torch.fft import fft, fftshift, ifftshift
 
 from ...operators.base import SpectralOperator
 from ...types import Data, Image
-from .multi_coil import MultiCoil
+from .multi_coil import MRI
 from .sampling import complex_to_pairs, pairs_to_complex
 
 L = TypeVar("L", bound="LineMRI")
 
 
-class LineMRI(MultiCoil, SpectralOperator):
+class LineMRI(MRI, SpectralOperator):
     """Multi-coil k-space of whole vertical lines, solved exactly.
 
     The Fourier transform along the lines is unitary and cancels in AᴴA, which separates into one w × w matrix for each

@@ -8,30 +8,27 @@ from torch import Tensor
 
 from ...errors import ShapeError
 from ...numerics.linalg import bcast
-from ...operators.base import DampedOperator, LinearOperator, SpectralOperator
+from ...operators.base import DampedOperator, SpectralOperator
+from ...registry import builds
 from ...types import Data, Image
 from .kspace import fft2c, ifft2c
 from .lines import LineMRI
-from .multi_coil import MultiCoil
+from .multi_coil import MRI, PAPERS
 from .sampling import (
     Array,
-    as_pairs,
     complex_plane,
     complex_to_pairs,
     gather,
     maps_of,
     masks_of,
     pairs_to_complex,
-    plane_of,
     rows_of,
     scatter,
     taken,
 )
 
-PAPERS = "InverseBench, arXiv 2503.11043; SENSE, doi 10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S"
 
-
-class Sense(MultiCoil, DampedOperator):
+class Sense(MRI, DampedOperator):
     """Multi-coil k-space of any pattern; linear systems are solved by conjugate gradient (Pruessmann et al., 2001)."""
 
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
@@ -39,7 +36,16 @@ class Sense(MultiCoil, DampedOperator):
         return r / bcast(rho, r)
 
 
-class MRI(Sense):
+@builds(MRI, source=PAPERS, example=(2, 64, 64))
+def mri(
+    shape: tuple[int, ...],
+    mask: Array = "random",
+    acceleration: int = 4,
+    seed: int | Sequence[int] = 0,
+    maps: Array = "birdcage",
+    coils: int = 8,
+    calibration: Tensor | None = None,
+) -> MRI:
     """y_c = M F (S_c ⊙ x): what coil c measures of Cartesian k-space, F centred and unitary.
 
     A complex image is (real, imaginary), shape (2, h, w). Data (coils, samples, 2) hold the samples that M keeps, row
@@ -50,35 +56,13 @@ class MRI(Sense):
     complex (coils, h, w). Whole lines have a cheap SVD and become `LineMRI`, other patterns become `Sense`. Raises
     ShapeError, SpecError or DataError if mask, maps and image do not fit.
     """
-
-    source: ClassVar[str] = PAPERS
-    example: ClassVar[tuple[int, ...]] = (2, 64, 64)
-
-    def __new__(  # type: ignore[misc]
-        cls,
-        shape: tuple[int, ...],
-        mask: Array = "random",
-        acceleration: int = 4,
-        seed: int | Sequence[int] = 0,
-        maps: Array = "birdcage",
-        coils: int = 8,
-        calibration: Tensor | None = None,
-    ) -> LinearOperator:
-        h, w = complex_plane(shape)
-        masks = masks_of(mask, h, w, acceleration, seed)
-        found = maps_of(maps, masks[0], coils, calibration)
-        if tuple(found.shape[1:]) != (h, w):
-            raise ShapeError(f"coil maps of shape {tuple(found.shape)} do not fit images of {h}x{w}")
-        lines = bool((masks == masks[:, :1]).all())
-        return LineMRI(shape, masks, found) if lines else Sense(shape, masks, found)
-
-    @classmethod
-    def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
-        return plane_of(data_shape)
-
-    @classmethod
-    def as_image(cls, x: Tensor) -> Tensor:
-        return as_pairs(x)
+    h, w = complex_plane(shape)
+    masks = masks_of(mask, h, w, acceleration, seed)
+    found = maps_of(maps, masks[0], coils, calibration)
+    if tuple(found.shape[1:]) != (h, w):
+        raise ShapeError(f"coil maps of shape {tuple(found.shape)} do not fit images of {h}x{w}")
+    lines = bool((masks == masks[:, :1]).all())
+    return LineMRI(shape, masks, found) if lines else Sense(shape, masks, found)
 
 
 class SingleCoilMRI(SpectralOperator):

@@ -1,7 +1,6 @@
 """A prior of complex images, made from one of grey pictures."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -33,7 +32,7 @@ def halved(level: Level) -> Level:
 class Magnitude(Prior):
     """A prior of grey pictures in [−1, 1] as a prior of complex images (2, h, w) whose phase is close to 0.
 
-    The real part is (g + 1)/2, with g from `prior`, which is a folder or a spec string. The imaginary part is
+    The real part is (g + 1)/2, with g from `prior`. The imaginary part is
     independent, N(0, `imaginary`² I). This fits images that are combined with coil maps which carry the phase, as
     estimated maps do:
 
@@ -44,13 +43,11 @@ class Magnitude(Prior):
 
     source: ClassVar[str] = "phase-constrained reconstruction: Noll, Nishimura & Macovski, 1991"
 
-    def __init__(self, prior: str | Path | Prior, imaginary: float = 0.02) -> None:
+    def __init__(self, prior: Prior, imaginary: float = 0.02) -> None:
         super().__init__()
-        from ...priors import build_prior
-
         if not imaginary > 0:
             raise SpecError(f"magnitude: imaginary must be positive, not {imaginary}")
-        self.inner = prior if isinstance(prior, Prior) else build_prior(str(prior), "cpu")
+        self.inner = prior
         self.imaginary = imaginary
         self.schedule = Halved(self.inner.schedule)
 

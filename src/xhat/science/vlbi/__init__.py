@@ -1,1 +1,21 @@
 """Very long baseline interferometry: observations, closure quantities, images of the sky."""
+
+from pathlib import Path
+
+from ...registry import Plugin
+from . import reader
+from .generator import generate
+from .noise import VLBI
+from .operator import BlackHole
+from .prior import BlackHolePictures
+from .simulated import black_hole_array
+
+PLUGIN = Plugin(
+    "vlbi",
+    operators={"black_hole": BlackHole, "black_hole_array": black_hole_array},
+    noises={"vlbi": VLBI},
+    priors={"blackhole": BlackHolePictures},
+    readers={".uvfits": reader.read, ".uvf": reader.read},
+    generators={"blackhole": generate},
+    suites={"science-blackhole": Path(__file__).with_name("suite.toml")},
+)

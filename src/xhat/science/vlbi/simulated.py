@@ -1,16 +1,34 @@
 """The operator of radio interferometry for a planned observation."""
 
 from pathlib import Path
-from typing import ClassVar
 
 from ...operators.checks import Number
+from ...registry import builds
 from .array import EHT2017, Plan, observe, read_stations
 from .operator import BlackHole
 
 
-class BlackHoleArray(BlackHole):
-    """`black_hole` as an array of telescopes would see it: an observation that is planned rather than read, to
-    simulate.
+@builds(BlackHole, source="Thompson, Moran & Swenson, 2017, chapters 4 and 6; eht-imaging's conventions")
+def black_hole_array(
+    shape: tuple[int, ...],
+    stations: str | Path = "eht2017",
+    ra: Number = 187.70593,
+    dec: Number = 12.39112,
+    mjd: int = 57854,
+    start: Number = 0.0,
+    hours: Number = 24.0,
+    interval: Number = 600.0,
+    integration: Number = 240.0,
+    bandwidth: Number = 2e9,
+    frequency: Number = 230e9,
+    elevation: Number = 10.0,
+    highest: Number = 85.0,
+    fov: Number = 128.0,
+    white: Number = 1.0,
+    flux: Number | None = None,
+    flux_error: Number = 0.05,
+) -> BlackHole:
+    """`black_hole` as an array of telescopes would see it: an observation planned rather than read, to simulate.
 
     `stations` is eht2017 or a text table: name, x, y, z in metres, SEFD in Jy of both polarisations. The stations
     observe right ascension `ra` and declination `dec` (degrees, by default M87) on day `mjd` from `start` for `hours`
@@ -18,33 +36,9 @@ class BlackHoleArray(BlackHole):
     source is between the heights `elevation` and `highest` in degrees. The Earth's rotation gives u and v, and the
     SEFDs give σ. `fov`, `white`, `flux` and `flux_error` are those of `black_hole`, which this becomes.
     """
-
-    name: ClassVar[str] = "black_hole_array"
-    source: ClassVar[str] = "Thompson, Moran & Swenson, 2017, chapters 4 and 6; eht-imaging's conventions"
-
-    def __new__(  # type: ignore[misc]
-        cls,
-        shape: tuple[int, ...],
-        stations: str | Path = "eht2017",
-        ra: Number = 187.70593,
-        dec: Number = 12.39112,
-        mjd: int = 57854,
-        start: Number = 0.0,
-        hours: Number = 24.0,
-        interval: Number = 600.0,
-        integration: Number = 240.0,
-        bandwidth: Number = 2e9,
-        frequency: Number = 230e9,
-        elevation: Number = 10.0,
-        highest: Number = 85.0,
-        fov: Number = 128.0,
-        white: Number = 1.0,
-        flux: Number | None = None,
-        flux_error: Number = 0.05,
-    ) -> BlackHole:
-        when = float(start), float(hours), float(interval), float(integration)
-        limits = float(elevation), float(highest)
-        plan = Plan(float(ra), float(dec), mjd, *when, float(bandwidth), float(frequency), *limits)
-        table = read_stations(EHT2017 if stations == "eht2017" else stations)
-        found = observe(table, plan, str(stations))
-        return BlackHole(shape, found, fov, white, average=0, flux=flux, flux_error=flux_error)
+    when = float(start), float(hours), float(interval), float(integration)
+    limits = float(elevation), float(highest)
+    plan = Plan(float(ra), float(dec), mjd, *when, float(bandwidth), float(frequency), *limits)
+    table = read_stations(EHT2017 if stations == "eht2017" else stations)
+    found = observe(table, plan, str(stations))
+    return BlackHole(shape, found, fov, white, average=0, flux=flux, flux_error=flux_error)

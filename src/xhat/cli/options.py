@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ...errors import DataError
-from ...spec import parse
+from ..errors import DataError
+from ..spec import parse
 
 
 def read_options(text: str) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def read_options(text: str) -> dict[str, Any]:
     """
     file = Path(text).expanduser()
     if file.suffix.lower() not in (".toml", ".json"):
-        return parse(f"prior:{text}")[1]
+        return dict(parse(f"prior:{text}").options)
     try:
         raw = file.read_text(encoding="utf-8")
         content = json.loads(raw) if file.suffix.lower() == ".json" else tomllib.loads(raw)

@@ -1,29 +1,26 @@
 """`xhat prior inspect`: what a file or folder is, before it is used."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...errors import SpecError
-from ...schedule import SCHEDULES, Schedule
-from ...spec import checked, spec_of, text_of
-from ..base import FixedShape, Prior
-from ..precondition import Precondition
-from .adm import ADM, adm_plan
-from .consistency import ConsistencyCheckpoint, consistency_plan
-from .edm import EDMNetwork, edm_plan
-from .files import existing, read
-from .plan import Plan, sizes
-from .programs import load_program
-from .recognise import kind_of
+from ..errors import SpecError
+from ..schedule import SCHEDULES, Schedule
+from ..spec import checked, spec_of, text_of
+from . import DiffusersPrior, build_prior
+from .autoencoders import DiffusersAutoencoder
+from .base import FixedShape
+from .checkpoints.files import existing, read
+from .checkpoints.formats import FORMATS
+from .checkpoints.plan import sizes
+from .checkpoints.programs import load_program
+from .checkpoints.recognise import kind_of
+from .latent import Autoencoded, LatentPrior
+from .precondition import Precondition
+from .stable_diffusion import StableDiffusion
 
-PLANS: dict[str, tuple[type[Prior], Callable[..., Plan]]] = {
-    "adm": (ADM, adm_plan),
-    "edm": (EDMNetwork, edm_plan),
-    "openai_consistency": (ConsistencyCheckpoint, consistency_plan),
-}
 USE = ("path", "label", "denoiser", "dtype", "compile")  # options of the prior that say nothing about the file
 
 
@@ -49,9 +46,9 @@ def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]
     if kind == "denoiser":
         yield from program_rows(file)
         return
-    cls, plan_of = PLANS[kind]
-    known = {k: v for k, v in checked(kind, cls, options).items() if k not in USE}
-    plan = plan_of(read(file), **known)
+    layout = next(f for f in FORMATS if f.name == kind)
+    known = {k: v for k, v in checked(kind, layout.prior, options).items() if k not in USE}
+    plan = layout.plan(read(file), **known)
     yield "layout", plan.layout + (", or one of its consistency models" if unclear else "")
     yield "architecture", plan.architecture
     weights = {str(v.dtype).removeprefix("torch.") for v in plan.tensors.values()}
@@ -84,13 +81,8 @@ def program_rows(file: Path) -> Iterator[tuple[str, str]]:
 
 def prior_rows(spec: str) -> Iterator[tuple[str, str]]:
     """Rows (name, text) about any prior, given by its spec or folder."""
-    from .. import DiffusersPrior, build_prior
-    from ..autoencoders import DiffusersAutoencoder
-    from ..latent import Autoencoded, LatentPrior
-    from ..stable_diffusion import StableDiffusion
-
     prior = build_prior(spec, "cpu")
-    doc = (type(prior).__doc__ or "").strip().splitlines()
+    doc = (prior.given.maker.__doc__ or "").strip().splitlines()
     yield "prior", f"{type(prior).__name__}: {doc[0] if doc else ''}"
     yield "parameters", f"{count(prior):,}"
     if isinstance(prior, FixedShape):

@@ -1,0 +1,44 @@
+"""The layouts of checkpoints that are read: one row each. Which row a file belongs to is told by its tensors."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..base import Prior
+from .adm import ADM, adm_plan
+from .adm_config import is_adm, is_consistency_family
+from .consistency import ConsistencyCheckpoint, consistency_plan
+from .edm import EDMNetwork, edm_plan
+from .karras_config import is_karras
+from .plan import Plan
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout: the `name` of its prior in a spec string, what people call it, and how its files are told and read.
+
+    `twins` tells that its tensors are those of another format too, so that the name of the file has to decide.
+    """
+
+    name: str
+    known_as: str
+    prior: type[Prior]
+    plan: Callable[..., Plan]
+    fits: Callable[[Tensors], bool]
+    twins: Callable[[Tensors], bool] = lambda tensors: False
+
+
+FORMATS = (
+    Format("adm", "OpenAI guided-diffusion", ADM, adm_plan, is_adm, is_consistency_family),
+    Format("edm", "EDM, InverseBench", EDMNetwork, edm_plan, is_karras),
+    Format(
+        "openai_consistency",
+        "OpenAI consistency models",
+        ConsistencyCheckpoint,
+        consistency_plan,
+        lambda tensors: False,  # its tensors are those of its teacher, an `adm`
+    ),
+)

@@ -1,0 +1,69 @@
+"""The networks that ship with the package: one row each. Their model cards lie beside the weights, `NAME/README.md`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..registry import Builder, builds
+from .base import Prior
+from .consistency import ConsistencyFolder
+from .unet import DiffusersPrior
+
+P = TypeVar("P", bound=Prior)
+
+HERE = Path(__file__).parent
+
+
+def network(name: str, source: str, about: str) -> Builder[DiffusersPrior]:
+    """The denoiser in the folder `name`."""
+
+    def make(dtype: str = "float32", compile: bool = False) -> DiffusersPrior:
+        return DiffusersPrior(HERE / name, dtype, compile)
+
+    return _shipped(DiffusersPrior, make, name, source, about)
+
+
+def consistency(name: str, source: str, about: str) -> Builder[ConsistencyFolder]:
+    """The consistency model in the folder `name`, with its denoiser."""
+
+    def make(dtype: str = "float32", compile: bool = False) -> ConsistencyFolder:
+        return ConsistencyFolder(HERE / name, dtype=dtype, compile=compile)
+
+    return _shipped(ConsistencyFolder, make, name, source, about)
+
+
+def _shipped(kind: type[P], make: Callable[..., P], name: str, source: str, about: str) -> Builder[P]:
+    make.__name__ = name
+    make.__doc__ = f"{about}\n\nIts model card is `{name}/README.md`."
+    return builds(kind, source=f"trained for this package on {source}")(make)
+
+
+SHIPPED: dict[str, Builder[Any]] = {
+    "photo": network(
+        "photo",
+        "BSDS500 and ImageNet photographs",
+        "Natural photographs of any size, colour or grey, in [−1, 1]: the default prior.",
+    ),
+    "fashion": consistency(
+        "fashion",
+        "Fashion-MNIST",
+        "Grey pictures of clothes, 32 × 32, in [−1, 1] with black borders (Fashion-MNIST): a denoiser and, for the "
+        "solvers\nthat jump, its consistency model.",
+    ),
+    "faces": consistency(
+        "faces",
+        "LFWcrop",
+        "Colour faces, 64 × 64, in [−1, 1] (LFWcrop): a denoiser and its consistency model, rough, after 45 and 16 "
+        "minutes\nof training on one core.",
+    ),
+    "nuclei": network(
+        "nuclei",
+        "the Data Science Bowl 2018",
+        "Fluorescence micrographs of cell nuclei, grey, 128 × 128, in [−1, 1] (Data Science Bowl 2018).",
+    ),
+    "brain": network(
+        "brain",
+        "public head slices",
+        "Magnitudes of head slices by MRI, grey, 128 × 128, in [−1, 1]: with `magnitude` a prior of complex images.",
+    ),
+}

@@ -1,0 +1,22 @@
+"""Spec strings, `name:key=value,…`: at once command-line argument, benchmark key and record."""
+
+from ._build import build, build_as, cast, checked, fits, lookup, parameters, wanted
+from ._describe import spec_of
+from ._text import Spec, parse, split, text_of, value
+
+__all__ = [
+    "Spec",
+    "build",
+    "build_as",
+    "cast",
+    "checked",
+    "fits",
+    "lookup",
+    "parameters",
+    "parse",
+    "spec_of",
+    "split",
+    "text_of",
+    "value",
+    "wanted",
+]

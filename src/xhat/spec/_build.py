@@ -1,0 +1,135 @@
+"""From a spec string to the part that it names, its options checked against the annotations of the constructor."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from ..errors import SpecError, XhatError
+from ..registry import Registry, kind_of, registry_of
+from ._text import Spec, parse
+
+T = TypeVar("T")
+
+
+def build(spec: str | Spec, registry: Mapping[str, Callable[..., T]], *args: Any, known: Mapping[str, Any] = {}) -> T:
+    """`build("dps:zeta=0.5", SOLVERS)` is `DPS(zeta=0.5)`; `args` come first, as an operator's shape does.
+
+    `package.module:Class` takes the place of a name that is not registered. Options that the spec leaves out are
+    taken from `known`, which may hold things that the part has no use for. An option that is itself a prior, a
+    solver or another registered kind may be a spec string, in brackets or quotes if it has options of its own:
+    `magnitude:prior=(photo:dtype=bfloat16)`.
+    Raises SpecError for an unknown name or option, listing the known ones, and for a value that does not fit.
+    """
+    if isinstance(registry, Registry) and isinstance(spec, str):
+        spec = registry.resolve(spec)
+    name, options = parse(spec) if isinstance(spec, str) else spec
+    maker = lookup(name, registry)
+    options = {k: v for k, v in known.items() if k in parameters(maker)} | dict(options)
+    try:
+        return maker(*args, **checked(name, maker, options, skip=len(args)))
+    except XhatError:
+        raise
+    except (TypeError, ValueError) as e:
+        raise SpecError(f"{spec}: {e}") from e
+
+
+def build_as(base: type[T], spec: str) -> T:
+    """The part that a spec string names among those of kind `base`: `build_as(Prior, "photo")`.
+
+    Raises SpecError like `build`, and if no registry holds parts of this kind.
+    """
+    registry = registry_of(base)
+    if registry is None:
+        raise SpecError(f"no registry holds parts of the kind {base.__name__}")
+    made: T = build(spec, registry)
+    return made
+
+
+def lookup(name: str, registry: Mapping[str, Callable[..., T]]) -> Callable[..., T]:
+    """The class or builder called `name`, or the class that `package.module:Class` names.
+
+    Raises SpecError for a name that is not registered, and for a class that cannot be imported or is of another kind.
+    """
+    if name in registry:
+        return registry[name]
+    if ":" in name and isinstance(registry, Registry):
+        return _imported(name, registry)
+    raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}")
+
+
+def _imported(name: str, registry: Registry[Callable[..., T]]) -> Callable[..., T]:
+    """The class or builder `package.module:Class`, of the registry's kind."""
+    module, _, attribute = name.partition(":")
+    if module in registry:
+        raise SpecError(f"{module}: expected key=value, found {attribute!r}")
+    try:
+        part = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as e:
+        raise SpecError(f"{name}: {e}; a class of your own is written package.module:Class") from e
+    kind = kind_of(part)
+    if not (isinstance(kind, type) and issubclass(kind, registry.bases)):
+        wanted_kinds = " or ".join(b.__name__ for b in registry.bases)
+        raise SpecError(f"{name} is not one of the {registry.kind}: it is not a subclass of {wanted_kinds}")
+    made: Callable[..., T] = part
+    return made
+
+
+def checked(name: str, maker: Callable[..., Any], options: Mapping[str, Any], skip: int = 0) -> dict[str, Any]:
+    """`options` after a look at the names and annotations of `maker`, whose first `skip` arguments are left out."""
+    known = {key: p.annotation for key, p in list(parameters(maker).items())[skip:]}
+    if unknown := sorted(options.keys() - known.keys()):
+        raise SpecError(f"{name} has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+    for key, v in options.items():
+        if not fits(v, known[key]):
+            raise SpecError(f"{name}: {key} must be {wanted(known[key])}, not {v!r}")
+    return {key: cast(v, known[key]) for key, v in options.items()}
+
+
+def parameters(maker: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of a class or builder by name, in order."""
+    return dict(inspect.signature(maker).parameters)
+
+
+def fits(v: Any, hint: Any) -> bool:
+    """Whether a value from a spec string can be what the annotation asks for; unknown annotations accept all."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(fits(v, a) for a in args)
+    if registry_of(origin or hint):
+        return isinstance(v, str | (origin or hint))
+    if origin is Literal:
+        return v in args
+    if hint in (float, int):
+        return isinstance(v, (int, float) if hint is float else int) and not isinstance(v, bool)
+    if hint is str:
+        return not isinstance(v, list | tuple | bool | NoneType)
+    if hint in (bool, None, NoneType):
+        return isinstance(v, bool) if hint is bool else v is None
+    if origin in (tuple, list, Sequence):
+        return isinstance(v, list | tuple) and all(fits(item, args[0]) for item in v)
+    return True
+
+
+def cast(v: Any, hint: Any) -> Any:
+    """A value that fits as what the annotation names: 1 as 1.0 or as text, a list as a tuple."""
+    choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if isinstance(v, str) and (nested := next(filter(None, (registry_of(get_origin(h) or h) for h in choices)), None)):
+        return build(v[1:-1] if v[:1] + v[-1:] == "()" else v, nested)
+    if hint is str:
+        return str(v)
+    if isinstance(v, int) and not isinstance(v, bool) and float in choices and int not in choices:
+        return float(v)
+    if isinstance(v, list | tuple):
+        row = next((h for h in choices if get_origin(h) is tuple), None)
+        return v if row is None else tuple(cast(item, get_args(row)[0]) for item in v)
+    return v
+
+
+def wanted(hint: Any) -> str:
+    """An annotation in words."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    return words.get(hint, str(hint))

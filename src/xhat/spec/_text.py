@@ -1,0 +1,101 @@
+"""Spec strings as text: from `name:key=value,…` to a name and options, and back."""
+
+import re
+from ast import literal_eval
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ..errors import SpecError
+
+# `package.module:Class`, alone or followed by options; what follows the name in `name:key=value` is never a lone word
+IMPORTED = re.compile(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?", re.DOTALL)
+
+
+class Spec(NamedTuple):
+    """The name of a part and its options: what a spec string says, as a value.
+
+    `Spec.parse("dps:zeta=0.5").with_(steps=20)` is written `dps:zeta=0.5,steps=20`.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> "Spec":
+        """The value of a spec string; see `parse`."""
+        return parse(text)
+
+    def with_(self, **options: Any) -> "Spec":
+        """The same part with other values for `options`, or with more of them."""
+        return Spec(self.name, {**self.options, **options})
+
+    @property
+    def imported(self) -> bool:
+        """Whether the name is `package.module:Class`, which imports code that is not registered."""
+        return ":" in self.name
+
+    def __str__(self) -> str:
+        """The spec string, which `Spec.parse` reads back as this value."""
+        options = ",".join(f"{k}={text_of(v)}" for k, v in self.options.items())
+        return f"{self.name}:{options}" if options else self.name
+
+
+def parse(spec: str) -> Spec:
+    """Name and options of a spec string; only the first colon separates, so `mask=C:/a.png` is an option.
+
+    Commas inside brackets or quotes separate no options. Of `package.module:Class:key=value` the name is
+    `package.module:Class`.
+    """
+    found = IMPORTED.fullmatch(spec.strip())
+    name, rest = (found[1], found[2] or "") if found else spec.partition(":")[::2]
+    options: dict[str, Any] = {}
+    for item in split(rest) if rest else ():
+        key, eq, text = (part.strip() for part in item.partition("="))
+        if not eq or not key:
+            raise SpecError(f"{spec!r}: expected key=value, found {item!r}")
+        if key in options:
+            raise SpecError(f"{spec!r}: option {key} is given twice")
+        options[key] = value(text)
+    return Spec(name.strip(), options)
+
+
+def split(text: str) -> Iterator[str]:
+    """The parts of `text` between commas that stand outside brackets and quotes."""
+    depth, quote, start = 0, "", 0
+    for i, c in enumerate(text):
+        if quote:
+            quote = "" if c == quote else quote
+        elif c in "'\"":
+            quote = c if text[i - 1 : i] in ("=", "[", "(", ",", " ") else ""  # elsewhere it is an apostrophe
+        elif c in "([":
+            depth += 1
+        elif c in ")]":
+            depth = max(0, depth - 1)
+        elif c == "," and not depth:
+            yield text[start:i]
+            start = i + 1
+    yield text[start:]
+
+
+def value(text: str) -> Any:
+    """A Python literal where the text is one, `true`, `false` and `none` included, else the text itself."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def text_of(v: Any) -> str:
+    """The shortest text that `value` reads back as `v`."""
+    if isinstance(v, bool) or v is None:
+        return str(v).lower()
+    if isinstance(v, float) and v.is_integer() and abs(v) < 1e15:
+        return str(int(v))  # 80.0 and 80 are one key
+    if isinstance(v, tuple | list):
+        return f"[{','.join(text_of(item) if not isinstance(item, str) else repr(item) for item in v)}]"
+    text = str(v)
+    plain = value(text) == text and text == text.strip() and not set(text) & set(",()[]'\"=")
+    return text if not isinstance(v, str) or plain else repr(v)
