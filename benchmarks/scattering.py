@@ -18,8 +18,8 @@ from xhat.likelihoods import LinearGaussian, likelihood
 from xhat.metrics.registry import psnr, ssim
 from xhat.noise import Gaussian
 from xhat.numerics.linalg import norm
-from xhat.operators import Scattering
 from xhat.priors import build_prior
+from xhat.science.scattering.operator import Scattering
 from xhat.task import restore, simulate
 
 SIGMA = 1e-4 / 2**0.5

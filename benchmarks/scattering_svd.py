@@ -11,9 +11,8 @@ import time
 
 import torch
 
-from xhat.operators import Scattering
 from xhat.science.scattering.born import decomposition
-from xhat.science.scattering.operator import BornSVD
+from xhat.science.scattering.operator import BornSVD, Scattering
 
 
 def orthogonality(V: torch.Tensor, block: int = 1024) -> float:

@@ -9,15 +9,15 @@ import torch
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
 from xhat.likelihoods import LeastSquares, LinearGaussian, likelihood
 from xhat.metrics.registry import METRICS
-from xhat.noise import VLBI, Gaussian
+from xhat.noise import Gaussian
 from xhat.numerics.inner import gauss_newton
 from xhat.numerics.linalg import dot, sq
-from xhat.operators import BlackHole
 from xhat.rng import Rng
 from xhat.science.vlbi.closure import closures
 from xhat.science.vlbi.metrics import aligned, blurred, psnr_aligned, ring
-from xhat.science.vlbi.noise import complex_of
+from xhat.science.vlbi.noise import VLBI, complex_of
 from xhat.science.vlbi.observation import MICROARCSECOND, Observation
+from xhat.science.vlbi.operator import BlackHole
 from xhat.task.simulate import simulate
 
 double = pytest.mark.usefixtures("float64")

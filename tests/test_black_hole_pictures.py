@@ -8,11 +8,12 @@ import torch
 
 from oracles import rbf_prior
 from xhat.cli.arguments import main
-from xhat.priors import BlackHolePictures, GaussianPrior, LowRankMixture, MixturePrior
+from xhat.priors import GaussianPrior, LowRankMixture, MixturePrior
 from xhat.priors.low_rank import fit
 from xhat.rng import Rng
 from xhat.schedule import Level
 from xhat.science.vlbi.generator import generate
+from xhat.science.vlbi.prior import BlackHolePictures
 
 LEVELS = [Level(0.5, 1.0, 0.05), Level(0.5, 0.7, 0.7), Level(1.0, 1.0, 5.0)]
 
@@ -166,7 +167,7 @@ def test_fits_axes_are_those_of_the_sky(uvfits, tmp_path):
     from astropy.io import fits
     from astropy.wcs import WCS
 
-    from xhat.operators import BlackHole
+    from xhat.science.vlbi.operator import BlackHole
     from xhat.science.vlbi.sky import write_fits
 
     A = BlackHole((1, 32, 32), str(uvfits), fov=160.0)

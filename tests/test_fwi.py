@@ -12,8 +12,7 @@ from xhat.metrics.registry import relative_l2, velocity_l2
 from xhat.numerics.autodiff import vjp
 from xhat.numerics.inner import normal_map
 from xhat.numerics.linalg import dot
-from xhat.operators import FWI
-from xhat.science.fwi.operator import laplacian
+from xhat.science.fwi.operator import FWI, laplacian
 
 double = pytest.mark.usefixtures("float64")
 SHAPE = (1, 8, 10)

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from xhat import Rng
-from xhat.operators import FWI, NavierStokes
 from xhat.priors import build_prior
 from xhat.priors.generated import GENERATORS
 from xhat.schedule import Level
+from xhat.science.fwi.operator import FWI
 from xhat.science.navier_stokes.generator import APART, SCALE, SHIFTS, start
+from xhat.science.navier_stokes.operator import NavierStokes
 
 
 @pytest.mark.parametrize("what", GENERATORS)

@@ -20,11 +20,11 @@ from xhat.metrics.registry import magnitude_psnr, magnitude_ssim
 from xhat.noise import Gaussian, Noiseless
 from xhat.numerics.linalg import cg
 from xhat.operators import OPERATORS
-from xhat.priors import Magnitude
 from xhat.rng import Rng
 from xhat.schedule import EDM
 from xhat.science.mri.espirit import espirit_maps
 from xhat.science.mri.kspace import birdcage, combine, estimate_maps, fft2c, ifft2c, line_mask, rss
+from xhat.science.mri.prior import Magnitude
 from xhat.solvers import SOLVERS
 
 h5py = pytest.importorskip("h5py")

@@ -14,9 +14,8 @@ from xhat.metrics.registry import relative_l2
 from xhat.numerics.autodiff import vjp
 from xhat.numerics.inner import normal_map
 from xhat.numerics.linalg import dot
-from xhat.operators import NavierStokes
 from xhat.priors import PowerLaw
-from xhat.science.navier_stokes.operator import Transport
+from xhat.science.navier_stokes.operator import NavierStokes, Transport
 
 double = pytest.mark.usefixtures("float64")
 N = 16

@@ -15,7 +15,7 @@ from torch import Tensor
 from xhat.errors import DataError, MismatchError, SpecError
 from xhat.numerics.calls import counting
 from xhat.numerics.linalg import dot, sq
-from xhat.priors import PRIORS, DiffusersPrior, GaussianPrior, MixturePrior, Photo, Prior, build_prior
+from xhat.priors import PRIORS, DiffusersPrior, GaussianPrior, MixturePrior, Prior, build_prior
 from xhat.priors.calibrate import Calibration, measure, spaced
 from xhat.priors.unet import mirror, pad
 from xhat.rng import Rng
@@ -365,7 +365,7 @@ def test_older_layout_without_subfolders(tmp_path, vp):
 def test_build_prior(tmp_path, photo, vp):
     folder = save(tmp_path / "a,b=c", unet(), ddpm())
     assert isinstance(build_prior(str(folder)), DiffusersPrior)
-    assert isinstance(photo, Photo)
+    assert isinstance(photo, DiffusersPrior)
     assert build_prior(vp, device="cpu") is vp
     for name, cls in PRIORS.items():
         assert cls.source, name

@@ -9,8 +9,8 @@ from xhat.files import cache
 from xhat.likelihoods import LinearGaussian, SpectralGaussian, likelihood
 from xhat.noise import Gaussian
 from xhat.numerics.linalg import dot
-from xhat.operators import Scattering
 from xhat.rng import Rng
+from xhat.science.scattering.operator import Scattering
 
 double = pytest.mark.usefixtures("float64")
 NR = pytest.mark.parametrize("receivers", [60, 180, 360])

@@ -12,9 +12,9 @@ import torch
 import xhat
 from xhat.cli.arguments import main
 from xhat.errors import DataError, SpecError
-from xhat.noise import VLBI
 from xhat.operators import OPERATORS
 from xhat.science.vlbi.array import EHT2017, Plan, Stations, observe, project, read_stations, sidereal
+from xhat.science.vlbi.noise import VLBI
 
 TABLE = """#NAME  X  Y  Z  SEFDR SEFDL  rest
 ALMA 2225061.164 -5440057.37 -2481681.15 90 90 1 0

@@ -14,10 +14,11 @@ from .loop import Step, solve, trajectory
 from .noise import Gaussian, Noise, Noiseless, Poisson
 from .operators.base import LinearOperator, Operator, SpectralOperator
 from .priors import ConsistencyModel, ConsistencyPrior, Denoiser, FixedShape, Prior, build_prior
+from .registry import Plugin, builds
 from .rng import Rng
 from .schedule import EDM, VP, Cosine, Discrete, Flow, Level, Schedule
 from .solvers.base import Estimator, Solver, State
-from .spec import build
+from .spec import Spec, build
 from .task.parts import operator
 from .task.restoration import Restoration
 from .task.restore import restore
@@ -48,6 +49,7 @@ __all__ = [
     "Noise",
     "Noiseless",
     "Operator",
+    "Plugin",
     "Poisson",
     "Prior",
     "Restoration",
@@ -55,6 +57,7 @@ __all__ = [
     "Schedule",
     "ShapeError",
     "Solver",
+    "Spec",
     "SpecError",
     "SpectralGaussian",
     "SpectralOperator",
@@ -64,6 +67,7 @@ __all__ = [
     "__version__",
     "build",
     "build_prior",
+    "builds",
     "likelihood",
     "load_image",
     "operator",
@@ -73,3 +77,8 @@ __all__ = [
     "solve",
     "trajectory",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, without the folders that they come from."""
+    return __all__

@@ -169,14 +169,22 @@ class Builder(Generic[T]):
     ) -> None:
         update_wrapper(self, make)
         self.make, self.kind = make, kind
-        self.source = source or getattr(kind, "source", "")
-        self.example = example or getattr(kind, "example", None)
+        if source:
+            self.source = source
+        if example:
+            self.example = example
         self.__signature__ = signature(make)
 
     def __call__(self, *args: Any, **options: Any) -> T:
         made = self.make(*args, **options)
         object.__setattr__(made, "given", Given(self, args, options))
         return made
+
+    def __getattr__(self, name: str) -> Any:
+        """What is asked of a class of parts, `image_shape` for instance, `kind` answers."""
+        if name.startswith("__") or "kind" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.kind, name)
 
     def __reduce__(self) -> str:
         """Pickled by name, as a function is."""

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from ..errors import SpecError
 
-# `package.module:Class`, alone or followed by options; what follows the name in `name:key=value` is never a lone word
-IMPORTED = re.compile(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?", re.DOTALL)
+# `package.module:Class` or `module:Class`, alone or followed by options. What follows the name in `name:key=value` is
+# never a lone word; a word in small letters after a name without dots is a mistyped option.
+IMPORTED = re.compile(r"((?:[A-Za-z_]\w*(?:\.\w+)+:[A-Za-z_]\w*|[A-Za-z_]\w*:[A-Z]\w*))(?::(.*))?", re.DOTALL)
 
 
 class Spec(NamedTuple):
