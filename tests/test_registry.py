@@ -1,0 +1,201 @@
+"""Registries, plug-ins, builders, and specs of parts that were given as objects."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import xhat
+from xhat.errors import ShapeError, SpecError
+from xhat.operators import OPERATORS
+from xhat.operators.base import LinearOperator
+from xhat.operators.building import build_operator, kind, operator_spec
+from xhat.priors import PRIORS
+from xhat.registry import Builder, Registry, builds, kind_of
+from xhat.science.mri.multi_coil import MRI
+from xhat.solvers import SOLVERS
+from xhat.spec import Spec, build, build_as, spec_of
+
+PLUGIN = """
+import torch
+from dataclasses import dataclass
+import xhat
+from xhat.types import Data, Image
+
+class Flip(xhat.LinearOperator):
+    '''y is x upside down.'''
+    def __init__(self, shape: tuple[int, ...], axis: int = -2) -> None:
+        super().__init__(shape)
+        self.axis = axis
+    def forward(self, x: Image) -> Data:
+        return x.flip(self.axis)
+
+@dataclass(frozen=True)
+class Mine(xhat.Estimator[xhat.LinearGaussian]):
+    '''The proximal map, and nothing else.'''
+    needs = xhat.LinearGaussian
+    steps: int = 2
+    zeta: float = 1.0
+    def estimate(self, x, t, prior, like, rng):
+        return like.prox(prior(x, t), like.var / t.ratio**2)
+
+PLUGIN = xhat.Plugin("mine", operators={"flip": Flip}, solvers={"mine": Mine})
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A folder with the module `minexhat`, installed as far as entry points can tell."""
+    (tmp_path / "minexhat.py").write_text(PLUGIN)
+    info = tmp_path / "minexhat-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: minexhat\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[xhat.plugins]\nmine = minexhat:PLUGIN\n")
+    return tmp_path
+
+
+def python(folder: Path, code: str) -> str:
+    path = ":".join([str(folder), *sys.path])
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": path})
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_an_installed_plug_in_is_found_by_its_entry_point(package):
+    code = """
+import torch, xhat
+from xhat.cli.arguments import main
+A = xhat.build("flip", xhat.operators.OPERATORS, (1, 8, 8))
+y = xhat.simulate(torch.zeros(1, 8, 8), "flip:axis=-1", "gaussian", seed=1)
+r = xhat.restore(y, prior="powerlaw", solver="mine")
+print(r.record["operator"], r.record["solver"], type(A).__name__)
+main(["list", "solvers", "mine"])
+"""
+    out = python(package, code)
+    assert out.startswith("flip:axis=-1 mine:steps=2,zeta=1 Flip")
+    assert "The proximal map, and nothing else." in out
+
+
+def test_a_class_of_any_module_is_a_spec(package, monkeypatch):
+    monkeypatch.syspath_prepend(package)
+    A = build_operator("minexhat:Flip:axis=-1", (1, 4, 4))
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert torch.equal(A(x), x.flip(-1))
+    assert operator_spec(A) == "minexhat:Flip:axis=-1"
+    assert Spec.parse("minexhat:Flip:axis=-1").imported
+    with pytest.raises(SpecError, match="not a subclass of Solver"):
+        build("minexhat:Flip", SOLVERS)
+    with pytest.raises(SpecError, match=r"package\.module:Class"):
+        build("minexhat:Nobody", SOLVERS)
+    with pytest.raises(SpecError, match="No module named"):
+        build("no_such.module:Thing", SOLVERS)
+
+
+def test_a_broken_plug_in_is_named_and_left_out(package):
+    (package / "minexhat.py").write_text("raise RuntimeError('not today')")
+    code = """
+import warnings
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    from xhat.operators import OPERATORS
+    print("mri" in OPERATORS, "flip" in OPERATORS, [str(w.message) for w in seen])
+"""
+    assert python(package, code).startswith("True False ['plug-in mine (minexhat:PLUGIN) cannot be loaded: not today")
+
+
+def test_a_name_that_is_taken_keeps_its_first_part(package):
+    text = (package / "minexhat.py").read_text().replace('"flip"', '"inpaint"')
+    (package / "minexhat.py").write_text(text)
+    code = """
+import warnings
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    from xhat.operators import OPERATORS
+    print(sorted(OPERATORS)[0], OPERATORS["inpaint"].__name__, [str(w.message) for w in seen][:1])
+"""
+    assert "Inpaint [\"plug-in mine: operators 'inpaint' exists already\"]" in python(package, code)
+
+
+def test_registries_hold_builders_of_their_kind():
+    for registry in (OPERATORS, PRIORS, SOLVERS):
+        for name, part in registry.items():
+            assert issubclass(kind_of(part), registry.base), name
+
+
+@pytest.mark.parametrize("text", ["mri:coils=2", "mri:coils=2,mask=equispaced"])
+def test_what_a_builder_builds_is_of_its_kind(text):
+    assert isinstance(build_operator(text, (2, 32, 32)), MRI)
+
+
+OBJECTS = [
+    ("motion_blur:size=9,seed=3", (3, 32, 32)),
+    ("mri:coils=2", (2, 32, 32)),
+    ("gaussian_blur:std=1.5", (3, 32, 32)),
+    ("jpeg:quality=75 @ super_resolution:factor=2", (3, 32, 32)),
+    ("black_hole_array:fov=160,flux=0.6", (1, 16, 16)),
+    ("inpaint:mask=box", (3, 32, 32)),
+    ("ct:angles=7", (1, 16, 16)),
+]
+
+
+@pytest.mark.parametrize(("text", "shape"), OBJECTS)
+def test_an_operator_remembers_the_spec_that_builds_it(text, shape):
+    A = build_operator(text, shape)
+    assert operator_spec(A) == text
+    again = build_operator(operator_spec(A, full=True), shape)
+    assert operator_spec(again) == text
+    assert operator_spec(A.take(torch.tensor([0]))) == text
+
+
+def test_a_tensor_in_a_spec_is_told_by_its_numbers():
+    kernel = torch.ones(3, 3)
+    one, other = (operator_spec(OPERATORS["blur"]((3, 16, 16), k)) for k in (kernel, kernel.cumsum(0)))
+    assert one.startswith("blur:kernel=sha256-")
+    assert one != other
+
+
+def test_compositions_infer_the_shape_through_all_parts():
+    A = build_operator("quantize:bits=4 @ denoise", data_shape=(3, 8, 8))
+    assert A.shape == A.data_shape == (3, 8, 8)
+    assert kind("quantize:bits=4 @ mri") is MRI
+    with pytest.raises(ShapeError, match="not known"):
+        build_operator("denoise")
+
+
+@pytest.mark.parametrize("text", ["magnitude:prior=powerlaw", "magnitude:prior=(powerlaw:std=0.3)"])
+def test_priors_inside_priors(text):
+    prior = build(text, PRIORS)
+    assert type(prior.inner) is kind_of(PRIORS["powerlaw"])
+    assert build(spec_of(prior, PRIORS), PRIORS).inner.std == prior.inner.std
+    assert isinstance(build_as(xhat.Prior, "powerlaw"), xhat.Prior)
+
+
+def test_a_spec_is_a_value():
+    spec = Spec.parse("dps:zeta=0.5")
+    assert spec == Spec("dps", {"zeta": 0.5})
+    assert str(spec.with_(steps=20, zeta=1.0)) == "dps:zeta=1,steps=20"
+    name, options = spec
+    assert (name, options) == ("dps", {"zeta": 0.5})
+
+
+@builds(LinearOperator)
+def identity(shape: tuple[int, ...], times: float = 1.0) -> LinearOperator:
+    """x times a number."""
+    return xhat.operator(lambda x: times * x, shape, linear=True)
+
+
+def test_a_builder_answers_as_its_kind_and_is_pickled_by_name():
+    assert isinstance(identity, Builder)
+    assert identity.image_shape((3, 4, 4)) == (3, 4, 4)
+    assert identity.__doc__ == "x times a number."
+    assert pickle.loads(pickle.dumps(identity)) is identity
+    A = identity((1, 2, 2), times=3.0)
+    assert spec_of(A, {"identity": identity}) == "identity:times=3"
+
+
+def test_there_is_no_registry_of_unknown_kinds():
+    with pytest.raises(SpecError, match="no kind of part called trees"):
+        Registry("trees", None, {})
