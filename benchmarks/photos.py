@@ -21,7 +21,7 @@ from xhat.cli.demo import photographs
 from xhat.errors import XhatError
 from xhat.likelihoods import BlindGaussian, NoiselessLinear, NoiselessSpectral, likelihood
 from xhat.loop import solve
-from xhat.metrics.registry import psnr, ssim
+from xhat.metrics.pixels import psnr, ssim
 from xhat.noise import NOISES
 from xhat.numerics.calls import counting
 from xhat.operators import OPERATORS

@@ -15,7 +15,7 @@ import torch
 from skimage.restoration import denoise_tv_chambolle
 
 from xhat.likelihoods import LinearGaussian, likelihood
-from xhat.metrics.registry import psnr, ssim
+from xhat.metrics.pixels import psnr, ssim
 from xhat.noise import Gaussian
 from xhat.numerics.linalg import norm
 from xhat.priors import build_prior

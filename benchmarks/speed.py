@@ -20,7 +20,7 @@ import torch
 from xhat.cli.demo import photographs
 from xhat.likelihoods import Likelihood, likelihood
 from xhat.loop import solve
-from xhat.metrics.registry import psnr
+from xhat.metrics.pixels import psnr
 from xhat.noise import Gaussian
 from xhat.operators import OPERATORS
 from xhat.priors import Prior, build_prior

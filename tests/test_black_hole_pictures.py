@@ -173,7 +173,7 @@ def test_fits_axes_are_those_of_the_sky(uvfits, tmp_path):
     A = BlackHole((1, 32, 32), str(uvfits), fov=160.0)
     jansky = np.zeros((32, 32))
     jansky[6, 10] = 1.0  # 9.5 rows above the middle, 5.5 columns left of it
-    write_fits(tmp_path / "x.fits", jansky, A)
+    write_fits(tmp_path / "x.fits", jansky, A.modality)
     with fits.open(tmp_path / "x.fits") as file:
         row, column = np.argwhere(file[0].data == 1)[0]
         (ra, dec), head = WCS(file[0].header).all_pix2world([[column, row]], 0)[0], file[0].header

@@ -7,7 +7,7 @@ import torch
 
 import xhat
 from xhat.bench.images import open_images
-from xhat.metrics.registry import decibels
+from xhat.metrics.pixels import decibels
 from xhat.priors import build_prior
 from xhat.priors.calibrate import measure
 from xhat.train.recipe import read_recipe

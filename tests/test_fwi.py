@@ -8,10 +8,11 @@ import torch
 
 from xhat.cli.arguments import main
 from xhat.errors import DivergedError, ShapeError, SpecError
-from xhat.metrics.registry import relative_l2, velocity_l2
+from xhat.metrics.pixels import relative_l2
 from xhat.numerics.autodiff import vjp
 from xhat.numerics.inner import normal_map
 from xhat.numerics.linalg import dot
+from xhat.science.fwi.metrics import velocity_l2
 from xhat.science.fwi.operator import FWI, laplacian
 
 double = pytest.mark.usefixtures("float64")
@@ -122,8 +123,8 @@ def test_refusals():
 def test_metric_is_of_velocities():
     x, truth = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
     assert float(velocity_l2(x, truth)) == pytest.approx(1.5 / 4.5)
-    assert "velocity_l2" in FWI(SHAPE, **SMALL).metrics
-    assert FWI(SHAPE, **SMALL, contrast=1.0).metrics == ("psnr",), "of another scale the metric would be wrong"
+    assert "velocity_l2" in FWI(SHAPE, **SMALL).modality.metrics
+    assert FWI(SHAPE, **SMALL, contrast=1.0).modality.metrics == ("psnr",), "of another scale the metric would be wrong"
 
 
 def test_from_a_file_to_a_figure(tmp_path):

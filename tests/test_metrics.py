@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from xhat.errors import DataError, ShapeError, SpecError
-from xhat.metrics.perceptual import FILES, lpips_net
-from xhat.metrics.registry import METRICS, choose, lpips, psnr, ssim, stlpips
+from xhat.metrics.perceptual import FILES, lpips, lpips_net, stlpips
+from xhat.metrics.pixels import psnr, ssim
+from xhat.metrics.registry import METRICS, choose
+from xhat.operators.modality import PICTURE
 
 G = torch.Generator().manual_seed(0)
 
@@ -50,12 +52,12 @@ def test_equal_images_reach_the_cap_and_values_outside_the_range_are_clipped():
 
 
 def test_choice_fails_before_a_run_not_after_it():
-    assert choose(None, torch.zeros(3, 16, 16)) == ["psnr", "ssim"]
-    assert choose(None, torch.zeros(3, 8, 16)) == ["psnr"]
+    assert choose(None, torch.zeros(3, 16, 16), PICTURE) == ["psnr", "ssim"]
+    assert choose(None, torch.zeros(3, 8, 16), PICTURE) == ["psnr"]
     with pytest.raises(SpecError, match=r"unknown metric 'snr'; choose from lpips, .*psnr, .*ssim"):
-        choose(["snr"], torch.zeros(3, 16, 16))
+        choose(["snr"], torch.zeros(3, 16, 16), PICTURE)
     with pytest.raises(ShapeError, match="at least 11"):
-        choose(["ssim"], torch.zeros(3, 8, 16))
+        choose(["ssim"], torch.zeros(3, 8, 16), PICTURE)
 
 
 def test_lpips_without_its_weights_says_so(monkeypatch, tmp_path):
@@ -141,7 +143,7 @@ def test_shift_tolerant_lpips_agrees_with_its_authors_code(monkeypatch):
 
 
 def test_frechet_distance_of_sets():
-    from xhat.bench.sets import SETS
+    from xhat.metrics.sets import SETS
 
     pytest.importorskip("efficientnet_lite_pytorch")
     distance = SETS["frechet_lite0"]()
@@ -154,7 +156,7 @@ def test_frechet_distance_of_sets():
 
 
 def test_fid_without_its_weights_says_so(monkeypatch, tmp_path):
-    from xhat.bench.sets import SETS
+    from xhat.metrics.sets import SETS
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     for name in ("fid", "kid"):

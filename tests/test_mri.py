@@ -16,7 +16,6 @@ from xhat.errors import DataError, MismatchError, ShapeError, SpecError
 from xhat.files.readers.load import load, load_reference
 from xhat.likelihoods import BlindGaussian, LatentLikelihood, SpectralGaussian
 from xhat.loop import solve
-from xhat.metrics.registry import magnitude_psnr, magnitude_ssim
 from xhat.noise import Gaussian, Noiseless
 from xhat.numerics.linalg import cg
 from xhat.operators import OPERATORS
@@ -24,6 +23,7 @@ from xhat.rng import Rng
 from xhat.schedule import EDM
 from xhat.science.mri.espirit import espirit_maps
 from xhat.science.mri.kspace import birdcage, combine, estimate_maps, fft2c, ifft2c, line_mask, rss
+from xhat.science.mri.metrics import magnitude_psnr, magnitude_ssim
 from xhat.science.mri.prior import Magnitude
 from xhat.solvers import SOLVERS
 

@@ -10,7 +10,7 @@ import torch
 import xhat
 from xhat.cli.arguments import main
 from xhat.errors import DivergedError, ShapeError, SpecError
-from xhat.metrics.registry import relative_l2
+from xhat.metrics.pixels import relative_l2
 from xhat.numerics.autodiff import vjp
 from xhat.numerics.inner import normal_map
 from xhat.numerics.linalg import dot

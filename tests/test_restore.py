@@ -300,7 +300,7 @@ def test_save_writes_everything_or_nothing(tmp_path, monkeypatch):
     restore().save(tmp_path / "a" / "out")  # one sample only: files of the earlier record go
     assert {p.name for p in (tmp_path / "a" / "out").iterdir()} == {"restored.png", "panel.png", "record.json"}
 
-    monkeypatch.setattr("xhat.figures.panel.of", lambda _: pytest.raises)  # something without .save
+    monkeypatch.setattr("xhat.figures.panel.of", lambda *_: pytest.raises)  # something without .save
     with pytest.raises(AttributeError):
         r.save(tmp_path / "b")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
@@ -322,9 +322,12 @@ def test_noiseless_records_are_strict_json(tmp_path):
 
 @pytest.mark.parametrize("shape", [(3, 40, 30), (1, 700, 900), (2, 50, 50)])
 def test_panels_hold_tiles_of_any_size(shape):
-    from xhat.figures.panel import picture_of
+    from xhat.operators.modality import by_shape
 
-    rows = [[("a tile", picture_of(torch.zeros(shape))), ("nothing\nhere", None)], [("b", torch.zeros(1, 5, 5))]]
+    rows = [
+        [("a tile", by_shape(shape).show(torch.zeros(shape))), ("nothing\nhere", None)],
+        [("b", torch.zeros(1, 5, 5))],
+    ]
     sheet = panel(rows)
     assert np.asarray(sheet).max() == 255
     assert sheet.width > sheet.height / 3

@@ -40,7 +40,8 @@ class Plugin:
     solvers: Mapping[str, Any] = field(default_factory=dict)
     baselines: Mapping[str, Any] = field(default_factory=dict)
     schedules: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # rows of `metrics.base.Metric`
+    numbers: Mapping[str, Any] = field(default_factory=dict)  # rows of `metrics.base.Number`, for what is no metric
     readers: Mapping[str, Any] = field(default_factory=dict)
     exports: Mapping[str, Any] = field(default_factory=dict)
     generators: Mapping[str, Any] = field(default_factory=dict)

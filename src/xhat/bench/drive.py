@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import DataError, MismatchError, ShapeError, SpecError
 from ..files.rows import Row
-from ..metrics.registry import METRICS, applicable, choose
+from ..metrics.registry import choose, known
+from ..metrics.sets import SETS
 from ..noise import NOISES
 from ..spec import build
 from ..task.parts import pick_device
@@ -21,7 +22,7 @@ from .images import open_images
 from .memory import batch_size
 from .queue import Queue, works
 from .schema import made_by
-from .sets import SETS, add_sets
+from .sets import add_sets
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,12 @@ def _local(queue: Queue, metrics: Sequence[str], options: Options, keep: bool) -
 
 def check(cells: Sequence[Cell], metrics: Sequence[str], sets: Sequence[str]) -> None:
     """Every name and option of the grid, on the first image of its data."""
-    if wrong := [m for m in metrics if m not in METRICS]:
-        raise SpecError(f"unknown metric {wrong[0]!r}; choose from {', '.join([*METRICS, *SETS])}")
+    known(metrics, SETS)
     for cell in {(c.data, c.operator): c for c in cells}.values():
         try:
             first = truth_of(cell, open_images(cell.data).names()[0])
-            choose(applicable(metrics, first.shape), first)
-            operator_of(cell.operator, tuple(first.shape), [0])
+            kind = operator_of(cell.operator, tuple(first.shape), [0]).modality
+            choose([kind.metric(m) for m in metrics], first, kind)
         except (DataError, MismatchError, ShapeError, SpecError) as e:
             raise type(e)(f"task {cell.task!r} on {cell.data}: {e}") from e
     for spec in dict.fromkeys(c.noise for c in cells):

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from ..errors import DivergedError, MismatchError, ShapeError, SpecError, XhatError
+from ..figures.panel import data_picture
 from ..files.rows import Row
 from ..likelihoods import Likelihood, likelihood
 from ..loop import solve
-from ..metrics.registry import METRICS, applicable
+from ..metrics.registry import METRICS
 from ..noise import NOISES
 from ..numerics.calls import Calls, counting
 from ..operators import OPERATORS
@@ -36,7 +37,7 @@ from .images import open_images
 from .samples import spread
 from .schema import VERSION, key, made_by, stream
 
-Pictures = dict[str, Tensor]
+Pictures = dict[str, tuple[Tensor, Tensor | None]]  # name → the numbers, and the picture of them if there is one
 
 
 @dataclass(frozen=True)
@@ -208,15 +209,17 @@ def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
     found, expected = (v.cpu().reshape(len(x), n) for v in residuals(like, out))
     told = {k: v.cpu().reshape(len(x), n).mean(1) for k, v in explains(like, out).items()}
     chains = out.cpu().reshape(len(x), n, *out.shape[1:])
-    ys = like.y.cpu()[::n]
+    ys, kind = like.y.cpu()[::n], like.A.modality
+    names = [kind.metric(m) for m in metrics]
     rows = []
     for i, name in enumerate(work.images):
         row = described(work, name, device)
-        row |= measured(chains[i], x[i], found[i], expected[i], applicable(metrics, x[i].shape))
+        row |= measured(chains[i], x[i], found[i], expected[i], names)
         row["metrics"] |= {k: float(v[i]) for k, v in told.items()}
         row |= cost(calls, len(x))
         row["run"] |= {"seconds": seconds, "batch": len(x)}
-        rows.append(Done(row, {"truth": x[i], "y": ys[i], "x": chains[i, 0]}))
+        seen: Pictures = {name: (image, kind.show(image)) for name, image in (("truth", x[i]), ("x", chains[i, 0]))}
+        rows.append(Done(row, seen | {"y": (ys[i], data_picture(ys[i]))}))
     return rows
 
 

@@ -7,14 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DataError
-from ..figures.panel import picture_of
 from ..files import record
-from ..files.pictures import atomic, is_picture, save_image
+from ..files.pictures import save_array, save_image
 from ..files.rows import Row, Rows, flat, parquet
 from ..task.restoration import check_folder
 from .evaluate import Done
@@ -92,8 +90,8 @@ class RunFolder:
     def add(self, done: Sequence[Done]) -> None:
         """Pictures first, so that a record with pictures has them; all records in one write."""
         for d in done:
-            for name, x in d.pictures.items():
-                keep(self.path / "images", _picture_name(d.row, name), x)
+            for name, (x, shown) in d.pictures.items():
+                keep(self.path / "images", _picture_name(d.row, name), x, shown)
         self.records.add(*[d.row for d in done])
 
     def rows(self) -> list[Row]:
@@ -134,14 +132,12 @@ def _picture_name(row: Row, name: str) -> str:
     return str(row["key"])
 
 
-def keep(folder: Path, name: str, x: Tensor) -> None:
-    """A PNG to look at, beside a .npy where the PNG is not the image itself."""
+def keep(folder: Path, name: str, x: Tensor, shown: Tensor | None) -> None:
+    """What is `shown` of x as a PNG to look at, beside x as .npy unless it is itself what is shown."""
     if (folder / f"{name}.png").exists():
         return
-    picture = is_picture(tuple(x.shape)) and not x.is_complex()
-    shown = x if picture else picture_of(x if x.ndim > 1 else x[None])
-    if not picture:
-        atomic(folder / f"{name}.npy", lambda file: np.save(file, x.numpy()))
+    if shown is None or not torch.equal(shown, x):
+        save_array(folder / f"{name}.npy", x)
     if shown is not None and torch.isfinite(shown).all():
         save_image(folder / f"{name}.png", shown)
 

@@ -2,15 +2,26 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import mean, stdev
 from typing import Any
 
 from ..files.rows import Row
-from ..metrics.registry import LOWER
+from ..metrics.base import Number, by_name
+from ..metrics.registry import row_of
 
 COSTS = ("forwards", "backwards", "operator_calls")
+# how the numbers are read that a benchmark adds to the metrics
+OWN = by_name(
+    *(Number(name, higher=False, digits=0) for name in COSTS),
+    Number("seconds", higher=False, unit="s", digits=2),
+    Number("residual_ratio", higher=True, digits=2),
+    Number("crps", higher=False),
+    Number("cover50", higher=True),
+    Number("cover90", higher=True),
+    Number("diversity", higher=True),
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,14 @@ def value(row: Row, name: str) -> float | None:
 
 def higher(name: str) -> bool:
     """Whether a higher value of the number called `name` is better."""
-    return name.removeprefix("mean_").removeprefix("chosen_") not in (*LOWER, *COSTS, "seconds")
+    return row_for(name).higher
+
+
+def row_for(name: str) -> Number:
+    """How a number of a record is read; that of the mean or of the chosen sample as that of any sample."""
+    bare = name.removeprefix("mean_").removeprefix("chosen_")
+    row = OWN.get(bare) or row_of(bare) or Number(bare, higher=True)  # an old record may have a metric that is gone
+    return replace(row, name=name)
 
 
 def cells(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -138,7 +156,4 @@ def written(m: Mean | None, digits: int = 2, pm: str = " ± ") -> str:
 
 def digits(name: str) -> int:
     """The number of decimals that a table shows of the number called `name`."""
-    bare = name.removeprefix("mean_").removeprefix("chosen_")
-    if bare in COSTS:
-        return 0
-    return 2 if bare.startswith("psnr") or bare in ("magnitude_psnr", "residual_ratio", "seconds", "fid") else 3
+    return row_for(name).digits

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..files.rows import Row
-from .stats import Mean, digits, higher, summary, written
+from .stats import Mean, digits, higher, row_for, summary, written
 
-UNITS = {"psnr": "dB", "magnitude_psnr": "dB", "psnr_shift": "dB", "psnr_blur": "dB", "seconds": "s"}
 ORDER = ("point", "sample")  # PSNR favours point estimates over samples, so they are not ranked together
 
 
@@ -63,8 +62,7 @@ def text(cell: dict[str, Any] | None, metric: str, pm: str = " ± ") -> str:
 
 def arrow(metric: str) -> str:
     """The heading of a metric: its name, its unit, and an arrow in the direction that is better."""
-    unit = f" [{UNITS[metric]}]" if metric in UNITS else ""
-    return f"{metric}{unit} {'↑' if higher(metric) else '↓'}"
+    return row_for(metric).arrow
 
 
 def terminal(rows: Sequence[Row], metrics: Sequence[str]) -> None:

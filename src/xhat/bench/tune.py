@@ -13,9 +13,9 @@ from ..errors import DataError, SpecError
 from ..files import record
 from ..files.extras import install
 from ..files.pictures import atomic
-from ..metrics.registry import METRICS, applicable
+from ..metrics.registry import METRICS
 from ..spec import build, parse, value
-from ..task.parts import METHODS, as_solver
+from ..task.parts import METHODS, as_solver, modality_for
 from ..task.restoration import check_folder
 from .evaluate import Work, evaluate
 from .grid import Cell
@@ -99,6 +99,7 @@ def score_of(cell: Cell, objective: str, device: str) -> Score:
     if objective == "heldout":
         return lambda solver: heldout(replace(cell, solver=solver), names, device)
     metrics = [objective] if objective in METRICS else []
+    name = modality_for(cell.operator).metric(objective)
 
     def score(solver: str) -> float:
         cell_now = replace(cell, solver=solver)
@@ -112,7 +113,7 @@ def score_of(cell: Cell, objective: str, device: str) -> Score:
             if any(row["residual_ratio"] is None for row in rows):
                 raise SpecError("residual compares with the noise, and this measurement is noiseless")
             return mean(abs(math.log(row["residual_ratio"])) for row in rows)
-        found: float = mean(row["metrics"][applicable([objective], row["shape"])[0]] for row in rows)
+        found: float = mean(row["metrics"][name] for row in rows)
         return -found if higher(objective) else found
 
     return score

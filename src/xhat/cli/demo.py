@@ -85,7 +85,8 @@ def tiles(case: Case, truth: Tensor, y: Tensor, done: list[Restoration]) -> list
     """A row: truth, measurement, reconstructions, error of the first one."""
     row: list[Tile] = [(f"{case.photograph}\ntruth", truth), (f"{case.title}\nmeasurement", y.clamp(-1, 1))]
     row += [
-        (f"{s}\nPSNR {float(r.metrics['psnr'][0]):.2f} dB", r.image) for s, r in zip(case.solvers, done, strict=True)
+        (f"{s}\nPSNR {float(r.metrics['psnr'][0]):.2f} dB", r.problem.A.modality.show(r.image))
+        for s, r in zip(case.solvers, done, strict=True)
     ]
     error = (done[0].image - truth).abs()
     return [*row, (f"|error| of {case.solvers[0]}\nwhite is 64 of 255 levels", heat(error, 0.5))]

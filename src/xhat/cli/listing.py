@@ -9,6 +9,7 @@ from ..baselines import BASELINES
 from ..bench.grid import SUITES_BY_NAME, Grid
 from ..bench.images import IMAGES
 from ..errors import SpecError
+from ..metrics.base import Metric
 from ..metrics.registry import METRICS
 from ..noise import NOISES
 from ..operators import OPERATORS
@@ -55,7 +56,8 @@ def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
     yield name
     if options:
         yield f"    options: {options}"
-    doc = f"{part.title}. {part.about}" if isinstance(part, Grid) else (inspect.getdoc(part) or "").strip()
+    doc = (part.about if isinstance(part, Metric) else inspect.getdoc(part) or "").strip()
+    doc = f"{part.title}. {part.about}" if isinstance(part, Grid) else doc
     yield from (f"    {line}".rstrip() for line in doc.split("\n\n" if not whole else "\n")[: None if whole else 1])
     notes = []
     if isinstance(kind, type) and issubclass(kind, Operator):

@@ -1,59 +1,69 @@
-"""Reconstructions of a physical quantity: arrays in its own units, and a figure with axes and colour bars."""
+"""Images of a physical quantity: arrays in its own units, and a figure with axes and colour bars."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from ..files.extras import extra
-from ..files.pictures import atomic
-
-if TYPE_CHECKING:
-    from ..task.restoration import Restoration
-
-Units = Callable[[Tensor], Tensor]
+from ..files.pictures import save_array
+from ..operators.modality import Answer, Put, Raster
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """How a plane of numbers is labelled and shown."""
+class Chart:
+    """How a plane of numbers is labelled and coloured."""
 
-    name: str
-    label: str  # of the colour bar, with its unit
+    label: str  # of the colour bar, with the unit
     axes: tuple[str, str]  # across, down
     extent: tuple[float, float, float, float]  # left, right, bottom, top
-    colours: str
+    colours: str  # matplotlib's name of the colour map
     signed: bool = False  # colours are symmetric about 0
-    clip: float = 1.0  # the part of the numbers that is not beyond the end of the colours
-    turned: bool = False  # rows of the plane are what the figure shows across
+    clip: float = 1.0  # the quantile of the numbers, of |numbers| if signed, where the colours end
+    turned: bool = False  # the rows of the plane run across the figure: it is transposed first
 
 
-def files(result: "Restoration", q: Quantity, units: Units, data: Quantity, y: Tensor) -> Mapping[str, Any]:
-    """`<q.name>.npy`, (samples, h, w), and `figure.png` where matplotlib is; `units` is affine, `y` (rows, columns)."""
-    planes = units(result.images)[:, 0].numpy()
-    made: dict[str, Any] = {f"{q.name}.npy": lambda path: atomic(path, lambda file: np.save(file, planes))}
-    if find_spec("matplotlib"):
-        made["figure.png"] = partial(draw, result=result, q=q, units=units, data=data, y=y)
-    return made
+@dataclass(frozen=True, kw_only=True)
+class Quantity(Raster):
+    """A quantity q = `offset` + `scale` x on a grid, cut to `limits`; x is (1, h, w) and lies in [−1, 1]."""
+
+    chart: Chart
+    data: Chart  # of the plane `part` of a measurement
+    part: tuple[int, ...] = (0,)
+    offset: float = 0.0
+    scale: float = 1.0
+    limits: tuple[float | None, float | None] = (None, None)
+    channels: int = 1
+
+    def units(self, x: Tensor) -> Tensor:
+        """The quantity in its own units."""
+        q = self.offset + self.scale * x
+        return q if self.limits == (None, None) else q.clamp(*self.limits)
+
+    def files(self, answer: Answer) -> Mapping[str, Put]:
+        """`<name>.npy`, (samples, h, w) in units of the quantity, and `figure.png` if matplotlib is installed."""
+        made: dict[str, Put] = {f"{self.name}.npy": partial(save_array, x=self.units(answer.images)[:, 0])}
+        if find_spec("matplotlib"):
+            made["figure.png"] = partial(draw, answer=answer, q=self)
+        return made
 
 
-def draw(path: Path, result: "Restoration", q: Quantity, units: Units, data: Quantity, y: Tensor) -> None:
+def draw(path: Path, answer: Answer, q: Quantity) -> None:
     """Data; truth, where known, and result in the same colours; their difference; the deviation of several samples."""
-    n, truth = len(result.images), result.reference
-    mean = units(result.mean)[0]
-    tiles = [("data", y, data, limits(y, data))]
-    fields = [("truth", units(truth)[0])] if truth is not None else []
+    n, truth, y = len(answer.images), answer.reference, answer.y[q.part]
+    mean = q.units(answer.mean)[0]
+    tiles = [("data", y, q.data, limits(y, q.data))]
+    fields = [("truth", q.units(truth)[0])] if truth is not None else []
     fields += [(f"mean of {n}" if n > 1 else "restored", mean)]
-    tiles += [(name, field, q, limits(fields[0][1], q)) for name, field in fields]
+    tiles += [(name, field, q.chart, limits(fields[0][1], q.chart)) for name, field in fields]
     apart = [("|error|", (mean - fields[0][1]).abs())] if truth is not None else []
     if n > 1:
-        apart.append(("standard deviation", (units(result.mean + result.std)[0] - mean).abs()))
-    tiles += [(name, field, q, (0.0, float(field.max()))) for name, field in apart]
+        apart.append(("standard deviation", (q.units(answer.mean + answer.std)[0] - mean).abs()))
+    tiles += [(name, field, q.chart, (0.0, float(field.max()))) for name, field in apart]
     figure = extra("matplotlib.figure", path.name).Figure(figsize=(3.7 * len(tiles), 3.5), dpi=90, layout="constrained")
     for i, (name, field, how, (low, high)) in enumerate(tiles):
         axes = figure.add_subplot(1, len(tiles), i + 1)
@@ -65,10 +75,10 @@ def draw(path: Path, result: "Restoration", q: Quantity, units: Units, data: Qua
     figure.savefig(path)
 
 
-def limits(field: Tensor, q: Quantity) -> tuple[float, float]:
+def limits(field: Tensor, chart: Chart) -> tuple[float, float]:
     """The ends of the colours."""
     numbers = field.detach().cpu().double().numpy()
-    if q.signed:
-        end = float(np.quantile(np.abs(numbers), q.clip))
+    if chart.signed:
+        end = float(np.quantile(np.abs(numbers), chart.clip))
         return -end, end
-    return float(np.quantile(numbers, 1 - q.clip)), float(np.quantile(numbers, q.clip))
+    return float(np.quantile(numbers, 1 - chart.clip)), float(np.quantile(numbers, chart.clip))

@@ -8,10 +8,11 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..errors import XhatError
-from ..files.pictures import is_picture, to_pixels
+from ..files.pictures import is_picture, normalised, to_pixels
 from ..likelihoods import Likelihood
+from ..metrics.registry import METRICS
 from ..operators.base import AffineOperator, LinearOperator
-from ..task.restoration import Restoration
+from ..operators.modality import Answer, Modality
 
 Tile = tuple[str, Tensor | None]
 
@@ -77,14 +78,8 @@ def heat(x: Tensor, white: float) -> Tensor:
     return (colours[low] * (1 - part) + colours[low + 1] * part).permute(2, 0, 1)
 
 
-def normalised(x: Tensor) -> Tensor:
-    """From the 1 % to the 99 % quantile of `x` onto [−1, 1]."""
-    lo, hi = (float(np.quantile(x.numpy(), q)) for q in (0.01, 0.99))
-    return ((x - lo) / max(hi - lo, 1e-12) * 2 - 1).clamp(-1, 1)
-
-
-def picture_of(x: Tensor) -> Tensor | None:
-    """Any image as a picture: colour and grey as they are, other stacks as their magnitude, None if it is no plane."""
+def data_picture(x: Tensor) -> Tensor | None:
+    """Data as a picture: colour and grey as they are, other stacks as their magnitude; None if they are no plane."""
     if is_picture(tuple(x.shape)) and not x.is_complex():
         return x
     if x.ndim not in (2, 3) or min(x.shape[-2:]) < 2:
@@ -103,66 +98,65 @@ def measurement_tile(like: Likelihood) -> Tile:
     A = like.A.linear if isinstance(like.A, AffineOperator) else like.A
     if isinstance(A, LinearOperator):
         try:
-            back = picture_of(A.adjoint(like.y[:1])[0].cpu())
+            back = like.A.modality.show(A.adjoint(like.y[:1])[0].cpu())
         except XhatError:
             back = None
         if back is not None:
             return "measurement\nshown: adjoint image", normalised(back)
-    log = picture_of(y.abs().clamp_min(1e-6).log10()) if len(shape) in (2, 3) else None
+    log = data_picture(y.abs().clamp_min(1e-6).log10()) if len(shape) in (2, 3) else None
     if log is not None:
         return "measurement\nshown: log magnitude", normalised(log.mean(0, keepdim=True))
     return f"measurement\n{' × '.join(map(str, shape))} numbers", None
 
 
-def of(result: Restoration, most: int = 4) -> Image.Image:
-    """Truth and measurement above; restoration, up to `most` samples, error or standard deviation below."""
-    n, truth = len(result.images), result.reference
-    account = result.record
-    text, y = measurement_tile(result.problem)
-    first: list[Tile] = [(f"{text}\n{account['operator']}, {account['noise']}", y)]
+def of(answer: Answer, like: Likelihood, made_by: str, most: int = 4) -> Image.Image:
+    """Truth and measurement above; restoration, up to `most` samples, error or standard deviation below.
+
+    `made_by` says which operator and noise the measurement of `like` is from.
+    """
+    n, truth, kind = len(answer.images), answer.reference, like.A.modality
+    text, y = measurement_tile(like)
+    first: list[Tile] = [(f"{text}\n{made_by}", y)]
     if truth is not None:
-        first.insert(0, ("truth", picture_of(truth)))
+        first.insert(0, ("truth", kind.show(truth)))
     if n == 1:
-        first.append((f"restored\n{_score(result, 0)}", picture_of(result.image)))
+        first.append((f"restored\n{_score(answer, 0)}", kind.show(answer.image)))
     else:
-        first.append((f"mean of {n}\n{_score(result, None)}", picture_of(result.mean)))
-        first.append(_map("standard deviation", result.std))
+        first.append((f"mean of {n}\n{_score(answer, None)}", kind.show(answer.mean)))
+        first.append(_map("standard deviation", kind.plane(answer.std)))
     if truth is not None:
-        error = ((result.image if n == 1 else result.mean) - truth).abs()
-        first.append(_map("|error|", error))
+        error = ((answer.image if n == 1 else answer.mean) - truth).abs()
+        first.append(_map("|error|", kind.plane(error)))
     rows = [first]
     if n > 1:
-        best = result.best
-        mark = {best: " (smallest residual)"}
-        rows.append([(f"sample {i}{mark.get(i, '')}\n{_score(result, i)}", picture_of(result.images[i]))
-                     for i in range(min(n, most))])  # fmt: skip
+        mark = {int(answer.residual.argmin()): " (smallest residual)"}
+        shown = range(min(n, most))
+        rows.append([(f"sample {i}{mark.get(i, '')}\n{_score(answer, i)}", kind.show(answer.images[i])) for i in shown])
     return panel(rows)
 
 
-def _map(name: str, x: Tensor) -> Tile:
+def _map(name: str, x: Tensor | None) -> Tile:
     """A map ≥ 0 with its scale, which ends at its 99 % quantile."""
-    if x.ndim != 3:
+    if x is None:
         return name, None
     white = max(float(np.quantile(x.mean(0).numpy(), 0.99)), 1e-3)
     return f"{name}\n0 to {white:.2g}", heat(x, white)
 
 
-def _score(result: Restoration, i: int | None) -> str:
-    """The numbers of image `i`, or of the mean, in a line."""
-    units = {"psnr": "{:.2f} dB", "ssim": "SSIM {:.3f}", "lpips": "LPIPS {:.3f}"}
-    units |= {"magnitude_psnr": "{:.2f} dB", "magnitude_ssim": "SSIM {:.3f}"}
+def _score(answer: Answer, i: int | None) -> str:
+    """The metrics of image `i`, or of the mean, in a line; under it how well image `i` explains the measurement."""
     prefix, at = ("mean_", 0) if i is None else ("", i)
-    parts = [
-        form.format(float(v[at])) for k, form in units.items() if (v := result.metrics.get(prefix + k)) is not None
+    scores = [
+        row.text(float(v[at])) for name, row in METRICS.items() if (v := answer.metrics.get(prefix + name)) is not None
     ]
     if i is not None:
-        found, wanted = float(result.residual[i]), float(result.expected[i])
+        found, wanted = float(answer.residual[i]), float(answer.expected[i])
         fit = f"residual {found / wanted:.2f}x expected" if wanted > 0 else f"residual {found:.2g}"
-    return "\n".join([*([", ".join(parts)] if parts else []), *([fit] if i is not None else [])])
+    return "\n".join([*([", ".join(scores)] if scores else []), *([fit] if i is not None else [])])
 
 
-def strip(frames: Sequence[tuple[int, Tensor]], most: int = 8) -> Image.Image:
+def strip(frames: Sequence[tuple[int, Tensor]], kind: Modality, most: int = 8) -> Image.Image:
     """Up to `most` of the recorded (step, x̂₀) from left to right, the last one always among them."""
     n = min(most, len(frames))
     picks = [round(i * (len(frames) - 1) / max(1, n - 1)) for i in range(n)]
-    return panel([[(f"step {step}", picture_of(x)) for step, x in (frames[i] for i in picks)]])
+    return panel([[(f"step {step}", kind.show(x)) for step, x in (frames[i] for i in picks)]])

@@ -4,22 +4,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from ..errors import SpecError
+from ..registry import Registry
 from .extras import extra
 from .pictures import atomic
 
 
-def write_nifti(path: Path, x: Tensor) -> None:
-    """NIfTI-1, float32, axes (column, row[, channel]), voxels of 1 mm: the magnitude of a complex image."""
+def write_nifti(path: Path, voxels: np.ndarray) -> None:
+    """NIfTI-1, float32, with voxels of 1 mm; `voxels` has the axes (column, row[, slice][, frame][, channel])."""
     nibabel = extra("nibabel", f"{path.name}")
-    plane = (x.square().sum(0, keepdim=True).sqrt() if len(x) == 2 else x).detach().cpu().float().numpy()
-    voxels = np.squeeze(np.moveaxis(plane, 0, -1).swapaxes(0, 1))
-    atomic(path, lambda file: nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), file))
+    atomic(path, lambda file: nibabel.save(nibabel.Nifti1Image(voxels.astype(np.float32), np.eye(4)), file))
 
 
-EXPORTS: dict[str, tuple[str, Callable[[Path, Tensor], None]]] = {"nii": ("nibabel", write_nifti)}
+# the library that a format needs, and the writer of an image's voxels, whose order `Modality.voxels` knows
+EXPORTS: Registry[tuple[str, Callable[[Path, np.ndarray], None]]] = Registry(
+    "exports", None, {"nii": ("nibabel", write_nifti)}
+)
 
 
 def check(formats: Sequence[str]) -> None:

@@ -117,6 +117,12 @@ def is_picture(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[0] in (1, 3)
 
 
+def normalised(x: Tensor) -> Tensor:
+    """From the 1 % to the 99 % quantile of `x` onto [−1, 1]."""
+    lo, hi = (float(np.quantile(x.numpy(), q)) for q in (0.01, 0.99))
+    return ((x - lo) / max(hi - lo, 1e-12) * 2 - 1).clamp(-1, 1)
+
+
 def save_image(path: str | Path, x: Tensor, depth: int = 8) -> None:
     """Writes `x` (c, h, w) in [−1, 1] as a picture in the format of the suffix of `path`; `depth` 16 is for PNG.
 
@@ -167,6 +173,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def save_array(path: str | Path, x: Tensor | np.ndarray) -> None:
+    """Writes an array as .npy, all or nothing."""
+    atomic(path, lambda file: np.save(file, x.numpy() if isinstance(x, Tensor) else x))
 
 
 def centre_crop(x: Tensor, h: int, w: int) -> Tensor:

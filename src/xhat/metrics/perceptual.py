@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ..errors import DataError, ShapeError
 from ..files.extras import install
+from ..types import Image, PerImage
 
 Trunk = Callable[[Tensor], list[Tensor]]
 
@@ -72,6 +73,21 @@ def stlpips_net() -> Perceptual:
     """Shift-tolerant LPIPS on its own AlexNet, weights and heads in one package of PyPI. arXiv:2207.13686"""
     w = load(_inside("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth", "offline-metrics"))
     return Perceptual(lambda x: shift_tolerant(x, w), [w[f"lin{i}.model.1.weight"] for i in range(5)])
+
+
+def lpips(x: Image, reference: Image) -> PerImage:
+    """Learned perceptual distance on VGG-16 (Zhang et al., 2018), weights from torch's cache. arXiv:1801.03924"""
+    return distance(lpips_net("vgg"), x, reference)
+
+
+def lpips_alex(x: Image, reference: Image) -> PerImage:
+    """Learned perceptual distance on AlexNet (Zhang et al., 2018), weights from torch's cache. arXiv:1801.03924"""
+    return distance(lpips_net("alex"), x, reference)
+
+
+def stlpips(x: Image, reference: Image) -> PerImage:
+    """Shift-tolerant LPIPS on AlexNet, not LPIPS; needs no download: xhat[offline-metrics]. arXiv:2207.13686"""
+    return distance(stlpips_net(), x, reference)
 
 
 def trunk_of(kind: str, w: dict[str, Tensor]) -> Trunk:

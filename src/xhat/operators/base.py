@@ -7,10 +7,8 @@ A buffer named in `per_image` has a leading axis of size 1 (shared) or b (one fo
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +19,7 @@ from ..numerics.calls import tally
 from ..numerics.linalg import bcast, cg
 from ..registry import Recorded
 from ..types import Data, Image
-
-if TYPE_CHECKING:
-    from ..task.restoration import Restoration
+from .modality import PLAIN, Modality, by_shape
 
 O = TypeVar("O", bound="Operator")  # not typing.Self, which beartype cannot check method by method
 
@@ -37,11 +33,13 @@ class Operator(Recorded, nn.Module):
     per_image: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""  # the paper or code that defines it, for `xhat list`
     example: ClassVar[tuple[int, ...]] = (3, 64, 64)  # the shape of an image that it takes, for `xhat list solvers`
-    metrics: tuple[str, ...] = ()  # what its field reports where a truth is known, if not PSNR and SSIM
+    modality: Modality = PLAIN  # what its images are; the class of an operator that takes any leaves it to their shape
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = tuple(shape)
+        if type(self).modality is PLAIN:
+            self.modality = by_shape(self.shape)
 
     @abstractmethod
     def forward(self, x: Image) -> Data: ...
@@ -60,15 +58,6 @@ class Operator(Recorded, nn.Module):
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
         """The shape of the image behind a measurement of `data_shape`, where that is the same unless overridden."""
         return tuple(data_shape)
-
-    @classmethod
-    def as_image(cls, x: Tensor) -> Tensor:
-        """What a file shows, (*shape) without batch axis, as an image of this operator: the same unless overridden."""
-        return x
-
-    def files(self, result: "Restoration") -> Mapping[str, Callable[[Path], object]]:
-        """What the field expects of a result beside pictures: writers by file name; none unless overridden."""
-        return {}
 
     def intake(self, y: Tensor) -> Data:
         """A raw recording, (b, *raw), as data of this operator: the same unless overridden."""

@@ -13,6 +13,7 @@ class Composed(Operator):
 
     def __init__(self, outer: Operator, inner: Operator) -> None:
         super().__init__(inner.shape)
+        self.modality = inner.modality
         self.outer, self.inner = outer, inner
 
     @property
@@ -31,6 +32,7 @@ class Decoded(Operator):
 
     def __init__(self, outer: Operator, inner: Decoder) -> None:
         super().__init__(inner.shape)
+        self.modality = inner.modality
         self.outer, self.inner = outer, inner
         self.data_shape = outer.data_shape
 
@@ -50,6 +52,7 @@ class LinearComposed(LinearOperator):
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
         super().__init__(inner.shape)
+        self.modality = inner.modality
         self.outer, self.inner = outer, inner
 
     @property

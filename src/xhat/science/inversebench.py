@@ -18,7 +18,7 @@ from ..files.extras import extra
 from ..files.measurement import Measurement
 from ..files.readers import FOLDER
 from ..registry import Plugin
-from .fwi.velocity import CENTRE, CONTRAST
+from .fwi.modality import CENTRE, CONTRAST
 from .mri.recorded import measurement
 
 

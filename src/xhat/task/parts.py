@@ -16,6 +16,7 @@ from ..noise import NOISES, Noise
 from ..numerics.device import best_device
 from ..operators.base import LinearOperator, Operator
 from ..operators.building import build_operator, kind, operator_spec
+from ..operators.modality import PLAIN, Modality
 from ..priors import Denoiser, NoPrior, Prior, build_prior
 from ..schedule import SCHEDULES, Schedule
 from ..solvers import SOLVERS
@@ -50,11 +51,19 @@ class LinearFunctionOperator(LinearOperator):
         return self.f(x)
 
 
-def operator(f: Function, shape: Shape, linear: bool = False) -> Operator:
-    """A function on batches of images of `shape` as an operator; linear ones open the closed-form solvers."""
+def operator(f: Function, shape: Shape, linear: bool = False, modality: Modality | None = None) -> Operator:
+    """A function on batches of images of `shape` as an operator; linear ones open the closed-form solvers.
+
+    `modality` says what the images are: how they are scored, shown and written. By default their shape tells
+    (`operators.modality.by_shape`), which takes nothing for a complex image.
+    """
+    A = (LinearFunctionOperator if linear else FunctionOperator)(shape, f)
+    if modality is not None and not modality.fits(A.shape):
+        raise ShapeError(f"an image of shape {A.shape} is no {modality.name}")
+    A.modality = modality or A.modality
     if not linear:
-        return FunctionOperator(shape, f)
-    A, g = LinearFunctionOperator(shape, f), torch.Generator().manual_seed(0)
+        return A
+    g = torch.Generator().manual_seed(0)
     u, v = torch.randn(2, 1, *shape, generator=g)
     whole, parts = A(u - 2 * v), A(u) - 2 * A(v)
     if (whole - parts).abs().max() > 1e-3 * parts.abs().max():
@@ -83,11 +92,16 @@ def as_operator(
     return build_operator(given, shape, data_shape, physics or {})
 
 
+def modality_for(given: str | Operator | Function) -> Modality:
+    """What the images of an operator are, as far as it is known before their shape is."""
+    if isinstance(given, str):
+        return kind(given).modality
+    return given.modality if isinstance(given, Operator) else PLAIN
+
+
 def image_for(given: str | Operator | Function, x: Tensor) -> Tensor:
     """The picture or array of a file as an image of the operator: a grey one as a complex one, say."""
-    if isinstance(given, str):
-        return kind(given).as_image(x)
-    return given.as_image(x) if isinstance(given, Operator) else x
+    return modality_for(given).as_image(x)
 
 
 def as_noise(given: str | Noise) -> Noise:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..figures import panel
 from ..files import exports
 from ..files import record as records
 from ..files.exports import EXPORTS
-from ..files.pictures import atomic, is_picture, save_image
 from ..likelihoods import Likelihood
 from ..numerics.calls import Calls
-
-Put = Callable[[Path], object]
+from ..operators.modality import Put
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class Restoration:
         return self.images[0]
 
     @property
+    def y(self) -> Tensor:
+        """The measurement, (*data)."""
+        return self.problem.y[0]
+
+    @property
     def best(self) -> int:
         """The image of smallest measurement residual; the truth plays no part in it."""
         return int(self.residual.argmin())
@@ -60,11 +64,11 @@ class Restoration:
         return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.image)
 
     def save(self, folder: str | Path, depth: int = 8, formats: Sequence[str] = ()) -> Path:
-        """Writes restored, sample, mean and std pictures (arrays, where images are none), a panel and `record.json`.
+        """Writes restored, sample, mean and std images, a panel and `record.json`.
 
-        Complex images (2, h, w) become complex arrays and pictures of their magnitude; `formats` are further files of
-        each image (`exports.EXPORTS`). Everything appears at once, at the end; files of an earlier record in `folder`
-        are replaced or removed.
+        The operator's modality tells which files an image becomes: pictures, arrays, what its field expects. `formats`
+        are further files of each image (`exports.EXPORTS`). Everything appears at once, at the end; files of an
+        earlier record in `folder` are replaced or removed.
         """
         folder = Path(folder)
         check_folder(folder)
@@ -75,8 +79,7 @@ class Restoration:
         try:
             for name, put in files.items():
                 put(stage / name)
-            std = self.std
-            std_white = float((std.square().sum(0).sqrt() if is_complex(std) else std).max())
+            std_white = self.problem.A.modality.most(self.std)
             account = {**self.record, "std_white": std_white, "files": sorted([*files, "record.json"])}
             records.write(stage / "record.json", account)
             _publish(stage, folder)
@@ -85,50 +88,24 @@ class Restoration:
         return folder
 
     def _files(self, depth: int, formats: Sequence[str]) -> dict[str, Put]:
-        from ..figures import panel
-
+        kind = self.problem.A.modality
         images = {"restored": self.image}
         if len(self.images) > 1:
             images |= {f"sample_{i:03d}": x for i, x in enumerate(self.images)} | {"mean": self.mean}
-        white = float(self.images.square().sum(1).max()) ** 0.5 if is_complex(self.image) else 1.0
-        files = {name: put for stem, x in images.items() for name, put in forms(stem, x, depth, white).items()}
+        files = kind.write(images, depth)
         if len(self.images) > 1:
-            files |= forms_of_std(self.std, depth)
-        for stem, x in images.items():
-            files |= {f"{stem}.{f}": partial(lambda write, x, path: write(path, x), EXPORTS[f][1], x) for f in formats}
-        files |= self.problem.A.files(self)
-        sheet = panel.of(self)
-        files["panel.png"] = lambda path: sheet.save(path)
+            files |= kind.write_std(self.std, depth)
+        for form in formats:
+            files |= {f"{stem}.{form}": partial(_export, form, kind.voxels(x)) for stem, x in images.items()}
+        files |= kind.files(self)
+        files["panel.png"] = panel.of(self, self.problem, f"{self.record['operator']}, {self.record['noise']}").save
         if self.frames:
-            strip = panel.strip(self.frames)
-            files["trajectory.png"] = lambda path: strip.save(path)
+            files["trajectory.png"] = panel.strip(self.frames, kind).save
         return files
 
 
-def is_complex(x: Tensor) -> bool:
-    """Whether an image is one of (real, imaginary), (2, h, w)."""
-    return x.ndim == 3 and len(x) == 2
-
-
-def forms(stem: str, x: Tensor, depth: int, white: float) -> dict[str, Put]:
-    """An image as a picture, as an array where it is none, as both where it is complex; magnitude `white` is white."""
-    if is_picture(tuple(x.shape)):
-        return {f"{stem}.png": lambda path: save_image(path, x, depth)}
-    if is_complex(x):
-        z, size = torch.complex(x[0], x[1]), x.square().sum(0, keepdim=True).sqrt() / max(white, 1e-12)
-        return {f"{stem}.npy": array(z), f"{stem}.png": lambda path: save_image(path, 2 * size - 1, depth)}
-    return {f"{stem}.npy": array(x)}
-
-
-def forms_of_std(std: Tensor, depth: int) -> dict[str, Put]:
-    """A standard deviation, white at its maximum; of a complex image that of both parts together."""
-    plane = std.square().sum(0, keepdim=True).sqrt() if is_complex(std) else std
-    files = forms("std", plane / plane.max().clamp_min(1e-12) * 2 - 1, depth, 1.0) if is_picture(plane.shape) else {}
-    return files if is_picture(tuple(std.shape)) else files | {"std.npy": array(std)}
-
-
-def array(x: Tensor) -> Put:
-    return lambda path: atomic(path, lambda file: np.save(file, x.numpy()))
+def _export(form: str, voxels: np.ndarray, path: Path) -> None:
+    EXPORTS[form][1](path, voxels)
 
 
 def check_folder(folder: Path) -> None:

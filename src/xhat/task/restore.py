@@ -84,7 +84,7 @@ def restore(
         record_every=record_every,
     )
     job.prior.fits(job.like)
-    names = [] if truth is None else choose(metrics or like.A.metrics or None, truth)
+    names = [] if truth is None else choose(metrics or None, truth, like.A.modality)
     known = "none" if isinstance(model, NoPrior) else name_of(prior)
     account = describe(job, like, found, name_of(operator or found.operator), known)
     saver = Checkpoint(Path(checkpoint), identity(account, like)) if checkpoint else None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DivergedError, SpecError
-from ..metrics.registry import decibels
+from ..metrics.pixels import decibels
 from ..numerics.linalg import sq
 from ..priors.autoencoders import DiffusersAutoencoder
 from ..rng import Rng

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..metrics.registry import decibels
+from ..metrics.pixels import decibels
 from ..priors import DiffusersPrior
 from ..priors.calibrate import measure, spaced
 from ..priors.precondition import Karras

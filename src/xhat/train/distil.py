@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MismatchError, SpecError
-from ..metrics.registry import decibels
+from ..metrics.pixels import decibels
 from ..priors import ConsistencyFolder, ConsistencyPrior, DiffusersPrior, FlowPrior
 from ..priors.base import FixedShape
 from ..priors.precondition import Karras

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from ...metrics.base import by_name
 from ...registry import Plugin
 from .generator import generate
+from .metrics import METRICS
 from .operator import FWI
 from .prior import VelocityModels
 
@@ -12,5 +14,6 @@ PLUGIN = Plugin(
     operators={"fwi": FWI},
     priors={"velocity": VelocityModels},
     generators={"velocity": generate},
+    metrics=by_name(*METRICS),
     suites={"science-fwi": Path(__file__).with_name("suite.toml")},
 )

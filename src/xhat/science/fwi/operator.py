@@ -1,23 +1,19 @@
 """The operator of full waveform inversion, and its finite differences."""
 
 import math
-from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ...errors import DivergedError, ShapeError, SpecError
+from ...figures.fields import Quantity
 from ...numerics.march import March, State
 from ...operators.base import Operator
 from ...operators.checks import Number, positive
 from ...types import Data, Image
-from .velocity import CENTRE, CONTRAST, velocity
-
-if TYPE_CHECKING:
-    from ...task.restoration import Restoration
+from .modality import CENTRE, CONTRAST, VELOCITY, velocities
 
 
 class FWI(Operator):
@@ -40,7 +36,7 @@ class FWI(Operator):
     name: ClassVar[str] = "fwi"
     source: ClassVar[str] = "InverseBench, arXiv 2503.11043; Devito, doi 10.5194/gmd-12-1165-2019"
     example: ClassVar[tuple[int, ...]] = (1, 8, 16)
-    metrics: tuple[str, ...] = ("psnr", "velocity_l2")
+    modality: Quantity = VELOCITY
     chunk: ClassVar[int] = 25  # steps between the states that are kept: about the root of their number
 
     eta: Tensor  # (nx + 2 cells, nz − 1 + cells), damping in 1/ms · (ms/m)²
@@ -76,8 +72,6 @@ class FWI(Operator):
         if self.steps < 3:
             raise SpecError(f"fwi: time {time} is less than two steps of {dt}")
         self.cells, self.centre, self.contrast = cells, float(centre), float(contrast)
-        if (self.centre, self.contrast) != (CENTRE, CONTRAST):
-            self.metrics = ("psnr",)  # velocity_l2 is defined for the default scale only
         deep = (nz - 1) * dz
         depths = {"source_depth": deep if source_depth is None else source_depth, "receiver_depth": receiver_depth}
         for name, depth in depths.items():
@@ -89,7 +83,7 @@ class FWI(Operator):
         positive(**{k: v for k, v in (("slowest", slowest), ("fastest", fastest)) if v is not None})
         if slowest is not None and fastest is not None and slowest >= fastest:
             raise SpecError(f"fwi: slowest={slowest} must be below fastest={fastest}")
-        self.limits = slowest, fastest
+        self.modality = velocities(self.centre, self.contrast, (slowest, fastest), self.extent, self.seconds, sources)
         period = 1000 / frequency
         arg = (math.pi * (torch.arange(self.steps, dtype=torch.float64) * dt / period - 1)) ** 2
         damping = profile(nx, cells, dx, both=True)[:, None] + profile(nz, cells, dz, both=False)[None, 1:]
@@ -101,6 +95,11 @@ class FWI(Operator):
     def grid(self) -> tuple[int, int]:
         """The shape of the grid on which waves run: with damping rows, and without the surface, where u is 0."""
         return self.shape[1] + 2 * self.cells, self.shape[2] - 1 + self.cells
+
+    @property
+    def seconds(self) -> float:
+        """The time of the last datum."""
+        return (self.steps - 1) * self.dt / 1000
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -148,9 +147,8 @@ class FWI(Operator):
         return ((step >= first) & (step < self.steps - 1))[None].to(self.shots.device)
 
     def velocity(self, x: Tensor) -> Tensor:
-        """The velocity of the image `x` in km/s, cut to `limits`."""
-        v = velocity(x, self.centre, self.contrast)
-        return v if self.limits == (None, None) else v.clamp(*self.limits)
+        """The velocity of the image `x` in km/s, between `slowest` and `fastest`."""
+        return self.modality.units(x)
 
     def forward(self, x: Image) -> Data:
         self.check(self.velocity(x.detach()))
@@ -213,18 +211,6 @@ class FWI(Operator):
             new = new.flatten(1).index_add(1, where, self.wavelet[k] * push).reshape(u.shape)
             before, u = u, new
         return before, u, g, *heard, torch.stack(sounds, 2)
-
-    def files(self, result: "Restoration") -> Mapping[str, Callable[[Path], object]]:
-        """`velocity.npy`, (samples, nx, nz) in km/s, and a figure with colour bars; its data are those of one shot."""
-        from ...figures.fields import Quantity, files
-
-        wide, deep = (n / 1000 for n in self.extent)
-        shown = Quantity("velocity", "km/s", ("x (km)", "depth (km)"), (0.0, wide, deep, 0.0), "viridis", turned=True)
-        seconds, shot = (self.steps - 1) * self.dt / 1000, len(self.shots) // 2
-        heard = Quantity(
-            f"shot {shot}", "pressure", ("x (km)", "time (s)"), (0.0, wide, seconds, 0.0), "seismic", True, 0.99
-        )
-        return files(result, shown, self.velocity, heard, result.problem.y[0, shot])
 
 
 def profile(n: int, cells: int, step: Number, both: bool) -> Tensor:

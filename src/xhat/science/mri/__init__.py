@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from ...metrics.base import by_name
 from ...registry import Plugin
 from . import bart, hdf5
+from .metrics import METRICS
 from .operator import SingleCoilMRI, mri
 from .prior import Magnitude
 
@@ -12,5 +14,6 @@ PLUGIN = Plugin(
     operators={"mri": mri, "mri_single": SingleCoilMRI},
     priors={"magnitude": Magnitude},
     readers={".h5": hdf5.read, ".hdf5": hdf5.read, ".cfl": bart.read, ".hdr": bart.read},
+    metrics=by_name(*METRICS),
     suites={"science-mri": Path(__file__).with_name("suite.toml")},
 )

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from ...numerics.calls import tally
 from ...operators.base import LinearOperator
+from ...operators.modality import COMPLEX, Modality
 from ...types import Data, Image
 from .kspace import fft2c, ifft2c
-from .sampling import as_pairs, complex_to_pairs, gather, pairs_to_complex, plane_of, rows_of, scatter, taken
+from .sampling import complex_to_pairs, gather, pairs_to_complex, plane_of, rows_of, scatter, taken
 
 PAPERS = "InverseBench, arXiv 2503.11043; SENSE, doi 10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S"
 
@@ -23,6 +24,7 @@ class MRI(LinearOperator):
     per_image: ClassVar[tuple[str, ...]] = ("rows",)
     source: ClassVar[str] = PAPERS
     example: ClassVar[tuple[int, ...]] = (2, 64, 64)
+    modality: Modality = COMPLEX
 
     rows: Tensor  # (1 or b, samples) indices into the flattened plane
     maps: Tensor  # (coils, h, w, 2): complex buffers would not follow `.double()`
@@ -36,10 +38,6 @@ class MRI(LinearOperator):
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
         return plane_of(data_shape)
-
-    @classmethod
-    def as_image(cls, x: Tensor) -> Tensor:
-        return as_pairs(x)
 
     def intake(self, y: Tensor) -> Data:
         """What the mask keeps of a recorded k-space, complex (b, coils, h, w); other data are returned as they are."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...errors import ShapeError
 from ...numerics.linalg import bcast
 from ...operators.base import DampedOperator, SpectralOperator
+from ...operators.modality import COMPLEX, Modality
 from ...registry import builds
 from ...types import Data, Image
 from .kspace import fft2c, ifft2c
@@ -73,6 +74,7 @@ class SingleCoilMRI(SpectralOperator):
 
     name: ClassVar[str] = "mri_single"
     per_image: ClassVar[tuple[str, ...]] = ("rows", "s")
+    modality: Modality = COMPLEX
     source: ClassVar[str] = PAPERS
     example: ClassVar[tuple[int, ...]] = (2, 64, 64)
 
@@ -89,7 +91,6 @@ class SingleCoilMRI(SpectralOperator):
         self.register_buffer("s", masks[:, None].to(torch.get_default_dtype()))
 
     image_shape = MRI.image_shape
-    as_image = MRI.as_image
 
     def intake(self, y: Tensor) -> Data:
         """What the mask keeps of a recorded k-space, complex (b, 1, h, w) or (b, h, w); other data are returned as they

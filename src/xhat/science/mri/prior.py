@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from ...errors import MismatchError, SpecError
+from ...operators.modality import COMPLEX
 from ...priors.base import Prior
 from ...schedule import Level, Schedule
 from ...types import Image
@@ -52,7 +53,7 @@ class Magnitude(Prior):
         self.schedule = Halved(self.inner.schedule)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        if len(shape) != 3 or shape[0] != 2:
+        if not COMPLEX.fits(shape):
             raise MismatchError(f"this prior knows complex images (2, h, w), the problem has {tuple(shape)}")
         self.inner.check((1, *shape[1:]))
 

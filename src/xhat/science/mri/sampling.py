@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...errors import DataError, ShapeError, SpecError
 from ...operators.checks import one_of, planes, seeds_of
+from ...operators.modality import COMPLEX
 from ...types import Data
 from .espirit import espirit_maps
 from .kspace import birdcage, estimate_maps, line_mask
@@ -20,7 +21,7 @@ ESTIMATES = {"estimate": estimate_maps, "espirit": espirit_maps}  # each takes a
 def complex_plane(shape: tuple[int, ...]) -> tuple[int, int]:
     """(h, w) of a complex image (2, h, w). Raises ShapeError for another number of channels."""
     c, h, w = planes(shape)
-    if c != 2:
+    if not COMPLEX.fits(shape):
         raise ShapeError(f"this operator takes complex images as 2 channels (real, imaginary), not {c}")
     return h, w
 
@@ -32,16 +33,6 @@ def plane_of(data_shape: tuple[int, ...]) -> tuple[int, ...]:
     if data_shape[-1] == 2 or len(data_shape) not in (2, 3):
         raise SpecError("mri: samples do not tell the shape of the image; give it as --shape 2,h,w")
     return 2, *data_shape[-2:]
-
-
-def as_pairs(x: Tensor) -> Tensor:
-    """A complex (h, w) image, or a grey (1, h, w) one with black as 0 and white as 1, as (2, h, w).
-
-    Other images are returned as they are.
-    """
-    if x.is_complex():
-        return torch.view_as_real(x.reshape(x.shape[-2:])).permute(2, 0, 1) if x.shape[:-2].numel() == 1 else x
-    return torch.cat([(x + 1) / 2, torch.zeros_like(x)]) if x.ndim == 3 and len(x) == 1 else x
 
 
 def pairs_to_complex(x: Tensor) -> Tensor:

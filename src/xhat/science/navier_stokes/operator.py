@@ -1,25 +1,21 @@
 """The operator of the Navier-Stokes problem, and its pseudo-spectral simulation."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.fft import irfft2, rfft2
 
 from ...errors import DivergedError, ShapeError, SpecError
+from ...figures.fields import Quantity
 from ...numerics.linalg import bcast
 from ...numerics.march import March, State
 from ...operators.base import Operator
 from ...operators.checks import Number, planes, positive
 from ...types import Data, Image
-
-if TYPE_CHECKING:
-    from ...task.restoration import Restoration
+from .modality import VORTICITY, vorticities
 
 
 class NavierStokes(Operator):
@@ -38,7 +34,7 @@ class NavierStokes(Operator):
     name: ClassVar[str] = "navier_stokes"
     source: ClassVar[str] = "InverseBench, arXiv 2503.11043"
     example: ClassVar[tuple[int, ...]] = (1, 8, 16)
-    metrics: tuple[str, ...] = ("relative_l2",)
+    modality: Quantity = VORTICITY
     chunk: ClassVar[int] = 32  # steps between the states that are kept: about the root of their number
     most: ClassVar[int] = 100_000  # steps; an image that needs more has diverged
 
@@ -65,6 +61,7 @@ class NavierStokes(Operator):
             raise SpecError(f"navier_stokes: forcing must be a number, not {forcing}")
         self.re, self.time, self.subsample = float(re), float(time), subsample
         self.scale, self.courant = float(scale), float(courant)
+        self.modality = vorticities(self.scale, self.time)
         h, w = shape[1:]
         self.grid = 1 / max(h, w)
         y = torch.arange(w, dtype=torch.float64) * (2 * math.pi / w)
@@ -116,15 +113,6 @@ class NavierStokes(Operator):
             if not (left > 0).any():
                 break
         return w, left
-
-    def files(self, result: "Restoration") -> Mapping[str, Callable[[Path], object]]:
-        """`vorticity.npy`, (samples, h, w) in units of vorticity, and a figure with colour bars."""
-        from ...figures.fields import Quantity, files
-
-        around = (0.0, 2 * math.pi, 2 * math.pi, 0.0)
-        start = Quantity("vorticity", "vorticity at t = 0", ("y", "x"), around, "RdBu_r", signed=True)
-        data = replace(start, name="data", label=f"vorticity at t = {self.time:g}")
-        return files(result, start, lambda x: self.scale * x, data, result.problem.y[0, 0])
 
 
 class Transport:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from ...metrics.base import by_name
 from ...registry import Plugin
 from . import reader
 from .generator import generate
+from .metrics import METRICS, NUMBERS
 from .noise import VLBI
 from .operator import BlackHole
 from .prior import BlackHolePictures
@@ -17,5 +19,7 @@ PLUGIN = Plugin(
     priors={"blackhole": BlackHolePictures},
     readers={".uvfits": reader.read, ".uvf": reader.read},
     generators={"blackhole": generate},
+    metrics=by_name(*METRICS),
+    numbers=by_name(*NUMBERS),
     suites={"science-blackhole": Path(__file__).with_name("suite.toml")},
 )

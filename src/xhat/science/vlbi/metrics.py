@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...metrics.base import Metric, Number
+from ...metrics.pixels import psnr
 from ...types import Image, PerImage
 
 STEPS, REACH = 30, 0.5  # number of shifts along each axis, and the largest, as a fraction of half the width
@@ -52,8 +54,6 @@ def blurred(x: Image, fwhm: float) -> Image:
 
 def psnr_aligned(x: Image, reference: Image, fwhm: float = 0.0) -> PerImage:
     """PSNR in dB after the best shift, both images then blurred to `fwhm` pixels, (b,); higher is better."""
-    from ...metrics.registry import psnr
-
     return psnr(blurred(aligned(x, reference), fwhm), blurred(reference, fwhm))
 
 
@@ -123,3 +123,11 @@ def ring(x: Tensor, pixel: float) -> dict[str, float]:
         "row": cy,
         "column": cx,
     }
+
+
+METRICS = (
+    Metric("psnr_shift", psnr_shift, higher=True, unit="dB", digits=2),
+    Metric("psnr_blur", psnr_blur, higher=True, unit="dB", digits=2),
+)
+# what the noise model `vlbi` says of the fit
+NUMBERS = (Number("chi2_cp", higher=False), Number("chi2_lca", higher=False))

@@ -1,9 +1,8 @@
 """The operator of radio interferometry for a recorded observation."""
 
 import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,12 +11,11 @@ from torch import Tensor
 from ...errors import ShapeError, SpecError
 from ...operators.base import AffineOperator, LinearOperator
 from ...operators.checks import Number, positive
+from ...operators.modality import GREY, Modality
 from ...types import Data, Image
 from .closure import Closures, closures
 from .observation import INTRASITE, MICROARCSECOND, Observation
-
-if TYPE_CHECKING:
-    from ...task.restoration import Restoration
+from .sky import Sky
 
 
 class BlackHole(AffineOperator):
@@ -36,6 +34,7 @@ class BlackHole(AffineOperator):
     name: ClassVar[str] = "black_hole"
     source: ClassVar[str] = "EHT Paper IV, doi 10.3847/2041-8213/ab0e85; InverseBench, arXiv 2503.11043"
     example: ClassVar[tuple[int, ...]] = (1, 8, 8)
+    modality: Modality = GREY  # the sky's own, once the observation is known
 
     def __init__(
         self,
@@ -60,10 +59,11 @@ class BlackHole(AffineOperator):
         found = found.averaged(float(average))
         found = found if compact is None else found.compacted(float(compact))
         found = found.softened(float(systematic)) if systematic else found
-        self.white, self.total = float(white), total_of(found, compact if flux is None else flux)
+        total = total_of(found, compact if flux is None else flux)
         self.observation = found if flux is None else found.with_flux(float(flux), float(flux_error))
         self.closures: Closures = closures(self.observation)
         self.pixel = fov / shape[2] * MICROARCSECOND  # radians
+        self.modality = Sky(observation=self.observation, pixel=self.pixel, white=float(white), total=total)
         self.linear = Visibilities(self.shape, self.observation.u, self.observation.v, self.pixel, white / 2)
 
     @classmethod
@@ -77,12 +77,6 @@ class BlackHole(AffineOperator):
             return y
         vis = torch.from_numpy(self.observation.vis).to(y.dtype)
         return torch.view_as_real(vis).expand(len(y), -1, -1)
-
-    def files(self, result: "Restoration") -> Mapping[str, Callable[[Path], object]]:
-        """FITS images with celestial axes and a figure with colour bar and beam."""
-        from . import sky
-
-        return sky.files(result, self)
 
 
 def total_of(observation: Observation, known: Number | None) -> float | None:

@@ -1,40 +1,55 @@
 """Reconstructions as pictures of the sky: FITS images with celestial axes, and a figure with scale and beam."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ...files.extras import extra
+from ...operators.modality import Answer, Put, Raster
 from .observation import MICROARCSECOND, Array, Observation
 
-if TYPE_CHECKING:
-    from ...task.restoration import Restoration
-    from .operator import BlackHole
-
 DAY_ZERO = date(1858, 11, 17)  # the day 0 of the modified Julian date
-Put = Callable[[Path], object]
 
 
-def files(result: "Restoration", A: "BlackHole") -> Mapping[str, Put]:
-    """What joins the results where the libraries are there: FITS images with astropy, a figure with matplotlib."""
-    images = {"restored": result.image}
-    if len(result.images) > 1:
-        images |= {"mean": result.mean}
-    scale = scale_of(images.get("mean", result.image), A)
-    made: dict[str, Put] = {}
-    if find_spec("astropy"):
-        made |= {f"{name}.fits": partial(write_fits, jansky=flux(x) * scale, A=A) for name, x in images.items()}
-        if len(result.images) > 1:
-            made["std.fits"] = partial(write_fits, jansky=result.std[0].numpy() / 2 * scale, A=A)
-    if find_spec("matplotlib"):
-        made["figure.png"] = partial(draw, result=result, A=A, scale=scale)
-    return made
+@dataclass(frozen=True, kw_only=True)
+class Sky(Raster):
+    """Flux of a part of the sky on [−1, 1], (1, h, w): north up and east left, black is no flux."""
+
+    name: str = "image of the sky"
+    channels: int = 1
+    observation: Observation
+    pixel: float  # the side of a pixel in radians
+    white: float  # Jy/pixel of x = 1
+    total: float | None  # Jy, if it is known: figures and FITS images are scaled to it, for closures know no flux
+
+    def files(self, answer: Answer) -> Mapping[str, Put]:
+        """FITS images with celestial axes if astropy is installed, a figure if matplotlib is."""
+        images = {"restored": answer.image}
+        if len(answer.images) > 1:
+            images |= {"mean": answer.mean}
+        scale = self.jansky(images.get("mean", answer.image))
+        made: dict[str, Put] = {}
+        if find_spec("astropy"):
+            made |= {
+                f"{name}.fits": partial(write_fits, jansky=flux(x) * scale, sky=self) for name, x in images.items()
+            }
+            if len(answer.images) > 1:
+                made["std.fits"] = partial(write_fits, jansky=answer.std[0].numpy() / 2 * scale, sky=self)
+        if find_spec("matplotlib"):
+            made["figure.png"] = partial(draw, answer=answer, sky=self, scale=scale)
+        return made
+
+    def jansky(self, x: Tensor) -> float:
+        """Jy/pixel of white that makes the total flux of `x` the known one; it is `white` if none is known."""
+        found = float(flux(x).sum())
+        return self.white if self.total is None or found <= 0 else self.total / found
 
 
 def flux(x: Tensor) -> Array:
@@ -43,21 +58,12 @@ def flux(x: Tensor) -> Array:
     return found
 
 
-def scale_of(x: Tensor, A: "BlackHole") -> float:
-    """Jy/pixel of white that makes the total flux of `x` that of the observation, if the observation has one.
-
-    Closure quantities do not determine it. Otherwise it is the operator's `white`.
-    """
-    total = float(flux(x).sum())
-    return A.white if A.total is None or total <= 0 else A.total / total
-
-
-def write_fits(path: Path, jansky: Array, A: "BlackHole") -> None:
+def write_fits(path: Path, jansky: Array, sky: Sky) -> None:
     """Writes `jansky` (h, w) in Jy/pixel, north up and east left, as a FITS image in the orthographic (SIN)
     projection.
     """
     fits = extra("astropy.io.fits", path.name)
-    o, degrees = A.observation, A.pixel / np.pi * 180
+    o, degrees = sky.observation, sky.pixel / np.pi * 180
     h, w = jansky.shape
     wide, narrow, angle = o.beam()
     head = fits.Header()
@@ -71,23 +77,23 @@ def write_fits(path: Path, jansky: Array, A: "BlackHole") -> None:
     fits.PrimaryHDU(jansky[::-1].astype(np.float32), head).writeto(path, overwrite=True)  # FITS counts rows upwards
 
 
-def draw(path: Path, result: "Restoration", A: "BlackHole", scale: float, most: int = 4) -> None:
+def draw(path: Path, answer: Answer, sky: Sky, scale: float, most: int = 4) -> None:
     """Draws the mean, the standard deviation and the `most` samples that fit best, each with its χ², and the beam."""
     Figure = extra("matplotlib.figure", path.name).Figure
     Ellipse = extra("matplotlib.patches", path.name).Ellipse
-    o, n = A.observation, len(result.images)
+    o, n = sky.observation, len(answer.images)
     panels: list[tuple[str, Array, str]] = [
-        (f"mean of {n}" if n > 1 else "restored", flux(result.mean) * scale, "afmhot"),
+        (f"mean of {n}" if n > 1 else "restored", flux(answer.mean) * scale, "afmhot"),
     ]
     if n > 1:
-        panels.append(("standard deviation", result.std[0].double().numpy() / 2 * scale, "viridis"))
-        order = result.residual.argsort().tolist()[:most]
-        panels += [(chi(result, i), flux(result.images[i]) * scale, "afmhot") for i in order]
+        panels.append(("standard deviation", answer.std[0].double().numpy() / 2 * scale, "viridis"))
+        order = answer.residual.argsort().tolist()[:most]
+        panels += [(chi(answer, i), flux(answer.images[i]) * scale, "afmhot") for i in order]
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.1 * columns + 0.3, 3.7 * rows + 0.5), dpi=110, layout="constrained")
-    figure.suptitle(f"{title(o)}\n{chi(result, None) if n > 1 else chi(result, 0)}", fontsize=11)
-    half_w, half_h = (k * A.pixel / MICROARCSECOND / 2 for k in (result.image.shape[2], result.image.shape[1]))
+    figure.suptitle(f"{title(o)}\n{chi(answer, None) if n > 1 else chi(answer, 0)}", fontsize=11)
+    half_w, half_h = (k * sky.pixel / MICROARCSECOND / 2 for k in (answer.image.shape[2], answer.image.shape[1]))
     for i, (name, jansky, colours) in enumerate(panels):
         axes: Any = figure.add_subplot(rows, columns, i + 1)
         shown = axes.imshow(1e3 * jansky, cmap=colours, extent=(half_w, -half_w, -half_h, half_h), vmin=0)
@@ -113,14 +119,14 @@ def day(o: Observation) -> date:
     return DAY_ZERO + timedelta(days=o.mjd)
 
 
-def chi(result: "Restoration", i: int | None) -> str:
+def chi(answer: Answer, i: int | None) -> str:
     """The reduced χ² of closure phases and log closure amplitudes as text, of sample `i`, or of the mean if it is
     None.
     """
-    prefix, at, name = ("mean_", 0, "mean") if i is None else ("", i, f"sample {i}" if len(result.images) > 1 else "")
+    prefix, at, name = ("mean_", 0, "mean") if i is None else ("", i, f"sample {i}" if len(answer.images) > 1 else "")
     parts = [
-        f"{text} {float(result.metrics[prefix + key][at]):.2f}"
+        f"{text} {float(answer.metrics[prefix + key][at]):.2f}"
         for key, text in (("chi2_cp", "χ²(φ)"), ("chi2_lca", "χ²(ln A)"))
-        if prefix + key in result.metrics
+        if prefix + key in answer.metrics
     ]
     return f"{name + ': ' if name else ''}{', '.join(parts)}"
