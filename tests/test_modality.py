@@ -9,15 +9,21 @@ import pytest
 import torch
 
 import xhat
+from xhat.bench.stats import digits, higher
+from xhat.bench.tables import arrow
 from xhat.cli.compatibility import problems
 from xhat.errors import ShapeError
+from xhat.figures.panel import _score
 from xhat.files.pictures import to_pixels
 from xhat.files.readers.load import load_reference
+from xhat.metrics.base import Metric
 from xhat.metrics.registry import METRICS, NUMBERS, choose
 from xhat.metrics.sets import SETS
 from xhat.operators import OPERATORS
 from xhat.operators.decoder import Decoder, Identity
 from xhat.operators.modality import COMPLEX, GREY, PICTURE, PLAIN, VIDEO, VOLUME, by_shape
+from xhat.science.fwi.modality import VELOCITY, velocities
+from xhat.science.navier_stokes.modality import VORTICITY
 from xhat.task.parts import modality_for
 
 G = torch.Generator().manual_seed(0)
@@ -226,18 +232,34 @@ def test_a_metric_ranks_the_truth_first(name):
     assert (better > worse) == row.higher
 
 
-def test_one_row_is_all_that_a_metric_needs(monkeypatch):
-    """A metric of one's own is reported, captioned, ranked and headed as its row says."""
-    from xhat.bench.stats import digits, higher
-    from xhat.bench.tables import arrow
-    from xhat.figures.panel import _score
-    from xhat.metrics.base import Metric
+WORST = Metric("worst", lambda x, t: (x - t).abs().flatten(1).amax(1), higher=False, unit="levels", digits=1)
 
-    row = Metric("worst", lambda x, t: (x - t).abs().flatten(1).amax(1), higher=False, unit="levels", digits=1)
-    monkeypatch.setitem(METRICS.own, "worst", row)
-    r = restored((1, 16, 16), metrics=["worst"])
+
+@pytest.mark.parametrize("name", ["worst", f"{__name__}:WORST"], ids=["registered", "imported"])
+def test_one_row_is_all_that_a_metric_needs(name, monkeypatch):
+    """A metric of one's own is reported, captioned, ranked and headed as its row says."""
+    if name == "worst":
+        monkeypatch.setitem(METRICS.own, name, WORST)
+    r = restored((1, 16, 16), metrics=[name])
+    assert torch.equal(r.metrics[name], WORST(r.images, r.reference.expand_as(r.images)))
     assert re.search(r"worst \d\.\d levels", _score(r, 0))
-    assert (higher("mean_worst"), digits("chosen_worst"), arrow("worst")) == (False, 1, "worst [levels] ↓")
+    assert re.search(r"worst \d\.\d levels", _score(r, None))
+    assert (higher(f"mean_{name}"), digits(f"chosen_{name}"), arrow(name)) == (False, 1, f"{name} [levels] ↓")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("snr", "unknown metric 'snr'; choose from lpips"),
+        ("no_such_module:ROW", "no_such_module.*package.module:ROW"),
+        (f"{__name__}:NONE", "NONE.*package.module:ROW"),
+        (f"{__name__}:KINDS", "is not a metric"),
+        (":", "package.module:ROW"),
+    ],
+)
+def test_what_is_no_metric_is_named(name, words):
+    with pytest.raises(xhat.SpecError, match=words):
+        choose([name], torch.zeros(1, 16, 16), GREY)
 
 
 def test_numbers_are_read_by_one_row_each():
@@ -246,9 +268,13 @@ def test_numbers_are_read_by_one_row_each():
         assert row.name == name
 
 
-def test_an_operator_of_another_scale_has_another_modality():
-    from xhat.science.fwi.modality import VELOCITY, velocities
+@pytest.mark.parametrize("quantity", [VELOCITY, VORTICITY], ids=lambda q: q.name)
+def test_a_quantity_is_read_in_the_units_it_is_written_in(quantity):
+    x = image(1, 4, 4)
+    torch.testing.assert_close(quantity.image(quantity.units(x)), x)
 
+
+def test_an_operator_of_another_scale_has_another_modality():
     other = velocities(2.0, 1.0, (None, 2.5), (1000.0, 500.0), 1.0, 3)
     assert other.units(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [1.0, 2.0, 2.5]
     assert other.chart == replace(VELOCITY.chart, extent=(0.0, 1.0, 0.5, 0.0))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import DataError, MismatchError, ShapeError, SpecError
 from ..files.rows import Row
-from ..metrics.registry import choose, known
+from ..metrics.registry import choose, metric
 from ..metrics.sets import SETS
 from ..noise import NOISES
 from ..spec import build
@@ -86,7 +86,8 @@ def _local(queue: Queue, metrics: Sequence[str], options: Options, keep: bool) -
 
 def check(cells: Sequence[Cell], metrics: Sequence[str], sets: Sequence[str]) -> None:
     """Every name and option of the grid, on the first image of its data."""
-    known(metrics, SETS)
+    for name in metrics:
+        metric(name, SETS)
     for cell in {(c.data, c.operator): c for c in cells}.values():
         try:
             first = truth_of(cell, open_images(cell.data).names()[0])

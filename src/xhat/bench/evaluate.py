@@ -18,7 +18,7 @@ from ..figures.panel import data_picture
 from ..files.rows import Row
 from ..likelihoods import Likelihood, likelihood
 from ..loop import solve
-from ..metrics.registry import METRICS
+from ..metrics.registry import metric
 from ..noise import NOISES
 from ..numerics.calls import Calls, counting
 from ..operators import OPERATORS
@@ -230,11 +230,11 @@ def cost(calls: Calls, n: int) -> Row:
 
 def measured(x: Tensor, truth: Tensor, found: Tensor, expected: Tensor, metrics: Sequence[str]) -> Row:
     """Metrics of the samples x (n, *image) of one image: means over samples, never the best of them by the truth."""
-    scores = {m: float(METRICS[m](x, truth.expand_as(x)).mean()) for m in metrics}
+    scores = {m: float(metric(m)(x, truth.expand_as(x)).mean()) for m in metrics}
     if len(x) > 1:
-        scores |= {f"mean_{m}": float(METRICS[m](x.mean(0, keepdim=True), truth[None])) for m in metrics}
+        scores |= {f"mean_{m}": float(metric(m)(x.mean(0, keepdim=True), truth[None])) for m in metrics}
         best = x[int(found.argmin())]  # by the measurement, which a user has
-        scores |= {f"chosen_{m}": float(METRICS[m](best[None], truth[None])) for m in metrics}
+        scores |= {f"chosen_{m}": float(metric(m)(best[None], truth[None])) for m in metrics}
         scores |= spread(x, truth)
     r, e = float(found.mean()), float(expected.mean())
     if bad := [m for m, v in scores.items() if not math.isfinite(v)]:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..files.extras import extra
 from ..files.pictures import save_array
-from ..operators.modality import Answer, Put, Raster
+from ..operators.answer import Answer
+from ..operators.modality import Put, Raster
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Quantity(Raster):
         """The quantity in its own units."""
         q = self.offset + self.scale * x
         return q if self.limits == (None, None) else q.clamp(*self.limits)
+
+    def image(self, q: Tensor) -> Tensor:
+        """The image x of a quantity in its own units."""
+        return (q - self.offset) / self.scale
 
     def files(self, answer: Answer) -> Mapping[str, Put]:
         """`<name>.npy`, (samples, h, w) in units of the quantity, and `figure.png` if matplotlib is installed."""

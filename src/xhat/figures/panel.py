@@ -10,9 +10,11 @@ from torch import Tensor
 from ..errors import XhatError
 from ..files.pictures import is_picture, normalised, to_pixels
 from ..likelihoods import Likelihood
-from ..metrics.registry import METRICS
+from ..metrics.base import Metric
+from ..metrics.registry import row_of
+from ..operators.answer import Answer
 from ..operators.base import AffineOperator, LinearOperator
-from ..operators.modality import Answer, Modality
+from ..operators.modality import Modality
 
 Tile = tuple[str, Tensor | None]
 
@@ -147,7 +149,9 @@ def _score(answer: Answer, i: int | None) -> str:
     """The metrics of image `i`, or of the mean, in a line; under it how well image `i` explains the measurement."""
     prefix, at = ("mean_", 0) if i is None else ("", i)
     scores = [
-        row.text(float(v[at])) for name, row in METRICS.items() if (v := answer.metrics.get(prefix + name)) is not None
+        row.text(float(v[at]))
+        for name in answer.metrics
+        if isinstance(row := row_of(name), Metric) and (v := answer.metrics.get(prefix + name)) is not None
     ]
     if i is not None:
         found, wanted = float(answer.residual[i]), float(answer.expected[i])

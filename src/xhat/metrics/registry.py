@@ -1,6 +1,7 @@
 """The metrics by name: one row each. A new metric is a function and a row here, or in the plug-in of a science."""
 
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 
 from torch import Tensor
 
@@ -28,34 +29,51 @@ METRICS: Registry[Metric] = Registry(
 NUMBERS: Registry[Number] = Registry("numbers", None, {})
 
 
+def metric(name: str, more: Iterable[str] = ()) -> Metric:
+    """The metric called `name`, or the row that `package.module:ROW` names.
+
+    Raises SpecError for a row that cannot be imported and for a name that is not registered; the message lists the
+    registered ones, and `more`.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if ":" not in name:
+        raise SpecError(f"unknown metric {name!r}; choose from {', '.join([*sorted(METRICS), *more])}")
+    module, _, attribute = name.partition(":")
+    try:
+        row = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as e:
+        raise SpecError(f"{name}: {e}; a metric of your own is written package.module:ROW") from e
+    if not isinstance(row, Metric):
+        raise SpecError(f"{name} is not a metric, a row of the class Metric, but {type(row).__name__}")
+    return row
+
+
 def row_of(name: str) -> Number | None:
     """The row of a metric, of a metric of sets or of another number; None if no row has this name."""
-    return METRICS.get(name) or SETS.get(name) or NUMBERS.get(name)
-
-
-def known(names: Iterable[str], more: Iterable[str] = ()) -> None:
-    """Raises SpecError for a name that is no metric of single images; it lists these and what `more` there is."""
-    for name in names:
-        if name not in METRICS:
-            raise SpecError(f"unknown metric {name!r}; choose from {', '.join([*sorted(METRICS), *more])}")
+    if row := SETS.get(name) or NUMBERS.get(name):
+        return row
+    try:
+        return metric(name)
+    except SpecError:
+        return None
 
 
 def choose(names: Sequence[str] | None, reference: Tensor, modality: Modality) -> list[str]:
     """The metrics for images like `reference`, (*image): those asked for, or by default those of its modality.
 
     Each is tried once, so that one which does not take such images fails before a long run (ShapeError), not after
-    it. Metrics of the modality that do not take them, SSIM of 8 x 8 pixels for instance, are left out.
+    it. Metrics of the modality that do not take them, SSIM of 8 x 8 pixels for instance, are left out. Raises
+    SpecError for a name that is no metric.
     """
-    if names is not None:
-        known(names)
-        for name in names:
-            METRICS[name](reference[None], reference[None])
-        return list(names)
     chosen = []
-    for name in modality.metrics:
+    for name in modality.metrics if names is None else names:
+        row = metric(name)
         try:
-            METRICS[name](reference[None], reference[None])
+            row(reference[None], reference[None])
         except ShapeError:
+            if names is not None:
+                raise
             continue
         chosen.append(name)
     return chosen

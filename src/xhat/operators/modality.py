@@ -10,57 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..files.pictures import normalised, save_array, save_image
+from .answer import Answer
 
 Put = Callable[[Path], object]  # writes a file
 SLICES = 16  # as many planes of a volume, a video or a stack are shown at most
-
-
-@runtime_checkable
-class Answer(Protocol):
-    """What there is to draw of a restoration: n images of one measurement, all on the CPU."""
-
-    @property
-    def images(self) -> Tensor:
-        """(n, *image)."""
-
-    @property
-    def image(self) -> Tensor:
-        """The first of them, (*image)."""
-
-    @property
-    def mean(self) -> Tensor:
-        """Their mean, (*image)."""
-
-    @property
-    def std(self) -> Tensor:
-        """Their standard deviation at each pixel, (*image)."""
-
-    @property
-    def y(self) -> Tensor:
-        """The measurement, (*data)."""
-
-    @property
-    def residual(self) -> Tensor:
-        """The root mean square of y − A(x) for each image, (n,)."""
-
-    @property
-    def expected(self) -> Tensor:
-        """What the noise model expects of it, (n,)."""
-
-    @property
-    def metrics(self) -> Mapping[str, Tensor]:
-        """The scores by name, (n,); those of the mean are called `mean_…` and have shape (1,)."""
-
-    @property
-    def reference(self) -> Tensor | None:
-        """The true image, (*image), if it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,9 @@ from ..files.extras import extra
 from ..files.measurement import Measurement
 from ..files.readers import FOLDER
 from ..registry import Plugin
-from .fwi.modality import CENTRE, CONTRAST
+from .fwi.modality import VELOCITY
 from .mri.recorded import measurement
+from .navier_stokes.modality import VORTICITY
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def velocity(v: Tensor) -> Tensor:
 
     InverseBench's own images are 1.5 x.
     """
-    return (interpolate(v[None], (128, 128), mode="bilinear")[0] / 1000 - CENTRE) / CONTRAST
+    return VELOCITY.image(interpolate(v[None], (128, 128), mode="bilinear")[0] / 1000)
 
 
 # A word in the folder's name tells the kind, because scattering and Navier-Stokes records have the same length.
@@ -47,7 +48,7 @@ KINDS = {
     "scatter": Kind("<f4", (128,), lambda f: 2 * f - 1),
     "blackhole": Kind("<f8", (64, 400), lambda f: 2 * f / f.amax().clamp_min(1e-30) - 1),
     "fwi": Kind("<f4", (70,), velocity),
-    "navier": Kind("<f4", (128,), lambda w: w / 10),
+    "navier": Kind("<f4", (128,), VORTICITY.image),
 }
 
 

@@ -12,7 +12,7 @@ from ..files import record
 from ..files.measurement import Measurement, Source
 from ..files.readers.load import load, load_reference
 from ..likelihoods import LatentLikelihood, Likelihood, likelihood
-from ..metrics.registry import METRICS, choose
+from ..metrics.registry import choose, metric
 from ..noise import NOISES, Noise
 from ..operators.base import Operator
 from ..priors import NoPrior, Prior
@@ -167,9 +167,9 @@ def _restoration(
     residual, expected = (torch.cat(part).cpu() for part in zip(*found, strict=True))
     scores: dict[str, Tensor] = {}
     if truth is not None:
-        scores = {n: METRICS[n](images, truth.expand_as(images)) for n in names}
+        scores = {n: metric(n)(images, truth.expand_as(images)) for n in names}
         if len(images) > 1:
-            scores |= {f"mean_{n}": METRICS[n](images.mean(0, keepdim=True), truth[None]) for n in names}
+            scores |= {f"mean_{n}": metric(n)(images.mean(0, keepdim=True), truth[None]) for n in names}
     scores |= fit(like, images)
     if len(images) > 1:
         scores |= {f"mean_{n}": v for n, v in fit(like, images.mean(0, keepdim=True)).items()}

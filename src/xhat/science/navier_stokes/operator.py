@@ -15,7 +15,7 @@ from ...numerics.march import March, State
 from ...operators.base import Operator
 from ...operators.checks import Number, planes, positive
 from ...types import Data, Image
-from .modality import VORTICITY, vorticities
+from .modality import SCALE, VORTICITY, vorticities
 
 
 class NavierStokes(Operator):
@@ -50,7 +50,7 @@ class NavierStokes(Operator):
         time: Number = 1.0,
         subsample: int = 2,
         forcing: Number = 4.0,
-        scale: Number = 10.0,
+        scale: Number = SCALE,
         courant: Number = 0.5,
     ) -> None:
         super().__init__(shape)

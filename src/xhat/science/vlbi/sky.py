@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from ...files.extras import extra
-from ...operators.modality import Answer, Put, Raster
+from ...operators.answer import Answer
+from ...operators.modality import Put, Raster
 from .observation import MICROARCSECOND, Array, Observation
 
 DAY_ZERO = date(1858, 11, 17)  # the day 0 of the modified Julian date

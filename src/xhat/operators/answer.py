@@ -1,0 +1,47 @@
+"""What the writers of files and figures are given of a restoration: plain tensors."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Answer(Protocol):
+    """n images of one measurement with their scores, all on the CPU. A `Restoration` is one."""
+
+    @property
+    def images(self) -> Tensor:
+        """(n, *image)."""
+
+    @property
+    def image(self) -> Tensor:
+        """The first of them, (*image)."""
+
+    @property
+    def mean(self) -> Tensor:
+        """Their mean, (*image)."""
+
+    @property
+    def std(self) -> Tensor:
+        """Their standard deviation at each pixel, (*image)."""
+
+    @property
+    def y(self) -> Tensor:
+        """The measurement, (*data)."""
+
+    @property
+    def residual(self) -> Tensor:
+        """The root mean square of y − A(x) for each image, (n,)."""
+
+    @property
+    def expected(self) -> Tensor:
+        """What the noise model expects of it, (n,)."""
+
+    @property
+    def metrics(self) -> Mapping[str, Tensor]:
+        """The scores by name, (n,); those of the mean are called `mean_…` and have shape (1,)."""
+
+    @property
+    def reference(self) -> Tensor | None:
+        """The true image, (*image), if it is known."""
