@@ -13,6 +13,7 @@ from xhat.bench.stats import digits, higher
 from xhat.bench.tables import arrow
 from xhat.cli.compatibility import problems
 from xhat.errors import ShapeError
+from xhat.figures.fields import Chart, Quantity
 from xhat.figures.panel import _score
 from xhat.files.pictures import to_pixels
 from xhat.files.readers.load import load_reference
@@ -99,6 +100,7 @@ def test_every_operator_says_what_its_images_are(name, tmp_path):
     A = SMALL[name]
     x = image(*A.shape)
     assert A.modality.fits(A.shape)
+    assert A.modality is not PLAIN, "of an operator of the product more is known than that its images are numbers"
     law_of_files(A.modality, x, tmp_path)
     law_of_pictures(A.modality, x)
     known = modality_for(name)  # before the shape is known, as for the reference of a file
@@ -272,6 +274,15 @@ def test_numbers_are_read_by_one_row_each():
 def test_a_quantity_is_read_in_the_units_it_is_written_in(quantity):
     x = image(1, 4, 4)
     torch.testing.assert_close(quantity.image(quantity.units(x)), x)
+
+
+def test_a_quantity_of_ones_own_is_written_in_its_units(tmp_path):
+    chart = Chart("m", ("x", "y"), (0.0, 1.0, 1.0, 0.0), "viridis")
+    depth = Quantity(name="depth", metrics=("relative_l2",), chart=chart, data=chart, offset=50.0, scale=50.0)
+    r = restored((1, 16, 16), depth)
+    assert set(r.metrics) == {"relative_l2", "mean_relative_l2"}
+    r.save(tmp_path / "out")
+    assert np.allclose(np.load(tmp_path / "out" / "depth.npy"), 50 + 50 * r.images[:, 0])
 
 
 def test_an_operator_of_another_scale_has_another_modality():

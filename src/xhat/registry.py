@@ -43,7 +43,7 @@ class Plugin:
     metrics: Mapping[str, Any] = field(default_factory=dict)  # rows of `metrics.base.Metric`
     numbers: Mapping[str, Any] = field(default_factory=dict)  # rows of `metrics.base.Number`, for what is no metric
     readers: Mapping[str, Any] = field(default_factory=dict)
-    exports: Mapping[str, Any] = field(default_factory=dict)
+    exports: Mapping[str, Any] = field(default_factory=dict)  # as in `files.exports`: the library and the writer
     generators: Mapping[str, Any] = field(default_factory=dict)
     images: Mapping[str, Any] = field(default_factory=dict)
     suites: Mapping[str, Any] = field(default_factory=dict)

@@ -128,7 +128,11 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, default=0, help="sample i uses seed + i; default: 0")
     p.add_argument("--batch-size", type=int, metavar="N", help="so many samples at a time; changes no result")
     p.add_argument("--reference", metavar="FILE", help="the true image, for metrics")
-    p.add_argument("--metrics", metavar="NAMES", help="comma-separated, see xhat list metrics; default: psnr,ssim")
+    p.add_argument(
+        "--metrics",
+        metavar="NAMES",
+        help="comma-separated: see xhat list metrics, or package.module:ROW; default: those of the operator's field",
+    )
     p.add_argument("--shape", metavar="C,H,W", help="of the image, where it does not follow from the measurement")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
     p.add_argument("--dtype", help="short for the prior's option dtype, e.g. bfloat16")
