@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from xhat import __version__
-from xhat.cli.demo import photographs
 from xhat.errors import XhatError
+from xhat.files.photographs import photographs
 from xhat.likelihoods import BlindGaussian, NoiselessLinear, NoiselessSpectral, likelihood
 from xhat.loop import solve
 from xhat.metrics.pixels import psnr, ssim

@@ -23,7 +23,7 @@ COSTS = (  # name, title, digits
     ("residual_ratio", "residual / expected", 2),
     ("forwards", "forwards", 0),
     ("backwards", "backwards", 0),
-    ("operator_calls", "operator calls", 0),
+    ("operator", "operator calls", 0),
     ("seconds", "s", 0),
 )
 

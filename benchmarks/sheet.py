@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xhat import load_image
 from xhat.bench.folder import RunFolder
-from xhat.bench.stats import row_for
+from xhat.bench.stats import row_for, value
 from xhat.figures.panel import Tile, panel
 
 
@@ -38,7 +38,7 @@ def main() -> None:
             y = picture(folder, r, "y")
             if y is not None and max(y.shape[1:]) < 4 * min(y.shape[1:]):  # else no picture, as k-space is none
                 tiles.append((f"{r['task']}\nmeasured", y))
-        name, score = next((k, v) for k, v in r["metrics"].items() if v is not None)
+        name, score = next((k, v) for k in r["metrics"] if (v := value(r, k)) is not None)
         tiles.append((f"{r['label']}\n{row_for(name).text(score)}", picture(folder, r, "x")))
     lines = [t[i : i + n] for t in tasks.values() for n in [args.columns or len(t)] for i in range(0, len(t), n)]
     sheet = panel(lines, args.cell)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from xhat.cli.demo import photographs
+from xhat.files.photographs import photographs
 from xhat.likelihoods import Likelihood, likelihood
 from xhat.loop import solve
 from xhat.metrics.pixels import psnr

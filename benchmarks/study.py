@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xhat.cli.demo import PHOTOGRAPHS, photographs
 from xhat.errors import DivergedError, MismatchError, XhatError
+from xhat.files.photographs import PHOTOGRAPHS, photographs
 from xhat.likelihoods import Likelihood, LinearGaussian, likelihood
 from xhat.loop import trajectory
 from xhat.noise import NOISES

@@ -738,7 +738,7 @@ def test_inspect(tmp_path, capsys, monkeypatch, tiny_adm, shared):
         def __init__(self):
             super().__init__((3, 4, 4), torch.eye(48))
 
-    monkeypatch.setitem(PRIORS, "exact", Exact)
+    monkeypatch.setitem(PRIORS.own, "exact", Exact)
     out = table("exact")
     assert all(words in out for words in ("Exact: Known in full.", "(3, 4, 4)", "from 0.002 to 80"))
 

@@ -33,7 +33,7 @@ class Toy(xhat.Prior):
 
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch, tmp_path):
-    monkeypatch.setitem(PRIORS, "toy", Toy)
+    monkeypatch.setitem(PRIORS.own, "toy", Toy)
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (48, 33, 3), np.uint8)).save("x.png")

@@ -285,7 +285,7 @@ class Broken(DDRM):
     ("error", "status"), [("RuntimeError", "error"), ("mismatch", "n/a"), ("nan", "diverged")], ids=str
 )
 def test_a_failure_is_a_result(monkeypatch, tmp_path, error, status):
-    monkeypatch.setitem(SOLVERS, "broken", Broken)
+    monkeypatch.setitem(SOLVERS.own, "broken", Broken)
     canonical_solver.cache_clear()
     cells, results = [Cell("two", f"broken:error={error}", 0, 20)], Results(tmp_path / "r.jsonl")
     run(cells, results)

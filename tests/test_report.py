@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from xhat.bench.compare import compared, show
-from xhat.bench.drive import Options, bench
+from xhat.bench.drive import bench
 from xhat.bench.folder import open_run
 from xhat.bench.grid import read
+from xhat.bench.options import Options
 from xhat.bench.report import report
 from xhat.bench.stats import summary
 from xhat.cli.arguments import main
@@ -51,7 +52,7 @@ def run(tmp_path_factory):
 
 def test_the_tables_say_what_the_records_say(run):
     rows = open_run(run)[1]
-    psnr = [r["metrics"]["psnr"] for r in rows if r["label"] == "ddrm_20" and r["task"] == "pixels"]
+    psnr = [r["metrics"]["psnr"][0] for r in rows if r["label"] == "ddrm_20" and r["task"] == "pixels"]
     line = next(s for s in summary(rows) if s["label"] == "ddrm_20" and s["task"] == "pixels")
     m = line["numbers"]["psnr"]
     assert m.value == pytest.approx(sum(psnr) / 4)
@@ -115,8 +116,8 @@ def test_compare_tells_what_changed(run, tmp_path, capsys):
     rows = [json.loads(line) for line in (other / "records.jsonl").read_text().splitlines()]
     for r in rows:
         if r["label"] == "ddrm_20" and r["status"] == "ok":
-            r["metrics"]["psnr"] += 1 if r["image"] != "field000" else 1.5
-            r["versions"]["code"] = "feed"
+            r["metrics"]["psnr"][0] += 1 if r["image"] != "field000" else 1.5
+            r["code"] = "feed"
     broken = next(r for r in rows if r["label"] == "lmaps:steps=3" and r["task"] == "HDR")
     broken |= {"status": "diverged", "metrics": {}}
     gone = rows.pop()
@@ -127,7 +128,7 @@ def test_compare_tells_what_changed(run, tmp_path, capsys):
     assert moved.gains["psnr"].value == pytest.approx(1.125)
     assert moved.same == 0
     assert at["HDR", "lmaps:steps=3"].statuses == ["ok → diverged (1)"]
-    assert any("code" in n and "feed" in n for n in notes)
+    assert any("4 records made by other code" in n for n in notes)
     assert any("1 records are in" in n for n in notes)
     assert gone["key"] not in {r["key"] for r in open_run(other)[1]}
     assert main(["compare", str(run), str(other)]) == 0

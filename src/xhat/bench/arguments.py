@@ -74,7 +74,7 @@ def _bench(p: ArgumentParser) -> None:
     p.add_argument(
         "--keep-images", action="store_true", help="keep truth, measurement and restored image of each record"
     )
-    p.add_argument("--fresh", action="store_true", help="repeat what another version, other weights or images made")
+    p.add_argument("--fresh", action="store_true", help="repeat what other code, weights or images made")
     p.add_argument("--ray", metavar="ADDRESS", help="local, auto or the address of a Ray cluster")
     p.add_argument(
         "--threads", type=int, metavar="N", help="threads of each Ray worker; default: an equal share of cores"

@@ -62,7 +62,7 @@ def showing(clock: Clock, visible: bool) -> Iterator[Callable[[Work, Sequence[Ro
     """A bar on a terminal, a line now and then elsewhere; gives a function to call after each work with its rows."""
 
     def after(work: Work, rows: Sequence[Row]) -> str:
-        clock.note(work, sum(r["run"]["seconds"] or 0.0 for r in rows))
+        clock.note(work, sum(r["seconds"] or 0.0 for r in rows))
         elapsed = time.monotonic() - clock.began
         busy = sum(s for s, _ in clock.taken.values())
         return f"{work.cell.label} on {work.cell.task}, {in_words(clock.seconds_left(max(1.0, busy / elapsed)))}"

@@ -3,15 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import SpecError
 from ..files.extras import install
 from .evaluate import Done, Work, broken, evaluate
+from .options import Options
 from .queue import Queue
-
-if TYPE_CHECKING:
-    from .drive import Options
 
 TRIES = 3  # a work whose worker died so often is recorded as an error
 STARTS = 3  # of a local cluster: Ray waits 30 s, which a busy machine may exceed
@@ -33,7 +31,7 @@ class Worker:
         return evaluate(work, metrics, device, keep)
 
 
-def computed(queue: Queue, metrics: Sequence[str], options: "Options", keep: bool) -> Iterator[tuple[Work, list[Done]]]:
+def computed(queue: Queue, metrics: Sequence[str], options: Options, keep: bool) -> Iterator[tuple[Work, list[Done]]]:
     """What every work came to, in the order they end. Raises SpecError where there is no Ray or no cluster."""
     try:
         import ray
@@ -79,7 +77,7 @@ def groups(nodes: Sequence[dict[str, Any]], threads: int | None) -> tuple[int, d
 
 
 def _scheduled(
-    ray: Any, queue: Queue, metrics: Sequence[str], options: "Options", keep: bool
+    ray: Any, queue: Queue, metrics: Sequence[str], options: Options, keep: bool
 ) -> Iterator[tuple[Work, list[Done]]]:
     count, needs, threads = groups(ray.nodes(), options.threads)
     remote = ray.remote(**needs)(Worker)

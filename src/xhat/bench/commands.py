@@ -10,8 +10,9 @@ from ..task.parts import spec_in
 
 
 def run_bench(args: Namespace) -> int:
-    from .drive import Options, bench
+    from .drive import bench
     from .grid import load, only
+    from .options import Options
     from .tables import terminal
 
     grid = load(args.grid).over(args.prior, args.data)

@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files.record import versions
 from ..files.rows import Row
 from .folder import open_run
-from .schema import made_by
+from .schema import origin
 from .stats import Mean, digits, paired, written
+
+CHANGES = {
+    "code": "made by other code",
+    "weights": "with other weights of the prior",
+    "image": "of an image that has changed",
+}
 
 
 @dataclass(frozen=True)
@@ -33,14 +40,14 @@ def compared(a: Path, b: Path) -> tuple[list[Change], list[str]]:
     (left, rows_a), (right, rows_b) = open_run(a), open_run(b)
     at = {r["key"]: r for r in rows_b}
     notes = []
-    for what in made_by():
+    for what in versions():
         was, now = ({str(r["versions"].get(what)) for r in rows} for rows in (rows_a, rows_b))
         if was != now:
             notes.append(f"{what}: {', '.join(sorted(was))} → {', '.join(sorted(now))}")
-    if weights := sum(r["prior_sha256"] != at[r["key"]]["prior_sha256"] for r in rows_a if r["key"] in at):
-        notes.append(f"{weights} records with other weights of the prior")
-    if images := sum(r["image_sha256"] != at[r["key"]]["image_sha256"] for r in rows_a if r["key"] in at):
-        notes.append(f"{images} records of an image that has changed")
+    both = [(origin(r), origin(at[r["key"]])) for r in rows_a if r["key"] in at]
+    for what, said in CHANGES.items():
+        if n := sum(p[what] != q[what] for p, q in both):
+            notes.append(f"{n} records {said}")
     keys = {r["key"] for r in rows_a}
     for name, rows, others in ((a, rows_a, set(at)), (b, rows_b, keys)):
         if lone := sum(r["key"] not in others for r in rows):

@@ -3,39 +3,27 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, MismatchError, ShapeError, SpecError
+from ..files.record import versions
 from ..files.rows import Row
 from ..metrics.registry import choose, metric
 from ..metrics.sets import SETS
-from ..noise import NOISES
-from ..spec import build
-from ..task.parts import pick_device
+from ..task.account import provenance
+from ..task.checkpoint import digest
+from ..task.parts import as_noise, as_operator, pick_device
 from .clock import Clock, showing
 from .cluster import computed
-from .evaluate import Done, Work, evaluate, operator_of, prior_of, truth_of
+from .evaluate import Done, Work, code, drawn_operator, evaluate, prior_of, truth_of
 from .folder import RunFolder
 from .grid import Cell, Grid
 from .images import open_images
 from .memory import batch_size
+from .options import Options
 from .queue import Queue, works
-from .schema import made_by
+from .schema import origin
 from .sets import add_sets
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a grid is run; no number depends on any of it but the batch size, and on that only by rounding."""
-
-    device: str = "auto"
-    batch_size: int | None = None  # None: by memory
-    keep: bool = False  # pictures of every record
-    fresh: bool = False  # compute again what another version or other weights made
-    ray: str | None = None  # "local" or the address of a cluster
-    threads: int | None = None  # of each Ray worker
-    quiet: bool = False
 
 
 def bench(
@@ -58,15 +46,18 @@ def bench(
     keep = options.keep or bool(sets)
     folder.check_space(*size(cells, keep))
     place = options.device if options.ray is None else "cpu"  # the workers have the GPUs
-    weights = {spec: prior_of(spec, place)[1] for spec in dict.fromkeys(c.prior for c in cells)}
+    for spec in dict.fromkeys(c.prior for c in cells):
+        prior_of(spec, place)
     folder.describe(grid, cells)
     todo = [w for c in cells for w in works(c, _batch(c, folder, options))]
-    old = tell(folder, todo, weights, options)
+    old = tell(folder, todo, metrics, place, options)
     queue = Queue(todo, folder, redo=old if options.fresh else ())
     compute = _local if options.ray is None else computed
     try:
         with showing(Clock(queue.waiting), not options.quiet) as seen:
             for work, done in compute(queue, metrics, options, keep):
+                for d in done:  # a worker of a cluster does not know how it came to be started
+                    d.row["provenance"]["command"] = provenance()["command"]
                 new = queue.finish(work, done)
                 seen(work, [d.row for d in new])
                 for d in new:
@@ -91,12 +82,12 @@ def check(cells: Sequence[Cell], metrics: Sequence[str], sets: Sequence[str]) ->
     for cell in {(c.data, c.operator): c for c in cells}.values():
         try:
             first = truth_of(cell, open_images(cell.data).names()[0])
-            kind = operator_of(cell.operator, tuple(first.shape), [0]).modality
+            kind = as_operator(drawn_operator(cell.operator, [0]), tuple(first.shape)).modality
             choose([kind.metric(m) for m in metrics], first, kind)
         except (DataError, MismatchError, ShapeError, SpecError) as e:
             raise type(e)(f"task {cell.task!r} on {cell.data}: {e}") from e
     for spec in dict.fromkeys(c.noise for c in cells):
-        build(spec, NOISES)
+        as_noise(spec)
     for name in sets:
         SETS[name]()
 
@@ -122,11 +113,19 @@ def _batch(cell: Cell, folder: RunFolder, options: Options) -> int:
     return sizes[key]
 
 
-def tell(folder: RunFolder, todo: Sequence[Work], weights: dict[str, str], options: Options) -> dict[str, list[str]]:
-    """Says on stderr which records something else made, and what of the file could not be read."""
-    versions = made_by()
-    now = {"version": versions["xhat"], "code": versions["code"], "torch": versions["torch"]}
-    old = folder.stale([k for w in todo for k in w.keys], now, weights)
+def tell(
+    folder: RunFolder, todo: Sequence[Work], metrics: Sequence[str], device: str, options: Options
+) -> dict[str, list[str]]:
+    """Says on stderr which records are stale and what of the file could not be read; stale records by key."""
+    old = {}
+    for work in todo:
+        for name, key in zip(work.images, work.keys, strict=True):
+            row = folder.records.rows.get(key)
+            if row is None or row["status"] == "error":
+                continue
+            was, now = origin(row), current(work.cell, name, metrics, device)
+            if changed := [f"{what} {was[what]} → {v}" for what, v in now.items() if was[what] != v]:
+                old[key] = changed
     if folder.records.broken:
         say(f"{folder.records.broken} lines of {folder.records.path} are no records (cut off by a crash?), left out")
     what = Counter(change for changes in old.values() for change in changes)
@@ -135,6 +134,17 @@ def tell(folder: RunFolder, todo: Sequence[Work], weights: dict[str, str], optio
     if old and not options.fresh:
         say("--fresh makes them again")
     return old
+
+
+def current(cell: Cell, image: str, metrics: Sequence[str], device: str) -> dict[str, str]:
+    """What a record of this image would be made from now, as `schema.origin` has it."""
+    x = truth_of(cell, image)
+    return {
+        "code": code(cell, tuple(x.shape), metrics, device),
+        "torch": versions()["torch"],
+        "weights": prior_of(cell.prior, device)[1],
+        "image": digest([x]),
+    }
 
 
 def say(text: str) -> None:

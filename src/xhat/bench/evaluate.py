@@ -1,41 +1,33 @@
 """One batch: measurements simulated, restored and measured, a record an image."""
 
 import math
-import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import DivergedError, MismatchError, ShapeError, SpecError, XhatError
+from ..errors import DivergedError, XhatError
 from ..figures.panel import data_picture
 from ..files.rows import Row
-from ..likelihoods import Likelihood, likelihood
-from ..loop import solve
 from ..metrics.registry import metric
-from ..noise import NOISES
-from ..numerics.calls import Calls, counting
 from ..operators import OPERATORS
-from ..operators.base import Operator
-from ..operators.building import build_operator, factors
+from ..operators.building import factors
+from ..operators.modality import Modality
 from ..priors import Prior, build_prior
-from ..rng import Rng
-from ..spec import Spec, build, fits, lookup, parameters, parse
+from ..spec import Spec, fits, lookup, parameters, parse
+from ..task.account import begun, blank, code_of, ended, failure, provenance
 from ..task.checkpoint import digest
-from ..task.parts import as_schedule, as_solver, image_for, pick_device, prior_for
-from ..task.run import fits as explains
-from ..task.run import residuals
-from ..task.simulate import STREAM
+from ..task.parts import as_noise, as_operator, as_schedule, as_solver, image_for, pick_device, prior_for
+from ..task.results import Result, Score, results
+from ..task.run import run
+from ..task.task import Task
 from .grid import Cell
 from .images import open_images
 from .samples import spread
-from .schema import VERSION, key, made_by, stream
+from .schema import key, stream
 
 Pictures = dict[str, tuple[Tensor, Tensor | None]]  # name → the numbers, and the picture of them if there is one
 
@@ -73,34 +65,42 @@ def evaluate(work: Work, metrics: Sequence[str], device: str = "auto", pictures:
 
     Without `pictures` those of the records stay empty. Where the memory does not do, the batch is halved.
     """
-    begun = time.perf_counter()
+    start = time.perf_counter()
     try:
         found = _together(work, metrics, device)
         return found if pictures else [Done(done.row, {}) for done in found]
-    except DivergedError as e:
-        names = work.images
-        if len(names) > 1:
-            bad = {names[i // work.cell.samples] for i in e.images}
-            parts = [tuple(n for n in names if n not in bad), *((n,) for n in names if n in bad)]
-            again = parts if bad and parts[0] else [(n,) for n in names]
-            done = [d for part in again for d in evaluate(replace(work, images=part), metrics, device, pictures)]
-            return sorted(done, key=lambda d: names.index(d.row["image"]))
-        status, text = "diverged", str(e)
-    except (MismatchError, ShapeError, SpecError) as e:
-        status, text = "n/a", str(e)
     except Exception as e:
-        if out_of_memory(e) and len(work.images) > 1:
-            half = len(work.images) // 2
-            parts = [work.images[:half], work.images[half:]]
-            return [d for part in parts for d in evaluate(replace(work, images=part), metrics, device, pictures)]
-        status, text = "error", f"{type(e).__name__}: {e}"
-    return broken(work, text, device, status, (time.perf_counter() - begun) / len(work.images))
+        if parts := _smaller(work, e):
+            done = [d for part in parts for d in evaluate(replace(work, images=part), metrics, device, pictures)]
+            return sorted(done, key=lambda d: work.images.index(d.row["image"]))
+        status, text = failure(e)
+    return broken(work, text, device, status, (time.perf_counter() - start) / len(work.images), metrics)
 
 
-def broken(work: Work, error: str, device: str, status: str = "error", seconds: float | None = None) -> list[Done]:
+def _smaller(work: Work, error: Exception) -> list[tuple[str, ...]]:
+    """The parts of a work that are tried by themselves after an error; empty if that is no help."""
+    names = work.images
+    if len(names) == 1:
+        return []
+    if isinstance(error, DivergedError):
+        bad = {names[i // work.cell.samples] for i in error.images}
+        good = tuple(n for n in names if n not in bad)
+        return [good, *((n,) for n in names if n in bad)] if bad and good else [(n,) for n in names]
+    return [names[: len(names) // 2], names[len(names) // 2 :]] if out_of_memory(error) else []
+
+
+def broken(
+    work: Work,
+    error: str,
+    device: str,
+    status: str = "error",
+    seconds: float | None = None,
+    metrics: Sequence[str] = (),
+) -> list[Done]:
     """Records that tell why there is no result."""
-    rows = [described(work, name, device) | {"status": status, "error": error} for name in work.images]
-    return [Done({**row, "run": row["run"] | {"seconds": seconds, "batch": len(rows)}}, {}) for row in rows]
+    rows = [blank() | filed(work, name, device) | _known(work, name, device, metrics) for name in work.images]
+    told = {"status": status, "error": error, "seconds": seconds, "batch_size": len(rows) * work.cell.samples}
+    return [Done(row | told, {}) for row in rows]
 
 
 def out_of_memory(e: Exception) -> bool:
@@ -108,48 +108,60 @@ def out_of_memory(e: Exception) -> bool:
     return isinstance(e, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(e)
 
 
-def described(work: Work, image: str, device: str) -> Row:
-    """The record of an image as far as it is known without computing."""
+def filed(work: Work, image: str, device: str) -> Row:
+    """What a record says of the cell, the image and the seed that it is of."""
     cell = work.cell
-    try:
-        x = truth_of(cell, image)
-        shape, sha = list(x.shape), digest([x])
-        weights = prior_of(cell.prior, device)[1]
-    except XhatError:
-        shape, sha, weights = [], "", ""
-    nothing: dict[str, Any] = dict.fromkeys(
-        ("residual", "expected_residual", "residual_ratio", "forwards", "backwards", "operator_calls")
-    )
+    first = stream(image, work.seed)
+    named = {k: v for k, v in cell.identity.items() if k != "schedule"}
+    file = open_images(cell.data).file(image)
     return {
-        "schema": VERSION,
+        **named,
         "key": key(cell.id, image, work.seed),
         "cell": cell.id,
         "task": cell.task,
         "label": cell.label,
-        **cell.identity,
         "image": image,
         "seed": work.seed,
-        "stream": stream(image, work.seed),
+        "stream": first,
+        "seeds": [first + i for i in range(cell.samples)],
         "per_image": draws(cell.operator),
-        "shape": shape,
-        "status": "ok",
-        "error": None,
-        "returns": as_solver(cell.solver).returns,
-        "metrics": {},
-        **nothing,
-        "prior_sha256": weights,
-        "image_sha256": sha,
-        "versions": made_by(),
-        "run": {
-            "seconds": None,
-            "batch": None,
-            "device": str(pick_device(device)),
-            "threads": torch.get_num_threads(),
-            "host": platform.node(),
-            "process": os.getpid(),
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+        "device": str(pick_device(device)),
+        "provenance": provenance(file),
     }
+
+
+def _known(work: Work, image: str, device: str, metrics: Sequence[str]) -> Row:
+    """What is known of a record without a result; as little as nothing of parts or images that cannot be had."""
+    row: Row = {"returns": as_solver(work.cell.solver).returns}
+    try:
+        x = truth_of(work.cell, image)
+        row |= {"image_shape": list(x.shape), "reference_sha256": digest([x])}
+        row |= {"prior_sha256": prior_of(work.cell.prior, device)[1]}
+        row |= {"code": code(work.cell, tuple(x.shape), metrics, device)}
+    except XhatError:
+        pass
+    return row
+
+
+@lru_cache(256)
+def _code(cell: Cell, shape: tuple[int, ...], metrics: tuple[str, ...], device: str) -> str:
+    A = as_operator(drawn_operator(cell.operator, [0]), shape)
+    solver = as_solver(cell.solver)
+    prior = prior_for(solver, prior_of(cell.prior, device)[0], pick_device(device))
+    noise = as_noise(cell.noise).bind(A)
+    return code_of(
+        solver, A, noise, prior, as_schedule(cell.schedule) or prior.schedule, scores_of(metrics, A.modality)
+    )
+
+
+def code(cell: Cell, shape: tuple[int, ...], metrics: Sequence[str], device: str) -> str:
+    """The fingerprint of the code that decides the records of a cell, for images of `shape`."""
+    return _code(replace(cell, task="", label="", seeds=(0,), images=None), shape, tuple(metrics), device)
+
+
+def scores_of(metrics: Sequence[str], kind: Modality) -> dict[str, Score]:
+    """The metrics called so, as they are of images of this kind."""
+    return {name: metric(name) for name in map(kind.metric, metrics)}
 
 
 def draws(operator: str) -> bool:
@@ -159,22 +171,12 @@ def draws(operator: str) -> bool:
     return "seed" not in options and "seed" in known and fits([0, 1], known["seed"].annotation)
 
 
-def operator_of(spec: str, shape: tuple[int, ...], streams: Sequence[int]) -> Operator:
-    """The operator of a batch, each image's own where it is drawn at random."""
+def drawn_operator(spec: str, streams: Sequence[int]) -> str:
+    """The spec of the operator of a batch, each image's own where it is drawn at random."""
     if not draws(spec):
-        return build_operator(spec, shape)
+        return spec
     *outer, inner = factors(spec)
-    return build_operator(" @ ".join([*outer, str(Spec.parse(inner).with_(seed=list(streams)))]), shape)
-
-
-def problem_of(work: Work, x: Tensor) -> Likelihood:
-    """Measurements of `x` (b, *image), one an image, and their likelihood."""
-    streams = [stream(name, work.seed) for name in work.images]
-    A = operator_of(work.cell.operator, tuple(x.shape[1:]), streams)
-    noise = build(work.cell.noise, NOISES).bind(A)
-    with torch.no_grad():
-        y = noise.sample(A(x), Rng([s ^ STREAM for s in streams]))
-    return likelihood(A, noise, y)
+    return " @ ".join([*outer, str(Spec.parse(inner).with_(seed=list(streams)))])
 
 
 def truth_of(cell: Cell, name: str) -> Tensor:
@@ -182,61 +184,49 @@ def truth_of(cell: Cell, name: str) -> Tensor:
     return image_for(cell.operator, open_images(cell.data).load(name))
 
 
-def restored(prior: Prior, cell: Cell, like: Likelihood, rng: Rng) -> Tensor:
-    """What the cell's solver makes of the measurements, as images, whatever the prior works on."""
-    solver = as_solver(cell.solver)
-    prior = prior_for(solver, prior, like.y.device)
-    inner = prior.problem(like)
-    prior.fits(inner)
-    out = solve(solver, prior, inner, rng, as_schedule(cell.schedule))
-    with torch.no_grad():
-        return prior.image(out)
+def task_of(work: Work, device: str) -> Task:
+    """The task of the images of a work: their measurements are simulated, each with its own stream."""
+    cell = work.cell
+    streams = [stream(name, work.seed) for name in work.images]
+    return Task(
+        operator=drawn_operator(cell.operator, streams),
+        noise=cell.noise,
+        prior=prior_of(cell.prior, device)[0],
+        solver=cell.solver,
+        seeds=[range(s, s + cell.samples) for s in streams],
+        truth=torch.stack([truth_of(cell, name) for name in work.images]),
+        noise_seeds=streams,
+        schedule=cell.schedule,
+    )
 
 
 def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
-    cell, n = work.cell, work.cell.samples
-    place = pick_device(device)
-    x = torch.stack([truth_of(cell, name) for name in work.images])
-    like = problem_of(work, x).take(torch.arange(len(x)).repeat_interleave(n)).to(place)
-    prior = prior_of(cell.prior, device)[0]
-    seeds = [stream(name, work.seed) + i for name in work.images for i in range(n)]
-    begun = time.perf_counter()
-    with counting() as calls:
-        out = restored(prior, cell, like, Rng(seeds))
-    if place.type == "cuda":
-        torch.cuda.synchronize()
-    seconds = (time.perf_counter() - begun) / len(x)
-    found, expected = (v.cpu().reshape(len(x), n) for v in residuals(like, out))
-    told = {k: v.cpu().reshape(len(x), n).mean(1) for k, v in explains(like, out).items()}
-    chains = out.cpu().reshape(len(x), n, *out.shape[1:])
-    ys, kind = like.y.cpu()[::n], like.A.modality
-    names = [kind.metric(m) for m in metrics]
-    rows = []
-    for i, name in enumerate(work.images):
-        row = described(work, name, device)
-        row |= measured(chains[i], x[i], found[i], expected[i], names)
-        row["metrics"] |= {k: float(v[i]) for k, v in told.items()}
-        row |= cost(calls, len(x))
-        row["run"] |= {"seconds": seconds, "batch": len(x)}
-        seen: Pictures = {name: (image, kind.show(image)) for name, image in (("truth", x[i]), ("x", chains[i, 0]))}
-        rows.append(Done(row, seen | {"y": (ys[i], data_picture(ys[i]))}))
-    return rows
+    task, n = task_of(work, device), len(work.images)
+    assert task.truth is not None
+    job = task.job(device)
+    kind = job.problem.A.modality
+    scores = scores_of(metrics, kind)
+    end = run(job)
+    found = results(job, end, task.truth, scores)
+    ys = job.problem.y.cpu()
+    done = []
+    for i, (name, result) in enumerate(zip(work.images, found, strict=True)):
+        row = begun(task, job, i, scores, weights=prior_of(work.cell.prior, device)[1])
+        row |= ended(result, end.calls, end.seconds, n) | filed(work, name, device)
+        row |= {"batch_size": len(job.seeds)}
+        row["metrics"] |= of_samples(result, task.truth[i], scores)
+        if bad := [m for m, v in row["metrics"].items() if not all(map(math.isfinite, v))]:
+            raise DivergedError(f"{bad[0]} is not finite")
+        images = {"truth": task.truth[i], "x": result.images[0]}
+        seen: Pictures = {k: (image, kind.show(image)) for k, image in images.items()}
+        done.append(Done(row, seen | {"y": (ys[i], data_picture(ys[i]))}))
+    return done
 
 
-def cost(calls: Calls, n: int) -> Row:
-    """An image's share of a batch of `n`."""
-    return {"forwards": calls.forwards / n, "backwards": calls.backwards / n, "operator_calls": calls.operator / n}
-
-
-def measured(x: Tensor, truth: Tensor, found: Tensor, expected: Tensor, metrics: Sequence[str]) -> Row:
-    """Metrics of the samples x (n, *image) of one image: means over samples, never the best of them by the truth."""
-    scores = {m: float(metric(m)(x, truth.expand_as(x)).mean()) for m in metrics}
-    if len(x) > 1:
-        scores |= {f"mean_{m}": float(metric(m)(x.mean(0, keepdim=True), truth[None])) for m in metrics}
-        best = x[int(found.argmin())]  # by the measurement, which a user has
-        scores |= {f"chosen_{m}": float(metric(m)(best[None], truth[None])) for m in metrics}
-        scores |= spread(x, truth)
-    r, e = float(found.mean()), float(expected.mean())
-    if bad := [m for m, v in scores.items() if not math.isfinite(v)]:
-        raise DivergedError(f"{bad[0]} is not finite")
-    return {"metrics": scores, "residual": r, "expected_residual": e, "residual_ratio": r / e if e > 0 else None}
+def of_samples(result: Result, truth: Tensor, scores: dict[str, Score]) -> dict[str, list[float]]:
+    """What several samples add: the sample of smallest residual, which a user can choose, and how they spread."""
+    if len(result.images) == 1:
+        return {}
+    best = result.images[int(result.residual.argmin())]
+    chosen = {f"chosen_{name}": score(best[None], truth[None]).tolist() for name, score in scores.items()}
+    return chosen | {name: [v] for name, v in spread(result.images, truth).items()}

@@ -17,7 +17,8 @@ from ..files.rows import Row, Rows, flat, parquet
 from ..task.restoration import check_folder
 from .evaluate import Done
 from .grid import Cell, Grid, as_rows, short
-from .schema import origin, validate
+from .schema import validate
+from .stats import value
 
 ROW_BYTES = 4096  # more than a record takes
 
@@ -71,22 +72,6 @@ class RunFolder:
         rows = self.records.rows
         return {k for k in keys if k not in rows or rows[k]["status"] == "error"}
 
-    def stale(self, keys: Iterable[str], now: dict[str, str], weights: dict[str, str]) -> dict[str, list[str]]:
-        """Keys of records that something else made: another version, code, torch, or other weights; with what changed.
-
-        `now` as `schema.origin` has it; `weights` is the fingerprint of each prior.
-        """
-        out = {}
-        for key in keys:
-            row = self.records.rows.get(key)
-            if row is None or row["status"] == "error":
-                continue
-            was = origin(row)
-            wanted = now | ({"weights": weights[row["prior"]]} if row["prior"] in weights else {})
-            if changed := [f"{k} {was[k]} → {v}" for k, v in wanted.items() if was[k] != v]:
-                out[key] = changed
-        return out
-
     def add(self, done: Sequence[Done]) -> None:
         """Pictures first, so that a record with pictures has them; all records in one write."""
         for d in done:
@@ -108,7 +93,7 @@ class RunFolder:
     def finish(self) -> list[str]:
         """Writes `records.parquet`; its name, or nothing without pyarrow."""
         try:
-            parquet([flat(r, ("metrics", "versions", "run")) for r in self.rows()], self.path / "records.parquet")
+            parquet([as_table_row(r) for r in self.rows()], self.path / "records.parquet")
         except ImportError:
             return []
         return ["records.parquet"]
@@ -119,6 +104,14 @@ class RunFolder:
         return file if file.exists() else None
 
 
+def as_table_row(row: Row) -> Row:
+    """A record without tables in it: the mean of each number over the samples, and all else under its own name."""
+    means = {k: value(row, k) for k in (*row["metrics"], "residual", "expected_residual", "residual_ratio")}
+    calls = {f"calls_{k}": v for k, v in row["calls"].items()}  # the spec of the operator is called operator, too
+    rest = {k: v for k, v in row.items() if k not in ("metrics", "calls")}
+    return {**flat(rest, ("versions", "provenance")), **calls, **means}
+
+
 def _key(row: Row) -> str:
     return str(row["key"])
 
@@ -126,9 +119,9 @@ def _key(row: Row) -> str:
 def _picture_name(row: Row, name: str) -> str:
     """What all solvers share, truth and measurement, is stored once."""
     if name == "truth":
-        return f"truth-{row['image_sha256']}"
+        return f"truth-{row['reference_sha256']}"
     if name == "y":
-        return f"y-{short({k: row[k] for k in ('operator', 'noise', 'stream', 'image_sha256')})}"
+        return f"y-{short({k: row[k] for k in ('operator', 'noise', 'stream', 'reference_sha256')})}"
     return str(row["key"])
 
 

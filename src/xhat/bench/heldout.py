@@ -12,9 +12,9 @@ from ..likelihoods import Likelihood, likelihood
 from ..noise import Gaussian
 from ..numerics.linalg import sq
 from ..operators.inpaint import Inpaint
-from ..rng import Rng
-from ..task.parts import pick_device
-from .evaluate import Work, prior_of, problem_of, restored, truth_of
+from ..task.results import decoded
+from ..task.run import run
+from .evaluate import Work, task_of
 from .grid import Cell
 from .schema import stream
 
@@ -42,13 +42,10 @@ def heldout(cell: Cell, names: Sequence[str], device: str) -> float:
 
 
 def _one(cell: Cell, name: str, seed: int, device: str) -> float:
-    x = truth_of(cell, name)[None]  # only to simulate the measurement
-    like = problem_of(Work(cell, seed, (name,)), x).to(pick_device(device))
-    del x
-    number = stream(name, seed)
-    given, error = split(like, Generator().manual_seed(number ^ 0x5F5F))
-    out = restored(prior_of(cell.prior, device)[0], cell, given, Rng([number]))
-    return error(out)
+    job = task_of(Work(cell, seed, (name,)), device).job(device)  # the truth serves only to simulate the measurement
+    given, error = split(job.problem, Generator().manual_seed(stream(name, seed) ^ 0x5F5F))
+    job = replace(job, problem=given, like=job.prior.problem(given))
+    return error(decoded(job, run(job).images[0]).to(given.y.device))
 
 
 class Error:

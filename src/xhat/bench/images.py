@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..cli.demo import PHOTOGRAPHS, photographs
 from ..errors import DataError, SpecError
+from ..files.photographs import PHOTOGRAPHS, photographs
 from ..files.pictures import PICTURES, centre_crop, from_pixels, load_image, resize
 from ..files.readers.load import load_reference
 from ..priors import PowerLaw
@@ -36,6 +36,10 @@ class Images(ABC):
     @abstractmethod
     def load(self, name: str) -> Tensor:
         """The image called `name`, (*image), float32 in model units. Raises DataError if it cannot be read."""
+
+    def file(self, name: str) -> Path | None:
+        """The file that holds the image of that name; None if it comes from none, or from several."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,11 @@ class Folder(Images):
             raise DataError(f"{self.path}: holds no images ({', '.join(wanted)})")
         return found
 
+    def file(self, name: str) -> Path:
+        return Path(self.path).expanduser() / name
+
     def load(self, name: str) -> Tensor:
-        file = Path(self.path).expanduser() / name
+        file = self.file(name)
         x = load_image(file) if file.suffix.lower() in PICTURES else load_reference(file)
         if self.size is None:
             return x
@@ -104,6 +111,9 @@ class Stack(Images):
     def names(self) -> list[str]:
         width = len(str(len(_stack(self.path, self.key)) - 1))
         return [f"{i:0{width}d}" for i in range(len(_stack(self.path, self.key)))]
+
+    def file(self, name: str) -> Path:
+        return Path(self.path).expanduser()
 
     def load(self, name: str) -> Tensor:
         one = _stack(self.path, self.key)[int(name)]

@@ -8,8 +8,8 @@ import torch
 
 from ..loop import trajectory
 from ..rng import Rng
-from ..task.parts import as_schedule, as_solver, pick_device
-from .evaluate import Work, prior_of, problem_of, truth_of
+from ..task.parts import pick_device
+from .evaluate import Work, task_of
 
 MOST = {"cuda": 256, "cpu": 16}  # larger batches make a CPU no faster
 SHARE = 0.7  # the fraction of the free memory that may be used
@@ -40,14 +40,11 @@ def batch_size(work: Work, device: str) -> int:
 
 def peak(work: Work, n: int, device: str) -> float:
     """The bytes that two steps with `n` images take in addition to what was held before."""
-    place, cell = pick_device(device), work.cell
-    few = Work(cell, work.seed, (work.images * n)[:n])
-    prior = prior_of(cell.prior, device)[0]
-    x = torch.stack([truth_of(cell, name) for name in few.images])
-    like = prior.problem(problem_of(few, x).to(place))
+    place = pick_device(device)
+    job = task_of(Work(work.cell, work.seed, (work.images * n)[:n]), device).job(device)
     gc.collect()
     before = reset_peak(place.type)
-    steps = trajectory(as_solver(cell.solver), prior, like, Rng(range(n)), as_schedule(cell.schedule))
+    steps = trajectory(job.solver, job.prior, job.like, Rng(range(n)), job.schedule)
     for _ in islice(steps, 2):
         pass
     return max(0.0, peak_now(place.type) - before)

@@ -10,8 +10,9 @@ from typing import Any
 from ..files.rows import Row
 from ..metrics.base import Number, by_name
 from ..metrics.registry import row_of
+from ..task.schema import CALLS
 
-COSTS = ("forwards", "backwards", "operator_calls")
+COSTS = CALLS
 # how the numbers are read that a benchmark adds to the metrics
 OWN = by_name(
     *(Number(name, higher=False, digits=0) for name in COSTS),
@@ -78,9 +79,15 @@ def values(rows: Iterable[Row], name: str) -> dict[str, float]:
 
 
 def value(row: Row, name: str) -> float | None:
-    """A metric or another number of a record; None if it has none or did not end with status ok."""
-    v = row["metrics"].get(name, row["run"].get(name) if name == "seconds" else row.get(name))
-    return None if v is None or row["status"] != "ok" else float(v)
+    """A metric, a number of calls or another number of a record, of several samples their mean.
+
+    None if the record has no such number or did not end with status ok.
+    """
+    v = next((table[name] for table in (row["metrics"], row.get("calls", {}), row) if name in table), None)
+    numbers = v if isinstance(v, list) else [v]
+    if row["status"] != "ok" or None in numbers or not numbers:
+        return None
+    return float(sum(numbers)) / len(numbers)
 
 
 def higher(name: str) -> bool:

@@ -22,6 +22,7 @@ from .grid import Cell
 from .heldout import heldout
 from .images import open_images
 from .stats import higher
+from .stats import value as value_of
 
 BLIND = ("residual", "heldout")  # objectives that see no truth
 Score = Callable[[str], float]
@@ -110,10 +111,12 @@ def score_of(cell: Cell, objective: str, device: str) -> Score:
         if any(row["status"] != "ok" for row in rows):
             return math.inf
         if objective == "residual":
-            if any(row["residual_ratio"] is None for row in rows):
+            ratios = [value_of(row, "residual_ratio") for row in rows]
+            if None in ratios:
                 raise SpecError("residual compares with the noise, and this measurement is noiseless")
-            return mean(abs(math.log(row["residual_ratio"])) for row in rows)
-        found: float = mean(row["metrics"][name] for row in rows)
+            return mean(abs(math.log(ratio)) for ratio in ratios if ratio is not None)
+        scores = [value_of(row, name) for row in rows]
+        found: float = mean(v for v in scores if v is not None)
         return -found if higher(objective) else found
 
     return score

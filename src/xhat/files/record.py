@@ -13,7 +13,8 @@ from .pictures import atomic
 
 def versions() -> dict[str, str]:
     """The versions of everything that can change a number."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("xhat", "torch", "numpy")}}
+    named = ("xhat", "torch", "numpy", "diffusers")
+    return {"python": platform.python_version(), **{name: version(name) for name in named}}
 
 
 def finite(value: Any) -> Any:

@@ -4,36 +4,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..errors import ShapeError, SpecError
 from ..files import record
-from ..files.measurement import Measurement, Source
-from ..files.readers.load import load, load_reference
-from ..likelihoods import LatentLikelihood, Likelihood, likelihood
+from ..files.measurement import Source
+from ..files.readers.load import load, load_reference, split
 from ..metrics.registry import choose, metric
-from ..noise import NOISES, Noise
+from ..noise import Noise
 from ..operators.base import Operator
-from ..priors import NoPrior, Prior
-from ..schedule import SCHEDULES, Schedule
+from ..priors import Prior
+from ..schedule import Schedule
 from ..solvers.base import Solver
-from .checkpoint import Checkpoint, Snapshot, digest
-from .parts import (
-    METHODS,
-    Shape,
-    as_noise,
-    as_operator,
-    as_schedule,
-    as_solver,
-    image_for,
-    name_of,
-    pick_device,
-    prior_for,
-)
+from .account import begun, ended, identity, provenance
+from .checkpoint import Checkpoint, Snapshot
+from .parts import Shape, image_for
 from .progress import bar
 from .restoration import Restoration
-from .run import Job, fits, residuals, run
+from .results import decoded, results
+from .run import run
+from .task import Task
 
 
 def restore(
@@ -66,132 +55,44 @@ def restore(
     `checkpoint`, a file, a run that was interrupted goes on bit for bit with `resume`. For batches of different
     measurements, or to watch every step, see `likelihood`, `trajectory` and `solve`.
     """
-    found, place = load(y), pick_device(device)
+    found = load(y)
     truth = None if reference is None else load_reference(reference)
     if truth is not None and (made := operator or found.operator):
         truth = image_for(made, truth)
-    like = problem(found, operator, noise, shape, truth).to(place)
-    method = as_solver(solver)
-    model = prior_for(method, prior, place)
-    job = Job(
-        solver=method,
-        prior=model,
-        like=model.problem(like),
-        seeds=range(seed, seed + samples),
-        schedule=as_schedule(schedule),
+    task = Task(
+        operator=operator,
+        noise=noise,
+        prior=prior,
+        solver=solver,
+        seeds=[range(seed, seed + samples)],
+        measurement=found,
+        truth=None if truth is None else truth[None],
+        schedule=schedule,
+        shape=shape,
         batch_size=batch_size,
         stop_at=stop_at,
         record_every=record_every,
     )
-    job.prior.fits(job.like)
-    names = [] if truth is None else choose(metrics or None, truth, like.A.modality)
-    known = "none" if isinstance(model, NoPrior) else name_of(prior)
-    account = describe(job, like, found, name_of(operator or found.operator), known)
-    saver = Checkpoint(Path(checkpoint), identity(account, like)) if checkpoint else None
+    job = task.job(device)
+    names = [] if truth is None else choose(metrics or None, truth, job.problem.A.modality)
+    scores = {name: metric(name) for name in names}
+    account = begun(task, job, metrics=scores) | {"measurement_scale": found.scale, "record_every": record_every}
+    account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else None)
+    own = identity(account, ("measurement_scale", "record_every"))
+    saver = Checkpoint(Path(checkpoint), own) if checkpoint else None
     start = saver.load() if saver and resume else Snapshot()
     with bar(job.solver.steps, -(-samples // (batch_size or samples)), len(start.images), progress) as watch:
         end = run(job, watch, saver, start)
-    return _restoration(job, like, end, truth, names, account)
-
-
-def problem(
-    found: Measurement,
-    operator: str | Operator | Callable[[Tensor], Tensor] | None,
-    noise: str | Noise | None,
-    shape: Shape | None,
-    truth: Tensor | None,
-) -> Likelihood:
-    """The likelihood of one measurement; what the call leaves open is taken from its file, then from the reference."""
-    operator, noise = operator or found.operator, noise or found.noise
-    if operator is None or noise is None:
-        raise SpecError(f"{found.origin} does not say which {'noise' if operator else 'operator'} made it: give one")
-    known = shape or found.image_shape or (None if truth is None else tuple(truth.shape))
-    known = None if isinstance(operator, Operator) and shape is None else known
-    A = as_operator(operator, known, tuple(found.y.shape), found.physics)
-    if truth is not None and tuple(truth.shape) != A.shape:
-        raise ShapeError(f"the reference has shape {tuple(truth.shape)}, the restored image {A.shape}")
-    try:
-        return likelihood(A, as_noise(noise), A.intake(found.y[None]))
-    except ShapeError as e:
-        raise ShapeError(str(e) if truth is None else f"the reference may be of another image: {e}") from e
-
-
-def describe(job: Job, like: Likelihood, found: Measurement, operator: str, prior: str) -> dict[str, Any]:
-    """The part of the record that is known beforehand."""
-    return {
-        "operator": operator,
-        "noise": name_of(job.like.noise, NOISES),
-        "solver": name_of(job.solver, METHODS),
-        "prior": prior,
-        "schedule": name_of(job.schedule or job.prior.schedule, SCHEDULES),
-        "image_shape": list(like.A.shape),
-        "latent_shape": list(job.like.A.shape) if isinstance(job.like, LatentLikelihood) else None,
-        "data_shape": list(like.A.data_shape),
-        "seeds": list(job.seeds),
-        "batch_size": job.batch_size,
-        "stop_at": job.stop_at,
-        "record_every": job.record_every,
-        "measurement": found.origin,
-        "measurement_scale": found.scale,
-        "measurement_sha256": digest([job.like.y]),
-        "device": str(job.like.y.device),
-        "versions": record.versions(),
-    }
-
-
-def identity(account: dict[str, Any], like: Likelihood) -> dict[str, str]:
-    """What must not have changed when a run is resumed: all of that but names of files and places."""
-    free = ("measurement", "device", "versions")
-    fixed = {k: str(v) for k, v in account.items() if k not in free}
-    return {**fixed, "operator_sha256": digest(like.A.state_dict().values())}
-
-
-@torch.no_grad()
-def decoded(job: Job, x: Tensor) -> Tensor:
-    """The images that the solver's answers (b, *image or *latent) stand for; on the CPU."""
-    return job.prior.image(x.to(job.like.y.device)).cpu()
-
-
-def fit(like: Likelihood, images: Tensor) -> dict[str, Tensor]:
-    """What the noise model measures of the fit of each image to the one measurement; on the CPU."""
-    each = like.take(torch.zeros(len(images), dtype=torch.long))
-    return {k: v.cpu() for k, v in fits(each, images.to(each.y.device)).items()}
-
-
-def _restoration(
-    job: Job, like: Likelihood, end: Snapshot, truth: Tensor | None, names: Sequence[str], account: dict[str, Any]
-) -> Restoration:
-    parts = [decoded(job, x) for x in end.images]
-    found = [residuals(like.take(torch.zeros(len(x), dtype=torch.long)), x.to(like.y.device)) for x in parts]
-    images = torch.cat(parts)
-    residual, expected = (torch.cat(part).cpu() for part in zip(*found, strict=True))
-    scores: dict[str, Tensor] = {}
-    if truth is not None:
-        scores = {n: metric(n)(images, truth.expand_as(images)) for n in names}
-        if len(images) > 1:
-            scores |= {f"mean_{n}": metric(n)(images.mean(0, keepdim=True), truth[None]) for n in names}
-    scores |= fit(like, images)
-    if len(images) > 1:
-        scores |= {f"mean_{n}": v for n, v in fit(like, images.mean(0, keepdim=True)).items()}
-    full = account | {
-        "calls": vars(end.calls),
-        "seconds": end.seconds,
-        "residual": residual,
-        "expected_residual": expected,
-        "residual_ratio": residual / expected,
-        "smallest_residual": int(residual.argmin()),
-        "stopped_at_step": [step or None for step in torch.cat(end.frozen).tolist()],
-        "metrics": scores,
-    }
+    (result,) = results(job, end, task.truth, scores)
     return Restoration(
-        images=images,
-        residual=residual,
-        expected=expected,
+        images=result.images,
+        residual=result.residual,
+        expected=result.expected,
         calls=end.calls,
         seconds=end.seconds,
-        metrics=scores,
-        record=record.finite(full),
-        problem=like.to("cpu"),
+        metrics=result.metrics,
+        record=record.finite(account | ended(result, end.calls, end.seconds)),
+        problem=job.problem.to("cpu"),
         reference=truth,
         frames=tuple((step, decoded(job, x[None])[0]) for step, x in end.frames),
     )

@@ -1,6 +1,6 @@
-"""N samples of one posterior in sub-batches: watched, checkpointed, stopped image by image.
+"""The one runner: samples of one posterior or of several in sub-batches, watched, checkpointed, stopped one by one.
 
-No number depends on any of it, because each image owns its random stream.
+No number depends on any of it, because each sample owns its random stream.
 """
 
 import time
@@ -14,26 +14,37 @@ from torch import Tensor
 from ..errors import DivergedError, SpecError
 from ..likelihoods import LeastSquares, Likelihood
 from ..loop import Step, trajectory
+from ..noise import Noise
 from ..numerics.calls import Calls, counting
+from ..operators.base import Operator
 from ..priors import Prior
 from ..rng import Rng
 from ..schedule import Schedule
 from ..solvers.base import Solver, State
+from ..types import Data, Image
 from .checkpoint import Checkpoint, Snapshot, to_device
+
+STREAM = 0x9E3779B9  # keeps the noise of a measurement simulated with seed s apart from the draws of a solver with s
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to compute: `len(seeds)` samples for the one measurement in `like`."""
+    """What to compute, all parts built: sample j is of the measurement `source[j]`, with the random stream `seeds[j]`.
+
+    The samples of a measurement follow each other.
+    """
 
     solver: Solver[Any]
     prior: Prior
-    like: Likelihood
+    like: Likelihood  # of what the solver works on: of latents under a latent prior, else `problem` itself
+    problem: Likelihood  # of the images
     seeds: Sequence[int]
+    source: Sequence[int]
     schedule: Schedule | None = None
     batch_size: int | None = None  # None: all at once
     stop_at: float | None = None  # freeze an image at this multiple of the expected residual
     record_every: int = 0  # keep the first image's x̂₀ of every so many steps
+    streams: Callable[[Sequence[int]], Rng] = Rng
 
     def __post_init__(self) -> None:
         if not self.seeds or (self.batch_size is not None and self.batch_size < 1) or self.record_every < 0:
@@ -57,7 +68,7 @@ def run(
     size = job.batch_size or len(job.seeds)
     try:
         for first in range(size * len(snap.images), len(job.seeds), size):
-            snap = _sub_batch(job, job.seeds[first : first + size], snap, watch, checkpoint)
+            snap = _sub_batch(job, slice(first, first + size), snap, watch, checkpoint)
     except KeyboardInterrupt:
         if checkpoint:
             checkpoint.flush()
@@ -71,11 +82,10 @@ def run(
     return snap
 
 
-def _sub_batch(
-    job: Job, seeds: Sequence[int], snap: Snapshot, watch: Watch | None, checkpoint: Checkpoint | None
-) -> Snapshot:
-    like = job.like.take(torch.zeros(len(seeds), dtype=torch.long))
-    rng, began, before = Rng(seeds), time.perf_counter() - snap.seconds, snap.calls
+def _sub_batch(job: Job, part: slice, snap: Snapshot, watch: Watch | None, checkpoint: Checkpoint | None) -> Snapshot:
+    seeds = job.seeds[part]
+    like = job.like.take(torch.tensor(job.source[part]))
+    rng, began, before = job.streams(seeds), time.perf_counter() - snap.seconds, snap.calls
     resume = None
     if snap.state is not None:
         rng.load_state_dict(snap.rng)
@@ -106,8 +116,9 @@ def _sub_batch(
             if done and stopped.all():
                 break
     assert snap.state is not None
-    images = [*snap.images, snap.state.estimate.cpu()]
-    return replace(snap, images=images, frozen=[*snap.frozen, stopped], step=0, state=None, stopped=None, rng=[])
+    images = [*snap.images, snap.state.estimate.cpu()]  # on a GPU this waits for the end of the computation
+    snap = replace(snap, images=images, seconds=time.perf_counter() - began)
+    return replace(snap, frozen=[*snap.frozen, stopped], step=0, state=None, stopped=None, rng=[])
 
 
 class Stop:
@@ -131,6 +142,12 @@ def residuals(like: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
     """The likelihood's `misfit` of each image: its residual and what the noise model expects, both (b,)."""
     with torch.no_grad():
         return like.misfit(x)
+
+
+@torch.no_grad()
+def measured(A: Operator, noise: Noise, x: Image, seeds: Sequence[int]) -> Data:
+    """Measurements y = A(x) + noise of the images x (b, *image), each with the random stream of its own seed."""
+    return noise.bind(A).sample(A(x), Rng([seed ^ STREAM for seed in seeds]))
 
 
 @torch.no_grad()

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference
 from ..noise import NOISES, Noise
 from ..operators.base import Operator
-from ..rng import Rng
 from .parts import as_noise, as_operator, image_for, name_of
-
-STREAM = 0x9E3779B9  # keeps the noise of `simulate(seed=s)` apart from the draws of a solver with seed s
+from .run import measured
 
 
 def simulate(
@@ -22,10 +19,8 @@ def simulate(
     truth = image_for(operator, load_reference(x))
     A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
     model = model.bind(A)
-    with torch.no_grad():
-        y = model.sample(A(truth[None]), Rng([seed ^ STREAM]))[0]
     return Measurement(
-        y=y,
+        y=measured(A, model, truth[None], [seed])[0],
         image_shape=A.shape,
         operator=operator if isinstance(operator, str) else None,
         noise=name_of(model, NOISES) if type(model) in NOISES.values() else None,

@@ -13,6 +13,7 @@ from ...errors import DataError
 from ...files.rows import Row
 from ..folder import RunFolder
 from ..stats import COSTS, Mean, digits, higher, summary, value
+from ..stats import cells as by_cell
 from ..tables import arrow
 
 NUMBERS = ("residual_ratio", *COSTS, "seconds")
@@ -20,7 +21,7 @@ WORDS = {
     "residual_ratio": "residual / expected",
     "forwards": "network forwards",
     "backwards": "network backwards",
-    "operator_calls": "operator calls",
+    "operator": "operator calls",
     "seconds": "seconds",
 }
 
@@ -61,7 +62,8 @@ def metric_names(content: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
 
 def facts(rows: Sequence[Row]) -> dict[str, Any]:
     """The facts that a table must state: counts, versions, machines."""
-    unlike = {k: sorted({r["versions"][k] for r in rows}) for k in ("xhat", "code", "torch")}
+    unlike = {k: sorted({r["versions"][k] for r in rows}) for k in ("xhat", "torch")}
+    codes = {cell: {r["code"] for r in mine} for cell, mine in by_cell(rows).items()}
     return {
         "images": len({(r["data"], r["image"]) for r in rows}),
         "seeds": len({r["seed"] for r in rows}),
@@ -69,11 +71,12 @@ def facts(rows: Sequence[Row]) -> dict[str, Any]:
         "failed": sum(r["status"] in ("diverged", "error") for r in rows),
         "unfit": sum(r["status"] == "n/a" for r in rows),
         "versions": {k: ", ".join(v) for k, v in unlike.items()},
-        "mixed": sorted(k for k, v in unlike.items() if len(v) > 1),
-        "hosts": len({r["run"]["host"] for r in rows}),
-        "devices": ", ".join(sorted({r["run"]["device"] for r in rows})),
-        "threads": ", ".join(str(t) for t in sorted({r["run"]["threads"] for r in rows})),
-        "last": max(r["run"]["time"] for r in rows),
+        "mixed": sorted(k for k, v in unlike.items() if len(v) > 1)
+        + ["code"] * any(len(c) > 1 for c in codes.values()),
+        "hosts": len({r["provenance"]["host"] for r in rows}),
+        "devices": ", ".join(sorted({r["device"] for r in rows})),
+        "threads": ", ".join(str(t) for t in sorted({r["provenance"]["threads"] for r in rows})),
+        "last": max(r["provenance"]["time"] for r in rows),
     }
 
 

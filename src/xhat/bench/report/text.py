@@ -35,7 +35,7 @@ def _stated(f: Mapping[str, Any]) -> str:
     return (
         f"{f['records']} records of {f['images']} images, {f['seeds']} seeds; {f['failed']} failed, {f['unfit']} of "
         f"problems a solver is not written for (n/a). Mean over images ± half a 95 % interval; bold: best among point "
-        f"estimators, best among samplers. xhat {f['versions']['xhat']} ({f['versions']['code']}), torch "
+        f"estimators, best among samplers. xhat {f['versions']['xhat']}, torch "
         f"{f['versions']['torch']}, {f['devices']}, {f['threads']} threads.{mixed}"
     )
 

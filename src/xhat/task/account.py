@@ -1,0 +1,133 @@
+"""The record of a task: what was run, with what, at what cost and how well, in the fields of `schema.FIELDS`."""
+
+import hashlib
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import DivergedError, MismatchError, ShapeError, SpecError
+from ..files.record import versions
+from ..likelihoods import LatentLikelihood
+from ..noise import NOISES, Noise
+from ..numerics.calls import Calls
+from ..operators.base import Operator
+from ..priors import NoPrior, Prior
+from ..schedule import SCHEDULES, Schedule
+from ..solvers.base import Solver
+from .checkpoint import digest
+from .fingerprint import CODE
+from .parts import METHODS, name_of
+from .results import Result, Score
+from .run import Job
+from .schema import CALLS, FIELDS, NOTHING, VERSION
+from .task import Task
+
+Row = dict[str, Any]
+
+
+def blank() -> Row:
+    """A record of which nothing is known yet."""
+    empty = {str: "", int: 0, list: [], dict: {}}
+    row: Row = {k: None if NOTHING in kinds else empty[kinds[0]] for k, kinds in FIELDS.items()}
+    made = {"versions": versions(), "provenance": provenance()}
+    return row | {"schema": VERSION, "status": "ok", "calls": dict.fromkeys(CALLS)} | made
+
+
+def begun(task: Task, job: Job, at: int = 0, metrics: Mapping[str, Score] = {}, weights: str | None = None) -> Row:
+    """The record of measurement `at` as far as it is known before anything is computed.
+
+    `weights` is the fingerprint of the prior's weights, if it has been computed already.
+    """
+    A, noise = job.problem.A, job.like.noise
+    found, seeds = task.measurement, list(task.seeds[at])
+    own = A if max(A.batches(), default=1) == 1 else A.take(torch.tensor([at]))
+    schedule = job.schedule or job.prior.schedule
+    return blank() | {
+        "operator": name_of(task.operator or (found.operator if found else None)),
+        "noise": name_of(noise, NOISES),
+        "solver": name_of(job.solver, METHODS),
+        "prior": "none" if isinstance(job.prior, NoPrior) else name_of(task.prior),
+        "schedule": name_of(schedule, SCHEDULES),
+        "image_shape": list(A.shape),
+        "latent_shape": list(job.like.A.shape) if isinstance(job.like, LatentLikelihood) else None,
+        "data_shape": list(A.data_shape),
+        "seeds": seeds,
+        "samples": len(seeds),
+        "batch_size": job.batch_size,
+        "stop_at": job.stop_at,
+        "returns": job.solver.returns,
+        "measurement": found.origin if found else f"simulated with {name_of(task.operator)}",
+        "measurement_sha256": digest([job.like.y[at : at + 1]]),
+        "operator_sha256": digest(own.state_dict().values()),
+        "reference_sha256": None if task.truth is None else digest([task.truth[at]]),
+        "prior_sha256": digest(job.prior.state_dict().values()) if weights is None else weights,
+        "code": code_of(job.solver, A, noise, job.prior, schedule, metrics),
+        "device": str(job.like.y.device),
+    }
+
+
+def ended(result: Result, calls: Calls, seconds: float, measurements: int = 1) -> Row:
+    """What a record says once its samples are there; a measurement has its share of the cost of a run of several."""
+    residual, expected = result.residual.tolist(), result.expected.tolist()
+    spent = {k: n if measurements == 1 else n / measurements for k, n in vars(calls).items()}
+    return {
+        "residual": residual,
+        "expected_residual": expected,
+        "residual_ratio": [r / e if e > 0 else None for r, e in zip(residual, expected, strict=True)],
+        "smallest_residual": int(result.residual.argmin()),
+        "stopped_at_step": result.stopped,
+        "metrics": {k: v.tolist() for k, v in result.metrics.items()},
+        "calls": spent,
+        "seconds": seconds / measurements,
+    }
+
+
+def code_of(
+    solver: Solver[Any], A: Operator, noise: Noise, prior: Prior, schedule: Schedule, metrics: Mapping[str, Score] = {}
+) -> str:
+    """The fingerprint of the code that decides the numbers of a run with these parts."""
+    return CODE.fingerprint(solver, A, noise, prior, schedule, *metrics.values())
+
+
+def failure(error: Exception) -> tuple[str, str]:
+    """The status and the text of a record whose run ended with `error`."""
+    if isinstance(error, DivergedError):
+        return "diverged", str(error)
+    if isinstance(error, MismatchError | ShapeError | SpecError):
+        return "n/a", str(error)
+    return "error", f"{type(error).__name__}: {error}"
+
+
+def provenance(source: Path | None = None) -> Row:
+    """Where and how something was computed, and the file `source` that it was computed from."""
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "process": os.getpid(),
+        "threads": torch.get_num_threads(),
+        "file": None if source is None else str(source),
+        "file_sha256": None if source is None or not source.is_file() else sha256(source, source.stat().st_mtime_ns),
+    }
+
+
+@lru_cache(1024)
+def sha256(path: Path, _: int) -> str:
+    """What `sha256sum` prints of a file. The second argument, when it was last changed, makes a changed file new."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(row: Row, more: Iterable[str] = ()) -> dict[str, str]:
+    """What must not have changed when a run is resumed: all that decides the numbers, and no names of files."""
+    parts = ("operator", "noise", "solver", "prior", "schedule", "image_shape", "latent_shape", "data_shape")
+    run = ("seeds", "batch_size", "stop_at", "measurement_sha256", "operator_sha256", "prior_sha256")
+    return {k: str(row[k]) for k in (*parts, *run, *more)}

@@ -1,0 +1,97 @@
+"""What is to be restored and how, as one object: `restore`, `bench` and the studies all hand a `Task` to one runner."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ShapeError, SpecError
+from ..files.measurement import Measurement
+from ..likelihoods import Likelihood, likelihood
+from ..noise import Noise
+from ..operators.base import Operator
+from ..priors import Prior
+from ..schedule import Schedule
+from ..solvers.base import Solver
+from .parts import Shape, as_noise, as_operator, as_schedule, as_solver, pick_device, prior_for
+from .run import Job, measured
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One measurement, or several that share an operator, a noise and a prior, and all that decides their restorations.
+
+    Parts are spec strings or objects. Either `measurement` is given, or `truth`, images (b, *image) whose measurements
+    are simulated with the random streams `noise_seeds`, one an image. `seeds[i]` are the random streams of the samples
+    of measurement i: as many samples are made of it. No number depends on `batch_size`, the samples that are
+    computed at a time, but by rounding.
+    """
+
+    operator: str | Operator | Callable[[Tensor], Tensor] | None
+    noise: str | Noise | None
+    prior: str | Prior | Callable[[Tensor, float], Tensor]
+    solver: str | Solver[Any]
+    seeds: Sequence[Sequence[int]]
+    measurement: Measurement | None = None
+    truth: Tensor | None = None  # (b, *image); beside a measurement the one image behind it, which no solver sees
+    noise_seeds: Sequence[int] = ()
+    schedule: str | Schedule | None = None  # None: the prior's own
+    shape: Shape | None = None  # of one image; None: as the measurement or the truth says
+    batch_size: int | None = None  # None: all at once
+    stop_at: float | None = None  # a sample is frozen at this multiple of the residual that the noise explains
+    record_every: int = 0  # keep the first sample's x̂₀ of every so many steps
+
+    def problem(self) -> Likelihood:
+        """The likelihood of the images, on the CPU: what the task leaves open is taken from the measurement's file.
+
+        Raises SpecError if that does not say it either, and ShapeError for parts that do not fit each other.
+        """
+        if self.measurement is None:
+            return self._simulated()
+        found, truth = self.measurement, None if self.truth is None else self.truth[0]
+        operator, noise = self.operator or found.operator, self.noise or found.noise
+        if operator is None or noise is None:
+            raise SpecError(
+                f"{found.origin} does not say which {'noise' if operator else 'operator'} made it: give one"
+            )
+        known = self.shape or found.image_shape or (None if truth is None else tuple(truth.shape))
+        known = None if isinstance(operator, Operator) and self.shape is None else known
+        A = as_operator(operator, known, tuple(found.y.shape), found.physics)
+        if truth is not None and tuple(truth.shape) != A.shape:
+            raise ShapeError(f"the reference has shape {tuple(truth.shape)}, the restored image {A.shape}")
+        try:
+            return likelihood(A, as_noise(noise), A.intake(found.y[None]))
+        except ShapeError as e:
+            raise ShapeError(str(e) if truth is None else f"the reference may be of another image: {e}") from e
+
+    def _simulated(self) -> Likelihood:
+        if self.truth is None or self.operator is None or self.noise is None:
+            raise SpecError("a task without a measurement needs the true images, an operator and a noise")
+        A, noise = as_operator(self.operator, tuple(self.truth.shape[1:])), as_noise(self.noise)
+        return likelihood(A, noise.bind(A), measured(A, noise, self.truth, self.noise_seeds))
+
+    def job(self, device: str | torch.device = "auto") -> Job:
+        """All parts built and on the device, and checked to fit: what `run` takes.
+
+        Raises MismatchError, ShapeError or SpecError before the first call of a network.
+        """
+        place = pick_device(str(device))
+        problem = self.problem().to(place)
+        solver = as_solver(self.solver)
+        prior = prior_for(solver, self.prior, place)
+        job = Job(
+            solver=solver,
+            prior=prior,
+            like=prior.problem(problem),
+            problem=problem,
+            seeds=[seed for own in self.seeds for seed in own],
+            source=[i for i, own in enumerate(self.seeds) for _ in own],
+            schedule=as_schedule(self.schedule),
+            batch_size=self.batch_size,
+            stop_at=self.stop_at,
+            record_every=self.record_every,
+        )
+        prior.fits(job.like)
+        return job
