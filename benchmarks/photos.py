@@ -5,33 +5,30 @@
     python -m benchmarks.photos run --size 64 --survey      # every solver, the long ones cut short
     python -m benchmarks.photos table --size 64 --page docs/solvers.md
 
-One line of JSON per (task, solver) in `photos.jsonl`; what is there is not run again. Each line is measured
+One record per (task, solver) in `photos.jsonl`; what is there is not run again. Each record is measured
 in one batch of the four photographs, seeds 0 to 3, with the solver's defaults unless its spec says otherwise.
 """
 
 import argparse
-import json
-import time
 from pathlib import Path
 
 import torch
 
-from xhat import __version__
-from xhat.errors import XhatError
+from xhat.bench.stats import value
 from xhat.files.photographs import photographs
-from xhat.likelihoods import BlindGaussian, NoiselessLinear, NoiselessSpectral, likelihood
-from xhat.loop import solve
-from xhat.metrics.pixels import psnr, ssim
-from xhat.noise import NOISES
-from xhat.numerics.calls import counting
-from xhat.operators import OPERATORS
-from xhat.priors import build_prior
-from xhat.rng import Rng
+from xhat.files.rows import Row, Rows
+from xhat.likelihoods import BlindGaussian, NoiselessLinear, NoiselessSpectral
+from xhat.metrics.registry import metric
 from xhat.solvers import SOLVERS
 from xhat.spec import build
+from xhat.task.account import recorded
+from xhat.task.run import STREAM
+from xhat.task.schema import Kinds, validate
+from xhat.task.task import Task
 
 from .page import fill
 
+MORE: dict[str, Kinds] = {"task": (str,), "label": (str,), "size": (int,)}
 # protocol tasks 1 to 10; a code is its own noise
 TASKS = {
     "SR x4": ("super_resolution", "gaussian:sigma=0.05"),
@@ -63,74 +60,58 @@ SURVEY = (
 )
 
 
-def measure(task: str, spec: str, x: torch.Tensor, prior_spec: str) -> dict[str, object]:
-    """One batch: means over its images, standard error of PSNR, cost per image."""
-    operator, noise_spec = (TASKS | BLIND)[task]
-    solver, prior = build(spec, SOLVERS), build_prior(prior_spec)
-    if solver.needs in (NoiselessLinear, NoiselessSpectral):  # an easier problem, marked in the table
-        noise_spec = "noiseless"
-    A, noise = build(operator, OPERATORS, tuple(x.shape[1:])), build(noise_spec, NOISES)
-    y = noise.sample(A(x), Rng([10_000 + i for i in range(len(x))]))
-    like = likelihood(A, noise, y)
-    row: dict[str, object] = {
-        "task": task,
-        "solver": spec,
-        "noise": noise_spec,
-        "prior": prior_spec,
-        "size": x.shape[-1],
-        "version": __version__,
-    }
-    start = time.perf_counter()
-    try:
-        with counting() as calls:
-            out = solve(solver, prior, like, Rng(range(len(x))))
-    except XhatError as e:
-        return row | {"error": f"{type(e).__name__}: {e}"}
-    n, p = len(x), psnr(out, x)
-    return row | {
-        "psnr": round(float(p.mean()), 3),
-        "se": round(float(p.std() / n**0.5), 3),
-        "ssim": round(float(ssim(out, x).mean()), 4),
-        "residual": round(float(like.misfit(out)[0].mean()), 4),
-        "forwards": calls.forwards / n,
-        "backwards": calls.backwards / n,
-        "operator": calls.operator / n,
-        "seconds": round((time.perf_counter() - start) / n, 2),
-    }
+def measure(task: str, spec: str, x: torch.Tensor, prior: str) -> Row:
+    """One batch: the record of all its images."""
+    operator, noise = (TASKS | BLIND)[task]
+    if build(spec, SOLVERS).needs in (NoiselessLinear, NoiselessSpectral):  # an easier problem, marked in the table
+        noise = "noiseless"
+    job = Task(
+        operator=operator,
+        noise=noise,
+        prior=prior,
+        solver=spec,
+        seeds=[[i] for i in range(len(x))],
+        truth=x,
+        noise_seeds=[(10_000 + i) ^ STREAM for i in range(len(x))],  # this table draws noise from these streams
+    )
+    row, _ = recorded(job, {name: metric(name) for name in ("psnr", "ssim")})
+    return row | {"task": task, "label": spec, "size": x.shape[-1], "noise": noise, "prior": prior}
+
+
+def stored(file: Path) -> Rows[tuple[str, str, int, str]]:
+    """The records by task, solver, size and prior, each checked against the schema."""
+    kept = Rows(file, lambda r: (r["task"], r["label"], r["size"], r["prior"]))
+    for row in kept.rows.values():
+        validate(row, file, MORE)
+    return kept
 
 
 def run(args: argparse.Namespace) -> None:
-    x = photographs(args.size)
-    done = {(r["task"], r["solver"], r["size"], r["prior"]) for r in rows(args.file)}
+    x, kept = photographs(args.size), stored(args.file)
     for spec in (SURVEY if args.survey else args.solvers).split(";"):
         own = BLIND if build(spec, SOLVERS).needs is BlindGaussian else TASKS
         for task in args.tasks.split(",") if args.tasks else own:
-            if (task, spec, args.size, args.prior) not in done:
+            if kept.missing([(task, spec, args.size, args.prior)]):
                 row = measure(task, spec, x, args.prior)
-                print(row, flush=True)
-                with args.file.open("a") as f:
-                    f.write(json.dumps(row) + "\n")
-
-
-def rows(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+                print(task, spec, row["error"] or f"{value(row, 'psnr'):.2f} dB", flush=True)
+                kept.add(row)
 
 
 def table(args: argparse.Namespace) -> None:
     """Markdown, printed or into a page; best in bold, within 0.3 dB of it in italics, ° for data without noise."""
-    cells = {(r["solver"], r["task"]): r for r in rows(args.file) if r["size"] == args.size}
+    cells = {(r["label"], r["task"]): r for r in stored(args.file).rows.values() if r["size"] == args.size}
     tasks = {t: noise for t, (_, noise) in (TASKS | BLIND).items() if any(task == t for _, task in cells)}
-    best = {t: max((c["psnr"] for (_, k), c in cells.items() if k == t and fair(c, tasks)), default=0) for t in tasks}
+    best = {t: max((score(c) for (_, k), c in cells.items() if k == t and fair(c, tasks)), default=0) for t in tasks}
     columns = ["solver", "gives", *tasks, "forwards", "backwards", "s/image"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for spec in dict.fromkeys(s for s, _ in cells):
-        own = [cells.get((spec, t), {}) for t in tasks]
-        ran = [r for r in own if "psnr" in r]
+        own = [cells.get((spec, t)) for t in tasks]
+        ran = [r for r in own if r and r["status"] == "ok"]
         if not ran:
             continue
         scores = " | ".join(shown(r, best[t], tasks) for t, r in zip(tasks, own, strict=True))
-        cost = [max(r["forwards"] for r in ran), max(r["backwards"] for r in ran)]
-        seconds = [r["seconds"] for r in ran]
+        cost = [max(an_image(r, r["calls"][k]) for r in ran) for k in ("forwards", "backwards")]
+        seconds = [an_image(r, r["seconds"]) for r in ran]
         spent = f"{cost[0]:g} | {cost[1]:g} | {min(seconds):.0f}–{max(seconds):.0f}"
         lines.append(f"| {spec} | {build(spec, SOLVERS).returns} | {scores} | {spent} |")
     if args.page:
@@ -139,18 +120,28 @@ def table(args: argparse.Namespace) -> None:
         print("\n".join(lines))
 
 
-def fair(row: dict, tasks: dict[str, str]) -> bool:
+def score(row: Row) -> float:
+    """The mean PSNR of a record, to as many decimals as it is worth."""
+    return round(value(row, "psnr") or 0.0, 3)
+
+
+def an_image(row: Row, total: float) -> float:
+    """An image's share of the cost of a batch."""
+    return total / row["measurements"]
+
+
+def fair(row: Row, tasks: dict[str, str]) -> bool:
     """Measured on the task's own noise."""
-    return "psnr" in row and row.get("noise", tasks[row["task"]]) == tasks[row["task"]]
+    return row["status"] == "ok" and row["noise"] == tasks[row["task"]]
 
 
-def shown(row: dict, best: float, tasks: dict[str, str]) -> str:
-    if "psnr" not in row:
-        return "fails" if "Diverged" in row.get("error", "") else "–"
+def shown(row: Row | None, best: float, tasks: dict[str, str]) -> str:
+    if row is None or row["status"] != "ok":
+        return "fails" if row and row["status"] == "diverged" else "–"
     if not fair(row, tasks):
-        return f"{row['psnr']:.2f}°"
-    mark = "**" if row["psnr"] == best else "*" if row["psnr"] >= best - 0.3 else ""
-    return f"{mark}{row['psnr']:.2f}{mark}"
+        return f"{score(row):.2f}°"
+    mark = "**" if score(row) == best else "*" if score(row) >= best - 0.3 else ""
+    return f"{mark}{score(row):.2f}{mark}"
 
 
 def main() -> None:

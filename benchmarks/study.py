@@ -2,15 +2,14 @@
 
     python -m benchmarks.study studies/NAME.toml [-o docs/studies] [--report]
 
-writes NAME.jsonl (a line for each run; what is there is not run again), NAME.png and NAME.md. `--report` runs nothing.
-A study names its `prior` (a spec as for `xhat restore --prior`, or `gaussian`, `mixture`: analytic, 12 x 12),
+writes NAME.jsonl (a record for each run; what is there is not run again), NAME.png and NAME.md. `--report` runs
+nothing. A study names its `prior` (a spec as for `xhat restore --prior`, or `gaussian`, `mixture`: analytic, 12 x 12),
 `images`, `seeds`, `problems` and `arms`; a problem may have a prior and a number of images of its own, an arm a
 `schedule`, and with `flow` so many steps of Heun through the probability flow as its consistency model.
 """
 
 import argparse
 import gzip
-import json
 import time
 import tomllib
 from functools import lru_cache
@@ -20,26 +19,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xhat.errors import DivergedError, MismatchError, XhatError
 from xhat.files.photographs import PHOTOGRAPHS, photographs
-from xhat.likelihoods import Likelihood, LinearGaussian, likelihood
-from xhat.loop import trajectory
-from xhat.noise import NOISES
-from xhat.numerics.calls import counting
+from xhat.likelihoods import Likelihood, LinearGaussian
+from xhat.loop import Step
+from xhat.numerics.calls import Calls
 from xhat.numerics.linalg import rms
-from xhat.operators import OPERATORS
 from xhat.priors import FlowPrior, GaussianPrior, MixturePrior, Prior, build_prior
 from xhat.rng import Rng
-from xhat.schedule import EDM, SCHEDULES, Level
-from xhat.solvers import SOLVERS
-from xhat.spec import build
+from xhat.schedule import EDM, Level
+from xhat.task.account import recorded
+from xhat.task.run import STREAM
+from xhat.task.task import Task
 
-from .study_page import Row, key, page, plot, rows
+from .study_page import Row, key, page, plot, stored
 
 SIDE, EPS, TOP = 12, 0.002, 20.0
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")  # Debian: dataset-fashion-mnist
 ANALYTIC = ("gaussian", "mixture")
-FAILED = {DivergedError: "diverged", MismatchError: "not a problem it takes"}
 
 
 def smooth(n: int, length: float) -> Tensor:
@@ -107,58 +103,81 @@ def log_posterior(x: Tensor, base: Prior, like: Likelihood) -> Tensor:
     return -((z**2 / (base.lam.double() + EPS**2)).sum(1) / 2).to(x) - like.nll(x)
 
 
-def measure(study: dict[str, Any], problem: dict[str, Any], arm: dict[str, Any], seed: int) -> Row:
-    """One run on all images: their scores as lists."""
+def error(x: Tensor, truth: Tensor) -> Tensor:
+    """The root mean square of x − x*, (b,)."""
+    return rms(x - truth)
+
+
+def psnr(x: Tensor, truth: Tensor) -> Tensor:
+    """PSNR in dB of images of the range 2, not clipped, (b,)."""
+    return 20 * (2 / error(x, truth)).log10()
+
+
+def task_of(study: dict[str, Any], problem: dict[str, Any], arm: dict[str, Any], seed: int) -> Task:
+    """One arm on all images of a problem."""
     study = study | problem
     torch.set_default_dtype(torch.float64 if study["prior"] in ANALYTIC else torch.float32)
-    prior, x = prior_of(study["prior"]), truths(study["prior"], study["images"], study.get("size", 64))
-    if "flow" in arm:
-        prior = flow_of(study["prior"], arm["flow"])
-    A, noise = build(problem["operator"], OPERATORS, tuple(x.shape[1:])), build(problem["noise"], NOISES)
-    like = likelihood(A, noise, noise.sample(A(x), Rng(range(10_000 + 100 * seed, 10_000 + 100 * seed + len(x)))))
-    solver, base = build(arm["solver"], SOLVERS), prior_of(study["prior"])
-    schedule = build(arm["schedule"], SCHEDULES) if "schedule" in arm else None
-    known = (
-        isinstance(base, GaussianPrior | MixturePrior)
-        and isinstance(like, LinearGaussian)
-        and bool((like.var > 0).all())
+    x = truths(study["prior"], study["images"], study.get("size", 64))
+    noise_seeds = range(10_000 + 100 * seed, 10_000 + 100 * seed + len(x))
+    return Task(
+        operator=problem["operator"],
+        noise=problem["noise"],
+        prior=flow_of(study["prior"], arm["flow"]) if "flow" in arm else prior_of(study["prior"]),
+        solver=arm["solver"],
+        seeds=[[s] for s in range(1000 * seed, 1000 * seed + len(x))],
+        truth=x,
+        noise_seeds=[s ^ STREAM for s in noise_seeds],  # the studies draw noise from these streams as they are
+        schedule=arm.get("schedule"),
     )
-    top = log_posterior(best_mode(base, like), base, like) if known and isinstance(like, LinearGaussian) else None
-    began, curve = time.process_time(), []
-    try:
-        with counting() as calls:
-            for step in trajectory(solver, prior, like, Rng(range(1000 * seed, 1000 * seed + len(x))), schedule):
-                out = step.state.estimate
-                if study.get("curve") and top is not None:
-                    spent = (calls.forwards + calls.backwards) / len(x)
-                    gap = (top - log_posterior(out, base, like)) / x[0].numel()
-                    curve.append([spent, round(float(gap.mean()), 5)])
-    except XhatError as e:
-        return {"failed": FAILED[type(e)] if type(e) in FAILED else f"{type(e).__name__}: {e}"}
-    error = rms(out - x)
-    if not (error < 1e3).all():  # images have a range of 2
-        return {"failed": FAILED[DivergedError]}
-    scores = {"psnr": 20 * (2 / error).log10(), "error": error, "residual": like.misfit(out)[0]}
+
+
+def mode_of(base: Prior, like: Likelihood) -> Tensor | None:
+    """The logarithm of the largest posterior density, (b,), up to a constant; None if it is unknown."""
+    analytic = isinstance(base, GaussianPrior | MixturePrior)
+    if not analytic or not isinstance(like, LinearGaussian) or not bool((like.var > 0).all()):
+        return None
+    return log_posterior(best_mode(base, like), base, like)
+
+
+def measure(study: dict[str, Any], problem: dict[str, Any], arm: dict[str, Any], seed: int) -> Row:
+    """One run on all images: its record, and what a study adds to it."""
+    task, base = task_of(study, problem, arm, seed), prior_of((study | problem)["prior"])
+    like = task.problem()
+    top, curve = mode_of(base, like), []
+
+    def gap(x: Tensor) -> Tensor:
+        assert top is not None
+        return (top - log_posterior(x, base, like)) / x[0].numel()
+
+    def watch(step: Step, _: Likelihood, calls: Calls) -> None:
+        spent = (calls.forwards + calls.backwards) / len(like.y)
+        curve.append([spent, round(float(gap(step.state.estimate).mean()), 5)])
+
+    began = time.process_time()
+    follow = watch if study.get("curve") and top is not None else None
+    row, found = recorded(task, {"psnr": psnr, "error": error}, follow, device="cpu")
+    named = {"prior": (study | problem)["prior"], "key": key(study, problem, arm, seed), "flow": arm.get("flow")}
+    row |= {**named, "curve": curve, "cpu_seconds": round(time.process_time() - began, 2), "spent": None}
+    if not found:
+        return row
+    if not (torch.tensor(row["metrics"]["error"]) < 1e3).all():  # images have a range of 2
+        return row | {"status": "diverged", "error": "an image is far outside the range of images", "metrics": {}}
     if top is not None:
-        scores["gap"] = (top - log_posterior(out, base, like)) / x[0].numel()
-    row: Row = {k: [round(float(s), 5) for s in v] for k, v in scores.items()}
-    cost = {"calls": (calls.forwards + calls.backwards) / len(x), "seconds": round(time.process_time() - began, 2)}
-    return row | cost | ({"curve": curve} if curve else {})
+        row["metrics"]["gap"] = gap(torch.cat([r.images for r in found])).tolist()
+    row["metrics"] = {k: [round(v, 5) for v in values] for k, values in row["metrics"].items()}
+    return row | {"spent": (row["calls"]["forwards"] + row["calls"]["backwards"]) / len(like.y)}
 
 
 def run(study: dict[str, Any], file: Path, quiet: bool = False) -> None:
-    done = {r["key"] for r in rows(file)}
+    kept = stored(file)
     for seed in range(study["seeds"]):
         for problem in study["problems"]:
             for arm in study["arms"]:
-                k = key(study, problem, arm, seed)
-                if k in done:
-                    continue
-                row = {"key": k} | measure(study, problem, arm, seed)
-                with file.open("a", encoding="utf-8") as f:
-                    f.write(json.dumps(row) + "\n")
-                if not quiet:
-                    print(problem["name"], "|", arm["name"], "|", row.get("failed") or row["seconds"], flush=True)
+                if kept.missing([key(study, problem, arm, seed)]):
+                    row = measure(study, problem, arm, seed)
+                    kept.add(row)
+                    if not quiet:
+                        print(problem["name"], "|", arm["name"], "|", row["error"] or row["cpu_seconds"], flush=True)
 
 
 def main() -> None:

@@ -8,12 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xhat.noise import NOISES
-from xhat.spec import build
+from xhat.files.rows import Row, Rows
+from xhat.task.schema import Kinds, validate
 
-Row = dict[str, Any]
 UNITS = {"psnr": "PSNR in dB", "gap": "nats a pixel below the mode of p(x given y)", "error": "RMS error"}
-SCORES = ("psnr", "error", "residual", "gap")
+FAILED = {"diverged": "diverged", "n/a": "not a problem it takes"}
+MORE: dict[str, Kinds] = {
+    "key": (str,),
+    "flow": (int, type(None)),  # steps of Heun's method that stand for the prior's consistency model
+    "curve": (list,),  # (network calls of an image, mean gap) after each step, where a study follows that
+    "spent": (int, float, type(None)),  # network calls of an image
+    "cpu_seconds": (int, float),
+}
 
 
 def key(study: dict[str, Any], problem: dict[str, Any], arm: dict[str, Any], seed: int) -> str:
@@ -23,8 +29,12 @@ def key(study: dict[str, Any], problem: dict[str, Any], arm: dict[str, Any], see
     return json.dumps([*parts, own["images"], own.get("size", 64), seed])
 
 
-def rows(file: Path) -> list[Row]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+def stored(file: Path) -> Rows[str]:
+    """The records of a study by key, each checked against the schema."""
+    kept: Rows[str] = Rows(file, lambda row: str(row["key"]))
+    for row in kept.rows.values():
+        validate(row, file, MORE)
+    return kept
 
 
 def interval(values: Tensor) -> tuple[float, float]:
@@ -35,19 +45,21 @@ def interval(values: Tensor) -> tuple[float, float]:
 
 def collect(study: dict[str, Any], file: Path) -> dict[tuple[str, str], Row]:
     """(problem, arm) → scores (seeds, images), costs, or why there are none."""
-    found = {r["key"]: r for r in rows(file)}
+    found = stored(file).rows
     out: dict[tuple[str, str], Row] = {}
     for problem in study["problems"]:
         for arm in study["arms"]:
             own = [found.get(key(study, problem, arm, seed)) for seed in range(study["seeds"])]
             ran = [r for r in own if r is not None]
-            failed = [r["failed"] for r in ran if "failed" in r]
+            failed = [FAILED.get(r["status"], r["error"]) for r in ran if r["status"] != "ok"]
             if failed or not ran:
                 out[problem["name"], arm["name"]] = {"failed": failed[0] if failed else "not run"}
                 continue
-            scores = {k: torch.tensor([r[k] for r in ran]) for k in SCORES if k in ran[0]}
-            seconds = sum(r["seconds"] for r in ran) / len(ran)
-            rest = {"calls": ran[0]["calls"], "seconds": seconds, "curve": ran[0].get("curve")}
+            scores = {k: torch.tensor([r["metrics"][k] for r in ran]) for k in ran[0]["metrics"]}
+            scores["residual"] = torch.tensor([r["residual"] for r in ran])
+            scores["expected"] = torch.tensor([r["expected_residual"] for r in ran])
+            seconds = sum(r["cpu_seconds"] for r in ran) / len(ran)
+            rest = {"calls": ran[0]["spent"], "seconds": seconds, "curve": ran[0]["curve"]}
             out[problem["name"], arm["name"]] = scores | rest
     return out
 
@@ -69,23 +81,21 @@ def page(study: dict[str, Any], file: Path) -> str:
         own = {arm["name"]: cells[problem["name"], arm["name"]] for arm in study["arms"]}
         other = f"; prior {problem['prior']}, {problem['images']} images" if "prior" in problem else ""
         out += [f"## {problem['name']}", f"`{problem['operator']}`, `{problem['noise']}`{other}"]
-        out += section(study, problem, own)
+        out += section(study, own)
     return "\n\n".join(out) + "\n"
 
 
-def section(study: dict[str, Any], problem: dict[str, Any], own: dict[str, Row]) -> list[str]:
+def section(study: dict[str, Any], own: dict[str, Row]) -> list[str]:
     """The table of one problem and the sentence below it."""
     metric = study.get("metric", "psnr")
     good = {k: r for k, r in own.items() if metric in r}
-    noisy = "sigma" in problem["noise"]
-    sigma = float(build(problem["noise"], NOISES).expected_residual(torch.zeros(1, 1))) if noisy else 1.0
     table = [f"| | {UNITS[metric]} | Δ | residual | calls | CPU s |", "|---|---|---|---|---|---|"]
     for name, r in own.items():
         if name not in good:
             table.append(f"| {name} | {r.get('failed', 'no such score')} | | | | |")
             continue
         (m, h), (d, e) = interval(r[metric]), interval(r[metric] - next(iter(good.values()))[metric])
-        left = float(r["residual"].mean()) / sigma
+        left = float(r["residual"].mean()) / (float(r["expected"].mean()) or 1.0)
         row = f"| {name} | {m:.4g} ± {h:.2g} | {d:+.3g} ± {e:.2g} | {left:.2g} | {r['calls']:g} | {r['seconds']:.1f} |"
         table.append(row)
     if not good:

@@ -32,6 +32,7 @@ def upgraded(old: Row) -> Row:
         | {
             "image_shape": old["shape"],
             "seeds": [old["stream"] + i for i in range(old["samples"])],
+            "measurements": 1,
             "batch_size": run["batch"] and run["batch"] * old["samples"],
             "smallest_residual": 0 if ok and old["samples"] == 1 else None,
             "stopped_at_step": [None] * old["samples"] if ok else [],

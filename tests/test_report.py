@@ -15,7 +15,7 @@ from xhat.bench.drive import bench
 from xhat.bench.folder import open_run
 from xhat.bench.grid import read
 from xhat.bench.options import Options
-from xhat.bench.report import report
+from xhat.bench.report.write import report
 from xhat.bench.stats import summary
 from xhat.cli.arguments import main
 from xhat.errors import DataError

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.study import best_mode, log_posterior, main, prior_of
-from benchmarks.study_page import collect, interval
+from benchmarks.study import best_mode, flow_of, log_posterior, main, measure, prior_of, truths
+from benchmarks.study_page import MORE, collect, interval
 
 from xhat.likelihoods import likelihood
+from xhat.loop import solve
 from xhat.noise import NOISES, Gaussian
 from xhat.numerics.autodiff import grad
 from xhat.operators import OPERATORS
@@ -18,6 +19,7 @@ from xhat.rng import Rng
 from xhat.schedule import SCHEDULES
 from xhat.solvers import SOLVERS
 from xhat.spec import build
+from xhat.task.schema import validate
 
 STUDIES = sorted((Path(__file__).parent.parent / "studies").glob("*.toml"))
 TINY = """
@@ -69,7 +71,7 @@ def test_runs_once_and_reports(tmp_path, monkeypatch, request):
     mean, half = interval(cells["p", "map"]["gap"])
     assert f"| map | {mean:.4g} ± {half:.2g} | +0 ± 0 |" in page
     assert (tmp_path / "tiny.png").stat().st_size > 1000
-    assert all("curve" in json.loads(line) for line in lines if "failed" not in line)
+    assert all(json.loads(line)["curve"] for line in lines if json.loads(line)["status"] == "ok")
 
 
 def test_interval_is_over_images():
@@ -89,3 +91,19 @@ def test_the_mode_is_one(name, request):
     slope = grad(lambda x: log_posterior(x, prior, like), top)
     assert slope.abs().max() < 1e-6 * grad(lambda x: log_posterior(x, prior, like), x).abs().max()
     assert (log_posterior(top, prior, like) > log_posterior(x, prior, like)).all()
+
+
+def test_an_arm_is_what_the_loop_makes_of_it(request):
+    """The record of a task of several images holds the numbers of the plain loop on the whole batch."""
+    request.getfixturevalue("float64")
+    study, seed = tomllib.loads(TINY), 1
+    problem, arm = study["problems"][0], study["arms"][0]
+    row = measure(study, problem, arm, seed)
+    validate(row, "the record", MORE)
+    x = truths("gaussian", 4, 64)
+    A, noise = build(problem["operator"], OPERATORS, (1, 12, 12)), build(problem["noise"], NOISES)
+    like = likelihood(A, noise, noise.sample(A(x), Rng(range(10_100, 10_104))))
+    out = solve(build(arm["solver"], SOLVERS), flow_of("gaussian", 1), like, Rng(range(1000, 1004)))
+    assert row["metrics"]["error"] == [round(float(v), 5) for v in (out - x).square().flatten(1).mean(1).sqrt()]
+    assert row["residual"] == like.misfit(out)[0].tolist()
+    assert (row["measurements"], row["samples"], row["seeds"]) == (4, 1, [1000, 1001, 1002, 1003])

@@ -39,7 +39,7 @@ def run_bench(args: Namespace) -> int:
 
 
 def run_report(args: Namespace) -> int:
-    from .report import report
+    from .report.write import report
 
     for file in report(args.run_folder, args.out, args.megabytes):
         print(f"wrote {file}")

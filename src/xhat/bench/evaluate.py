@@ -124,6 +124,7 @@ def filed(work: Work, image: str, device: str) -> Row:
         "seed": work.seed,
         "stream": first,
         "seeds": [first + i for i in range(cell.samples)],
+        "measurements": 1,
         "per_image": draws(cell.operator),
         "device": str(pick_device(device)),
         "provenance": provenance(file),
@@ -212,7 +213,7 @@ def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
     done = []
     for i, (name, result) in enumerate(zip(work.images, found, strict=True)):
         row = begun(task, job, i, scores, weights=prior_of(work.cell.prior, device)[1])
-        row |= ended(result, end.calls, end.seconds, n) | filed(work, name, device)
+        row |= ended([result], end.calls, end.seconds, n) | filed(work, name, device)
         row |= {"batch_size": len(job.seeds)}
         row["metrics"] |= of_samples(result, task.truth[i], scores)
         if bad := [m for m, v in row["metrics"].items() if not all(map(math.isfinite, v))]:

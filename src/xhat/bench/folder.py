@@ -69,8 +69,7 @@ class RunFolder:
 
     def missing(self, keys: Iterable[str]) -> set[str]:
         """Of `keys`, those without a record; those that broke are tried again."""
-        rows = self.records.rows
-        return {k for k in keys if k not in rows or rows[k]["status"] == "error"}
+        return self.records.missing(keys)
 
     def add(self, done: Sequence[Done]) -> None:
         """Pictures first, so that a record with pictures has them; all records in one write."""

@@ -18,6 +18,7 @@ from ..priors import PowerLaw
 from ..priors.generated import GENERATORS
 from ..registry import Registry, concrete
 from ..spec import build, text_of
+from ..train.held import held_out
 
 
 @dataclass(frozen=True)
@@ -149,19 +150,10 @@ class Held(Images):
     recipe: str = "small"
 
     def names(self) -> list[str]:
-        return [f"held{i:04d}" for i in range(len(_held(self.path, self.recipe)))]
+        return [f"held{i:04d}" for i in range(len(held_out(self.path, self.recipe)))]
 
     def load(self, name: str) -> Tensor:
-        return _held(self.path, self.recipe)[int(name[4:])]
-
-
-@lru_cache(2)
-def _held(path: str, recipe: str) -> Tensor:
-    from ..train.dataset import load
-    from ..train.recipe import read_recipe
-
-    options = read_recipe(recipe, []).data
-    return load(path, options).validation(options.validation)
+        return held_out(self.path, self.recipe)[int(name[4:])]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """One cell of the grid: one solver, one problem, one seed."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -9,13 +8,15 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from ..errors import DivergedError, MismatchError, ShapeError, SpecError
-from ..loop import trajectory
-from ..numerics.calls import counting
+from ..likelihoods import Likelihood
+from ..loop import Step
+from ..numerics.calls import Calls
 from ..rng import Rng
 from ..solvers import SOLVERS
-from ..solvers.base import Solver
+from ..solvers.base import Solver, State
 from ..spec import build, spec_of
+from ..task.account import code_of, failure
+from ..task.run import Job, run
 from .metrics import Reference
 from .problems import PROBLEMS, double
 
@@ -64,12 +65,9 @@ def evaluate(cell: Cell) -> dict[str, Any]:
             if solver == FLOOR:
                 return record | {"status": "ok", "calls": 0.0, "seconds": 0.0} | ref.floor()
             return record | _solved(build(cell.solver, SOLVERS), ref)
-        except (MismatchError, ShapeError, SpecError) as e:
-            return record | {"status": "n/a", "error": str(e)}
-        except DivergedError as e:
-            return record | {"status": "diverged", "error": str(e)}
         except Exception as e:
-            return record | {"status": "error", "error": f"{type(e).__name__}: {e}"}
+            status, text = failure(e)
+            return record | {"status": status, "error": text}
 
 
 @lru_cache(2)
@@ -83,13 +81,13 @@ def _solved(solver: Solver[Any], ref: Reference) -> dict[str, Any]:
     chains = 1 if coupled else ref.n
     if coupled:
         solver = replace(solver, **{"particles": ref.n})
-    like = ref.problem.like.take(torch.zeros(chains, dtype=torch.long))
-    began = time.perf_counter()
-    with counting() as calls:
-        for step in trajectory(solver, ref.problem.prior, like, OneStream(ref.seed, chains)):
-            last = step.state
-    seconds = time.perf_counter() - began
-    x: Tensor = getattr(last, "samples")[0] if coupled else last.estimate  # noqa: B009
+    like, prior = ref.problem.like, ref.problem.prior
+    one = lambda seeds: OneStream(seeds[0], len(seeds))
+    job = Job(solver, prior, like, like, seeds=[ref.seed] * chains, source=[0] * chains, streams=one)
+    last = Last()
+    end = run(job, watch=last)
+    x: Tensor = getattr(last.state, "samples")[0] if coupled else end.images[0]  # noqa: B009
+    calls = end.calls
     points = ref.pointed(x.flatten(1)) if solver.returns == "point" else {}
     metrics: Mapping[str, float] = ref.sampled(x.flatten(1)) | points
     far = solver.returns == "sample" and metrics["sw1"] > ref.problem.scale
@@ -99,9 +97,19 @@ def _solved(solver: Solver[Any], ref: Reference) -> dict[str, Any]:
         "forwards": calls.forwards / ref.n,
         "backwards": calls.backwards / ref.n,
         "calls": (calls.forwards + calls.backwards) / ref.n,
-        "seconds": seconds,
+        "seconds": end.seconds,
+        "code": code_of(solver, like.A, like.noise, prior, prior.schedule),
         **metrics,
     }
+
+
+class Last:
+    """Watches a run and keeps its last state."""
+
+    state: State
+
+    def __call__(self, step: Step, like: Likelihood, calls: Calls) -> None:
+        self.state = step.state
 
 
 class OneStream(Rng):
@@ -110,6 +118,10 @@ class OneStream(Rng):
     def __init__(self, seed: int, chains: int) -> None:
         self.stream = Generator().manual_seed(seed)
         self.generators = [self.stream] * chains
+
+    def state_dict(self) -> list[Tensor]:
+        """The state of the one stream."""
+        return [self.stream.get_state()]
 
     def randn_like(self, x: Tensor) -> Tensor:
         return torch.randn(x.shape, dtype=x.dtype, generator=self.stream)

@@ -19,10 +19,11 @@ class Results(Rows[Key]):
     def __init__(self, path: Path) -> None:
         super().__init__(path, key)
 
-    def missing(self, cells: Iterable[Cell]) -> list[Cell]:
-        """The cells without a row, each once; cells that broke are tried again."""
+    def left(self, cells: Iterable[Cell]) -> list[Cell]:
+        """The cells without a row, each once; those that broke are tried again."""
         wanted = {cell.key: cell for cell in cells}
-        return [c for k, c in wanted.items() if self.rows.get(k, {"status": "error"})["status"] == "error"]
+        missing = self.missing(wanted)
+        return [c for k, c in wanted.items() if k in missing]
 
     def of(self, cells: Iterable[Cell]) -> list[Row]:
         """The rows of `cells`, in their order, each once."""
@@ -40,7 +41,7 @@ def run(cells: Sequence[Cell], results: Results, jobs: int = 1, watch: Callable[
 
     `watch` is called with each row once it is in the file.
     """
-    missing = results.missing(cells)
+    missing = results.left(cells)
     for row in computed(missing, min(jobs, len(missing))):
         results.add(row)
         if watch:

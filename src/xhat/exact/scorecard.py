@@ -27,7 +27,7 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
     if jobs < 1:
         raise SpecError(f"jobs must be at least 1, not {jobs}")
     results = Results(out / "results.jsonl")
-    with bar(len(results.missing(cells)), not quiet and sys.stderr.isatty()) as watch:
+    with bar(len(results.left(cells)), not quiet and sys.stderr.isatty()) as watch:
         run(cells, results, jobs, watch)
     rows = results.of(cells)
     if not quiet:

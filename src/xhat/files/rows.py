@@ -57,6 +57,10 @@ class Rows(Generic[K]):
             except (ValueError, KeyError, TypeError):
                 self.broken += bool(line.strip())
 
+    def missing(self, keys: Iterable[K]) -> set[K]:
+        """Of `keys`, those without a record; those whose record has the status `error` are to be tried again."""
+        return {k for k in keys if self.rows.get(k, {"status": "error"}).get("status") == "error"}
+
     def add(self, *rows: Row) -> None:
         """Adds all of `rows` in one write that is on the disk when this returns, or none of them.
 

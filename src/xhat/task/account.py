@@ -5,7 +5,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..errors import DivergedError, MismatchError, ShapeError, SpecError
+from ..errors import DivergedError, MismatchError, ShapeError, SpecError, XhatError
 from ..files.record import versions
 from ..likelihoods import LatentLikelihood
 from ..noise import NOISES, Noise
@@ -25,8 +25,8 @@ from ..solvers.base import Solver
 from .checkpoint import digest
 from .fingerprint import CODE
 from .parts import METHODS, name_of
-from .results import Result, Score
-from .run import Job
+from .results import Result, Score, results
+from .run import Job, Watch, run
 from .schema import CALLS, FIELDS, NOTHING, VERSION
 from .task import Task
 
@@ -41,14 +41,17 @@ def blank() -> Row:
     return row | {"schema": VERSION, "status": "ok", "calls": dict.fromkeys(CALLS)} | made
 
 
-def begun(task: Task, job: Job, at: int = 0, metrics: Mapping[str, Score] = {}, weights: str | None = None) -> Row:
-    """The record of measurement `at` as far as it is known before anything is computed.
+def begun(
+    task: Task, job: Job, at: int | None = None, metrics: Mapping[str, Score] = {}, weights: str | None = None
+) -> Row:
+    """The record of a task as far as it is known before anything is computed; with `at`, of that measurement alone.
 
     `weights` is the fingerprint of the prior's weights, if it has been computed already.
     """
-    A, noise = job.problem.A, job.like.noise
-    found, seeds = task.measurement, list(task.seeds[at])
-    own = A if max(A.batches(), default=1) == 1 else A.take(torch.tensor([at]))
+    A, noise, found = job.problem.A, job.like.noise, task.measurement
+    those = slice(None) if at is None else slice(at, at + 1)
+    seeds = task.seeds[those]
+    own = A if at is None or max(A.batches(), default=1) == 1 else A.take(torch.tensor([at]))
     schedule = job.schedule or job.prior.schedule
     return blank() | {
         "operator": name_of(task.operator or (found.operator if found else None)),
@@ -59,35 +62,57 @@ def begun(task: Task, job: Job, at: int = 0, metrics: Mapping[str, Score] = {}, 
         "image_shape": list(A.shape),
         "latent_shape": list(job.like.A.shape) if isinstance(job.like, LatentLikelihood) else None,
         "data_shape": list(A.data_shape),
-        "seeds": seeds,
-        "samples": len(seeds),
+        "seeds": [seed for own in seeds for seed in own],
+        "measurements": len(seeds),
+        "samples": len(seeds[0]),
         "batch_size": job.batch_size,
         "stop_at": job.stop_at,
         "returns": job.solver.returns,
         "measurement": found.origin if found else f"simulated with {name_of(task.operator)}",
-        "measurement_sha256": digest([job.like.y[at : at + 1]]),
+        "measurement_sha256": digest([job.like.y[those]]),
         "operator_sha256": digest(own.state_dict().values()),
-        "reference_sha256": None if task.truth is None else digest([task.truth[at]]),
+        "reference_sha256": None if task.truth is None else digest(list(task.truth[those])),
         "prior_sha256": digest(job.prior.state_dict().values()) if weights is None else weights,
         "code": code_of(job.solver, A, noise, job.prior, schedule, metrics),
         "device": str(job.like.y.device),
     }
 
 
-def ended(result: Result, calls: Calls, seconds: float, measurements: int = 1) -> Row:
-    """What a record says once its samples are there; a measurement has its share of the cost of a run of several."""
-    residual, expected = result.residual.tolist(), result.expected.tolist()
-    spent = {k: n if measurements == 1 else n / measurements for k, n in vars(calls).items()}
+def ended(found: Sequence[Result], calls: Calls, seconds: float, share: int = 1) -> Row:
+    """What a record says once its samples are there; the cost of the run is divided among `share` records."""
+    residual, expected = (
+        torch.cat(part).tolist() for part in zip(*((r.residual, r.expected) for r in found), strict=True)
+    )
     return {
         "residual": residual,
         "expected_residual": expected,
         "residual_ratio": [r / e if e > 0 else None for r, e in zip(residual, expected, strict=True)],
-        "smallest_residual": int(result.residual.argmin()),
-        "stopped_at_step": result.stopped,
-        "metrics": {k: v.tolist() for k, v in result.metrics.items()},
-        "calls": spent,
-        "seconds": seconds / measurements,
+        "smallest_residual": int(found[0].residual.argmin()) if len(found) == 1 else None,
+        "stopped_at_step": [step for r in found for step in r.stopped],
+        "metrics": {k: torch.cat([r.metrics[k] for r in found]).tolist() for k in found[0].metrics},
+        "calls": {k: n if share == 1 else n / share for k, n in vars(calls).items()},
+        "seconds": seconds / share,
     }
+
+
+def recorded(
+    task: Task, metrics: Mapping[str, Score] = {}, watch: Watch | None = None, device: str = "auto"
+) -> tuple[Row, list[Result]]:
+    """Runs a task and gives one record for all of it, with what came out.
+
+    A task that a solver does not take, or that diverges, has a record without numbers and no results; any other error
+    is raised.
+    """
+    row = blank()
+    try:
+        job = task.job(device)
+        row = begun(task, job, metrics=metrics)
+        end = run(job, watch)
+    except XhatError as e:
+        status, text = failure(e)
+        return row | {"status": status, "error": text}, []
+    found = results(job, end, task.truth, metrics)
+    return row | ended(found, end.calls, end.seconds), found
 
 
 def code_of(

@@ -91,7 +91,7 @@ def restore(
         calls=end.calls,
         seconds=end.seconds,
         metrics=result.metrics,
-        record=record.finite(account | ended(result, end.calls, end.seconds)),
+        record=record.finite(account | ended([result], end.calls, end.seconds)),
         problem=job.problem.to("cpu"),
         reference=truth,
         frames=tuple((step, decoded(job, x[None])[0]) for step, x in end.frames),

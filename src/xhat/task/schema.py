@@ -1,6 +1,7 @@
 """What a record holds, version 2: the same names for a restoration, a line of a benchmark and a line of a study.
 
-One record is one measurement and all the samples made of it. Numbers of a sample are lists, one entry a sample.
+One record is one task: one measurement and all the samples made of it, or several measurements that were restored
+together. Lists have one entry a sample, the samples of the first measurement first.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,8 @@ FIELDS: dict[str, Kinds] = {
     "data_shape": (list,),
     # how they were run
     "seeds": (list,),  # of the random stream of each sample
-    "samples": (int,),
+    "measurements": (int,),
+    "samples": (int,),  # of each measurement
     "batch_size": (int, NOTHING),  # samples computed at a time; null: all at once
     "stop_at": (int, float, NOTHING),  # a sample is frozen at this multiple of the expected residual
     # what came out
@@ -37,9 +39,9 @@ FIELDS: dict[str, Kinds] = {
     "residual": (list,),  # root mean square of y − A(x̂) of each sample, in the units of y
     "expected_residual": (list,),  # what the noise explains of it
     "residual_ratio": (list,),  # 1 is right; null without noise
-    "smallest_residual": (int, NOTHING),  # the number of that sample, from 0
+    "smallest_residual": (int, NOTHING),  # the number of that sample of the one measurement, from 0
     "stopped_at_step": (list,),  # null for a sample that ran to the end
-    "metrics": (dict,),  # name → a list of one number a sample, or of one number for all of them
+    "metrics": (dict,),  # name → a list of one number a sample, or of one number for all samples of a measurement
     "calls": (dict,),  # forwards, backwards, operator: of all samples together
     "seconds": (int, float, NOTHING),  # of all samples together; a batch is shared out among its measurements
     # what it was made from and by

@@ -33,7 +33,7 @@ class Task:
     noise: str | Noise | None
     prior: str | Prior | Callable[[Tensor, float], Tensor]
     solver: str | Solver[Any]
-    seeds: Sequence[Sequence[int]]
+    seeds: Sequence[Sequence[int]]  # the same number for each measurement
     measurement: Measurement | None = None
     truth: Tensor | None = None  # (b, *image); beside a measurement the one image behind it, which no solver sees
     noise_seeds: Sequence[int] = ()
