@@ -1,15 +1,23 @@
 """Tables of the pages from the records of a run: means, the best, and what is published beside."""
 
+import json
 import sys
+from pathlib import Path
 
 import pytest
+from benchmarks.photos import stored
 from benchmarks.result import headline, main, tasks
+from benchmarks.upgrade import upgraded
 
 from xhat.bench.drive import bench
 from xhat.bench.folder import open_run
 from xhat.bench.grid import read
 from xhat.bench.options import Options
+from xhat.bench.report.text import markdown
 from xhat.bench.stats import value
+
+ROOT = Path(__file__).parent.parent
+RUNS = sorted(p.parent for p in (ROOT / "docs" / "results").glob("*/records.jsonl"))
 
 GRID = {
     "priors": ["powerlaw"],
@@ -81,3 +89,37 @@ def test_the_place_in_the_page_is_filled(run, tmp_path, monkeypatch):
     assert text.startswith("before\n<!-- tiny -->\n| pixels")
     assert text.endswith("<!-- end -->\nafter\n")
     assert "old" not in text
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda f: f.name)
+def test_the_records_of_the_pages_are_of_this_schema(folder):
+    """`open_run` refuses a record of another schema; the report beside the records says what they say."""
+    content, rows = open_run(folder)
+    assert rows
+    assert {r["cell"] for r in rows} <= {c["id"] for c in content["cells"]}
+    text = markdown(content, rows, {})
+    assert text == (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_photographs_is_of_this_schema():
+    assert {r["status"] for r in stored(ROOT / "benchmarks" / "photos.jsonl").rows.values()} == {"ok", "n/a"}
+
+
+def test_a_record_of_schema_1_keeps_its_numbers_when_it_is_upgraded(run):
+    """Schema 1 as it was: numbers instead of lists, calls and what a run costs under other names."""
+    for new in open_run(run)[1]:
+        if new["status"] != "ok":
+            continue
+        made = new["provenance"]
+        same = ("key", "cell", "task", "label", "prior", "data", "operator", "schedule", "samples", "noise", "solver")
+        same += ("image", "seed", "stream", "per_image", "status", "error", "returns", "prior_sha256")
+        old = {k: new[k] for k in same} | {k: new[k][0] for k in ("residual", "expected_residual", "residual_ratio")}
+        old |= {"schema": 1, "shape": new["image_shape"], "image_sha256": new["reference_sha256"]}
+        old |= {"metrics": {k: v[0] for k, v in new["metrics"].items()}}
+        old |= {"forwards": new["calls"]["forwards"], "backwards": new["calls"]["backwards"]}
+        old |= {"operator_calls": new["calls"]["operator"], "versions": new["versions"] | {"code": new["code"]}}
+        old["run"] = {k: made[k] for k in ("time", "host", "process", "threads")}
+        old["run"] |= {"seconds": new["seconds"], "batch": new["batch_size"], "device": new["device"]}
+        again = upgraded(json.loads(json.dumps(old)))
+        unknown = {k for k in new if again[k] != new[k]}
+        assert unknown <= {"measurement_sha256", "operator_sha256", "data_shape", "provenance"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from benchmarks.study import best_mode, flow_of, log_posterior, main, measure, prior_of, truths
-from benchmarks.study_page import MORE, collect, interval
+from benchmarks.study_page import MORE, collect, interval, page
 
 from xhat.likelihoods import likelihood
 from xhat.loop import solve
@@ -53,6 +53,13 @@ def test_every_spec_builds(file):
     assert len({arm["name"] for arm in study["arms"]}) == len(study["arms"])
 
 
+@pytest.mark.parametrize("file", STUDIES, ids=lambda f: f.stem)
+def test_the_pages_say_what_the_records_say(file):
+    records = STUDIES[0].parent.parent / "docs" / "studies" / f"{file.stem}.jsonl"
+    study = tomllib.loads(file.read_text(encoding="utf-8"))
+    assert page(study, records) == records.with_suffix(".md").read_text(encoding="utf-8")
+
+
 def test_runs_once_and_reports(tmp_path, monkeypatch, request):
     request.getfixturevalue("float64")  # the study sets it; this puts it back
     (tmp_path / "tiny.toml").write_text(TINY)
@@ -65,11 +72,11 @@ def test_runs_once_and_reports(tmp_path, monkeypatch, request):
     cells = collect(tomllib.loads(TINY), tmp_path / "tiny.jsonl")
     assert cells["p", "map"]["gap"].shape == (2, 4)
     assert cells["p", "none"] == {"failed": "not a problem it takes"}
-    page = (tmp_path / "tiny.md").read_text()
-    assert "| none | not a problem it takes |" in page
-    assert "Best: map. All others are worse." in page
+    text = (tmp_path / "tiny.md").read_text()
+    assert "| none | not a problem it takes |" in text
+    assert "Best: map. All others are worse." in text
     mean, half = interval(cells["p", "map"]["gap"])
-    assert f"| map | {mean:.4g} ± {half:.2g} | +0 ± 0 |" in page
+    assert f"| map | {mean:.4g} ± {half:.2g} | +0 ± 0 |" in text
     assert (tmp_path / "tiny.png").stat().st_size > 1000
     assert all(json.loads(line)["curve"] for line in lines if json.loads(line)["status"] == "ok")
 

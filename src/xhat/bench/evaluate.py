@@ -125,6 +125,7 @@ def filed(work: Work, image: str, device: str) -> Row:
         "stream": first,
         "seeds": [first + i for i in range(cell.samples)],
         "measurements": 1,
+        "measurement": f"simulated with {cell.operator}",
         "per_image": draws(cell.operator),
         "device": str(pick_device(device)),
         "provenance": provenance(file),
