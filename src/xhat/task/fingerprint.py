@@ -170,6 +170,7 @@ def modules_of(parts: Iterable[object]) -> set[str]:
             waiting += [*part.children(), *(v for v in vars(part).values() if isinstance(v, FunctionType))]
         elif is_dataclass(part) and not isinstance(part, type):
             waiting += [getattr(part, f.name) for f in fields(part)]
+            waiting.append(getattr(part, "solver", None))  # a solver around another one, which its spec only names
         if isinstance(part, Builder):
             waiting.append(part.make)
         elif isinstance(given := vars(part).get("given") if hasattr(part, "__dict__") else None, Given):
