@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import DataError, MismatchError, ShapeError, SpecError
@@ -24,6 +24,8 @@ from .options import Options
 from .queue import Queue, works
 from .schema import origin
 from .sets import add_sets
+
+NAMED = 3  # old values of what has changed that a note names
 
 
 def bench(
@@ -115,22 +117,25 @@ def _batch(cell: Cell, folder: RunFolder, options: Options) -> int:
 
 def tell(
     folder: RunFolder, todo: Sequence[Work], metrics: Sequence[str], device: str, options: Options
-) -> dict[str, list[str]]:
-    """Says on stderr which records are stale and what of the file could not be read; stale records by key."""
-    old = {}
+) -> Iterable[str]:
+    """Says on stderr which records are stale and what of the file could not be read; gives the keys of the former."""
+    old: dict[str, list[tuple[str, str]]] = {}  # key → what has changed, and what it was
     for work in todo:
         for name, key in zip(work.images, work.keys, strict=True):
             row = folder.records.rows.get(key)
             if row is None or row["status"] == "error":
                 continue
             was, now = origin(row), current(work.cell, name, metrics, device)
-            if changed := [f"{what} {was[what]} → {v}" for what, v in now.items() if was[what] != v]:
+            if changed := [(what, was[what]) for what, v in now.items() if was[what] != v]:
                 old[key] = changed
     if folder.records.broken:
         say(f"{folder.records.broken} lines of {folder.records.path} are no records (cut off by a crash?), left out")
-    what = Counter(change for changes in old.values() for change in changes)
-    for change, n in what.items():
-        say(f"{n} records were made with another {change}; they are {'made again' if options.fresh else 'kept'}")
+    found = Counter(change for changes in old.values() for change in changes)
+    for what in dict.fromkeys(what for what, _ in found):
+        values = {value: n for (name, value), n in found.items() if name == what}
+        named = f" {', '.join(values)}" if len(values) <= NAMED else ""
+        fate = "made again" if options.fresh else "kept"
+        say(f"{sum(values.values())} records were made with another {what}{named}; they are {fate}")
     if old and not options.fresh:
         say("--fresh makes them again")
     return old
