@@ -1,6 +1,5 @@
 """Laws of priors, their files against the diffusers library, and the exact ones against calculus."""
 
-import copy
 import json
 import math
 import subprocess
@@ -13,13 +12,13 @@ import torch
 from torch import Tensor
 
 from xhat.errors import DataError, MismatchError, SpecError
-from xhat.numerics.calls import counting
-from xhat.numerics.linalg import dot, sq
+from xhat.numerics.linalg import sq
 from xhat.priors import PRIORS, DiffusersPrior, GaussianPrior, MixturePrior, Prior, build_prior
 from xhat.priors.calibrate import Calibration, measure, spaced
 from xhat.priors.unet import mirror, pad
 from xhat.rng import Rng
 from xhat.schedule import EDM, Discrete, Level
+from xhat.testing import PRIOR_LAWS
 from xhat.transition import renoise
 
 
@@ -86,62 +85,12 @@ def prior(name: str, request: pytest.FixtureRequest) -> Prior:
     return request.getfixturevalue(name)
 
 
-@pytest.fixture
-def x(name: str) -> Tensor:
-    return randn(2, *SHAPES[name])
-
-
 # Laws
 
 
-def test_scale_freeness(prior, x):
-    torch.testing.assert_close(prior(x, level(0.7, alpha=0.3)), prior(x / 0.3, level(0.7)), rtol=1e-4, atol=1e-4)
-
-
-def test_images_do_not_mix(prior, x):
-    t = level(0.3)
-    torch.testing.assert_close(prior(x, t)[:1], prior(x[:1], t), rtol=1e-4, atol=1e-5)
-
-
-def test_input_untouched_output_alike(prior, x):
-    before = x.clone()
-    with counting() as calls:
-        out = prior(x, level(0.3, alpha=0.5))
-    assert (out.shape, out.dtype, calls.forwards) == (x.shape, x.dtype, 2)
-    assert torch.equal(x, before)
-    assert torch.equal(out, prior(x, level(0.3, alpha=0.5)))
-
-
-def test_float64_images_stay_so(prior, x):
-    if not isinstance(prior, DiffusersPrior):
-        prior = prior.double()
-    assert prior(x.double(), level(0.3)).dtype == torch.float64
-
-
-def test_gradient_reaches_the_image_only(prior, x):
-    prior, x, t = copy.deepcopy(prior).double(), x.double().requires_grad_(), level(0.3)
-    with counting() as calls:
-        sq(prior(x, t)).sum().backward()
-    assert calls.backwards == 2
-    v, h = randn(*x.shape, seed=1, dtype=torch.float64), 1e-5
-    with torch.no_grad():
-        difference = (sq(prior(x + h * v, t)) - sq(prior(x - h * v, t))) / (2 * h)
-    torch.testing.assert_close(dot(x.grad, v), difference, rtol=1e-6, atol=1e-6)
-    assert not any(p.requires_grad for p in prior.parameters())
-    assert not any(m.training for m in prior.modules() if isinstance(prior, DiffusersPrior))
-
-
-def test_little_noise_changes_little(prior, x):
-    torch.testing.assert_close(prior(x, level(1e-3)), x, atol=0.02, rtol=0)
-
-
-def test_mse_is_at_most_the_noise_and_grows(prior):
-    if prior.mse(level(1.0)) is None:
-        pytest.skip("no calibration")
-    table = [prior.mse(level(10 ** (k / 4))) for k in range(-16, 9)]
-    assert all(0 < a <= b for a, b in pairwise(table))
-    assert all(m <= 10 ** (k / 2) * (1 + 1e-5) for m, k in zip(table, range(-16, 9), strict=True))
-    assert prior.mse(level(0.5, alpha=0.1)) == prior.mse(level(0.5))
+@pytest.mark.parametrize("law", PRIOR_LAWS)
+def test_law(law, prior, name):
+    law(prior, SHAPES[name])
 
 
 # Networks: any size, grey, dtypes

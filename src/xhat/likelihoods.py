@@ -254,6 +254,7 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
         )
     if bad := int((~torch.isfinite(measured(A, y).abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
+    y = y.contiguous()  # rounding may depend on the layout in memory
     if isinstance(A, Decoded):
         return of_latents(likelihood(A.outer, noise, y), A.inner)
     noise = noise.bind(A)

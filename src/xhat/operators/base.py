@@ -51,7 +51,7 @@ class Operator(Recorded, nn.Module):
         if bad := {n for n in self.batches() if n not in (1, len(x))}:
             raise ShapeError(f"{type(self).__name__} was built for {bad.pop()} images, not {len(x)}")
         tally("operator", len(x))
-        y: Data = super().__call__(x)
+        y: Data = super().__call__(x.contiguous())  # sums over strided memory may be rounded in another order
         return y
 
     @classmethod

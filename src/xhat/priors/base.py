@@ -68,7 +68,7 @@ class Prior(Recorded, nn.Module):
         return None
 
     def __call__(self, x: Image, t: Level) -> Image:
-        x0: Image = super().__call__(x, t)
+        x0: Image = super().__call__(x.contiguous(), t)  # rounding may depend on the layout in memory
         return counted(x0)
 
 

@@ -1,0 +1,134 @@
+"""The laws of solvers: images never mix, seeds decide, runs resume, misfits are refused, data are used."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..errors import DivergedError, MismatchError
+from ..likelihoods import Likelihood
+from ..loop import solve, trajectory
+from ..noise import Gaussian, Noise
+from ..numerics.calls import counting
+from ..operators.hdr import HDR
+from ..priors.base import Denoiser
+from ..rng import Rng
+from ..schedule import EDM, VP, Flow
+from ..solvers.base import State
+from .exact import SHAPE, LayeredGaussian
+from .law import Law
+from .trials import AnySolver, prior_of, trial
+
+ROUNDING = 1e-8  # in double precision a neighbour may change the rounding of a matrix product, and nothing else
+
+
+def images_do_not_mix(solver: AnySolver) -> None:
+    """The answer for an image does not depend on its neighbours in the batch."""
+    law = Law(solver, "images never mix", "a mean, norm or loss over the batch axis")
+    both = trial(solver)
+    one = replace(both, like=both.like.take(torch.tensor([1])))
+    law.near(both.run(solver, [7, 8])[1:], one.run(solver, [8]), ROUNDING, ROUNDING)
+
+
+def freezing_moves_no_other(solver: AnySolver) -> None:
+    """An image that is frozen after its third step stays as it is, and no other image moves, on any ladder of levels.
+
+    This is what `stop_at` does. Tried on the ladders of EDM, VP and flow matching.
+    """
+    law = Law(solver, "freezing an image moves no other", "a quantity of the run, say a counter, in the state")
+    made = trial(solver)
+    for schedule in (EDM(), VP(), Flow()):
+        name = type(schedule).__name__
+        free = [s.state for s in made.steps(solver, Rng([0, 1]), schedule=schedule)]
+        third = free[min(2, len(free) - 1)].x[0]
+
+        def done(state: State, third: Tensor = third) -> Tensor:
+            return torch.tensor([torch.equal(state.x[0], third), False])
+
+        held = [s.state for s in made.steps(solver, Rng([0, 1]), schedule=schedule, done=done)]
+        law.same(held[-1].x[0], third, f"the frozen image on {name}")
+        law.same(held[-1].x[1], free[-1].x[1], f"the other image on {name}")
+        law.same(held[-1].estimate[1], free[-1].estimate[1], f"the other estimate on {name}")
+
+
+def resumes_bit_for_bit(solver: AnySolver) -> None:
+    """From the state half way and the random streams at that time, the rest of the run is the same bit for bit."""
+    law = Law(solver, "a resumed run gives the same bits", "something that is kept outside the state, or `torch.randn`")
+    made, rng = trial(solver), Rng([3, 4])
+    steps = []
+    for step in made.steps(solver, rng):
+        steps.append((step.index, step.state, rng.state_dict()))
+    index, state, streams = steps[(len(steps) - 1) // 2]
+    rng = Rng([0, 0])
+    rng.load_state_dict(streams)
+    *_, end = made.steps(solver, rng, resume=(index, state))
+    law.same(end.state.x, steps[-1][1].x, f"the chain resumed after step {index}")
+    law.same(end.state.estimate, steps[-1][1].estimate, f"the estimate resumed after step {index}")
+
+
+def keeps_dtype_shape_and_data(solver: AnySolver) -> None:
+    """The answer has the dtype of the data and the shape of an image and carries no gradient; y stays as it was."""
+    law = Law(solver, "the answer is an image in the dtype of the data", "a constant tensor in float32, or `y -= …`")
+    for dtype in (torch.float32, torch.float64):
+        made = trial(solver, [0], dtype)
+        y = made.like.y.clone()
+        x = made.run(solver, [0])
+        law.holds(x.dtype == dtype, f"data in {dtype} gave an image in {x.dtype}")
+        law.holds(x.shape == (1, *made.like.A.shape), f"it has the shape {tuple(x.shape)}")
+        law.holds(not x.requires_grad, "it requires a gradient")
+        law.same(made.like.y, y, "the measurement after the run")
+
+
+def a_seed_decides(solver: AnySolver) -> None:
+    """The same seed gives the same bits, another seed another image."""
+    law = Law(solver, "a seed decides the result", "`torch.randn` in place of `rng`, or randomness that is not used")
+    made = trial(solver, [0])
+    a, b, c = (made.run(solver, [seed]) for seed in (5, 5, 6))
+    law.same(a, b, "seed 5 again")
+    law.holds(not torch.equal(a, c), "seeds 5 and 6 give the same bits")
+
+
+def nan_raises(solver: AnySolver) -> None:
+    """A prior that answers NaN raises DivergedError, which names the solver: no failure becomes a plausible image."""
+    law = Law(solver, "NaN raises DivergedError with the solver's name", "`nan_to_num`, or a comparison with NaN")
+    made = trial(solver, [0])
+    broken = prior_of(made.kind, Denoiser(lambda x, sigma: x * float("nan")))
+    if isinstance(broken, LayeredGaussian):
+        assert broken.denoiser is not None
+        vars(broken.denoiser)["mean"] = float("nan")
+    broken = broken.to(torch.float64)
+    error = law.raises(DivergedError, lambda: solve(solver, broken, made.like, Rng([0])), "a prior that says NaN")
+    law.holds(type(solver).__name__ in str(error), f"the message is: {error}")
+
+
+def refuses_by_type(solver: AnySolver) -> None:
+    """A problem of the most general type is solved, or raises MismatchError before the first network call."""
+    law = Law(solver, "a misfit raises MismatchError before any network call", "`needs` is missing or too general")
+    A = HDR(SHAPE)
+    made = trial(solver, [0], torch.float32)
+    plain = Likelihood(A, Gaussian(0.1), A(made.truth.float()))
+    with counting() as calls:
+        try:
+            next(trajectory(solver, made.prior, plain, Rng([0])))
+        except MismatchError as e:
+            law.holds("dps" in str(e), f"the message does not list what fits: {e}")
+            law.holds(calls.forwards == 0, f"{calls.forwards} network calls came before")
+        except Exception as e:
+            raise law.broken(f"a problem of any type raised {type(e).__name__}: {e}") from e
+
+
+def uses_prior_and_data(solver: AnySolver, noise: Noise | None = None) -> None:
+    """With 60 % of the pixels seen, the mean squared error is at most a quarter of the prior's variance where a pixel
+    was seen and 0.4 of it where none was.
+
+    The prior's mean, which knows nothing of y, errs by all of the variance everywhere, and the data filled up with
+    zeros by all of it where nothing was seen. The posterior's mean errs by 1 % and by 4 %.
+    """
+    law = Law(solver, "the answer uses prior and data", "a weight that leaves out the data, or the prior")
+    made = trial(solver, range(4), noise=noise or Gaussian(0.05), keep=0.6)
+    x = made.prior.image(made.run(solver, range(4)))
+    share = (x - made.truth).square().mean(0) / made.truth.square().mean()
+    for where, pixels, most in (("seen", made.seen, 0.25), ("not seen", ~made.seen, 0.4)):
+        if pixels.any():
+            error = float(share[pixels].mean())
+            law.holds(error <= most, f"where pixels were {where} the error is {error:.2f} of the variance, not {most}")
