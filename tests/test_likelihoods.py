@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from operator_cases import CASES, images, kind, make, over, shape_of
 from oracles import problem, rbf_prior
-from test_operators import CASES, images, kind, make, over, shape_of
-from test_solvers import noise_for, operator_for, prior_for, quick
+from solver_cases import noise_for, operator_for, prior_for, quick
 from xhat.baselines import BASELINES
 from xhat.likelihoods import LeastSquares, likelihood
 from xhat.loop import solve

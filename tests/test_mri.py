@@ -10,7 +10,7 @@ import torch
 
 import xhat
 from oracles import operator, posterior, problem, rbf_prior
-from test_solvers import QUICK, noise_for, prior_for
+from solver_cases import QUICK, noise_for, prior_for
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
 from xhat.files.readers.load import load, load_reference

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oracles import SHAPE, covariance, matrix, operator, posterior, problem, rbf_prior
+from oracles import LEVELS, SHAPE, covariance, exact_mean, matrix, noised, operator, posterior, problem, rbf_prior
 from xhat.errors import DivergedError
 from xhat.likelihoods import likelihood
 from xhat.loop import solve, trajectory
@@ -17,24 +17,10 @@ from xhat.schedule import CLEAN, EDM, VP, Level
 from xhat.solvers import SOLVERS, State
 from xhat.transition import ddpm, noise_in, renoise
 
-LEVELS = [VP()(0.9), VP()(0.5), VP()(0.2), EDM()(0.6)]
-
 
 @pytest.fixture(scope="module")
 def prior() -> GaussianPrior:
     return rbf_prior().double()
-
-
-def noised(x: torch.Tensor, t: Level, seed: int = 99) -> torch.Tensor:
-    return t.alpha * x + t.sigma * Rng(range(seed, seed + len(x))).randn_like(x)
-
-
-def exact_mean(prior, like, x, t):
-    """E[x₀|x_t, y] of a Gaussian prior: fold x_t/α_t = x₀ + ρ n into the prior, then y."""
-    C, n = covariance(prior), len(prior.lam)
-    gain = C @ torch.linalg.inv(C + t.ratio**2 * torch.eye(n, dtype=C.dtype))
-    mean = prior.mean + ((x / t.alpha - prior.mean).flatten(1) @ gain.T).reshape(x.shape)
-    return posterior(prior, like, C - gain @ C, mean)[0]
 
 
 @pytest.mark.parametrize("t", LEVELS, ids=lambda t: f"rho={t.ratio:.2g}")

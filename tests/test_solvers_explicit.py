@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oracles import SHAPE, covariance, matrix, posterior, problem, rbf_prior
-from test_oracles import LEVELS, exact_mean, noised
+from oracles import LEVELS, SHAPE, covariance, exact_mean, matrix, noised, posterior, problem, rbf_prior
 from xhat.errors import MismatchError, ShapeError, SpecError
 from xhat.likelihoods import NoiselessLinear, NoiselessSpectral, likelihood
 from xhat.loop import solve, trajectory
