@@ -47,6 +47,7 @@ class Plugin:
     generators: Mapping[str, Any] = field(default_factory=dict)
     images: Mapping[str, Any] = field(default_factory=dict)
     suites: Mapping[str, Any] = field(default_factory=dict)
+    formats: Mapping[str, Any] = field(default_factory=dict)  # rows of `priors.checkpoints.Format`
 
 
 KINDS = tuple(f.name for f in fields(Plugin) if f.name != "name")

@@ -15,7 +15,7 @@ from ..noise import NOISES
 from ..operators import OPERATORS
 from ..operators.base import AffineOperator, LinearOperator, Operator, SpectralOperator
 from ..priors import PRIORS
-from ..registry import kind_of
+from ..registry import Builder, kind_of
 from ..schedule import SCHEDULES
 from ..solvers import SOLVERS
 from ..solvers.base import Solver
@@ -51,7 +51,7 @@ def listing(kind: str, name: str | None = None) -> str:
 
 def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
     """The lines about one part: name and options, what it is, what it needs, where it comes from."""
-    kind = kind_of(part)
+    kind = kind_of(part) if isinstance(part, type | Builder) else None  # a metric's row and a suite have no options
     options = ", ".join(options_with_defaults(part)) if isinstance(kind, type) else ""
     yield name
     if options:

@@ -82,7 +82,7 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
     "priors",
     Prior,
     SHIPPED
-    | {f.name: f.prior for f in FORMATS}
+    | {f.name: f.prior for f in FORMATS.own.values()}
     | {
         "diffusers": DiffusersPrior,
         "consistency": ConsistencyFolder,

@@ -46,7 +46,7 @@ def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]
     if kind == "denoiser":
         yield from program_rows(file)
         return
-    layout = next(f for f in FORMATS if f.name == kind)
+    layout = FORMATS[kind]
     known = {k: v for k, v in checked(kind, layout.prior, options).items() if k not in USE}
     plan = layout.plan(read(file), **known)
     yield "layout", plan.layout + (", or one of its consistency models" if unclear else "")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ...registry import Registry
 from ..base import Prior
 from .adm import ADM, adm_plan
 from .adm_config import is_adm, is_consistency_family
@@ -31,14 +32,19 @@ class Format:
     twins: Callable[[Tensors], bool] = lambda tensors: False
 
 
-FORMATS = (
-    Format("adm", "OpenAI guided-diffusion", ADM, adm_plan, is_adm, is_consistency_family),
-    Format("edm", "EDM, InverseBench", EDMNetwork, edm_plan, is_karras),
-    Format(
-        "openai_consistency",
-        "OpenAI consistency models",
-        ConsistencyCheckpoint,
-        consistency_plan,
-        lambda tensors: False,  # its tensors are those of its teacher, an `adm`
-    ),
+# in the order in which a file is tried; plug-ins add rows
+FORMATS: Registry[Format] = Registry(
+    "formats",
+    None,
+    {
+        "adm": Format("adm", "OpenAI guided-diffusion", ADM, adm_plan, is_adm, is_consistency_family),
+        "edm": Format("edm", "EDM, InverseBench", EDMNetwork, edm_plan, is_karras),
+        "openai_consistency": Format(
+            "openai_consistency",
+            "OpenAI consistency models",
+            ConsistencyCheckpoint,
+            consistency_plan,
+            lambda tensors: False,  # its tensors are those of its teacher, an `adm`
+        ),
+    },
 )

@@ -29,7 +29,7 @@ def kind_of(path: str | Path) -> str:
 
 def kind_of_tensors(found: Checkpoint) -> str:
     """The name of the prior that knows this layout. Raises DataError that lists the known layouts if there is none."""
-    for layout in FORMATS:
+    for layout in FORMATS.values():
         if layout.fits(found.tensors):
             return family_member(found.path) if layout.twins(found.tensors) else layout.name
     if any("diffusion_model." in k or "transformer_blocks" in k for k in found.tensors):
@@ -38,7 +38,7 @@ def kind_of_tensors(found: Checkpoint) -> str:
         raise DataError(f"{found.path} holds the weights of a diffusers network: give the folder around it")
     raise DataError(
         f"{found.path} has an unknown layout; it begins with {', '.join(list(found.tensors)[:4])}. Known: "
-        f"{', '.join(f.known_as for f in FORMATS)}, TorchScript, ONNX, diffusers folders"
+        f"{', '.join(f.known_as for f in FORMATS.values())}, TorchScript, ONNX, diffusers folders"
     )
 
 
