@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import xhat
+from xhat.bench.grid import load as xhat_grid
 from xhat.errors import ShapeError, SpecError
+from xhat.files.readers.load import load
 from xhat.operators import OPERATORS
 from xhat.operators.base import LinearOperator
 from xhat.operators.building import build_operator, kind, operator_spec
@@ -17,7 +20,7 @@ from xhat.priors import PRIORS
 from xhat.registry import Builder, Registry, builds, kind_of
 from xhat.science.mri.multi_coil import MRI
 from xhat.solvers import SOLVERS
-from xhat.spec import Spec, build, build_as, spec_of
+from xhat.spec import Spec, build, build_as, names_code, spec_of
 
 PLUGIN = """
 import torch
@@ -199,3 +202,29 @@ def test_a_builder_answers_as_its_kind_and_is_pickled_by_name():
 def test_there_is_no_registry_of_unknown_kinds():
     with pytest.raises(SpecError, match="no kind of part called trees"):
         Registry("trees", None, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "minexhat:Flip",
+        "minexhat.ops:flip:axis=1",
+        "denoise @ minexhat:Flip",
+        "magnitude:prior=minexhat:Prior",
+        "magnitude:prior=(minexhat:Prior:std=1)",
+        "diffstategrad:inner='minexhat:Mine:steps=2'",
+    ],
+)
+def test_a_file_that_names_code_is_refused(text, tmp_path):
+    assert names_code({"tasks": [{"operator": text}]})
+    np.savez(tmp_path / "y.npz", y=np.zeros((1, 4, 4), np.float32), operator=text, noise="gaussian")
+    with pytest.raises(SpecError, match=r"y\.npz: minexhat.* would import code"):
+        load(tmp_path / "y.npz")
+    (tmp_path / "grid.toml").write_text(f"solvers = [{text!r}]\noperators = ['denoise']\nnoises = ['gaussian']\n")
+    with pytest.raises(SpecError, match="would import code"):
+        xhat_grid(tmp_path / "grid.toml")
+
+
+@pytest.mark.parametrize("text", ["gaussian:sigma=0.05", "inpaint:mask=C:/a/b.png", "ffhq.pt:label=3", "denoise", 3])
+def test_ordinary_specs_name_no_code(text):
+    assert names_code(text) is None

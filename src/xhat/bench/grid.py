@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import DataError, SpecError
 from ..noise import NOISES
 from ..registry import Registry
-from ..spec import build, fits, parse, spec_of
+from ..spec import build, fits, parse, spec_of, without_code
 from ..task.parts import METHODS, as_schedule, as_solver, spec_in
 
 SUITES: Registry[Path] = Registry(
@@ -176,9 +176,13 @@ def load(source: str | Path) -> Grid:
         raise SpecError(f"{path}: {e}") from e
 
 
+PROSE = ("title", "about", "published")
+
+
 def read(content: Mapping[str, Any]) -> Grid:
     """A grid from the content of a TOML file, every name in it checked."""
     _known("a grid", content, [f.name for f in fields(Grid)])
+    without_code({k: v for k, v in content.items() if k not in PROSE}, "a grid")
     made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     for f in fields(Grid):
         if f.name in made and not (isinstance(made[f.name], dict) if f.name == "tasks" else fits(made[f.name], f.type)):

@@ -14,7 +14,7 @@ from ..errors import MismatchError, SpecError
 from ..numerics.calls import tally
 from ..registry import kind_of, registry_of
 from ..schedule import EDM, Level
-from ..spec import build_as, parse
+from ..spec import build_as, without_code
 from ..types import Image
 from . import diffusers_folder as folder
 from .base import FixedShape, Prior
@@ -270,6 +270,6 @@ def _named(text: str, root: Path) -> Prior:
     """The prior that `xhat.json` names. A file names no code: `package.module:Class` is refused."""
     if (root / text).is_dir():
         text = str(root / text)
-    elif parse(text).imported:
-        raise SpecError(f"{root / 'xhat.json'}: denoiser {text!r} would import code; give it as the option denoiser")
+    else:
+        without_code(text, root / "xhat.json")
     return build_as(Prior, text)

@@ -12,7 +12,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from ..errors import MismatchError, SpecError
 from ..schedule import SCHEDULES, Level
-from ..spec import build
+from ..spec import build, without_code
 from ..types import Image
 from . import diffusers_folder as folder
 from .base import Prior
@@ -59,7 +59,7 @@ class DiffusersPrior(Prior):
                 f"{root} holds a network of the kind {name}; the folder itself, without diffusers:, will do"
             )
         if "schedule" in extra:
-            self.schedule = build(extra["schedule"], SCHEDULES)
+            self.schedule = build(without_code(extra["schedule"], root / "xhat.json"), SCHEDULES)
         self.block = int(extra.get("pixel_unshuffle", 1))
         self.channels = config.in_channels // self.block**2
         self.size = tuple(extra["shape"][1:]) if "shape" in extra else None

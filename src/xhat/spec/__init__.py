@@ -2,7 +2,7 @@
 
 from ._build import build, build_as, cast, checked, fits, lookup, parameters, wanted
 from ._describe import spec_of
-from ._text import Spec, parse, split, text_of, value
+from ._text import Spec, names_code, parse, split, text_of, value, without_code
 
 __all__ = [
     "Spec",
@@ -12,6 +12,7 @@ __all__ = [
     "checked",
     "fits",
     "lookup",
+    "names_code",
     "parameters",
     "parse",
     "spec_of",
@@ -19,4 +20,5 @@ __all__ = [
     "text_of",
     "value",
     "wanted",
+    "without_code",
 ]

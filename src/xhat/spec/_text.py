@@ -41,6 +41,40 @@ class Spec(NamedTuple):
         return f"{self.name}:{options}" if options else self.name
 
 
+def names_code(content: Any) -> str | None:
+    """The first `package.module:Class` in what a file says: a spec string, or lists and tables of them; None if none.
+
+    To build such a part imports a module. Only the command line and Python may ask for that, never a file.
+    """
+    if isinstance(content, Mapping):
+        content = list(content.values())
+    if isinstance(content, list | tuple):
+        return next((found for item in content if (found := names_code(item))), None)
+    if not isinstance(content, str):
+        return None
+    for part in content.split(" @ "):
+        text = part.strip()
+        if text[:1] + text[-1:] == "()":
+            text = text[1:-1]
+        if match := IMPORTED.fullmatch(text):
+            return match[1]
+        if "=" in text:
+            nested = [value(item.partition("=")[2].strip()) for item in split(text.partition(":")[2])]
+            if inner := names_code(nested):
+                return inner
+    return None
+
+
+def without_code(content: Any, origin: object) -> Any:
+    """`content`, which a file says. Raises SpecError if it names code to import."""
+    if found := names_code(content):
+        raise SpecError(
+            f"{origin}: {found} would import code, which no file may ask for; give it on the command line or in "
+            "Python, or install it as a plug-in"
+        )
+    return content
+
+
 def parse(spec: str) -> Spec:
     """Name and options of a spec string; only the first colon separates, so `mask=C:/a.png` is an option.
 

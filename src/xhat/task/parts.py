@@ -21,7 +21,7 @@ from ..priors import Denoiser, NoPrior, Prior, build_prior
 from ..schedule import SCHEDULES, Schedule
 from ..solvers import SOLVERS
 from ..solvers.base import Solver
-from ..spec import build, spec_of
+from ..spec import build, spec_of, without_code
 from ..types import Data, Image
 
 Shape = tuple[int, ...]
@@ -123,7 +123,7 @@ def spec_in(given: str) -> str:
         (solver,) = tomllib.loads(Path(given).read_text(encoding="utf-8"))["solvers"]
     except (OSError, ValueError, KeyError) as e:
         raise DataError(f"{given}: is no TOML file with one solver ({type(e).__name__})") from e
-    return solver if isinstance(solver, str) else str(solver["spec"])
+    return str(without_code(solver if isinstance(solver, str) else str(solver["spec"]), given))
 
 
 def as_schedule(given: str | Schedule | None) -> Schedule | None:

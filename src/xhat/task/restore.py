@@ -46,14 +46,47 @@ def restore(
     checkpoint: str | Path | None = None,
     resume: bool = False,
 ) -> Restoration:
-    """x̂ given one measurement y = A(x) + noise.
+    """Estimates x from one measurement y = A(x) + noise.
 
-    `y` is a path, array, PIL image or tensor without batch axis; uint8 arrays are pixels, floats are in the
-    units of y, [−1, 1] for images. `operator` may be any function on batches if `shape`, the shape of one image,
-    is given; `prior` any denoiser (x, sigma) → x₀, and classical methods do without. Sample i uses seed + i, whatever
-    the `batch_size`. Images whose residual falls to `stop_at` times the expected one stay as they are. With
-    `checkpoint`, a file, a run that was interrupted goes on bit for bit with `resume`. For batches of different
-    measurements, or to watch every step, see `likelihood`, `trajectory` and `solve`.
+    Example:
+
+        y = xhat.simulate("photo.png", "gaussian_blur:std=1.5", "gaussian:sigma=0.05", seed=1)
+        r = xhat.restore(y, solver="lmaps:steps=10", samples=2)
+        r.save("out/")
+
+    Parameters:
+        y: the measurement, one of them and without a batch axis: a path, an array, a PIL image, a tensor or what
+            `simulate` returns. uint8 and uint16 arrays are pixels; floats are in the units of y, which for images means
+            [−1, 1]. `scan.h5#12` is item 12 of a file with several.
+        operator: A, as a spec string, an `Operator`, or a function on batches, (b, *image) to (b, *data), which also
+            needs `shape`. None takes what the file says.
+        noise: what the detector adds, as a spec string or a `Noise`. A sigma is in the units of y. None takes what the
+            file says.
+        prior: a spec string, a path, a `Prior`, or any function (x, sigma) → x₀ that denoises x = x₀ + sigma n.
+            Classical solvers ignore it.
+        solver: a spec string or a `Solver`.
+        schedule: the noise levels to run on; None takes those of the prior.
+        seed, samples: sample i uses the random stream `seed` + i.
+        batch_size: how many samples are computed at once; None means all. It changes the time and the memory only.
+        shape: the shape of the image, (c, h, w) for pictures, if it does not follow from the measurement.
+        reference: the true image, for the metrics only; no solver sees it.
+        metrics: the names of metrics; None takes those of the kind of image.
+        device: "cpu", "cuda", "mps", or "auto" for the best there is.
+        stop_at: a sample is final as soon as the root mean square of its residual is at most this multiple of the one
+            that the noise explains.
+        record_every: keep the first sample's estimate of every so many steps, in `frames`; 0 keeps none.
+        progress: show a progress bar on stderr.
+        checkpoint: a file in which an interrupted run is kept.
+        resume: go on from `checkpoint`; the result is the same bit for bit.
+
+    Returns a `Restoration`: `images` of shape (samples, *image), their residuals beside the expected ones, metrics,
+    calls, seconds, and the record. `save` writes it as a folder.
+
+    Raises SpecError for an unknown name or option, DataError for a file that cannot be read, ShapeError for shapes that
+    do not fit, MismatchError if the solver cannot take the problem, and DivergedError if an image becomes infinite;
+    all are `XhatError`.
+
+    For batches of different measurements, or to watch every step, see `likelihood`, `trajectory` and `solve`.
     """
     found = load(y)
     truth = None if reference is None else load_reference(reference)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...errors import DataError
+from ...spec import without_code
 from ..extras import pick
 from ..measurement import KNOWN, Measurement, Source
 from ..pictures import ARRAYS, from_pixels, is_picture, load_image, pixels_of
@@ -90,8 +91,8 @@ def _from_file(path: Path, item: int | None) -> Measurement:
     return Measurement(
         y=_from_tensor(y, path) if isinstance(y, Tensor) else _from_array(y, path),
         image_shape=tuple(int(n) for n in fields["image_shape"]) if "image_shape" in fields else None,
-        operator=str(fields["operator"]) if "operator" in fields else None,
-        noise=str(fields["noise"]) if "noise" in fields else None,
+        operator=without_code(str(fields["operator"]), path) if "operator" in fields else None,
+        noise=without_code(str(fields["noise"]), path) if "noise" in fields else None,
         seed=int(fields["seed"]) if "seed" in fields else None,
         origin=str(path),
         physics=physics,
