@@ -130,7 +130,10 @@ def test_registries_hold_builders_of_their_kind():
 
 @pytest.mark.parametrize("text", ["mri:coils=2", "mri:coils=2,mask=equispaced"])
 def test_what_a_builder_builds_is_of_its_kind(text):
-    assert isinstance(build_operator(text, (2, 32, 32)), MRI)
+    A = build_operator(text, (2, 32, 32))
+    assert isinstance(A, MRI)
+    assert isinstance(A, OPERATORS["mri"])
+    assert not isinstance(A, OPERATORS["black_hole_array"])
 
 
 OBJECTS = [

@@ -188,6 +188,10 @@ class Builder(Generic[T]):
             raise AttributeError(name)
         return getattr(self.kind, name)
 
+    def __instancecheck__(self, thing: object) -> bool:
+        """`isinstance(A, OPERATORS["mri"])` asks for the kind, whatever class the builder chose."""
+        return isinstance(thing, self.kind)
+
     def __reduce__(self) -> str:
         """Pickled by name, as a function is."""
         return self.make.__qualname__

@@ -145,6 +145,8 @@ def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
     """What a record says about a part: its spec string, defaults included, else its class or function name."""
     if isinstance(given, str):
         return given
+    if isinstance(given, FunctionOperator | LinearFunctionOperator):
+        return name_of(given.f)  # as for the function itself
     if isinstance(given, Operator):
         return operator_spec(given)
     if is_dataclass(given) and not isinstance(given, type):
