@@ -36,7 +36,7 @@ QUICK: dict[str, dict[str, object]] = {
     "repaint": {"jump": 2, "resample": 2},
     "resample": {"every": 3, "inner_steps": 20, "lr": 0.05},
     "score_ald": {"inner_steps": 2},
-    "score_ilo": {"lr": 0.1},
+    "score_ilo": {"lr": 0.1, "stages": 2},  # the last layer here is the image, whose pixels are not independent
     "score_prior": {"layers": 2, "hidden": 8, "draws": 4, "lr": 0.05},
     "shred": {"ode_steps": 3, "lr": 0.1},
     "sitcom": {"inner_steps": 5, "lr": 0.1},
