@@ -1,12 +1,15 @@
-# make demo: restore real photographs.  make test: every check that CI runs.
+# make demo: restore real photographs.  make test: every check that CI runs.  make check: all but the slow tests.
 PYTHON ?= python3
 VENV ?= .venv
 # extra arguments for installing torch, e.g. TORCH_ARGS="--index-url <an index with CPU builds>"
 TORCH_ARGS ?=
 
-.PHONY: demo test install clean
+.PHONY: demo check test install clean
 demo: install
 	$(VENV)/bin/xhat demo -o demo_out
+
+check: install
+	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/check --fast
 
 test: install
 	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/check

@@ -493,6 +493,7 @@ def run_in_background(grid, out, *more):
     return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_and_shared_runs_end_with_the_same_records(tmp_path):
     """kill -9 in the middle, then two processes at once on the same folder."""
     slow = TOML.replace("lmaps:steps=3", "lmaps:steps=100").replace("phase_retrieval", "denoise")
@@ -593,6 +594,7 @@ def test_samples_are_averaged_or_chosen_by_the_measurement_never_by_the_truth(tm
 # --- Ray ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_records_though_a_worker_is_killed(tmp_path, monkeypatch):
     pytest.importorskip("ray")
     threads = torch.get_num_threads()
@@ -627,6 +629,7 @@ def tuned(out, *more):
     return json.loads((out / "best.json").read_text())
 
 
+@pytest.mark.slow
 def test_tuning_is_never_worse_than_the_defaults_goes_on_and_is_taken_by_the_others(tmp_path):
     pytest.importorskip("optuna")
     first = tuned(tmp_path / "t", "--trials", "3")
@@ -653,6 +656,7 @@ def test_tuning_is_never_worse_than_the_defaults_goes_on_and_is_taken_by_the_oth
     assert json.loads((tmp_path / "r" / "record.json").read_text())["solver"].startswith(spec.partition(",")[0])
 
 
+@pytest.mark.slow
 def test_tuning_without_the_truth_finds_what_the_truth_would(tmp_path):
     """Denoising with k far off: both blind objectives bring it back near the best there is."""
     pytest.importorskip("optuna")

@@ -136,6 +136,7 @@ def test_generate_command(tmp_path, capsys):
 # --- from file to figure ---
 
 
+@pytest.mark.slow
 def test_restore_command_from_uvfits_to_fits_and_figure(uvfits, tmp_path):
     from astropy.io import fits
 

@@ -55,6 +55,7 @@ def test_diffusers_loads_it(name):
 
 
 @pytest.mark.parametrize("name", HELD)
+@pytest.mark.slow
 def test_the_figures_of_a_card_are_measured_again(name, shared):
     """The last row of the card's table, on the images that training held out. 0.01 dB is their rounding."""
     data, recipe = HELD[name]

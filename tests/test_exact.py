@@ -262,6 +262,7 @@ def test_a_cut_off_line_is_computed_again(tmp_path):
     assert [drop(r) for r in rows] == [drop(json.loads(line)) for line in whole.splitlines()]
 
 
+@pytest.mark.slow
 def test_processes_change_no_result():
     drop = lambda r: {k: v for k, v in r.items() if k != "seconds"}
     key = lambda r: (r["seed"], r["label"])
@@ -461,6 +462,7 @@ def mean_sw1(problem, solver, seeds=range(8)):
     return np.mean([evaluate(Cell(problem, solver, seed, 250))["sw1"] for seed in seeds])
 
 
+@pytest.mark.slow
 def test_the_grid_explains_pigdm_and_dps_and_leaves_tmpd_alone():
     """The same 8 problems on 100 equal steps of the β table: a factor 2 for ΠGDM and 1.7 for DPS, nothing for TMPD."""
 
@@ -475,6 +477,7 @@ def test_the_grid_explains_pigdm_and_dps_and_leaves_tmpd_alone():
     )  # the same problems: an exact score cares less for the grid
 
 
+@pytest.mark.slow
 def test_the_transition_explains_diffpir(monkeypatch):
     """The reference's DiffPIR makes DDPM's transition after the proximal step; ours at ζ = 1 forgets x_t."""
     ours = mean_sw1("mixture:d=8,m=4", "diffpir:lam=1,zeta=1")

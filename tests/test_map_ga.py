@@ -154,6 +154,7 @@ def test_one_level_converges_to_the_closed_form_map(lam):
     close(single(0.4, prior, like, lam=lam, inner_steps=450), best(prior, like), 1e-6)
 
 
+@pytest.mark.slow
 def test_below_the_noise_only_the_level_step_converges_and_the_papers_grows_as_calculus_says():
     """For A = I the steps are z ← z − λ κ (z − z*) in each eigendirection c of the prior,
 
@@ -179,6 +180,7 @@ def test_the_unit_step_is_stable_but_nearly_forgets_the_prior():
     assert (best(prior, like) - like.y).norm() > 0.2 * like.y.norm()
 
 
+@pytest.mark.slow
 def test_all_levels_together_approach_the_map():
     prior, like = gaussian("inpaint:keep=0.5", 0.1)
     target = best(prior, like)

@@ -30,6 +30,7 @@ def test_law(case, law):
 
 
 @over(CASES)
+@pytest.mark.slow
 def test_laws_hold_for_what_was_built_in_single_precision(case):
     check_operator(make(case))
 

@@ -310,6 +310,7 @@ def test_a_run_repeats_itself_and_is_not_overwritten(capsys, out):
 
 
 @pytest.mark.usefixtures("out")
+@pytest.mark.slow
 def test_two_processes_share_a_batch_and_agree_with_one():
     """Their gradients are the same but for the order of a sum: 1e-6 is some roundings of weights up to 1."""
     command = ["train", "denoiser", "x.npz", "--recipe", "tiny.toml", "--out", "two", "--steps", "6", "--device", "cpu"]
@@ -481,6 +482,7 @@ class Scalar(torch.nn.Module):
 
 
 @pytest.mark.parametrize("method", ["cd", "ect"])
+@pytest.mark.slow
 def test_a_gaussian_is_carried_to_the_end_of_its_flow(recipe, method):
     """N(0, s²): the flow from (u, σ) ends in u √((s² + ε²)/(s² + σ²)); the loss is minimal there, and reached."""
     s, o = 0.5, Consistency(method=method, huber=1e-3, levels=18, stages=6, mu=0.5)
@@ -531,6 +533,7 @@ def test_a_consistency_folder_is_a_pipeline_of_diffusers_and_a_prior_here(method
 
 @pytest.mark.parametrize("method", ["ect", "cd"])
 @pytest.mark.usefixtures("out")
+@pytest.mark.slow
 def test_an_interrupted_consistency_model_goes_on_bit_for_bit(monkeypatch, method):
     how = ["--set", f"consistency.method={method}"]
     assert tune(*how) == 0
