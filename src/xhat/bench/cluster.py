@@ -1,4 +1,6 @@
-"""The same works on Ray: one worker a GPU or core group, dynamic scheduling, a dead worker's work done again."""
+"""The same works on Ray: one worker per GPU or group of cores, dynamic scheduling; a dead worker's work is done
+again.
+"""
 
 import os
 from collections import Counter
@@ -11,13 +13,13 @@ from .evaluate import Done, Work, broken, evaluate
 from .options import Options
 from .queue import Queue
 
-TRIES = 3  # a work whose worker died so often is recorded as an error
-STARTS = 3  # of a local cluster: Ray waits 30 s, which a busy machine may exceed
-GROUP = 4  # cores of a worker without a GPU, unless told otherwise
+TRIES = 3  # a work whose worker has died this often is recorded as an error
+STARTS = 3  # attempts to start a local cluster: Ray waits 30 s, which a busy machine may exceed
+GROUP = 4  # default number of cores of a worker without a GPU
 
 
 class Worker:
-    """A process of its own, which keeps the prior it used last."""
+    """A process that keeps the prior it used last."""
 
     def __init__(self, threads: int) -> None:
         import torch
@@ -25,14 +27,18 @@ class Worker:
         torch.set_num_threads(threads)
 
     def ready(self) -> None:
-        """Answers once the process is up."""
+        """Returns once the process runs."""
 
     def evaluate(self, work: Work, metrics: Sequence[str], device: str, keep: bool) -> list[Done]:
+        """The records of `work`, as `evaluate.evaluate` gives them."""
         return evaluate(work, metrics, device, keep)
 
 
 def computed(queue: Queue, metrics: Sequence[str], options: Options, keep: bool) -> Iterator[tuple[Work, list[Done]]]:
-    """What every work came to, in the order they end. Raises SpecError where there is no Ray or no cluster."""
+    """Yields each work with its records, in the order in which they end.
+
+    Raises SpecError if Ray is not installed or there is no cluster.
+    """
     try:
         import ray
     except ImportError as e:
@@ -48,7 +54,10 @@ def computed(queue: Queue, metrics: Sequence[str], options: Options, keep: bool)
 
 
 def connect(address: str) -> None:
-    """A cluster on this machine for `local`, else the one at `address`."""
+    """Starts a cluster on this machine if `address` is `local`, otherwise connects to the one at `address`.
+
+    Raises SpecError if there is none.
+    """
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -66,7 +75,7 @@ def connect(address: str) -> None:
 
 
 def groups(nodes: Sequence[dict[str, Any]], threads: int | None) -> tuple[int, dict[str, Any], int]:
-    """How many workers, what each asks of Ray, and its number of threads."""
+    """The number of workers, what each asks of Ray, and its number of threads."""
     resources = [n["Resources"] for n in nodes if n["Alive"]]
     gpus = int(sum(r.get("GPU", 0) for r in resources))
     if gpus:

@@ -1,4 +1,4 @@
-"""What the commands do once their arguments are read."""
+"""What the commands of this package do once their arguments are read. Each returns the exit code."""
 
 import sys
 from argparse import Namespace
@@ -10,6 +10,7 @@ from ..task.parts import spec_in
 
 
 def run_bench(args: Namespace) -> int:
+    """`xhat bench`: 0 when finished, 130 when interrupted."""
     from .drive import bench
     from .grid import load, only
     from .options import Options
@@ -30,7 +31,7 @@ def run_bench(args: Namespace) -> int:
     try:
         folder = bench(grid, args.out, options, cells=cells)
     except KeyboardInterrupt:
-        print(f"xhat: interrupted; the same command goes on with {args.out}", file=sys.stderr)
+        print(f"xhat: interrupted; the same command continues with {args.out}", file=sys.stderr)
         return 130
     if not args.quiet:
         terminal(folder.rows(), grid.metrics)
@@ -39,6 +40,7 @@ def run_bench(args: Namespace) -> int:
 
 
 def run_report(args: Namespace) -> int:
+    """`xhat report`: writes the report and prints the names of its files."""
     from .report.write import report
 
     for file in report(args.run_folder, args.out, args.megabytes):
@@ -47,6 +49,7 @@ def run_report(args: Namespace) -> int:
 
 
 def run_compare(args: Namespace) -> int:
+    """`xhat compare`: prints what changed."""
     from .compare import compared, show
 
     print(show(*compared(args.before, args.after), everything=args.all))
@@ -54,6 +57,7 @@ def run_compare(args: Namespace) -> int:
 
 
 def run_tune(args: Namespace) -> int:
+    """`xhat tune`: searches, and prints the best options."""
     from .grid import Cell
     from .tune import ranges_for, tune
 

@@ -1,4 +1,4 @@
-"""`xhat bench`: checks everything, computes what is missing, writes the account."""
+"""`xhat bench`: checks everything, computes what is missing, and writes the results."""
 
 import sys
 from collections import Counter
@@ -25,7 +25,7 @@ from .queue import Queue, works
 from .schema import origin
 from .sets import add_sets
 
-NAMED = 3  # old values of what has changed that a note names
+NAMED = 3  # a note names the old values of what has changed if there are at most this many
 
 
 def bench(
@@ -35,11 +35,10 @@ def bench(
     watch: Callable[[Row], None] | None = None,
     cells: Sequence[Cell] | None = None,
 ) -> RunFolder:
-    """Every record of the grid in `out`, those that are there already left as they are; `watch` sees each new one.
+    """Computes every record of the grid that the folder `out` does not hold yet; `watch` is called with each new one.
 
-    `cells` are those of the grid unless given.
-
-    Raises an XhatError for a grid, a prior, data or a folder that will not do, before anything is computed.
+    `cells` are those of the grid by default. Raises an XhatError, before anything is computed, if the grid, a prior,
+    the data or the folder cannot be used.
     """
     cells, metrics = grid.cells() if cells is None else cells, [m for m in grid.metrics if m not in SETS]
     sets = [m for m in grid.metrics if m in SETS]
@@ -78,7 +77,10 @@ def _local(queue: Queue, metrics: Sequence[str], options: Options, keep: bool) -
 
 
 def check(cells: Sequence[Cell], metrics: Sequence[str], sets: Sequence[str]) -> None:
-    """Every name and option of the grid, on the first image of its data."""
+    """Checks every name and option of the grid on the first image of its data.
+
+    Raises SpecError, DataError, MismatchError or ShapeError that names the task.
+    """
     for name in metrics:
         metric(name, SETS)
     for cell in {(c.data, c.operator): c for c in cells}.values():
@@ -95,7 +97,7 @@ def check(cells: Sequence[Cell], metrics: Sequence[str], sets: Sequence[str]) ->
 
 
 def size(cells: Sequence[Cell], keep: bool) -> tuple[int, int]:
-    """How many records the cells have, and how many bytes of pictures one of them may take."""
+    """The number of records of the cells, and the most bytes that the pictures of one record may take."""
     records = sum(len(c.seeds) * len(open_images(c.data).names()[: c.images]) for c in cells)
     largest = max(open_images(s).load(open_images(s).names()[0]).numel() for s in {c.data for c in cells})
     return records, 2 * largest if keep else 0
@@ -118,7 +120,7 @@ def _batch(cell: Cell, folder: RunFolder, options: Options) -> int:
 def tell(
     folder: RunFolder, todo: Sequence[Work], metrics: Sequence[str], device: str, options: Options
 ) -> Iterable[str]:
-    """Says on stderr which records are stale and what of the file could not be read; gives the keys of the former."""
+    """Prints notes on stderr about stale and unreadable records, and returns the keys of the stale ones."""
     old: dict[str, list[tuple[str, str]]] = {}  # key → what has changed, and what it was
     for work in todo:
         for name, key in zip(work.images, work.keys, strict=True):
@@ -142,7 +144,7 @@ def tell(
 
 
 def current(cell: Cell, image: str, metrics: Sequence[str], device: str) -> dict[str, str]:
-    """What a record of this image would be made from now, as `schema.origin` has it."""
+    """What a record of this image would be made from now, in the form of `schema.origin`."""
     x = truth_of(cell, image)
     return {
         "code": code(cell, tuple(x.shape), metrics, device),
@@ -153,4 +155,5 @@ def current(cell: Cell, image: str, metrics: Sequence[str], device: str) -> dict
 
 
 def say(text: str) -> None:
+    """Prints a note on stderr."""
     print(f"xhat: note: {text}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""One batch: measurements simulated, restored and measured, a record an image."""
+"""One batch: measurements are simulated, restored and scored, with one record per image."""
 
 import math
 import time
@@ -42,12 +42,13 @@ class Work:
 
     @property
     def keys(self) -> list[str]:
+        """The keys of the records, in the order of the images."""
         return [key(self.cell.id, name, self.seed) for name in self.images]
 
 
 @dataclass(frozen=True)
 class Done:
-    """The record of an image, and what was seen: truth, measurement, the first restored sample."""
+    """The record of an image, and the pictures that may be kept: truth, measurement, the first restored sample."""
 
     row: Row
     pictures: Pictures
@@ -55,15 +56,16 @@ class Done:
 
 @lru_cache(1)
 def prior_of(spec: str, device: str) -> tuple[Prior, str]:
-    """A prior, kept until another one is asked for, and a fingerprint of its weights."""
+    """A prior on `device`, kept until another one is asked for, and a fingerprint of its weights."""
     prior = build_prior(spec, pick_device(device))
     return prior, digest(prior.state_dict().values())
 
 
 def evaluate(work: Work, metrics: Sequence[str], device: str = "auto", pictures: bool = False) -> list[Done]:
-    """A record for each image. What does not fit, diverges or breaks is a record, too: the others go on without it.
+    """A record for each image of `work`.
 
-    Without `pictures` those of the records stay empty. Where the memory does not do, the batch is halved.
+    An image that does not fit, diverges or breaks gives a record as well, and the others are computed without it. The
+    pictures stay empty unless `pictures` is true. If memory runs out, the batch is halved.
     """
     start = time.perf_counter()
     try:
@@ -97,19 +99,19 @@ def broken(
     seconds: float | None = None,
     metrics: Sequence[str] = (),
 ) -> list[Done]:
-    """Records that tell why there is no result."""
+    """Records that say why there is no result."""
     rows = [blank() | filed(work, name, device) | _known(work, name, device, metrics) for name in work.images]
     told = {"status": status, "error": error, "seconds": seconds, "batch_size": len(rows) * work.cell.samples}
     return [Done(row | told, {}) for row in rows]
 
 
 def out_of_memory(e: Exception) -> bool:
-    """torch has a class for a GPU's memory and a RuntimeError for the CPU's."""
+    """Whether an error means that memory ran out; torch has a class for that on a GPU and a RuntimeError on a CPU."""
     return isinstance(e, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(e)
 
 
 def filed(work: Work, image: str, device: str) -> Row:
-    """What a record says of the cell, the image and the seed that it is of."""
+    """The fields of a record that say which cell, image and seed it belongs to."""
     cell = work.cell
     first = stream(image, work.seed)
     named = {k: v for k, v in cell.identity.items() if k != "schedule"}
@@ -162,19 +164,19 @@ def code(cell: Cell, shape: tuple[int, ...], metrics: Sequence[str], device: str
 
 
 def scores_of(metrics: Sequence[str], kind: Modality) -> dict[str, Score]:
-    """The metrics called so, as they are of images of this kind."""
+    """The metrics called `metrics`, by the names they have for images of this kind."""
     return {name: metric(name) for name in map(kind.metric, metrics)}
 
 
 def draws(operator: str) -> bool:
-    """Whether a mask or kernel is drawn for each image: where the operator can and its spec names no seed."""
+    """Whether a mask or kernel is drawn for each image: if the operator can do that and its spec names no seed."""
     name, options = parse(factors(operator)[-1])
     known = parameters(lookup(name, OPERATORS))
     return "seed" not in options and "seed" in known and fits([0, 1], known["seed"].annotation)
 
 
 def drawn_operator(spec: str, streams: Sequence[int]) -> str:
-    """The spec of the operator of a batch, each image's own where it is drawn at random."""
+    """The spec of a batch's operator; if it is drawn at random, each image has its own stream."""
     if not draws(spec):
         return spec
     *outer, inner = factors(spec)
@@ -182,12 +184,12 @@ def drawn_operator(spec: str, streams: Sequence[int]) -> str:
 
 
 def truth_of(cell: Cell, name: str) -> Tensor:
-    """An image of the cell's data as one of its operator: a grey picture as a complex image, say."""
+    """The image `name` of the cell's data as an image of its operator, which may for example be complex."""
     return image_for(cell.operator, open_images(cell.data).load(name))
 
 
 def task_of(work: Work, device: str) -> Task:
-    """The task of the images of a work: their measurements are simulated, each with its own stream."""
+    """The task of the images of `work`: their measurements are simulated, each with its own stream."""
     cell = work.cell
     streams = [stream(name, work.seed) for name in work.images]
     return Task(
@@ -226,7 +228,9 @@ def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
 
 
 def of_samples(result: Result, truth: Tensor, scores: dict[str, Score]) -> dict[str, list[float]]:
-    """What several samples add: the sample of smallest residual, which a user can choose, and how they spread."""
+    """Scores that need several samples: those of the sample with the smallest residual, which a user can choose without
+    the truth, and how the samples spread. Empty for one sample.
+    """
     if len(result.images) == 1:
         return {}
     best = result.images[int(result.residual.argmin())]

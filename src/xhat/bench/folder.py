@@ -1,4 +1,6 @@
-"""The folder of a run: records, the grid they belong to, pictures; refused before any work where it cannot be used."""
+"""The folder of a run: records, the grid they belong to, pictures. It is refused before any work if it cannot be
+used.
+"""
 
 import json
 import os
@@ -20,11 +22,15 @@ from .grid import Cell, Grid, as_rows, short
 from .schema import validate
 from .stats import value
 
-ROW_BYTES = 4096  # more than a record takes
+ROW_BYTES = 4096  # an upper bound for the size of a record
 
 
 class RunFolder:
-    """`records.jsonl` with one record an image, `bench.json` with the grid, `images/` where pictures are kept."""
+    """`records.jsonl` with one record per image, `bench.json` with the grid, and `images/` with the pictures that are
+    kept.
+
+    Raises DataError if the folder cannot be used or holds records of another schema.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +40,9 @@ class RunFolder:
             validate(row, f"{path / 'records.jsonl'}, record {number}")
 
     def check_space(self, records: int, image_bytes: int = 0) -> None:
-        """Raises DataError where the disk is too full for what is planned, found out by writing."""
+        """Raises DataError if the disk is too full for `records` records with `image_bytes` each, which it tests by
+        writing.
+        """
         need = records * (ROW_BYTES + image_bytes)
         probe = self.path / ".space"
         try:
@@ -51,7 +59,7 @@ class RunFolder:
             raise DataError(f"{self.path}: needs about {need / 1e6:.0f} MB, and the disk has {free / 1e6:.0f} MB left")
 
     def describe(self, grid: Grid, cells: Sequence[Cell]) -> None:
-        """Writes what a report needs to know of the grid; cells of an earlier grid in the folder stay."""
+        """Writes what a report needs to know about the grid; cells of an earlier grid in the folder are kept."""
         old = record.read(self.path / "bench.json")
         kept = {c["id"]: c for c in old.get("cells", [])} | {c["id"]: c for c in as_rows(cells)}
         ours = {k: getattr(grid, k) for k in ("title", "about", "metrics", "baseline", "published")}
@@ -59,7 +67,7 @@ class RunFolder:
         record.write(self.path / "bench.json", {**ours, "cells": list(kept.values()), "batch_sizes": sizes})
 
     def batch_sizes(self, new: dict[str, int] | None = None) -> dict[str, int]:
-        """The batch sizes found by memory, with `new` ones added: a run goes on as it began."""
+        """The batch sizes that were found by memory, after adding `new` ones, so that a resumed run uses the same."""
         content = record.read(self.path / "bench.json")
         sizes: dict[str, int] = content.get("batch_sizes", {})
         if new:
@@ -68,18 +76,18 @@ class RunFolder:
         return sizes
 
     def missing(self, keys: Iterable[str]) -> set[str]:
-        """Of `keys`, those without a record; those that broke are tried again."""
+        """Those of `keys` that have no record; records that ended with an error count as missing."""
         return self.records.missing(keys)
 
     def add(self, done: Sequence[Done]) -> None:
-        """Pictures first, so that a record with pictures has them; all records in one write."""
+        """Adds pictures and then, in one write, all records, so that a record with pictures always has them."""
         for d in done:
             for name, (x, shown) in d.pictures.items():
                 keep(self.path / "images", _picture_name(d.row, name), x, shown)
         self.records.add(*[d.row for d in done])
 
     def rows(self) -> list[Row]:
-        """The records of the grid's cells, named as the grid names them, in its order."""
+        """The records of the grid's cells, with the names and in the order of the grid."""
         content = record.read(self.path / "bench.json")
         cells = {c["id"]: c for c in content.get("cells", [])}
         if not cells and self.records.rows:
@@ -90,7 +98,7 @@ class RunFolder:
         return sorted(named, key=lambda r: (order[r["cell"]], r["seed"], r["image"]))
 
     def finish(self) -> list[str]:
-        """Writes `records.parquet`; its name, or nothing without pyarrow."""
+        """Writes `records.parquet` and returns its name in a list, which is empty if pyarrow is missing."""
         try:
             parquet([as_table_row(r) for r in self.rows()], self.path / "records.parquet")
         except ImportError:
@@ -98,13 +106,13 @@ class RunFolder:
         return ["records.parquet"]
 
     def picture(self, row: Row, name: str) -> Path | None:
-        """The file of a kept picture: truth, y or x; None where there is none."""
+        """The file of a kept picture (truth, y or x); None if there is none."""
         file = self.path / "images" / f"{_picture_name(row, name)}.png"
         return file if file.exists() else None
 
 
 def as_table_row(row: Row) -> Row:
-    """A record without tables in it: the mean of each number over the samples, and all else under its own name."""
+    """A record without nested tables: the mean of each number over the samples, and all else under its own name."""
     means = {k: value(row, k) for k in (*row["metrics"], "residual", "expected_residual", "residual_ratio")}
     calls = {f"calls_{k}": v for k, v in row["calls"].items()}  # the spec of the operator is called operator, too
     rest = {k: v for k, v in row.items() if k not in ("metrics", "calls")}
@@ -125,7 +133,7 @@ def _picture_name(row: Row, name: str) -> str:
 
 
 def keep(folder: Path, name: str, x: Tensor, shown: Tensor | None) -> None:
-    """What is `shown` of x as a PNG to look at, beside x as .npy unless it is itself what is shown."""
+    """Writes the picture `shown` of `x` as PNG and, if `shown` is not `x` itself, also `x` as .npy."""
     if (folder / f"{name}.png").exists():
         return
     if shown is None or not torch.equal(shown, x):
@@ -135,7 +143,7 @@ def keep(folder: Path, name: str, x: Tensor, shown: Tensor | None) -> None:
 
 
 def open_run(path: Path) -> tuple[dict[str, Any], list[Row]]:
-    """`bench.json` and the records of a run that is there. Raises DataError for a folder that is none."""
+    """`bench.json` and the records of an existing run. Raises DataError if the folder is not a run."""
     if not (path / "records.jsonl").is_file():
         raise DataError(f"{path}: is no folder of a benchmark (it has no records.jsonl)")
     folder = RunFolder(path)

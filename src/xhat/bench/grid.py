@@ -24,8 +24,8 @@ SUITES: Registry[Path] = Registry(
 class Cell:
     """One solver on one task: its images and seeds are independent records."""
 
-    task: str  # what a table calls it
-    label: str  # what a table calls the solver
+    task: str  # the name of the task in a table
+    label: str  # the name of the solver in a table
     prior: str
     data: str
     operator: str
@@ -34,11 +34,13 @@ class Cell:
     schedule: str | None = None
     samples: int = 1
     seeds: tuple[int, ...] = (0,)
-    images: int | None = None  # the first so many of the data; None: all
+    images: int | None = None  # use only this many images of the data; None: all
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the numbers, all options of solver and noise stated, so that a changed default is new work."""
+        """What decides the numbers, with all options of solver and noise stated, so that a changed default makes a new
+        cell.
+        """
         solver = spec_of(as_solver(self.solver), METHODS, full=True)
         noise = spec_of(build(self.noise, NOISES), NOISES, full=True)
         same = {k: getattr(self, k) for k in ("prior", "data", "operator", "schedule", "samples")}
@@ -57,7 +59,7 @@ def short(content: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Grid:
-    """The file's content, checked for spelling; `cells` crosses it."""
+    """The content of the file, checked for spelling; `cells` makes its combinations."""
 
     title: str = "Benchmark"
     about: str = ""
@@ -77,7 +79,7 @@ class Grid:
     published: tuple[Mapping[str, Any], ...] = ()
 
     def cells(self) -> list[Cell]:
-        """Prior by prior, task by task, each problem once; raises SpecError where nothing is left."""
+        """The cells, prior by prior and task by task, each once. Raises SpecError if there is none."""
         cells: dict[str, Cell] = {}
         for cell in self._crossed():
             for rule in self.override:
@@ -106,7 +108,7 @@ class Grid:
                         yield Cell(**{**fixed, **shared, "seeds": seeds, **own})
 
     def over(self, priors: Sequence[str] = (), data: Sequence[str] = ()) -> "Grid":
-        """The same grid on other priors or data; what its tasks and overrides say about these gives way."""
+        """The same grid with other priors or data, which win over what its tasks and overrides say about them."""
         gone = {k for k, given in (("prior", priors), ("data", data)) if given}
         tasks = {name: {k: v for k, v in task.items() if k not in gone} for name, task in self.tasks.items()}
         rules = tuple({**r, "set": {k: v for k, v in r["set"].items() if k not in gone}} for r in self.override)
@@ -119,7 +121,9 @@ WHEN = ("prior", "data", "task", "operator", "noise", "solver", "label")
 
 
 def only(cells: Sequence[Cell], labels: Sequence[str] = (), tasks: Sequence[str] = ()) -> list[Cell]:
-    """The cells whose solver and task match one of the shell patterns; raises SpecError where none does."""
+    """The cells whose solver and task match one of the shell patterns. Raises SpecError for a pattern that matches
+    none.
+    """
     kept = list(cells)
     for what, patterns in (("label", labels), ("task", tasks)):
         names = list(dict.fromkeys(getattr(c, what) for c in cells))
@@ -219,7 +223,7 @@ def suites() -> list[str]:
 
 
 class Suites(Mapping[str, Grid]):
-    """The grids that ship with the package, read when they are asked for."""
+    """The grids that ship with the package or with a plug-in, by name; each is read when it is asked for."""
 
     def __getitem__(self, name: str) -> Grid:
         return load(SUITES[name])

@@ -73,6 +73,7 @@ class Folder(Images):
 
     @property
     def one_shape(self) -> bool:
+        """Whether `size` makes all images equally large."""
         return self.size is not None
 
     def names(self) -> list[str]:

@@ -1,4 +1,6 @@
-"""`xhat tune`: hyper-parameters of a solver for a task and a prior, with the truth of validation images or without."""
+"""`xhat tune`: searches hyper-parameters of a solver for a task and a prior, with or without the truth of validation
+images.
+"""
 
 import json
 import math
@@ -24,13 +26,13 @@ from .images import open_images
 from .stats import higher
 from .stats import value as value_of
 
-BLIND = ("residual", "heldout")  # objectives that see no truth
+BLIND = ("residual", "heldout")  # objectives that do not use the truth
 Score = Callable[[str], float]
 
 
 @dataclass(frozen=True)
 class Range:
-    """What an option may be: numbers from low to high, `log` spaced or not, or one of `choices`."""
+    """The values that an option may take: numbers from low to high, `log` spaced or not, or one of `choices`."""
 
     name: str
     low: float = 0.0
@@ -49,7 +51,10 @@ class Range:
 
 
 def read_range(text: str) -> Range:
-    """`k=0.1:10:log`, `zeta=0:1`, `steps=20:100`, `inner=auto|adam`; whole numbers where both ends are."""
+    """A range from `k=0.1:10:log`, `zeta=0:1`, `steps=20:100` or `inner=auto|adam`; whole numbers if both ends are.
+
+    Raises SpecError for other text.
+    """
     name, eq, rest = text.partition("=")
     if not eq or not name.strip():
         raise SpecError(f"--vary: expected option=low:high[:log] or option=a|b, not {text!r}")
@@ -67,7 +72,10 @@ def read_range(text: str) -> Range:
 
 
 def default_ranges(solver: str) -> list[Range]:
-    """Every option that is a positive number with a fraction, from a tenth to ten times its value; steps stay."""
+    """Every option that is a positive float and not fixed, from a tenth to ten times its value; `steps` stays.
+
+    Raises SpecError if there is none.
+    """
     made = as_solver(solver)
     own = parse(solver)[1]
     there = {f.name: getattr(made, f.name) for f in fields(made)}
@@ -82,7 +90,9 @@ def default_ranges(solver: str) -> list[Range]:
 
 
 def ranges_for(solver: str, texts: Sequence[str]) -> list[Range]:
-    """The ranges given, each of an option that the solver has, or the default ones."""
+    """The given ranges, or the default ones. Raises SpecError for an option that the solver does not have or that is
+    fixed.
+    """
     out = [read_range(t) for t in texts] or default_ranges(solver)
     for r in out:
         if r.name in parse(solver)[1]:
@@ -93,7 +103,7 @@ def ranges_for(solver: str, texts: Sequence[str]) -> list[Range]:
 
 
 def score_of(cell: Cell, objective: str, device: str) -> Score:
-    """solver spec → what is to be made small; infinite where an image fails."""
+    """A function from a solver's spec to the number that is minimised; it is infinite if an image fails."""
     names = tuple(open_images(cell.data).names()[: cell.images])
     if objective not in BLIND:
         metric(objective, BLIND)
@@ -132,10 +142,12 @@ def tune(
     device: str = "auto",
     watch: Callable[[str, float], None] | None = None,
 ) -> dict[str, Any]:
-    """Runs until `trials` are in `out/trials.journal`, earlier runs' among them, or `minutes` have passed.
+    """Runs until `out/trials.journal` holds `trials` trials, those of earlier runs included, or `minutes` have passed.
 
     The solver's own values are the first trial, so that the best is never worse than them. Writes and returns
-    `best.json`; `best.toml` is a grid for `xhat bench`, and `xhat restore --solver best.toml` takes it, too.
+    `best.json`; `best.toml` is a grid for `xhat bench`, and `xhat restore --solver best.toml` takes it, too. Raises
+    SpecError if Optuna is missing or an option does not fit, and DataError if the folder belongs to another search or
+    no trial succeeded.
     """
     try:
         import optuna
@@ -150,7 +162,7 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     score = score_of(cell, objective, device)
     storage = JournalStorage(JournalFileBackend(str(out / "trials.journal")))
-    # a sampler of its own seed for each start: a resumed run does not repeat its first guesses
+    # The seed of the sampler depends on the number of trials, so that a resumed run does not repeat its first guesses.
     study = optuna.create_study(storage=storage, study_name="tune", load_if_exists=True)
     finished = [t for t in study.trials if t.state.is_finished()]
     study.sampler = optuna.samplers.TPESampler(seed=len(finished), n_startup_trials=min(10, max(3, trials // 3)))

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The arguments of every command, and `main`, which runs one."""
 
 import argparse
 import os
@@ -19,11 +19,11 @@ RESTORE = """examples:
   xhat restore y.png --operator inpaint:mask=mask.png --noise noiseless --solver ddnm -o out/
   xhat restore y.npz --samples 8 --seed 3 --batch-size 4 --reference x.png -o out/
   xhat restore y.npz --steps 20 --dtype bfloat16 --stop-at 1.0 -o out/
-  xhat restore y.npz -o out/ --resume          goes on after Ctrl-C, bit for bit
+  xhat restore y.npz -o out/ --resume          continues after Ctrl-C, bit for bit
 
-Parts are spec strings, name:key=value,key=value; `xhat list` shows names and options.
-A .npz written by `xhat simulate` knows its operator and noise. sigma is in the units of y, where
-images lie in [-1, 1]: sigma = 0.05 is 6.4 of 255 grey levels.
+A SPEC is name:key=value,key=value; `xhat list` shows the names and their options. A .npz written by
+`xhat simulate` holds its operator and noise. sigma is in the units of y. Images lie in [-1, 1], so
+sigma = 0.05 means 6.4 of 255 grey levels.
 """
 SIMULATE = """examples:
   xhat simulate x.png --operator gaussian_blur --noise gaussian:sigma=0.05 -o y.png
@@ -32,15 +32,15 @@ SIMULATE = """examples:
       --reference-out x4.png
 """
 LIST = """examples:
-  xhat list                     all names
-  xhat list solvers             options, defaults, papers
-  xhat list solvers lmaps       one of them in full
+  xhat list                     shows all names
+  xhat list solvers             shows options, defaults and papers of all solvers
+  xhat list solvers lmaps       shows one of them in full
 """
 
 
 DEMO = """examples:
-  xhat demo                                    four photographs of 256 x 256, a few minutes on two cores
-  xhat demo --size 128 --dtype bfloat16        faster
+  xhat demo                                    four photographs of 256 x 256; takes a few minutes on two cores
+  xhat demo --size 128 --dtype bfloat16        is faster
 """
 WHAT = "black holes and what could be mistaken for one; velocities of the ground; vorticities of a flow"
 GENERATE = """examples:
@@ -49,25 +49,29 @@ GENERATE = """examples:
   xhat train denoiser pictures.npz --recipe black_hole --out mine --minutes 60
 """
 EXACT = """examples:
-  xhat exact --quick -o quick/               every kind of problem, small, under 3 minutes
-  xhat exact -o full/                        the full table, under 2 hours on two cores
-  xhat exact -o full/                        the same again goes on where it stopped
+  xhat exact --quick -o quick/               small problems of every kind; takes under 3 minutes
+  xhat exact -o full/                        the full table; takes under 2 hours on two cores
+  xhat exact -o full/                        the same again continues where it stopped
   xhat exact -o mine/ --problem mixture:d=80,m=2 --problem grf:side=16 --solver lmaps --solver dps:c=0.2 --seeds 5
 
-problems: mixture:d=8,m=1 (sigma drawn), mixture:d=8,m=1,sigma=0.1, two, grf, funnel. docs/exactness.md
-explains them, the columns and the results of the full table.
+Problems are mixture:d=8,m=1 (sigma is drawn), mixture:d=8,m=1,sigma=0.1, two, grf and funnel. docs/exactness.md
+explains them, the columns of the table and its results.
 """
 
 
 PRIOR = """examples:
-  xhat prior inspect ffhq_10m.pt               architecture, image shape, parametrisation, schedule, noise range
+  xhat prior inspect ffhq_10m.pt               shows architecture, image shape, parametrisation and noise levels
   xhat prior inspect mine.pt --prior-config num_heads=4,noise_schedule=linear
 """
-CONFIG = "options of the prior that its file does not tell: KEY=VALUE,... or a .toml or .json file"
+CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or a .toml or .json file"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 if all went well, 2 for a mistake of the user's (one line on stderr), 130 after Ctrl-C, 141: no reader."""
+    """Runs the command in `argv` and returns the exit code.
+
+    It is 0 if all went well, 2 for a mistake of the user (one line on stderr), 130 after Ctrl-C, and 141 if the reader
+    of the output has gone away.
+    """
     args = parser().parse_args(argv)
     try:
         code = int(args.run(args))
@@ -79,12 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("xhat: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # as in `xhat list solvers | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
+    except BrokenPipeError:  # for example in `xhat list solvers | head`, where the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit does not fail again
         return 141
 
 
 def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     top = argparse.ArgumentParser(
         prog="xhat", description="What was x, given y = A(x) + noise?", epilog="xhat COMMAND --help has examples."
     )
@@ -99,80 +104,103 @@ def parser() -> argparse.ArgumentParser:
     _simulate_arguments(command("simulate", "make a measurement of a known image", SIMULATE))
     _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
     _exact_arguments(command("exact", "test solvers where the posterior is known", EXACT))
-    train_arguments(command("train", "train a prior on images of your own", ""))
-    _prior_arguments(command("prior", "say what a checkpoint or a folder is", PRIOR))
+    train_arguments(command("train", "train a prior on your own images", ""))
+    _prior_arguments(command("prior", "show what a checkpoint or a folder holds", PRIOR))
     bench.add(command)
     _generate_arguments(command("generate", "make pictures to train a prior on", GENERATE))
     p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
-    p.add_argument("kind", nargs="?", choices=KINDS, help="all kinds by name if left out")
-    p.add_argument("name", nargs="?", help="one of them in full")
+    p.add_argument("kind", nargs="?", choices=KINDS, help="the kind to list; without it, the names of all kinds")
+    p.add_argument("name", nargs="?", help="one part of that kind, to show in full")
     p.set_defaults(run=run_list)
     return top
 
 
 def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
-        "measurement", help="picture of 8 or 16 bits, .npy, .npz, .pt, or a file of a science; scan.h5#12 is item 12"
+        "measurement",
+        help="the file of the measurement: a picture of 8 or 16 bits, .npy, .npz, .pt, or a file of a science; "
+        "scan.h5#12 is item 12 of scan.h5",
     )
-    p.add_argument("-o", "--out", required=True, type=Path, help="folder of the results")
-    p.add_argument("--operator", metavar="SPEC", help="what made the measurement; a .npz may know it")
-    p.add_argument("--noise", metavar="SPEC", help="its noise; a .npz may know it")
-    p.add_argument("--solver", metavar="SPEC", default="lmaps", help="default: lmaps")
-    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a checkpoint or folder; default: photo")
+    p.add_argument("-o", "--out", required=True, type=Path, help="the folder to write the results to")
+    p.add_argument("--operator", metavar="SPEC", help="what made the measurement; default: what its file says")
+    p.add_argument("--noise", metavar="SPEC", help="the noise of the measurement; default: what its file says")
+    p.add_argument("--solver", metavar="SPEC", default="lmaps", help="the method; default: lmaps")
+    p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
     p.add_argument(
-        "--schedule", metavar="SPEC", help="noise levels, e.g. edm:sigma_max=100,rho=7; default: the prior's"
+        "--schedule", metavar="SPEC", help="noise levels, e.g. edm:sigma_max=100,rho=7; default: those of the prior"
     )
-    p.add_argument("--steps", metavar="N", help="short for the solver's option steps")
-    p.add_argument("--samples", type=int, default=1, metavar="N", help="N samples, their mean and standard deviation")
+    p.add_argument("--steps", metavar="N", help="the option steps of the solver")
+    p.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="compute N samples, their mean and standard deviation"
+    )
     p.add_argument("--seed", type=int, default=0, help="sample i uses seed + i; default: 0")
-    p.add_argument("--batch-size", type=int, metavar="N", help="so many samples at a time; changes no result")
-    p.add_argument("--reference", metavar="FILE", help="the true image, for metrics")
+    p.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="compute N samples at a time; changes time and memory, and results by rounding only",
+    )
+    p.add_argument("--reference", metavar="FILE", help="the true image, which is used for metrics only")
     p.add_argument(
         "--metrics",
         metavar="NAMES",
-        help="comma-separated: see xhat list metrics, or package.module:ROW; default: those of the operator's field",
+        help="names from xhat list metrics, or package.module:ROW, separated by commas; default: those that suit the "
+        "operator's images",
     )
-    p.add_argument("--shape", metavar="C,H,W", help="of the image, where it does not follow from the measurement")
+    p.add_argument("--shape", metavar="C,H,W", help="shape of the image, if it does not follow from the measurement")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
-    p.add_argument("--dtype", help="short for the prior's option dtype, e.g. bfloat16")
-    p.add_argument("--compile", action="store_true", help="short for the prior's option compile=true")
-    p.add_argument("--stop-at", type=float, metavar="R", help="freeze an image at R times the expected residual")
-    p.add_argument("--record-every", type=int, default=0, metavar="K", help="keep every Kth estimate: trajectory.png")
+    p.add_argument("--dtype", help="the option dtype of the prior, e.g. bfloat16")
+    p.add_argument("--compile", action="store_true", help="set the option compile of the prior")
+    p.add_argument(
+        "--stop-at",
+        type=float,
+        metavar="R",
+        help="stop a sample once its residual is at most R times the one that the noise explains",
+    )
+    p.add_argument(
+        "--record-every", type=int, default=0, metavar="K", help="keep every Kth estimate and write trajectory.png"
+    )
     p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of the pictures written; default: 8")
-    p.add_argument("--formats", metavar="NAMES", help="further files of each image, comma-separated: nii")
-    p.add_argument("--resume", action="store_true", help="go on with the interrupted run in the folder")
-    p.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+    p.add_argument(
+        "--formats", metavar="NAMES", help="also write each image in these formats, separated by commas: nii"
+    )
+    p.add_argument("--resume", action="store_true", help="continue the interrupted run in the folder")
+    p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and no summary")
     p.set_defaults(run=run_restore)
 
 
 def _simulate_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("image", help="picture of 8 or 16 bits, or .npy, .npz, .pt")
-    p.add_argument("-o", "--out", required=True, type=Path, help=".npz, or a picture (clipped and rounded)")
-    p.add_argument("--operator", metavar="SPEC", required=True)
-    p.add_argument("--noise", metavar="SPEC", required=True)
-    p.add_argument("--seed", type=int, default=0, help="of the noise; default: 0")
-    p.add_argument("--size", type=int, metavar="N", help="crop the central square and resize it to N x N first")
-    p.add_argument("--crop-multiple", type=int, metavar="K", help="crop to sides that are multiples of K first")
-    p.add_argument("--reference-out", metavar="FILE", help="write the cropped or resized image, too")
+    p.add_argument("image", help="the file of the true image: a picture of 8 or 16 bits, .npy, .npz or .pt")
+    p.add_argument(
+        "-o", "--out", required=True, type=Path, help="the file to write: .npz, or a picture (clipped and rounded)"
+    )
+    p.add_argument("--operator", metavar="SPEC", required=True, help="what makes the measurement")
+    p.add_argument("--noise", metavar="SPEC", required=True, help="the noise to add")
+    p.add_argument("--seed", type=int, default=0, help="seed of the noise; default: 0")
+    p.add_argument("--size", type=int, metavar="N", help="first crop the central square and resize it to N x N")
+    p.add_argument("--crop-multiple", type=int, metavar="K", help="first crop to sides that are multiples of K")
+    p.add_argument("--reference-out", metavar="FILE", help="also write the cropped or resized image")
     p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of a picture; default: 8")
-    p.add_argument("-q", "--quiet", action="store_true", help="no notes")
+    p.add_argument("-q", "--quiet", action="store_true", help="print no notes")
     p.set_defaults(run=run_simulate)
 
 
 def _demo_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("-o", "--out", type=Path, default=Path("demo_out"), help="folder of the results; default: demo_out")
-    p.add_argument("--size", type=int, default=256, metavar="N", help="of the photographs, N x N; default: 256")
-    p.add_argument("--prior", metavar="SPEC", default="photo", help="or a checkpoint or folder; default: photo")
+    p.add_argument(
+        "-o", "--out", type=Path, default=Path("demo_out"), help="the folder for the results; default: demo_out"
+    )
+    p.add_argument("--size", type=int, default=256, metavar="N", help="use photographs of N x N pixels; default: 256")
+    p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
-    p.add_argument("--dtype", help="short for the prior's option dtype, e.g. bfloat16")
-    p.add_argument("--compile", action="store_true", help="short for the prior's option compile=true")
-    p.add_argument("-q", "--quiet", action="store_true", help="no progress bars")
+    p.add_argument("--dtype", help="the option dtype of the prior, e.g. bfloat16")
+    p.add_argument("--compile", action="store_true", help="set the option compile of the prior")
+    p.add_argument("-q", "--quiet", action="store_true", help="show no progress bars")
     p.set_defaults(run=run_demo)
 
 
 def _prior_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("action", choices=("inspect",))
+    p.add_argument("action", choices=("inspect",), help="inspect: show what it holds, without running a network")
     p.add_argument("path", help="a checkpoint, a diffusers folder or the name of a prior")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
     p.set_defaults(run=run_inspect)
@@ -180,22 +208,22 @@ def _prior_arguments(p: argparse.ArgumentParser) -> None:
 
 def _generate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", choices=sorted(GENERATORS), help=WHAT)
-    p.add_argument("-o", "--out", required=True, type=Path, help=".npz with x (count, size, size) of uint8")
-    p.add_argument("--count", type=int, default=10000, metavar="N", help="default: 10000")
-    p.add_argument("--size", type=int, default=64, metavar="N", help="of a picture, N x N; default: 64")
-    p.add_argument("--seed", type=int, default=0, help="decides every picture; default: 0")
+    p.add_argument("-o", "--out", required=True, type=Path, help="the .npz to write; x is (count, size, size), uint8")
+    p.add_argument("--count", type=int, default=10000, metavar="N", help="number of pictures; default: 10000")
+    p.add_argument("--size", type=int, default=64, metavar="N", help="make pictures of N x N pixels; default: 64")
+    p.add_argument("--seed", type=int, default=0, help="seed of the pictures; default: 0")
     p.set_defaults(run=run_generate)
 
 
 def _exact_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
-        "-o", "--out", type=Path, default=Path("exact_out"), help="folder of the results; default: exact_out"
+        "-o", "--out", type=Path, default=Path("exact_out"), help="the folder for the results; default: exact_out"
     )
-    p.add_argument("--quick", action="store_true", help="a small grid")
-    p.add_argument("--problem", action="append", default=[], metavar="SPEC", help="only this one; may be repeated")
-    p.add_argument("--solver", action="append", default=[], metavar="SPEC", help="only this one; may be repeated")
-    p.add_argument("--seeds", type=int, metavar="N", help="measurements of each problem, seeds 0 to N - 1")
-    p.add_argument("--samples", type=int, metavar="N", help="posterior samples of each run")
-    p.add_argument("--jobs", type=int, metavar="N", help="processes; default: one for each core")
-    p.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no table")
+    p.add_argument("--quick", action="store_true", help="run a small grid")
+    p.add_argument("--problem", action="append", default=[], metavar="SPEC", help="run only this; may be repeated")
+    p.add_argument("--solver", action="append", default=[], metavar="SPEC", help="run only this; may be repeated")
+    p.add_argument("--seeds", type=int, metavar="N", help="make N measurements of each problem, with seeds 0 to N - 1")
+    p.add_argument("--samples", type=int, metavar="N", help="draw N posterior samples in each run")
+    p.add_argument("--jobs", type=int, metavar="N", help="number of processes; default: one for each core")
+    p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and no table")
     p.set_defaults(run=run_exact)

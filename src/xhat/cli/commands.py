@@ -1,4 +1,4 @@
-"""What each command does once its arguments are read."""
+"""What each command does once its arguments are read. Each returns the exit code."""
 
 import os
 import sys
@@ -23,12 +23,13 @@ from .options import read_options
 
 
 def run_restore(args: Namespace) -> int:
+    """`xhat restore`: 0 when finished, 130 when interrupted. Raises an XhatError for a mistake of the user."""
     check_folder(args.out)
     formats = args.formats.split(",") if args.formats else []
     exports.check(formats)
     saved = args.out / "checkpoint.pt"
     if saved.exists() and not args.resume:
-        print(f"xhat: note: {saved} of an interrupted run is not used; --resume would go on with it", file=sys.stderr)
+        print(f"xhat: note: {saved} of an interrupted run is not used; --resume would continue it", file=sys.stderr)
     given = spec_in(args.solver)
     solver = _with(given, steps=value(args.steps)) if args.steps else given
     prior = _with(_prior_spec(args), **({"dtype": args.dtype} if args.dtype else {}))
@@ -54,7 +55,7 @@ def run_restore(args: Namespace) -> int:
             resume=args.resume,
         )
     except KeyboardInterrupt:
-        where = f"; go on with the same command and --resume ({saved})" if saved.exists() else ""
+        where = f"; repeat the command with --resume to continue ({saved})" if saved.exists() else ""
         print(f"xhat: interrupted{where}", file=sys.stderr)
         return 130
     result.save(args.out, args.depth, formats)
@@ -65,7 +66,7 @@ def run_restore(args: Namespace) -> int:
 
 
 def summary(result: Restoration) -> str:
-    """What a user wants to know at the end, in a few lines."""
+    """The parts, the cost, the residuals and the metrics of a restoration, in a few lines of text."""
     r, calls = result.record, result.calls
     knows = "" if r["prior"] == "none" else f" with {r['prior']}"
     lines = [f"{r['operator']}, {r['noise']}{in_levels(result.problem.noise)}; {r['solver']}{knows}"]
@@ -84,13 +85,14 @@ def summary(result: Restoration) -> str:
 
 
 def in_levels(noise: Noise) -> str:
-    """A σ also in the 8-bit levels people know from photographs."""
+    """σ of Gaussian noise also in 8-bit grey levels, as text; empty for other noise."""
     if isinstance(noise, Gaussian) and isinstance(noise.sigma, float | int):
         return f" ({noise.sigma * 127.5:.3g} of 255 grey levels)"
     return ""
 
 
 def run_simulate(args: Namespace) -> int:
+    """`xhat simulate`: writes the measurement and, if asked, the image that it is of."""
     x = load_reference(args.image)
     if args.size or args.crop_multiple:
         if not is_picture(tuple(x.shape)):
@@ -114,7 +116,7 @@ def run_simulate(args: Namespace) -> int:
 
 
 def picture_note(made: Measurement, depth: int) -> str:
-    """What a picture loses of a measurement."""
+    """What a measurement loses when it is written as a picture of `depth` bits, as text."""
     clipped = float((made.y.abs() > 1).float().mean())
     step = 2 / (2**depth - 1)
     return (
@@ -124,16 +126,19 @@ def picture_note(made: Measurement, depth: int) -> str:
 
 
 def run_list(args: Namespace) -> int:
+    """`xhat list`: prints the names of all parts, or the parts of one kind."""
     print(listing(args.kind, args.name) if args.kind else overview())
     return 0
 
 
 def run_inspect(args: Namespace) -> int:
+    """`xhat prior inspect`: prints what a checkpoint or folder holds."""
     print(inspect(args.path, read_options(args.prior_config) if args.prior_config else {}))
     return 0
 
 
 def run_generate(args: Namespace) -> int:
+    """`xhat generate`: writes generated pictures."""
     import numpy as np
 
     if args.count < 1 or args.size < 8 or args.seed < 0:
@@ -147,6 +152,7 @@ def run_generate(args: Namespace) -> int:
 
 
 def run_demo(args: Namespace) -> int:
+    """`xhat demo`: restores the photographs of the demo."""
     from .demo import demo
 
     demo(args.out, args.size, _prior_spec(args), args.quiet)
@@ -154,6 +160,7 @@ def run_demo(args: Namespace) -> int:
 
 
 def run_exact(args: Namespace) -> int:
+    """`xhat exact`: 0 when finished, 130 when interrupted."""
     from ..exact.grid import grid
     from ..exact.scorecard import scorecard
 
@@ -161,7 +168,7 @@ def run_exact(args: Namespace) -> int:
     try:
         written = scorecard(cells, args.out, (os.cpu_count() or 1) if args.jobs is None else args.jobs, args.quiet)
     except KeyboardInterrupt:
-        print(f"xhat: interrupted; the same command goes on with {args.out}", file=sys.stderr)
+        print(f"xhat: interrupted; the same command continues with {args.out}", file=sys.stderr)
         return 130
     if not args.quiet:
         print(f"{args.out}: {', '.join(written)}")

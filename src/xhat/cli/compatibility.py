@@ -1,4 +1,4 @@
-"""Which solver takes which operator, read off the types of real problems."""
+"""Which solver takes which operator, as the types of real problems tell it."""
 
 from collections.abc import Iterator
 from itertools import count, islice, product
@@ -20,7 +20,7 @@ POISSON = "◐"
 
 
 def problems() -> dict[str, Operator]:
-    """One small operator of every kind that needs no file."""
+    """One small operator of every kind that needs no file, by name."""
     built = {}
     for name, cls in OPERATORS.items():
         options = EXTRA.get(name, {})
@@ -31,7 +31,7 @@ def problems() -> dict[str, Operator]:
 
 
 def matrix() -> str:
-    """A row a solver, a column an operator, and what the marks mean."""
+    """A table in text with a row for each solver and a column for each operator, and the meaning of the marks."""
     columns = {name: _kinds(A) for name, A in problems().items()}
     letters = list(islice(column_names(), len(columns)))
     width = max(len(s) for s in SOLVERS)
@@ -47,7 +47,7 @@ def matrix() -> str:
 
 
 def column_names() -> Iterator[str]:
-    """a, b ... z, aa, ab ...: as many as there are operators."""
+    """Yields a, b … z, aa, ab, …: as many as there are operators."""
     for length in count(1):
         yield from map("".join, product(ascii_lowercase, repeat=length))
 

@@ -19,7 +19,7 @@ from ..task.simulate import simulate
 
 @dataclass(frozen=True)
 class Case:
-    """One photograph, what happens to it, and who restores it."""
+    """One photograph, what is done to it, and the solvers that restore it."""
 
     photograph: str
     title: str
@@ -39,7 +39,7 @@ CASES = (
 
 
 def demo(folder: Path, size: int = 256, prior: str = "photo", quiet: bool = False) -> None:
-    """Restores every case and writes `demo.png` and `demo.json` into `folder`."""
+    """Restores every case at `size` × `size` pixels and writes `demo.png` and `demo.json` to `folder`."""
     from rich.console import Console
 
     console, model, rows, runs = Console(stderr=True), build_prior(prior), [], []
@@ -62,7 +62,7 @@ def demo(folder: Path, size: int = 256, prior: str = "photo", quiet: bool = Fals
 
 
 def tiles(case: Case, truth: Tensor, y: Tensor, done: list[Restoration]) -> list[Tile]:
-    """A row: truth, measurement, reconstructions, error of the first one."""
+    """A row of the picture: truth, measurement, reconstructions, and the error of the first one."""
     row: list[Tile] = [(f"{case.photograph}\ntruth", truth), (f"{case.title}\nmeasurement", y.clamp(-1, 1))]
     row += [
         (f"{s}\nPSNR {float(r.metrics['psnr'][0]):.2f} dB", r.problem.A.modality.show(r.image))
@@ -73,7 +73,7 @@ def tiles(case: Case, truth: Tensor, y: Tensor, done: list[Restoration]) -> list
 
 
 def show(runs: list[dict[str, Any]], files: list[Path]) -> None:
-    """The table on stdout."""
+    """Prints the table to stdout, and the names of the files."""
     from rich.console import Console
     from rich.table import Table
 

@@ -36,12 +36,15 @@ KINDS: dict[str, Mapping[str, Any]] = {
 
 
 def overview() -> str:
-    """The names of every kind."""
+    """The names of every kind, as text."""
     return "\n".join(f"{kind}\n    {', '.join(sorted(names))}" for kind, names in KINDS.items())
 
 
 def listing(kind: str, name: str | None = None) -> str:
-    """All parts of a kind in a few lines each, or one of them with its whole docstring."""
+    """All parts of a kind in a few lines each, or the part called `name` with its whole docstring, as text.
+
+    Raises SpecError for an unknown name.
+    """
     registry = KINDS[kind]
     if name is not None and name not in registry:
         raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}")
@@ -50,7 +53,7 @@ def listing(kind: str, name: str | None = None) -> str:
 
 
 def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
-    """The lines about one part: name and options, what it is, what it needs, where it comes from."""
+    """Yields the lines about one part: name and options, what it is, what it needs, where it comes from."""
     kind = kind_of(part) if isinstance(part, type | Builder) else None  # a metric's row and a suite have no options
     options = ", ".join(options_with_defaults(part)) if isinstance(kind, type) else ""
     yield name
@@ -71,12 +74,13 @@ def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
 
 
 def options_with_defaults(part: Any) -> list[str]:
-    """`key=default` for each option of a spec string, `key` alone where there is no default."""
+    """`key=default` for each option of a spec string, and `key` alone if it has no default."""
     shown = list(parameters(part).values())[1 if issubclass(kind_of(part), Operator) else 0 :]
     return [p.name if p.default is p.empty else f"{p.name}={text_of(p.default)}" for p in shown]
 
 
 def capability(cls: type[Operator]) -> str:
+    """What solvers can use of an operator, in words."""
     if issubclass(cls, SpectralOperator):
         return "linear, with SVD"
     if issubclass(cls, AffineOperator):
@@ -85,7 +89,7 @@ def capability(cls: type[Operator]) -> str:
 
 
 def source(part: Any, doc: str) -> str:
-    """The `source` of a part, or else the arXiv number in its docstring."""
+    """The `source` of a part, or otherwise the arXiv number in its docstring."""
     given = getattr(part, "source", "")
     found = re.search(r"arXiv[: ]\s*(\d{4}\.\d{4,5}|[a-z-]+/\d{7})", doc)
     return str(given) or (f"arXiv:{found[1]}" if found else "")

@@ -1,0 +1,1 @@
+"""Figures: labelled panels of images, and charts of physical quantities."""

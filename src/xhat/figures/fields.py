@@ -19,13 +19,13 @@ from ..operators.modality import Put, Raster
 class Chart:
     """How a plane of numbers is labelled and coloured."""
 
-    label: str  # of the colour bar, with the unit
-    axes: tuple[str, str]  # across, down
+    label: str  # the label of the colour bar, with the unit
+    axes: tuple[str, str]  # the labels of the axes: across, down
     extent: tuple[float, float, float, float]  # left, right, bottom, top
     colours: str  # matplotlib's name of the colour map
     signed: bool = False  # colours are symmetric about 0
-    clip: float = 1.0  # the quantile of the numbers, of |numbers| if signed, where the colours end
-    turned: bool = False  # the rows of the plane run across the figure: it is transposed first
+    clip: float = 1.0  # quantile of the numbers (of their absolute values if `signed`) where the colour scale ends
+    turned: bool = False  # transposes the plane before it is drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,11 @@ class Quantity(Raster):
 
 
 def draw(path: Path, answer: Answer, q: Quantity) -> None:
-    """Data; truth, where known, and result in the same colours; their difference; the deviation of several samples."""
+    """Draws data, truth and result, their difference, and the standard deviation, in one row.
+
+    Truth and result have the same colours. The truth is left out if it is unknown, and the deviation if there is one
+    sample.
+    """
     n, truth, y = len(answer.images), answer.reference, answer.y[q.part]
     mean = q.units(answer.mean)[0]
     tiles = [("data", y, q.data, limits(y, q.data))]
@@ -81,7 +85,7 @@ def draw(path: Path, answer: Answer, q: Quantity) -> None:
 
 
 def limits(field: Tensor, chart: Chart) -> tuple[float, float]:
-    """The ends of the colours."""
+    """The numbers at the two ends of the colour scale of `field` (h, w)."""
     numbers = field.detach().cpu().double().numpy()
     if chart.signed:
         end = float(np.quantile(np.abs(numbers), chart.clip))

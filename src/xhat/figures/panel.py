@@ -1,4 +1,4 @@
-"""Labelled tiles on white, as one picture: what went in, what came out, how far off it is."""
+"""Labelled tiles on white, as one picture: the measurement, what was restored, and how far it is from the truth."""
 
 from collections.abc import Sequence
 
@@ -24,9 +24,10 @@ HEAT = ((4, 4, 20), (76, 18, 107), (176, 50, 90), (240, 112, 50), (252, 190, 60)
 
 
 def panel(rows: Sequence[Sequence[Tile]], cell: int = 256) -> Image.Image:
-    """Tiles (caption, picture (1 or 3, h, w) in [−1, 1] or None); a caption's first line stands out.
+    """Tiles (caption, picture (1 or 3, h, w) in [−1, 1], or None) in rows, as one picture.
 
-    All are shown at the size of the largest, between `cell` and three times that; enlarging does not smooth.
+    The first line of a caption stands out. All tiles have the size of the largest, between `cell` pixels and three
+    times that; pictures are enlarged without smoothing.
     """
     side = max([max(x.shape[1:]) for row in rows for _, x in row if x is not None] + [0])
     side = min(max(side, cell), 3 * cell)
@@ -72,7 +73,9 @@ def _scaled(x: Tensor, side: int) -> Image.Image:
 
 
 def heat(x: Tensor, white: float) -> Tensor:
-    """A map (c, h, w) ≥ 0, averaged over channels, as colours from dark (0) to bright (`white`)."""
+    """A map `x` (c, h, w) ≥ 0, averaged over channels, as colours from dark (0) to bright (`white`): (3, h, w) in [−1,
+    1].
+    """
     place = (x.mean(0) / max(white, 1e-12)).clamp(0, 1) * (len(HEAT) - 1)
     colours = torch.tensor(HEAT, dtype=torch.float32) / 127.5 - 1
     low = place.long().clamp_max(len(HEAT) - 2)
@@ -81,7 +84,10 @@ def heat(x: Tensor, white: float) -> Tensor:
 
 
 def data_picture(x: Tensor) -> Tensor | None:
-    """Data as a picture: colour and grey as they are, other stacks as their magnitude; None if they are no plane."""
+    """Data `x` (*data) as a picture (1 or 3, h, w) in [−1, 1]; None if they are not a plane.
+
+    Colour and grey pictures are returned as they are, other stacks of planes as their magnitude.
+    """
     if is_picture(tuple(x.shape)) and not x.is_complex():
         return x
     if x.ndim not in (2, 3) or min(x.shape[-2:]) < 2:
@@ -91,11 +97,15 @@ def data_picture(x: Tensor) -> Tensor | None:
 
 
 def measurement_tile(like: Likelihood) -> Tile:
-    """The first measurement of `like`: a picture if it is one, else Aᵀ y, else its log-magnitude, else its shape."""
+    """The first measurement of `like` as a tile.
+
+    It is the measurement if that is a picture, otherwise Aᵀ y, otherwise the logarithm of its magnitude, otherwise only
+    its shape in the caption.
+    """
     y, shape = like.y[0].cpu(), tuple(like.y.shape[1:])
     small = len(shape) == len(like.A.shape) and all(a <= b for a, b in zip(shape[-2:], like.A.shape[-2:], strict=True))
     if is_picture(shape) and small and not y.is_complex():
-        wild = float(y.abs().max()) > 4  # in units of its own, of which a picture would show black and white
+        wild = float(y.abs().max()) > 4  # so far outside [−1, 1] that a picture would show only black and white
         return ("measurement\nshown: 1 to 99 %", normalised(y)) if wild else ("measurement", y)
     A = like.A.linear if isinstance(like.A, AffineOperator) else like.A
     if isinstance(A, LinearOperator):
@@ -112,9 +122,10 @@ def measurement_tile(like: Likelihood) -> Tile:
 
 
 def of(answer: Answer, like: Likelihood, made_by: str, most: int = 4) -> Image.Image:
-    """Truth and measurement above; restoration, up to `most` samples, error or standard deviation below.
+    """The panel of a restoration: truth and measurement above; result, up to `most` samples, and error or deviation
+    below.
 
-    `made_by` says which operator and noise the measurement of `like` is from.
+    `made_by` names operator and noise in the caption of the measurement.
     """
     n, truth, kind = len(answer.images), answer.reference, like.A.modality
     text, y = measurement_tile(like)
@@ -160,7 +171,7 @@ def _score(answer: Answer, i: int | None) -> str:
 
 
 def strip(frames: Sequence[tuple[int, Tensor]], kind: Modality, most: int = 8) -> Image.Image:
-    """Up to `most` of the recorded (step, x̂₀) from left to right, the last one always among them."""
+    """Up to `most` of the recorded (step, x̂₀) from left to right; the last one is always among them."""
     n = min(most, len(frames))
     picks = [round(i * (len(frames) - 1) / max(1, n - 1)) for i in range(n)]
     return panel([[(f"step {step}", kind.show(x)) for step, x in (frames[i] for i in picks)]])

@@ -1,4 +1,4 @@
-"""What a reader must know of a number: which way is better, its unit, how many decimals it is worth."""
+"""What a reader must know about a number: which direction is better, its unit, how many decimals to show."""
 
 import inspect
 from collections.abc import Callable
@@ -15,10 +15,10 @@ class Number:
     """How a number about restored images is read, ranked and written."""
 
     name: str
-    higher: bool = field(kw_only=True)  # whether more of it is better: every row says so, none is ranked by default
+    higher: bool = field(kw_only=True)  # whether higher is better; it has no default, so that no row forgets it
     unit: str = field(default="", kw_only=True)
     digits: int = field(default=3, kw_only=True)  # decimals
-    label: str | None = field(default=None, kw_only=True)  # what stands before it in a caption; None for its name
+    label: str | None = field(default=None, kw_only=True)  # what a caption writes before it; None means its name
 
     @property
     def arrow(self) -> str:
@@ -27,7 +27,7 @@ class Number:
         return f"{self.name}{unit} {'↑' if self.higher else '↓'}"
 
     def text(self, value: float) -> str:
-        """A value as a caption has it, such as `21.30 dB` or `SSIM 0.812`."""
+        """A value as a caption shows it, such as `21.30 dB` or `SSIM 0.812`."""
         label = self.name if self.label is None else self.label
         parts = (label, f"{value:.{self.digits}f}", self.unit)
         return " ".join(part for part in parts if part)
@@ -40,12 +40,15 @@ class Metric(Number):
     of: Callable[[Image, Image], PerImage]  # (x, reference), both (b, *image), to one number for each image
 
     def __call__(self, x: Image, reference: Image) -> PerImage:
-        """The number of each image of x, (b,). Raises ShapeError for images that it is not defined for."""
+        """The number of each image of `x`, (b,); `x` and `reference` are (b, *image).
+
+        Raises ShapeError for images that it is not defined for.
+        """
         return self.of(x, reference)
 
     @property
     def about(self) -> str:
-        """What `xhat list metrics` says of it: the docstring of its function."""
+        """What `xhat list metrics` shows about it: the docstring of its function."""
         return inspect.getdoc(self.of) or ""
 
 

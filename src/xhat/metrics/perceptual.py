@@ -1,4 +1,4 @@
-"""Distances in the features of trained networks; weights are looked for on this machine and never downloaded."""
+"""Distances in the features of trained networks, whose weights are looked for on this machine and never downloaded."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ from ..types import Image, PerImage
 
 Trunk = Callable[[Tensor], list[Tensor]]
 
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's statistics on [−1, 1]
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # mean and deviation of ImageNet in [−1, 1]
 FILES = {
     "alex": "alexnet-owt-7be5be79.pth",
     "vgg": "vgg16-397923af.pth",
     "inception": "weights-inception-2015-12-05-6726825d.pth",
 }
-SMALLEST = 32  # pixels a side
+SMALLEST = 32  # pixels per side
 
 
 class Perceptual(nn.Module):
@@ -37,7 +37,7 @@ class Perceptual(nn.Module):
         self.trunk, self.heads = trunk, [h.reshape(1, -1, 1, 1) for h in heads]
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """(b,) for two batches (b, 3, h, w) in [−1, 1]."""
+        """The distance of each pair, (b,), for two batches (b, 3, h, w) in [−1, 1]."""
         shift, scale = (a.new_tensor(v).reshape(1, 3, 1, 1) for v in (SHIFT, SCALE))
         total = a.new_zeros(len(a))
         for p, q, w in zip(self.trunk((a - shift) / scale), self.trunk((b - shift) / scale), self.heads, strict=True):
@@ -50,7 +50,10 @@ def _unit(f: Tensor) -> Tensor:
 
 
 def distance(net: Perceptual, a: Tensor, b: Tensor) -> Tensor:
-    """`net` on grey or colour images (b, c, h, w) in [−1, 1], clipped to it, image by image."""
+    """`net` for grey or colour images (b, c, h, w), clipped to [−1, 1], image by image: (b,).
+
+    Raises ShapeError for other images or for sides below 32 pixels.
+    """
     if a.ndim != 4 or a.shape[1] not in (1, 3) or min(a.shape[2:]) < SMALLEST:
         raise ShapeError(
             f"perceptual distances need grey or colour images of {SMALLEST} pixels a side, not {tuple(a.shape[1:])}"
@@ -62,7 +65,11 @@ def distance(net: Perceptual, a: Tensor, b: Tensor) -> Tensor:
 
 @cache
 def lpips_net(kind: str) -> Perceptual:
-    """LPIPS 0.1 on AlexNet or VGG-16: the trunk's weights from torch's cache, the heads from torchmetrics."""
+    """LPIPS 0.1 on AlexNet ("alex") or VGG-16 ("vgg"): the trunk's weights from torch's cache, the heads from
+    torchmetrics.
+
+    Raises DataError if they are missing.
+    """
     weights = load(found(FILES[kind]))
     heads = load(_inside("torchmetrics", f"functional/image/lpips_models/{kind}.pth"))
     return Perceptual(trunk_of(kind, weights), [heads[f"lin{i}.model.1.weight"] for i in range(5)])
@@ -70,7 +77,10 @@ def lpips_net(kind: str) -> Perceptual:
 
 @cache
 def stlpips_net() -> Perceptual:
-    """Shift-tolerant LPIPS on its own AlexNet, weights and heads in one package of PyPI. arXiv:2207.13686"""
+    """Shift-tolerant LPIPS on its own AlexNet, with weights and heads from one package on PyPI. arXiv:2207.13686
+
+    Raises DataError if the package is missing.
+    """
     w = load(_inside("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth", "offline-metrics"))
     return Perceptual(lambda x: shift_tolerant(x, w), [w[f"lin{i}.model.1.weight"] for i in range(5)])
 
@@ -91,7 +101,10 @@ def stlpips(x: Image, reference: Image) -> PerImage:
 
 
 def trunk_of(kind: str, w: dict[str, Tensor]) -> Trunk:
-    """The five layers of AlexNet or VGG-16 after their ReLUs, from weights named features.N.weight and .bias."""
+    """A function from images to the five layers of AlexNet or VGG-16 after their ReLUs.
+
+    `w` are weights named features.N.weight and features.N.bias.
+    """
 
     def conv(x: Tensor, i: int, padding: int, stride: int = 1) -> Tensor:
         weight, bias = (w[f"features.{i}.{part}"].to(x) for part in ("weight", "bias"))
@@ -116,7 +129,7 @@ def trunk_of(kind: str, w: dict[str, Tensor]) -> Trunk:
 
 
 def shift_tolerant(x: Tensor, w: dict[str, Tensor]) -> list[Tensor]:
-    """AlexNet with stride 1 and blurred subsampling after it (Ghildyal & Liu, 2022, section 4). arXiv:2207.13686"""
+    """AlexNet with stride 1 followed by blurred subsampling (Ghildyal & Liu, 2022, section 4). arXiv:2207.13686"""
 
     def conv(x: Tensor, name: str, padding: int) -> Tensor:
         return F.conv2d(x, w[f"net.{name}.weight"].to(x), w[f"net.{name}.bias"].to(x), padding=padding)
@@ -137,7 +150,10 @@ def shift_tolerant(x: Tensor, w: dict[str, Tensor]) -> list[Tensor]:
 
 
 def found(name: str) -> Path:
-    """A file of weights in the folder $XHAT_WEIGHTS or in torch's cache. Raises DataError telling both places."""
+    """The path of a file of weights in the folder $XHAT_WEIGHTS or in torch's cache.
+
+    Raises DataError that names both places if it is in neither.
+    """
     own = os.environ.get("XHAT_WEIGHTS")
     places = [*([Path(own)] if own else []), Path(torch.hub.get_dir()) / "checkpoints"]
     for place in places:
@@ -157,7 +173,7 @@ def _inside(package: str, file: str, group: str = "") -> Path:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Tensors by name. Raises DataError for a file that holds none."""
+    """The tensors in a file of weights, by name. Raises DataError if it cannot be read."""
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return {k: v.detach() for k, v in content.items()}

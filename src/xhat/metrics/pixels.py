@@ -15,7 +15,7 @@ CAP = 80.0  # dB: a root mean square error of 1e-4 of the range, a tenth of what
 
 
 def unit(x: Image) -> Image:
-    """From [−1, 1] to [0, 1], clipped."""
+    """Images in [−1, 1] converted to [0, 1] and clipped."""
     return (x / 2 + 0.5).clamp(0, 1)
 
 

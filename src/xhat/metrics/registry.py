@@ -25,7 +25,7 @@ METRICS: Registry[Metric] = Registry(
         Metric("stlpips", stlpips, higher=False),
     ),
 )
-# numbers that are no function of an image and its truth, such as the χ² that a noise model tells
+# Numbers that are not a function of an image and its truth, such as the χ² of a noise model.
 NUMBERS: Registry[Number] = Registry("numbers", None, {})
 
 
@@ -33,7 +33,7 @@ def metric(name: str, more: Iterable[str] = ()) -> Metric:
     """The metric called `name`, or the row that `package.module:ROW` names.
 
     Raises SpecError for a row that cannot be imported and for a name that is not registered; the message lists the
-    registered ones, and `more`.
+    registered names, followed by `more`.
     """
     if name in METRICS:
         return METRICS[name]
@@ -60,11 +60,11 @@ def row_of(name: str) -> Number | None:
 
 
 def choose(names: Sequence[str] | None, reference: Tensor, modality: Modality) -> list[str]:
-    """The metrics for images like `reference`, (*image): those asked for, or by default those of its modality.
+    """The names of the metrics for images like `reference` (*image): `names`, or by default those of its modality.
 
-    Each is tried once, so that one which does not take such images fails before a long run (ShapeError), not after
-    it. Metrics of the modality that do not take them, SSIM of 8 x 8 pixels for instance, are left out. Raises
-    SpecError for a name that is no metric.
+    Each is tried once, so that a metric that does not take such images fails before a long run and not after it
+    (ShapeError). Metrics of the modality that do not take them, such as SSIM for 8 x 8 pixels, are left out. Raises
+    SpecError for an unknown name.
     """
     chosen = []
     for name in modality.metrics if names is None else names:
