@@ -17,14 +17,16 @@ def write_nifti(path: Path, voxels: np.ndarray) -> None:
     atomic(path, lambda file: nibabel.save(nibabel.Nifti1Image(voxels.astype(np.float32), np.eye(4)), file))
 
 
-# the library that a format needs, and the writer of an image's voxels, whose order `Modality.voxels` knows
+# For each format: the library that it needs, and the writer of an image's voxels, in the order of `Modality.voxels`.
 EXPORTS: Registry[tuple[str, Callable[[Path, np.ndarray], None]]] = Registry(
     "exports", None, {"nii": ("nibabel", write_nifti)}
 )
 
 
 def check(formats: Sequence[str]) -> None:
-    """SpecError for an unknown format, DataError where its library is missing: before a long run."""
+    """Raises SpecError for an unknown format, and DataError if its library is missing, so that a long run does not end
+    with it.
+    """
     for name in formats:
         if name not in EXPORTS:
             raise SpecError(f"unknown format {name!r}; choose from {', '.join(EXPORTS)}")

@@ -1,4 +1,4 @@
-"""A measurement on its way into the package: from a path, array, PIL image or tensor, with what is known about it."""
+"""A measurement on its way into the package, with what is known about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measurement `y`, shape (*data), without batch axis; `simulate` fills in how it was made."""
+    """One measurement `y`, shape (*data), without a batch axis; `simulate` fills in how it was made."""
 
     y: Tensor
     image_shape: tuple[int, ...] | None = None
@@ -26,12 +26,16 @@ class Measurement:
     noise: str | None = None
     seed: int | None = None
     origin: str = "the measurement"
-    physics: Mapping[str, Any] = field(default_factory=dict)  # what the file knows of the operator, by option name
-    truth: Tensor | None = None  # the image behind it, where the file holds it
+    physics: Mapping[str, Any] = field(default_factory=dict)  # what the file says about the operator, by option name
+    truth: Tensor | None = None  # the image that it is of, if the file holds it
     scale: float = 1.0  # the file's numbers are `scale` times those of y and the image
 
     def save(self, path: str | Path, depth: int = 8) -> None:
-        """As a picture, which clips to [−1, 1] and rounds, or as `.npz`, which keeps everything."""
+        """Writes it as a picture, which clips to [−1, 1] and rounds to `depth` bits, or as `.npz`, which keeps
+        everything.
+
+        Raises DataError for another suffix, or if a picture cannot hold it.
+        """
         suffix = Path(path).suffix.lower()
         if suffix in PICTURES:
             return save_image(path, self.y, depth)

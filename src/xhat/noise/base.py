@@ -17,15 +17,15 @@ N = TypeVar("N", bound="Noise")
 
 
 class Noise(ABC):
-    """What the detector adds to A(x)."""
+    """What the detector adds to A(x). `y` and `clean` = A(x) are (b, *data)."""
 
     @abstractmethod
     def sample(self, clean: Data, rng: Rng) -> Data:
-        """One noisy measurement per image."""
+        """One noisy measurement per image, (b, *data)."""
 
     @abstractmethod
     def nll(self, y: Data, clean: Data) -> PerImage:
-        """−log p(y | clean) per image, up to a constant in `clean`."""
+        """−log p(y | clean) per image, (b,), up to a constant that does not depend on `clean`."""
 
     def residual(self, y: Data, clean: Data) -> Tensor:
         """What is left of the measurement if the clean data are `clean`, (b, *numbers): y − clean."""
@@ -48,22 +48,22 @@ class Noise(ABC):
         return seen.flatten(1).sum(1).to(y.real.dtype)
 
     def take(self: N, index: Tensor) -> N:
-        """The noise of the images `index`."""
+        """The noise of the images `index`, which may repeat or leave out images of the batch."""
         return self
 
     def bind(self: N, A: Operator) -> N:
-        """The noise at the detector of `A`, with what it must know of it: a sigma for each datum, say."""
+        """The noise at the detector of `A`, with what it must know about it, such as a sigma for each datum."""
         return self
 
     def fit(self, y: Data, clean: Data) -> dict[str, PerImage]:
-        """How well `clean` explains y in the field's own numbers, by name; none unless overridden."""
+        """How well `clean` explains y in the field's own numbers, by name, each (b,); empty unless overridden."""
         return {}
 
 
 class Whitened(Noise):
     """A noise with −log p = ½‖r‖² for a residual r of its own, smooth in A(x), whose numbers have variance 1 or less.
 
-    Sigmas that differ from datum to datum, phases that wrap, quantities in which unknown gains cancel.
+    Examples are sigmas that differ from datum to datum, phases that wrap, and quantities in which unknown gains cancel.
     """
 
     @abstractmethod
@@ -88,7 +88,10 @@ class Whitened(Noise):
 
 @dataclass(frozen=True)
 class Gaussian(Noise):
-    """y = A(x) + σ n with n ~ N(0, I). σ is in the units of y ([−1, 1] for images), one number or one per image."""
+    """y = A(x) + σ n with n ~ N(0, I). σ is in the units of y ([−1, 1] for images), one number or one per image.
+
+    Raises SpecError if a σ is not positive.
+    """
 
     sigma: float | tuple[float, ...] = 0.05
 
@@ -122,16 +125,16 @@ class Gaussian(Noise):
 
 @dataclass(frozen=True)
 class Noiseless(Noise):
-    """y = A(x). Methods that need a density take the error of 8-bit rounding as a Gaussian of that size."""
+    """y = A(x). For methods that need a density, it is a Gaussian with the standard deviation of 8-bit rounding."""
 
-    tolerance: float = 2 / 255 / 12**0.5
+    tolerance: float = 2 / 255 / 12**0.5  # standard deviation of rounding to 8 bits: a step on [−1, 1] over √12
 
     def __post_init__(self) -> None:
         if not self.tolerance > 0:
             raise SpecError(f"noiseless: tolerance must be positive, not {self.tolerance}")
 
     def std(self, y: Data) -> PerImage:
-        """0 per image: closed forms fulfil y = A(x) exactly."""
+        """0 per image, (b,), so that closed forms fulfil y = A(x) exactly."""
         return torch.zeros(len(y), dtype=y.real.dtype, device=y.device)
 
     def scale(self, y: Data) -> PerImage:
@@ -151,8 +154,8 @@ class Noiseless(Noise):
 class Poisson(Noise):
     """Photon counts: y = 2 c/peak − 1 with c ~ Poisson(λ + dark) − dark, λ = peak (A(x) + 1)/2.
 
-    `peak` is the expected count of white (+1), `dark` that of black (−1): it keeps the density
-    finite there. Below black the negative log-likelihood goes on as its Taylor parabola.
+    `peak` is the expected count of white (+1) and `dark` that of black (−1), which keeps the density finite there.
+    Below black the negative log-likelihood is continued by its second-order Taylor expansion.
     """
 
     peak: float = 100.0
@@ -164,7 +167,7 @@ class Poisson(Noise):
                 raise SpecError(f"poisson: {name} must be positive, not {getattr(self, name)}")
 
     def counts(self, y: Data) -> Data:
-        """From the units of images to expected counts, dark counts included."""
+        """The expected counts, dark counts included, of data in the units of images."""
         return (y + 1) / 2 * self.peak + self.dark
 
     def scale(self, y: Data) -> PerImage:

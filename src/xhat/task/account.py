@@ -44,9 +44,10 @@ def blank() -> Row:
 def begun(
     task: Task, job: Job, at: int | None = None, metrics: Mapping[str, Score] = {}, weights: str | None = None
 ) -> Row:
-    """The record of a task as far as it is known before anything is computed; with `at`, of that measurement alone.
+    """The record of a task as far as it is known before anything is computed.
 
-    `weights` is the fingerprint of the prior's weights, if it has been computed already.
+    With `at`, it is the record of that measurement alone. `weights` is the fingerprint of the prior's weights, if it
+    has been computed already.
     """
     A, noise, found = job.problem.A, job.like.noise, task.measurement
     those = slice(None) if at is None else slice(at, at + 1)
@@ -79,7 +80,7 @@ def begun(
 
 
 def ended(found: Sequence[Result], calls: Calls, seconds: float, share: int = 1) -> Row:
-    """What a record says once its samples are there; the cost of the run is divided among `share` records."""
+    """What a record says once the samples are there; the cost of the run is divided among `share` records."""
     residual, expected = (
         torch.cat(part).tolist() for part in zip(*((r.residual, r.expected) for r in found), strict=True)
     )
@@ -98,10 +99,10 @@ def ended(found: Sequence[Result], calls: Calls, seconds: float, share: int = 1)
 def recorded(
     task: Task, metrics: Mapping[str, Score] = {}, watch: Watch | None = None, device: str = "auto"
 ) -> tuple[Row, list[Result]]:
-    """Runs a task and gives one record for all of it, with what came out.
+    """Runs a task and returns one record for all of it, with its results.
 
-    A task that a solver does not take, or that diverges, has a record without numbers and no results; any other error
-    is raised.
+    If the solver does not take the task, or diverges, the record has no numbers and there are no results. Any other
+    error is raised.
     """
     row = blank()
     try:
@@ -123,7 +124,7 @@ def code_of(
 
 
 def failure(error: Exception) -> tuple[str, str]:
-    """The status and the text of a record whose run ended with `error`."""
+    """The status and the text in the record of a run that ended with `error`."""
     if isinstance(error, DivergedError):
         return "diverged", str(error)
     if isinstance(error, MismatchError | ShapeError | SpecError):
@@ -132,7 +133,7 @@ def failure(error: Exception) -> tuple[str, str]:
 
 
 def provenance(source: Path | None = None) -> Row:
-    """Where and how something was computed, and the file `source` that it was computed from."""
+    """Where and how something was computed, and the file `source` from which it was computed."""
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -146,13 +147,16 @@ def provenance(source: Path | None = None) -> Row:
 
 @lru_cache(1024)
 def sha256(path: Path, _: int) -> str:
-    """What `sha256sum` prints of a file. The second argument, when it was last changed, makes a changed file new."""
+    """What `sha256sum` prints for a file.
+
+    The second argument is the time of its last change, so that a changed file is read again.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def identity(row: Row, more: Iterable[str] = ()) -> dict[str, str]:
-    """What must not have changed when a run is resumed: all that decides the numbers, and no names of files."""
+    """What must be the same when a run is resumed: everything that decides the numbers, but no names of files."""
     parts = ("operator", "noise", "solver", "prior", "schedule", "image_shape", "latent_shape", "data_shape")
     run = ("seeds", "batch_size", "stop_at", "measurement_sha256", "operator_sha256", "prior_sha256")
     return {k: str(row[k]) for k in (*parts, *run, *more)}

@@ -1,4 +1,4 @@
-"""A run on disk: enough to go on bit for bit after Ctrl-C, and to refuse where the problem is another one."""
+"""A run on disk: enough to continue bit for bit after Ctrl-C, and to refuse if the problem is another one."""
 
 import hashlib
 import time
@@ -18,14 +18,16 @@ from ..solvers.base import State
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a run stands: finished images, and within the sub-batch under way step, state and random streams."""
+    """The state of a run: finished images, and the step, state and random streams of the sub-batch that is being
+    computed.
+    """
 
-    images: list[Tensor] = field(default_factory=list)  # of each finished sub-batch
+    images: list[Tensor] = field(default_factory=list)  # the images of each finished sub-batch
     frozen: list[Tensor] = field(default_factory=list)  # (b,) step at which each image stopped, 0 if it did not
     frames: list[tuple[int, Tensor]] = field(default_factory=list)  # recorded (step, x̂₀) of the first image
     step: int = 0
     state: State | None = None
-    stopped: Tensor | None = None  # `frozen` of the sub-batch under way
+    stopped: Tensor | None = None  # `frozen` of the sub-batch that is being computed
     rng: list[Tensor] = field(default_factory=list)
     calls: Calls = field(default_factory=Calls)
     seconds: float = 0.0
@@ -42,25 +44,29 @@ class Checkpoint:
     written: float = field(default_factory=time.monotonic)
 
     def note(self, snapshot: Snapshot) -> None:
+        """Keeps `snapshot`, and writes it if the last one was written `every` seconds ago."""
         self.last = snapshot
         if time.monotonic() - self.written >= self.every:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the last snapshot; a kill while it does leaves the one before."""
+        """Writes the last snapshot. If it is interrupted, the file before it remains."""
         if self.last is not None:
             content = {"identity": self.identity, **pack(self.last)}
             atomic(self.path, lambda file: torch.save(content, file))
         self.written = time.monotonic()
 
     def remove(self) -> None:
-        """Away with the file, and with its folder if nothing else is there."""
+        """Deletes the file, and its folder if that is then empty."""
         self.path.unlink(missing_ok=True)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()
 
     def load(self) -> Snapshot:
-        """Raises DataError where there is nothing to resume, MismatchError naming what has changed."""
+        """The snapshot in the file.
+
+        Raises DataError if there is nothing to resume, and MismatchError that names what has changed.
+        """
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             identity = content.pop("identity")
@@ -76,7 +82,7 @@ class Checkpoint:
 
 
 def pack(snapshot: Snapshot) -> dict[str, Any]:
-    """Tensors, numbers and names only, so that loading needs no trust in the file."""
+    """The snapshot as tensors, numbers and names only, so that loading needs no trust in the file."""
     content = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
     state = snapshot.state
     content["calls"] = vars(snapshot.calls)
@@ -90,6 +96,7 @@ def _cpu(value: Any) -> Any:
 
 
 def unpack(content: dict[str, Any]) -> Snapshot:
+    """The snapshot that `pack` turned into `content`."""
     kind, state = content.pop("kind"), content.pop("state")
     if state is not None:
         state = next(cls for cls in _states(State) if cls.__name__ == kind)(**state)
@@ -103,6 +110,7 @@ def _states(cls: type[State]) -> Iterable[type[State]]:
 
 
 def to_device(state: State, device: torch.device) -> State:
+    """The state with its tensors on `device`."""
     moved = {f.name: getattr(state, f.name) for f in fields(state)}
     return replace(state, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
 

@@ -67,6 +67,7 @@ class Code:
         return seen
 
     def tree(self, name: str) -> ast.Module | None:
+        """The syntax tree of a module; None if it has no source."""
         if name not in self._trees:
             text = self.read(name)
             self._trees[name] = None if text is None else ast.parse(text)
@@ -149,7 +150,7 @@ def plain(x: object) -> str:
 
 
 def is_docstring(node: object) -> bool:
-    """A statement that is only a text does nothing, wherever it stands."""
+    """Whether a statement is only a text, which does nothing wherever it is."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

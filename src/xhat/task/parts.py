@@ -1,4 +1,4 @@
-"""From what a user says (spec strings, objects, plain functions) to the four parts of a problem."""
+"""From what a user gives (spec strings, objects, plain functions) to the four parts of a problem."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -52,10 +52,11 @@ class LinearFunctionOperator(LinearOperator):
 
 
 def operator(f: Function, shape: Shape, linear: bool = False, modality: Modality | None = None) -> Operator:
-    """A function on batches of images of `shape` as an operator; linear ones open the closed-form solvers.
+    """A function on batches of images of `shape` as an operator; closed-form solvers take it if it is `linear`.
 
-    `modality` says what the images are: how they are scored, shown and written. By default their shape tells
-    (`operators.modality.by_shape`), which takes nothing for a complex image.
+    `modality` says what the images are: how they are scored, shown and written. By default their shape tells it
+    (`operators.modality.by_shape`), which takes no image for a complex one. Raises ShapeError if the modality does not
+    fit, and MismatchError if the function is said to be linear and is not.
     """
     A = (LinearFunctionOperator if linear else FunctionOperator)(shape, f)
     if modality is not None and not modality.fits(A.shape):
@@ -77,9 +78,10 @@ def as_operator(
     data_shape: Shape | None = None,
     physics: Mapping[str, Any] | None = None,
 ) -> Operator:
-    """`shape` is one image's; without it a spec string infers it from the measurement's.
+    """An operator from a spec string, an `Operator` or a function.
 
-    `physics` are options that the measurement knows; those of the spec string come first.
+    `shape` is that of one image; without it, a spec string infers it from `data_shape`. `physics` are options that the
+    measurement brings along; those of the spec string win. Raises ShapeError or SpecError if the parts do not fit.
     """
     if isinstance(given, Operator):
         if shape is not None and tuple(shape) != given.shape:
@@ -100,15 +102,21 @@ def modality_for(given: str | Operator | Function) -> Modality:
 
 
 def image_for(given: str | Operator | Function, x: Tensor) -> Tensor:
-    """The picture or array of a file as an image of the operator: a grey one as a complex one, say."""
+    """A picture or array from a file as an image of the operator; a grey picture may for example become a complex
+    image.
+    """
     return modality_for(given).as_image(x)
 
 
 def as_noise(given: str | Noise) -> Noise:
+    """A noise from a spec string or a `Noise`. Raises SpecError for an unknown name or option."""
     return build(given, NOISES) if isinstance(given, str) else given
 
 
 def as_solver(given: str | Solver[Any]) -> Solver[Any]:
+    """A solver from a spec string, a TOML file with one solver, or a `Solver`. Raises SpecError or DataError if it is
+    none.
+    """
     solver = build(spec_in(given), METHODS) if isinstance(given, str) else given
     if solver.steps < 1:
         raise SpecError(f"{name_of(given)}: steps must be at least 1, not {solver.steps}")
@@ -116,7 +124,10 @@ def as_solver(given: str | Solver[Any]) -> Solver[Any]:
 
 
 def spec_in(given: str) -> str:
-    """The one solver of a TOML file, as `xhat tune` writes it; a spec string is one already."""
+    """The spec of the one solver in a TOML file that `xhat tune` wrote; a spec string is returned as it is.
+
+    Raises DataError if the file does not hold one solver.
+    """
     if not given.endswith(".toml"):
         return given
     try:
@@ -127,22 +138,24 @@ def spec_in(given: str) -> str:
 
 
 def as_schedule(given: str | Schedule | None) -> Schedule | None:
+    """A schedule from a spec string or a `Schedule`; None stays None."""
     return build(given, SCHEDULES) if isinstance(given, str) else given
 
 
 def as_prior(given: str | Prior | Callable[[Tensor, float], Tensor], device: str | torch.device) -> Prior:
+    """A prior on `device` from a spec string, a path, a `Prior`, or a function (x, sigma) → x₀."""
     return build_prior(given if isinstance(given, str | Prior) else Denoiser(given), device)
 
 
 def prior_for(
     solver: Solver[Any], given: str | Prior | Callable[[Tensor, float], Tensor], device: str | torch.device
 ) -> Prior:
-    """The prior that `solver` runs on: none for a classical method, whatever is given."""
+    """The prior on which `solver` runs; a classical method has none, whatever is given."""
     return NoPrior().to(device) if isinstance(solver, Baseline) else as_prior(given, device)
 
 
 def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
-    """What a record says about a part: its spec string, defaults included, else its class or function name."""
+    """What a record says about a part: its spec string with defaults, or else the name of its class or function."""
     if isinstance(given, str):
         return given
     if isinstance(given, FunctionOperator | LinearFunctionOperator):
@@ -151,12 +164,15 @@ def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
         return operator_spec(given)
     if is_dataclass(given) and not isinstance(given, type):
         spec = spec_of(given, registry or {}, full=True)
-        return spec if len(spec) < 500 else type(given).__name__.lower()  # a table of 1000 betas tells nobody anything
+        return spec if len(spec) < 500 else type(given).__name__.lower()  # nobody can read a table of 1000 betas
     return getattr(given, "__name__", type(given).__name__)
 
 
 def pick_device(device: str) -> torch.device:
-    """auto is the first there is of cuda, mps, cpu. Raises SpecError for one that is not there."""
+    """The device called `device`; "auto" is cuda if there is one, otherwise mps, otherwise cpu.
+
+    Raises SpecError if the machine does not have it.
+    """
     try:
         picked = torch.device(best_device() if device == "auto" else device)
         torch.zeros(1, device=picked)

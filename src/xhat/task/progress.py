@@ -1,4 +1,4 @@
-"""The progress bar: noise level, residual against its expectation, network calls, time left."""
+"""The progress bar: noise level, residual against the expected one, network calls, time left."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,11 @@ from .run import Watch, residuals
 def bar(
     steps: int, batches: int = 1, finished: int = 0, visible: bool = True, every: float = 0.5
 ) -> Iterator[Watch | None]:
-    """A bar on stderr over `batches` runs of `steps` steps, some `finished`; yields what `run` calls after a step."""
+    """A bar on stderr over `batches` runs of `steps` steps, of which some are `finished`.
+
+    Gives the function that `run` calls after each step, or None if the bar is not `visible`. The residual is computed
+    at most every `every` seconds, because A may cost more than a step.
+    """
     if not visible:
         yield None
         return
@@ -45,7 +49,7 @@ def bar(
 
 
 def against_expected(step: Step, like: Likelihood) -> str:
-    """The mean residual of the batch as a multiple of the expected one."""
+    """The mean residual of the batch as a multiple of the expected one, as text."""
     found, expected = residuals(like, step.state.estimate)
     f, e = float(found.mean()), float(expected.mean())
     return f"{f / e:.2f}x expected" if e > 0 else f"{f:.2g}"

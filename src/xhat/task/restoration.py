@@ -25,14 +25,16 @@ from ..operators.modality import Put
 
 @dataclass(frozen=True)
 class Restoration:
-    """N samples (or N runs of a point estimator) for one measurement, with their account."""
+    """N samples (or N runs of a point estimator) for one measurement, with their residuals, metrics, cost and
+    record.
+    """
 
     images: Tensor  # (n, *image), float32, [−1, 1] by convention but never clipped
     residual: Tensor  # (n,) root mean square of y − A(x̂), in the units of y
-    expected: Tensor  # (n,) what the noise model expects of it
+    expected: Tensor  # (n,) the residual that the noise model expects
     calls: Calls
     seconds: float
-    metrics: Mapping[str, Tensor]  # name → (n,), of each image; `mean_…` → (1,), of their mean
+    metrics: Mapping[str, Tensor]  # name → (n,), for each image; `mean_…` → (1,), for their mean
     record: Mapping[str, Any]
     problem: Likelihood = field(repr=False)
     reference: Tensor | None = field(default=None, repr=False)
@@ -50,25 +52,26 @@ class Restoration:
 
     @property
     def best(self) -> int:
-        """The image of smallest measurement residual; the truth plays no part in it."""
+        """The number of the image with the smallest residual; the truth plays no part in it."""
         return int(self.residual.argmin())
 
     @property
     def mean(self) -> Tensor:
-        """The posterior mean as estimated by the samples, (*image)."""
+        """The posterior mean as the samples estimate it, (*image)."""
         return self.images.mean(0)
 
     @property
     def std(self) -> Tensor:
-        """The pixel-wise standard deviation, (*image); 0 for a single image."""
+        """The standard deviation of each pixel, (*image); 0 for a single image."""
         return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.image)
 
     def save(self, folder: str | Path, depth: int = 8, formats: Sequence[str] = ()) -> Path:
-        """Writes restored, sample, mean and std images, a panel and `record.json`.
+        """Writes restored, sample, mean and std images, a panel and `record.json` to `folder`, and returns its path.
 
-        The operator's modality tells which files an image becomes: pictures, arrays, what its field expects. `formats`
-        are further files of each image (`exports.EXPORTS`). Everything appears at once, at the end; files of an
-        earlier record in `folder` are replaced or removed.
+        The operator's modality determines which files an image becomes: pictures, arrays, what its field expects.
+        `depth` is the number of bits of pictures, and `formats` are further files of each image (`exports.EXPORTS`).
+        Everything appears at once, at the end; files of an earlier record in `folder` are replaced or removed. Raises
+        DataError if the folder cannot be written or a library is missing, and SpecError for an unknown format.
         """
         folder = Path(folder)
         check_folder(folder)
@@ -109,7 +112,7 @@ def _export(form: str, voxels: np.ndarray, path: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises DataError where `folder` cannot become or take a folder of results, before anything is computed."""
+    """Raises DataError if `folder` cannot be made or cannot take results, before anything is computed."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file, not a folder")
     nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())

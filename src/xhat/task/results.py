@@ -1,4 +1,4 @@
-"""What came of a run: the samples of each measurement, their residuals and their scores."""
+"""The results of a run: the samples of each measurement, their residuals and their scores."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Result:
 
     images: Tensor  # (n, *image)
     residual: Tensor  # (n,) root mean square of y − A(x̂), in the units of y
-    expected: Tensor  # (n,) what the noise model expects of it
+    expected: Tensor  # (n,) the residual that the noise model expects
     stopped: list[int | None]  # the step at which each sample was frozen; None if it ran to the end
     metrics: dict[str, Tensor] = field(default_factory=dict)  # name → (n,), of each sample; `mean_…` → (1,)
 
@@ -25,7 +25,7 @@ Score = Callable[[Tensor, Tensor], Tensor]  # of images and the true ones, both 
 
 
 def results(job: Job, end: Snapshot, truth: Tensor | None = None, metrics: Mapping[str, Score] = {}) -> list[Result]:
-    """What came of each measurement; `metrics` compare the images with `truth`, (b, *image), if that is given."""
+    """The result of each measurement; `metrics` compare its images with `truth` (b, *image), if that is given."""
     found: list[tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]] = []
     first = 0
     for x in end.images:
@@ -55,7 +55,7 @@ def results(job: Job, end: Snapshot, truth: Tensor | None = None, metrics: Mappi
 
 
 def scored(x: Tensor, truth: Tensor, metrics: Mapping[str, Score]) -> dict[str, Tensor]:
-    """The metrics of each sample x (n, *image), and those of the samples' mean if there are several."""
+    """The metrics of each sample `x` (n, *image), and those of the samples' mean if there are several."""
     scores = {name: metric(x, truth.expand_as(x)) for name, metric in metrics.items()}
     if len(x) > 1:
         scores |= {f"mean_{name}": metric(x.mean(0, keepdim=True), truth[None]) for name, metric in metrics.items()}
@@ -64,5 +64,5 @@ def scored(x: Tensor, truth: Tensor, metrics: Mapping[str, Score]) -> dict[str, 
 
 @torch.no_grad()
 def decoded(job: Job, x: Tensor) -> Tensor:
-    """The images that the solver's answers (b, *image or *latent) stand for; on the CPU."""
+    """The images, on the CPU, of the solver's answers `x` (b, *image or *latent)."""
     return job.prior.image(x.to(job.like.y.device)).cpu()

@@ -1,6 +1,6 @@
 """The one runner: samples of one posterior or of several in sub-batches, watched, checkpointed, stopped one by one.
 
-No number depends on any of it, because each sample owns its random stream.
+No number depends on how the samples are batched, because each sample has its own random stream.
 """
 
 import time
@@ -29,21 +29,23 @@ STREAM = 0x9E3779B9  # keeps the noise of a measurement simulated with seed s ap
 
 @dataclass(frozen=True)
 class Job:
-    """What to compute, all parts built: sample j is of the measurement `source[j]`, with the random stream `seeds[j]`.
+    """What to compute, with all parts built: sample j belongs to measurement `source[j]` and has the random stream
+    `seeds[j]`.
 
-    The samples of a measurement follow each other.
+    The samples of a measurement follow each other. Raises SpecError for numbers out of range, and for `stop_at` with a
+    noiseless measurement.
     """
 
     solver: Solver[Any]
     prior: Prior
-    like: Likelihood  # of what the solver works on: of latents under a latent prior, else `problem` itself
-    problem: Likelihood  # of the images
+    like: Likelihood  # what the solver works on: about latents under a latent prior, otherwise `problem` itself
+    problem: Likelihood  # about the images
     seeds: Sequence[int]
     source: Sequence[int]
     schedule: Schedule | None = None
     batch_size: int | None = None  # None: all at once
     stop_at: float | None = None  # freeze an image at this multiple of the expected residual
-    record_every: int = 0  # keep the first image's x̂₀ of every so many steps
+    record_every: int = 0  # keep the first image's x̂₀ after each multiple of this many steps; 0 keeps none
     streams: Callable[[Sequence[int]], Rng] = Rng
 
     def __post_init__(self) -> None:
@@ -63,7 +65,11 @@ Watch = Callable[[Step, Likelihood, Calls], None]  # sees each step, its sub-bat
 def run(
     job: Job, watch: Watch | None = None, checkpoint: Checkpoint | None = None, start: Snapshot | None = None
 ) -> Snapshot:
-    """The finished run, from `start` on. On Ctrl-C the last step made is saved, then KeyboardInterrupt goes on."""
+    """Runs `job` from `start` and returns the finished run.
+
+    On Ctrl-C the last finished step is saved to `checkpoint`, and KeyboardInterrupt is raised again. Raises
+    DivergedError if an image is not finite; the checkpoint is then removed.
+    """
     snap = start or Snapshot()
     size = job.batch_size or len(job.seeds)
     try:
@@ -75,7 +81,7 @@ def run(
         raise
     except DivergedError:
         if checkpoint:
-            checkpoint.remove()  # going on from there would end there
+            checkpoint.remove()  # a resumed run would end at the same place
         raise
     if checkpoint:
         checkpoint.remove()
@@ -104,7 +110,7 @@ def _sub_batch(job: Job, part: slice, snap: Snapshot, watch: Watch | None, check
                 and (step.index % job.record_every == 0 or step.index == step.total)
             ):
                 frames = [*frames, (step.index, step.state.x0[0].cpu())]
-            # the streams are copied now: an interrupt may come after they have moved on
+            # The streams are copied now, because an interrupt may come after they have moved on.
             snap = replace(snap, step=step.index, state=step.state, stopped=stopped, rng=rng.state_dict())
             snap = replace(snap, frames=frames, calls=total, seconds=time.perf_counter() - began)
             if checkpoint:
@@ -112,7 +118,7 @@ def _sub_batch(job: Job, part: slice, snap: Snapshot, watch: Watch | None, check
             if watch:
                 with counting() as looking:
                     watch(step, like, total)
-                calls.operator -= looking.operator  # looking on is no part of the method's cost
+                calls.operator -= looking.operator  # watching is not part of the method's cost
             if done and stopped.all():
                 break
     assert snap.state is not None
@@ -122,9 +128,9 @@ def _sub_batch(job: Job, part: slice, snap: Snapshot, watch: Watch | None, check
 
 
 class Stop:
-    """Which images have a residual of at most `ratio` times the one the noise model expects.
+    """Which images have a residual of at most `ratio` times the one that the noise model expects.
 
-    The loop and the driver both ask about the same state: it is computed once.
+    The loop and the runner both ask about the same state, so the answer is computed once.
     """
 
     def __init__(self, like: Likelihood, ratio: float) -> None:
@@ -139,18 +145,20 @@ class Stop:
 
 
 def residuals(like: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The likelihood's `misfit` of each image: its residual and what the noise model expects, both (b,)."""
+    """The likelihood's `misfit` of each image: its residual, and the one that the noise model expects, both (b,)."""
     with torch.no_grad():
         return like.misfit(x)
 
 
 @torch.no_grad()
 def measured(A: Operator, noise: Noise, x: Image, seeds: Sequence[int]) -> Data:
-    """Measurements y = A(x) + noise of the images x (b, *image), each with the random stream of its own seed."""
+    """Measurements y = A(x) + noise of the images `x` (b, *image), each with the random stream of its own seed."""
     return noise.bind(A).sample(A(x), Rng([seed ^ STREAM for seed in seeds]))
 
 
 @torch.no_grad()
 def fits(like: Likelihood, x: Tensor) -> dict[str, Tensor]:
-    """How well each image explains its own measurement in the noise model's numbers: χ² of closure quantities, say."""
+    """How well each image explains its own measurement in the noise model's own numbers, such as the χ² of closure
+    quantities.
+    """
     return like.noise.fit(like.y, like.A(x)) if isinstance(like, LeastSquares) else {}

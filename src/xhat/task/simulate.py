@@ -15,7 +15,24 @@ from .run import measured
 def simulate(
     x: Source, operator: str | Operator | Callable[[Tensor], Tensor], noise: str | Noise, seed: int = 0
 ) -> Measurement:
-    """One measurement of the image `x`, a path, array, PIL image or tensor; `restore` takes it as it is."""
+    """One measurement y = A(x) + noise of the image `x`, ready for `restore`.
+
+    Example:
+
+        y = xhat.simulate("photo.png", "gaussian_blur:std=1.5", "gaussian:sigma=0.05", seed=1)
+
+    Parameters:
+        x: a path, an array, a PIL image or a tensor, without a batch axis. uint8 and uint16 arrays are pixels;
+            floats are in model units, which for pictures means [−1, 1].
+        operator: A, as a spec string, an `Operator`, or a function on batches, (b, *image) to (b, *data).
+        noise: what the detector adds, as a spec string or a `Noise`. A sigma is in the units of y.
+        seed: the seed of the noise.
+
+    Returns a `Measurement`: `y` of shape (*data), with the specs that made it. `save` writes it to a file.
+
+    Raises SpecError for an unknown name or option, DataError for a file that cannot be read, and ShapeError or
+    MismatchError if the parts do not fit.
+    """
     truth = image_for(operator, load_reference(x))
     A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
     model = model.bind(A)

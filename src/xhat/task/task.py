@@ -21,12 +21,13 @@ from .run import Job, measured
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One measurement, or several that share an operator, a noise and a prior, and all that decides their restorations.
+    """One measurement, or several that share an operator, a noise and a prior, and everything that decides their
+    restorations.
 
     Parts are spec strings or objects. Either `measurement` is given, or `truth`, images (b, *image) whose measurements
-    are simulated with the random streams `noise_seeds`, one an image. `seeds[i]` are the random streams of the samples
-    of measurement i: as many samples are made of it. No number depends on `batch_size`, the samples that are
-    computed at a time, but by rounding.
+    are simulated with the random streams `noise_seeds`, one per image. `seeds[i]` are the random streams of the samples
+    of measurement i, so there are as many samples as streams. `batch_size`, the number of samples that are computed at
+    a time, changes numbers by rounding only.
     """
 
     operator: str | Operator | Callable[[Tensor], Tensor] | None
@@ -35,18 +36,18 @@ class Task:
     solver: str | Solver[Any]
     seeds: Sequence[Sequence[int]]  # the same number for each measurement
     measurement: Measurement | None = None
-    truth: Tensor | None = None  # (b, *image); beside a measurement the one image behind it, which no solver sees
+    truth: Tensor | None = None  # (b, *image); with a measurement, the one image that it is of, which no solver sees
     noise_seeds: Sequence[int] = ()
-    schedule: str | Schedule | None = None  # None: the prior's own
-    shape: Shape | None = None  # of one image; None: as the measurement or the truth says
+    schedule: str | Schedule | None = None  # None: that of the prior
+    shape: Shape | None = None  # the shape of one image; None: that of the measurement or the truth
     batch_size: int | None = None  # None: all at once
     stop_at: float | None = None  # a sample is frozen at this multiple of the residual that the noise explains
-    record_every: int = 0  # keep the first sample's x̂₀ of every so many steps
+    record_every: int = 0  # keep the first sample's x̂₀ after each multiple of this many steps; 0 keeps none
 
     def problem(self) -> Likelihood:
-        """The likelihood of the images, on the CPU: what the task leaves open is taken from the measurement's file.
+        """The likelihood of the images, on the CPU; what the task leaves open is taken from the measurement's file.
 
-        Raises SpecError if that does not say it either, and ShapeError for parts that do not fit each other.
+        Raises SpecError if the file does not say it either, and ShapeError for parts that do not fit each other.
         """
         if self.measurement is None:
             return self._simulated()
@@ -73,7 +74,7 @@ class Task:
         return likelihood(A, noise.bind(A), measured(A, noise, self.truth, self.noise_seeds))
 
     def job(self, device: str | torch.device = "auto") -> Job:
-        """All parts built and on the device, and checked to fit: what `run` takes.
+        """All parts built, on the device, and checked to fit: what `run` takes.
 
         Raises MismatchError, ShapeError or SpecError before the first call of a network.
         """

@@ -6,11 +6,11 @@ from pathlib import Path
 from ...registry import Registry
 from ..measurement import Measurement
 
-# A reader takes a path and which item of the file is meant (`scan.h5#12`), None if that was not said, and gives a
-# `Measurement` with all that the file knows: `physics` holds arguments of the operator by name.
+# A reader takes a path and the number of an item in the file (`scan.h5#12`), None if none is named, and returns a
+# `Measurement` with everything that the file says: `physics` holds arguments of the operator by name.
 Reader = Callable[[Path, int | None], Measurement]
 
-FOLDER = "/"  # the suffix, so to say, of a folder
+FOLDER = "/"  # stands for a folder, which has no suffix
 
 READERS: Registry[Reader] = Registry("readers", None, {})
 

@@ -20,9 +20,9 @@ from . import reader_for
 def load(source: Source) -> Measurement:
     """Any source as a measurement.
 
-    uint8 and uint16 arrays are pixels, channels last as Pillow and NumPy have them (channels
-    first in a tensor); other numbers are data in the units of y, [−1, 1] for images. `scan.h5#12` is
-    item 12 of a file that holds several.
+    uint8 and uint16 arrays are pixels, with channels last as in Pillow and NumPy (channels first in a tensor). Other
+    numbers are data in the units of y, which for images means [−1, 1]. `scan.h5#12` is item 12 of a file with several.
+    Raises DataError for a source that cannot be read, is empty, or holds NaN or infinity.
     """
     if isinstance(source, Measurement):
         found = source
@@ -44,13 +44,16 @@ def load(source: Source) -> Measurement:
 
 
 def load_reference(source: Source) -> Tensor:
-    """A ground-truth image (*image); of a file that holds a measurement and its truth, the truth."""
+    """A true image (*image); if the file holds a measurement and its truth, the truth. Raises DataError like `load`."""
     found = load(source)
     return found.y if found.truth is None else found.truth
 
 
 def split(source: str | Path) -> tuple[Path, int | None]:
-    """`scan.h5#12` as the path and the item; no item where there is a file of the whole name."""
+    """`scan.h5#12` as the path and the item; the item is None if there is a file with the whole name.
+
+    Raises DataError if what follows # is not a number.
+    """
     name, mark, item = str(source).rpartition("#")
     if not mark or Path(source).exists():
         return Path(source), None
