@@ -9,12 +9,14 @@ from xhat.operators import OPERATORS, Operator
 from xhat.priors import GaussianPrior
 from xhat.rng import Rng
 from xhat.schedule import EDM, VP, Level
+from xhat.solvers.base import Count
 from xhat.spec import build
 from xhat.testing.exact import SHAPE, GaussianText, LayeredGaussian, Rotation, covariance, posterior  # noqa: F401
 from xhat.testing.exact import smooth_field as rbf_prior  # noqa: F401
 from xhat.testing.linear import matrix  # noqa: F401
 
 NOISE = Gaussian(0.1)
+ONLY = Count(1, 1)  # the number of a step that is looked at by itself
 
 
 def problem(

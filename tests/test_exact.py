@@ -275,7 +275,7 @@ def test_processes_change_no_result():
 class Broken(DDRM):
     error: str = "RuntimeError"
 
-    def step(self, state, t, s, prior, like, rng):
+    def step(self, state, k, t, s, prior, like, rng):
         if self.error == "nan":
             return replace(state, x=state.x * float("nan"))
         raise {"RuntimeError": RuntimeError, "mismatch": MismatchError}[self.error]("a reason")

@@ -32,7 +32,7 @@ class Wandering(xhat.Solver):
 
     steps: int = 6
 
-    def step(self, state, t, s, prior, like, rng):
+    def step(self, state, k, t, s, prior, like, rng):
         x0 = prior(state.x, t)
         x0 = x0 + 0.8 * (like.y - like.A(x0))
         return xhat.State(ancestral(state.x, x0, t, s, rng), x0 + 0.01 * rng.randn_like(x0))

@@ -43,7 +43,7 @@ def test_the_gradient_is_that_of_the_written_out_chain(schedule):
         x0 = prior(x, t)
         x = s.alpha * x0 + s.sigma * (x - t.alpha * x0) / t.sigma
     g = torch.autograd.grad(((like.y - x) ** 2).sum() / 2, z)[0]  # two data an image
-    torch.testing.assert_close(state.m, 0.1 * g, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(state.adam.m, 0.1 * g, rtol=1e-9, atol=1e-12)
 
 
 def test_csgm_finds_the_minimiser_and_with_a_fine_flow_the_posterior_mean(prior):

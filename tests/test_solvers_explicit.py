@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oracles import LEVELS, SHAPE, covariance, exact_mean, matrix, noised, posterior, problem, rbf_prior
+from oracles import LEVELS, ONLY, SHAPE, covariance, exact_mean, matrix, noised, posterior, problem, rbf_prior
 from xhat.errors import MismatchError, ShapeError, SpecError
 from xhat.likelihoods import NoiselessLinear, NoiselessSpectral, likelihood
 from xhat.loop import solve, trajectory
@@ -17,6 +17,7 @@ from xhat.priors import Denoiser, GaussianPrior
 from xhat.rng import Rng
 from xhat.schedule import CLEAN, EDM, VP, Level
 from xhat.solvers import SOLVERS, State
+from xhat.solvers.base import Count
 from xhat.solvers.diffstategrad import project
 from xhat.transition import ddpm, noise_in, renoise
 
@@ -92,13 +93,13 @@ def test_ilvr_keeps_the_low_pass_of_its_reference_and_the_rest_of_the_proposal(p
     x, like = problem(prior, [0, 1], SMALL, Noiseless())
     t, s, phi = VP()(0.6), VP()(0.5), lambda v: like.A.pinv(like.A(v))
     xt = noised(x, t)
-    out = SOLVERS["ilvr"]().step(State(xt, x), t, s, prior, like, Rng([3, 4])).x
+    out = SOLVERS["ilvr"]().step(State(xt, x), ONLY, t, s, prior, like, Rng([3, 4])).x
     rng = Rng([3, 4])
     proposal = renoise(xt, prior(xt, t), t, s, ddpm(t, s), rng)
     reference = s.alpha * like.A.pinv(like.y) + s.sigma * rng.randn_like(x)
     torch.testing.assert_close(phi(out), phi(reference), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(out - phi(out), proposal - phi(proposal), rtol=1e-9, atol=1e-9)
-    free = SOLVERS["ilvr"](range_t=0.7).step(State(xt, x), t, s, prior, like, Rng([3, 4])).x
+    free = SOLVERS["ilvr"](range_t=0.7).step(State(xt, x), ONLY, t, s, prior, like, Rng([3, 4])).x
     torch.testing.assert_close(free, proposal)
 
 
@@ -106,7 +107,7 @@ def test_repaint_on_a_mask_is_the_papers_gluing(prior):
     x, like = problem(prior, [0, 1], noise=Noiseless())
     t, s, m = VP()(0.6), VP()(0.5), like.A.s
     xt = noised(x, t)
-    out = SOLVERS["repaint"]().step(State(xt, x), t, s, prior, like, Rng([3, 4])).x
+    out = SOLVERS["repaint"]().step(State(xt, x), ONLY, t, s, prior, like, Rng([3, 4])).x
     rng = Rng([3, 4])
     unknown = renoise(xt, prior(xt, t), t, s, ddpm(t, s), rng)
     known = s.alpha * like.y + s.sigma * rng.randn_like(x)
@@ -120,7 +121,7 @@ def test_repaint_walks_down_with_jumps_and_noises_up_in_law(prior):
     assert walk == [5, 4, 3, 5, 4, 3, 5, 4, 3, 2, 1, 3, 2, 1, 3, 2, 1, 0]
     n, t, s = 4000, VP()(0.2), VP()(0.5)
     many = x.expand(n, *SHAPE)
-    up = solver.step(State(noised(many, t), many), t, s, prior, like, Rng(range(n)))
+    up = solver.step(State(noised(many, t), many), ONLY, t, s, prior, like, Rng(range(n)))
     noise = noise_in(up.x, many, s)
     assert abs(float(noise.std()) - 1) < 0.01
     assert abs(float(noise.mean())) < 0.01
@@ -162,9 +163,9 @@ def test_mcg_is_dps_plus_replacement(prior):
     x, like = problem(prior, [0, 1], noise=Noiseless())
     t, s, m = VP()(0.6), VP()(0.5), like.A.s
     state = State(noised(x, t), x)
-    mcg = SOLVERS["mcg"](c=0.7).step(state, t, s, prior, like, Rng([3, 4])).x
+    mcg = SOLVERS["mcg"](c=0.7).step(state, ONLY, t, s, prior, like, Rng([3, 4])).x
     rng = Rng([3, 4])
-    dps = SOLVERS["dps"](c=0.7).step(state, t, s, prior, like, rng).x
+    dps = SOLVERS["dps"](c=0.7).step(state, ONLY, t, s, prior, like, rng).x
     known = s.alpha * like.y + s.sigma * rng.randn_like(x)
     torch.testing.assert_close(mcg, m * known + (1 - m) * dps, rtol=1e-12, atol=1e-12)
 
@@ -175,7 +176,7 @@ def test_implicit_prior_step_is_the_papers_update(prior, beta):
     x, like = problem(prior, [0, 1], SMALL, Noiseless())
     t, s = Level(0.5, 1.0, 0.5), Level(0.49, 1.0, 0.485)
     xt = noised(x, t)
-    out = SOLVERS["implicit_prior"](beta=beta).step(State(xt, x), t, s, prior, like, Rng([3, 4])).x
+    out = SOLVERS["implicit_prior"](beta=beta).step(State(xt, x), ONLY, t, s, prior, like, Rng([3, 4])).x
     h = (1 - s.ratio / t.ratio) / beta
     see = lambda v: like.A.pinv(like.A(v))
     f = xt - prior(xt, t)
@@ -250,7 +251,9 @@ def test_pigdm_score_increment_vanishes_with_the_step_and_pigdms_does_not(prior)
     t = VP()(0.5)
     state = State(noised(x, t), x)
     still = renoise(state.x, prior(state.x, t), t, t, 0.0, Rng([0]))
-    moved = [SOLVERS[n](eta=0.0).step(state, t, t, prior, like, Rng([0])).x - still for n in ("pigdm", "pigdm_score")]
+    moved = [
+        SOLVERS[n](eta=0.0).step(state, ONLY, t, t, prior, like, Rng([0])).x - still for n in ("pigdm", "pigdm_score")
+    ]
     assert float(moved[1].abs().max()) < 1e-12 < float(moved[0].abs().max())
 
 
@@ -276,7 +279,7 @@ def test_dds_with_an_exact_solve_is_diffpir_at_lambda_1(prior, op):
     x, like = problem(prior, [0, 1], op)
     t = VP()(0.5)
     state = State(noised(x, t), x)
-    dds = SOLVERS["dds"](gamma=t.ratio**2 / 0.1**2, cg_steps=200).step(state, t, CLEAN, prior, like, Rng([0, 0]))
+    dds = SOLVERS["dds"](gamma=t.ratio**2 / 0.1**2, cg_steps=200).step(state, ONLY, t, CLEAN, prior, like, Rng([0, 0]))
     want = SOLVERS["diffpir"](lam=1.0).estimate(state.x, t, prior, like, Rng([0, 0]))
     torch.testing.assert_close(dds.x, want, rtol=1e-7, atol=1e-7)
 
@@ -285,7 +288,7 @@ def test_dds_without_noise_is_ddnm_and_keeps_the_old_noise(prior):
     x, like = problem(prior, [0, 1], SMALL, Noiseless())
     t, s = VP()(0.5), VP()(0.4)
     state = State(noised(x, t), x)
-    a, b = (SOLVERS[n](eta=0.85).step(state, t, s, prior, like, Rng([1, 2])).x for n in ("dds", "ddnm"))
+    a, b = (SOLVERS[n](eta=0.85).step(state, ONLY, t, s, prior, like, Rng([1, 2])).x for n in ("dds", "ddnm"))
     torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
 
 
@@ -295,7 +298,7 @@ def test_ddpg_moves_from_back_projection_to_a_gradient_step(prior):
     for t, s, weight in ((EDM()(0.9), EDM()(0.85), 0.0), (EDM()(0.1), CLEAN, 1.0)):
         start = solver.init(t, prior, like, Rng([0, 1]))
         torch.testing.assert_close(start.c, torch.ones(2, dtype=x.dtype), rtol=1e-2, atol=0)  # ‖A‖ = 1
-        new = solver.step(replace(start, x=noised(x, t), c=torch.ones_like(start.c)), t, s, prior, like, rng)
+        new = solver.step(replace(start, x=noised(x, t), c=torch.ones_like(start.c)), ONLY, t, s, prior, like, rng)
         x0 = prior(noised(x, t), t)
         res = like.residual(x0)
         want = x0 + (1 - weight) * A.ridge(res, 0.7 * 0.1**2) + weight * A.adjoint(res)
@@ -308,7 +311,7 @@ def test_ddpg_without_noise_is_ddnm_with_recomputed_noise(prior):
     x, like = problem(prior, [0, 1], noise=Noiseless())
     t, s, solver = VP()(0.5), VP()(0.4), SOLVERS["ddpg"](zeta=0.3)
     start = replace(solver.init(t, prior, like, Rng([0, 1])), x=noised(x, t))
-    new = solver.step(start, t, s, prior, like, Rng([3, 4]))
+    new = solver.step(start, ONLY, t, s, prior, like, Rng([3, 4]))
     projected = like.prox(prior(start.x, t), 0.0)
     want = renoise(start.x, projected, t, s, 0.3, Rng([3, 4]))
     torch.testing.assert_close(new.x, want, rtol=2e-4, atol=2e-4)  # η = 1e-4 is a ridge, not a projection
@@ -319,7 +322,7 @@ def test_mpgd_moves_the_estimate_along_the_gradient_and_keeps_the_old_noise(prio
     t, s = VP()(0.5), VP()(0.4)
     xt = noised(x, t)
     with counting() as calls:
-        got = SOLVERS["mpgd"](kappa=0.4, eta=0.0).step(State(xt, x), t, s, prior, like, Rng([0, 1]))
+        got = SOLVERS["mpgd"](kappa=0.4, eta=0.0).step(State(xt, x), ONLY, t, s, prior, like, Rng([0, 1]))
     assert calls.backwards == 0
     x0 = prior(xt, t)
     res = like.residual(x0)
@@ -332,7 +335,7 @@ def test_lgd_loss_is_a_log_mean_exp_and_its_step_follows_it(prior):
     x, like = problem(prior, [0, 1], BLUR)
     t, s, c, n = VP()(0.5), VP()(0.4), 0.3, 4
     solver, xt, rng = SOLVERS["lgd"](c=c, n=n), noised(x, t), Rng([3, 4])
-    got = solver.step(State(xt, x), t, s, prior, like, rng).x
+    got = solver.step(State(xt, x), ONLY, t, s, prior, like, rng).x
     rng = Rng([3, 4])
     offsets = [t.sigma * rng.randn_like(x) for _ in range(n)]  # r_t = σ_t on VP
     v = xt.clone().requires_grad_()
@@ -348,7 +351,7 @@ def test_lgd_is_dps_where_its_draws_have_no_spread(prior):
     x, like = problem(prior, [0, 1], BLUR)
     t, s = VP()(0.5), VP()(0.4)
     state = State(noised(x, t), x)
-    a, b = (SOLVERS[k](c=0.4).step(state, t, s, prior, like, Quiet([0, 0])).x for k in ("lgd", "dps"))
+    a, b = (SOLVERS[k](c=0.4).step(state, ONLY, t, s, prior, like, Quiet([0, 0])).x for k in ("lgd", "dps"))
     torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
@@ -360,7 +363,7 @@ def test_score_ald_update_is_the_papers(prior):
     x, like = problem(prior, [0, 1], BLUR)
     t, s, lr = VP()(0.5), VP()(0.4), 0.3
     xt = noised(x, t)
-    got = SOLVERS["score_ald"](inner_steps=2, lr=lr).step(State(xt, x), t, s, prior, like, Quiet([0, 0])).x
+    got = SOLVERS["score_ald"](inner_steps=2, lr=lr).step(State(xt, x), ONLY, t, s, prior, like, Quiet([0, 0])).x
     u, tau, A = xt / t.alpha, lr * t.ratio**2, matrix(like.A)
     for _ in range(2):
         score = t.alpha * (t.alpha * prior(t.alpha * u, t) - t.alpha * u) / t.sigma**2
@@ -395,12 +398,12 @@ def test_snips_coordinates_the_prior_alone_decides_ignore_the_data_and_the_clear
     t, lr = Level(0.5, 1.0, 0.5), 0.1
     xt, m = noised(x, t), like.A.s
     solver = SOLVERS["snips"](inner_steps=1, lr=lr)
-    got = solver.step(State(xt, x), t, t, prior, like, Quiet([0, 0])).x
+    got = solver.step(State(xt, x), ONLY, t, t, prior, like, Quiet([0, 0])).x
     want = xt + lr * torch.where(m > 0, like.y - xt, prior(xt, t) - xt)
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
     t = Level(0.1, 1.0, 0.05)  # below the noise of the data: a = τρ²(1 − ρ²/σ_y²)
     xt = noised(x, t)
-    got = solver.step(State(xt, x), t, t, prior, like, Quiet([0, 0])).x
+    got = solver.step(State(xt, x), ONLY, t, t, prior, like, Quiet([0, 0])).x
     score, rest = (prior(xt, t) - xt) / t.ratio**2, 0.1**2 - t.ratio**2
     seen = (1 - t.ratio**2 / 0.1**2) * ((like.y - xt) / rest + score)
     want = xt + lr * t.ratio**2 * torch.where(m > 0, seen, score)
@@ -421,7 +424,7 @@ def test_dcdp_fits_the_data_by_momentum_and_then_purifies(prior):
         z = z - 0.5 * m
     torch.testing.assert_close(solver.fit(torch.zeros_like(x), like).flatten(1), z, rtol=1e-9, atol=1e-9)
     t, state = levels[0], State(x, x)
-    new = solver.step(state, t, levels[1], prior, like, Rng([0, 1]))
+    new = solver.step(state, ONLY, t, levels[1], prior, like, Rng([0, 1]))
     purified = prior(t.alpha * x + t.sigma * Rng([0, 1]).randn_like(x), t)
     torch.testing.assert_close(new.x, solver.fit(purified, like), rtol=1e-9, atol=1e-9)
 
@@ -471,9 +474,9 @@ def test_resample_is_dps_on_ddim_except_where_it_fits(prior):
     solver = SOLVERS["resample"](steps=100, every=10)
     for t, s, fits in ((VP()(0.9), VP()(0.89), False), (VP()(0.45), VP()(0.44), False), (VP()(0.4), VP()(0.39), True)):
         state = State(noised(x, t), x)
-        out = solver.step(state, t, s, prior, like, Quiet([0, 0]))
+        out = solver.step(state, Count(round(100 * (1 - t.t)) + 1, 100), t, s, prior, like, Quiet([0, 0]))
         x0 = prior(state.x, t)
-        plain = SOLVERS["dps"](c=0.5 * t.alpha**2).step(state, t, s, prior, like, Quiet([0, 0])).x
+        plain = SOLVERS["dps"](c=0.5 * t.alpha**2).step(state, ONLY, t, s, prior, like, Quiet([0, 0])).x
         ddim = plain + renoise(state.x, x0, t, s, 0.0, Rng([0, 0]))
         ddim = ddim - renoise(state.x, x0, t, s, ddpm(t, s), Quiet([0, 0]))
         assert torch.allclose(out.x, ddim, rtol=1e-9, atol=1e-9) != fits
@@ -488,7 +491,7 @@ def test_diffstategrad_projects_the_guidance_on_the_states_leading_singular_vect
     t, s = VP()(0.5), VP()(0.4)
     state = State(noised(x, t), x)
     plain, guided, projected = (
-        solver.step(state, t, s, prior, like, Rng([3, 4])).x
+        solver.step(state, ONLY, t, s, prior, like, Rng([3, 4])).x
         for solver in (
             SOLVERS["dps"](c=0.0),
             SOLVERS["dps"](c=0.4),
@@ -519,8 +522,8 @@ def test_diffstategrad_projects_the_gradient_in_the_clean_image_too(prior):
     state = State(noised(x, t), x)
     wrapped = SOLVERS["diffstategrad"](inner=inner, at="estimate", variance=0.7)
     x0 = prior(state.x, t)
-    g = wrapped.solver.step(state, t, CLEAN, prior, like, Rng([3, 4])).x0 - x0
-    got = wrapped.step(state, t, CLEAN, prior, like, Rng([3, 4])).x0 - x0
+    g = wrapped.solver.step(state, ONLY, t, CLEAN, prior, like, Rng([3, 4])).x0 - x0
+    got = wrapped.step(state, ONLY, t, CLEAN, prior, like, Rng([3, 4])).x0 - x0
     torch.testing.assert_close(got, project(g, x0, 0.7), rtol=1e-9, atol=1e-12)
 
 

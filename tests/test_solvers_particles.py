@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from oracles import operator, posterior, problem, rbf_prior
+from oracles import ONLY, operator, posterior, problem, rbf_prior
 from xhat.likelihoods import Likelihood, likelihood
 from xhat.loop import trajectory
 from xhat.noise import Gaussian, Noiseless
@@ -118,7 +118,7 @@ def test_weights_of_tds_without_resampling_are_the_evidence(prior):
     state = solver.init(levels[0], prior, like, rng)
     with torch.no_grad():
         for t, s in pairwise(levels):
-            state = solver.step(state, t, s, prior, like, rng)
+            state = solver.step(state, ONLY, t, s, prior, like, rng)
     lam = float(((prior.Q * prior.lam) @ prior.Q.T)[4, 4])
     evidence = math.sqrt(sigma**2 / (lam + sigma**2)) * math.exp(-(0.8**2) / (2 * (lam + sigma**2)))
     assert float(state.logw.exp().mean()) == pytest.approx(evidence, rel=0.06)

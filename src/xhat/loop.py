@@ -11,7 +11,7 @@ from .errors import DivergedError, MismatchError, ShapeError
 from .priors.base import Prior
 from .rng import Rng
 from .schedule import Level, Schedule
-from .solvers.base import L, Solver, State
+from .solvers.base import Count, L, Solver, State
 from .types import Image
 
 
@@ -54,13 +54,14 @@ def trajectory(
         start, state = 0, solver.init(levels[0], prior, like, rng)
     else:
         start, state = resume
+    total = len(levels) - 1
     for index, (t, s) in list(enumerate(pairwise(levels), 1))[start:]:
-        new = solver.step(state, t, s, prior, like, rng)
+        new = solver.step(state, Count(index, total), t, s, prior, like, rng)
         if s.sigma == 0:
             new = new.finish(rng)
         state = state.where(done(state), new) if done and index > 1 else new
         _finite(state, solver, t)
-        yield Step(index, len(levels) - 1, t, s, state)
+        yield Step(index, total, t, s, state)
 
 
 def solve(

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..solvers.base import Image, L, Level, Prior, Rng, S, Solver, State
+from ..solvers.base import Count, Image, L, Level, Prior, Rng, S, Solver, State
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,6 @@ class Direct(Baseline[L, State]):
     @abstractmethod
     def image(self, like: L) -> Image: ...
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
         x = self.image(like)
         return State(x, x)

@@ -11,7 +11,7 @@ from ..errors import SpecError
 from ..files.extras import extra
 from ..numerics.linalg import bcast, norm
 from ..operators.base import LinearOperator
-from ..solvers.base import Image, Level, LinearGaussian, Prior, Rng, State
+from ..solvers.base import Count, Image, Level, LinearGaussian, Prior, Rng, State
 from .base import Baseline
 
 
@@ -53,7 +53,9 @@ class FISTA(Baseline[LinearGaussian, Momentum]):
         blank = like.A.adjoint(like.y).abs().flatten(1).amax(1)
         return Momentum(zero, zero, zero, ones, step, blank if self.lam is None else self.lam * ones)
 
-    def step(self, state: Momentum, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Momentum:
+    def step(
+        self, state: Momentum, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng
+    ) -> Momentum:
         res = like.residual(state.z)
         lam = state.lam if self.lam is not None else self.discrepancy(state, norm(res) / like.count.sqrt(), like)
         x = self.prox(state.z + bcast(state.step, state.z) * like.A.adjoint(res), lam * state.step)

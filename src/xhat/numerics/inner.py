@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,34 @@ from .linalg import bcast, cg, sq
 
 Energy = Callable[[Tensor], Tensor]
 Map = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam's moments of the gradient, each in the shape of what is optimised (Kingma & Ba, 2015, Algorithm 1)."""
+
+    m: Tensor
+    v: Tensor
+
+    @classmethod
+    def start(cls, x: Tensor) -> "Adam":
+        """The moments before the first update of `x`."""
+        return cls(torch.zeros_like(x), torch.zeros_like(x))
+
+    def update(
+        self,
+        i: int,
+        x: Tensor,
+        g: Tensor,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> tuple[Tensor, "Adam"]:
+        """Update number `i`, counted from 1, of `x` with the gradient `g`; returns the new x and the new moments."""
+        m = betas[0] * self.m + (1 - betas[0]) * g
+        v = betas[1] * self.v + (1 - betas[1]) * g * g
+        step = lr / (1 - betas[0] ** i)
+        return x - step * m / ((v / (1 - betas[1] ** i)).sqrt() + eps), Adam(m, v)
 
 
 def adam(
@@ -29,33 +58,13 @@ def adam(
     Starts at `x` (b, *) with step size `lr` and returns the last iterate. An image stops moving once its energy is at
     or below `goal`, which is one number or one per image, (b,).
     """
-    m = v = torch.zeros_like(x)
+    moments = Adam.start(x)
     for i in range(1, steps + 1):
         value, pullback = vjp(energy, x)
-        new, m, v = adam_update(pullback(torch.ones_like(value)), x, m, v, i, lr, betas, eps)
+        new, moments = moments.update(i, x, pullback(torch.ones_like(value)), lr, betas, eps)
         # NaN <= goal is false: an image with NaN goes on, so that the loop sees it.
         x = torch.where(bcast(value <= goal, x), x, new)
     return x
-
-
-def adam_update(
-    g: Tensor,
-    x: Tensor,
-    m: Tensor,
-    v: Tensor,
-    i: int,
-    lr: float,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Update number `i`, counted from 1, of Adam for the gradient `g` at `x`: returns the new (x, m, v).
-
-    `m` and `v` are the running first and second moments of the gradient, both zero at first. All have the shape of `x`.
-    """
-    m = betas[0] * m + (1 - betas[0]) * g
-    v = betas[1] * v + (1 - betas[1]) * g * g
-    step = lr / (1 - betas[0] ** i)
-    return x - step * m / ((v / (1 - betas[1] ** i)).sqrt() + eps), m, v
 
 
 def langevin(energy: Energy, x: Tensor, lr: Tensor | float, steps: int, rng: Rng) -> Tensor:

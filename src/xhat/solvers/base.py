@@ -1,8 +1,9 @@
 """Solvers: frozen hyper-parameters plus one pure step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Generic, cast
+from typing import Any, ClassVar, Generic, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from ..transition import renoise
 from ..types import Image
 
 __all__ = [
+    "Count",
     "Estimator",
     "Image",
     "Level",
@@ -33,14 +35,33 @@ __all__ = [
 ]
 
 L = TypeVar("L", bound=Likelihood)
-
-
 S = TypeVar("S", bound="State", default="State")
+D = TypeVar("D", bound=Any)
+
+
+@dataclass(frozen=True)
+class Count:
+    """The number of a step: it is step `index` of `total`, counted from 1."""
+
+    index: int
+    total: int
+
+    @property
+    def before(self) -> int:
+        """How many steps were made before this one: `index` counted from 0."""
+        return self.index - 1
+
+    @property
+    def left(self) -> int:
+        """How many steps are left, this one included: `total` at the first, 1 at the last."""
+        return self.total - self.before
 
 
 @dataclass(frozen=True)
 class State:
-    """All a solver carries between steps; every field is a tensor with the batch first.
+    """All a solver carries between steps; every field is a tensor with the batch first, or a dataclass of such tensors.
+
+    What is the same for all images, such as the number of the step, is no part of it: images stop one by one.
 
     `x` is where the chain stands, `x0` the clean image it stands for, (b, *image).
     """
@@ -50,8 +71,7 @@ class State:
 
     def where(self: S, keep: Tensor, other: S) -> S:
         """This state for the images in `keep`, `other`'s for the rest."""
-        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        return replace(self, **{k: torch.where(bcast(keep, a), a, b) for k, (a, b) in pairs.items()})
+        return mapped(lambda a, b: torch.where(bcast(keep.to(a.device), a), a, b), self, other)
 
     @property
     def estimate(self) -> Image:
@@ -61,6 +81,15 @@ class State:
     def finish(self: S, rng: Rng) -> S:
         """At the clean level the chain itself is the answer."""
         return replace(self, x0=self.x)
+
+
+def mapped(f: Callable[..., Tensor], first: D, *others: D) -> D:
+    """`f` of the tensors at the same place of dataclasses of one type, as a dataclass of that type."""
+    made: dict[str, Any] = {}
+    for field in fields(first):
+        values = [getattr(x, field.name) for x in (first, *others)]
+        made[field.name] = f(*values) if isinstance(values[0], Tensor) else mapped(f, *values)
+    return replace(first, **made)
 
 
 @dataclass(frozen=True)
@@ -91,8 +120,8 @@ class Solver(ABC, Generic[L, S]):
         prior.denoises()
 
     @abstractmethod
-    def step(self, state: S, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> S:
-        """From noise level t down to s. Pure: no hidden state, all randomness from `rng`."""
+    def step(self, state: S, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> S:
+        """Step k, from noise level t down to s. Pure: no hidden state, all randomness from `rng`."""
 
 
 class Estimator(Solver[L]):
@@ -108,6 +137,6 @@ class Estimator(Solver[L]):
     def estimate(self, x: Image, t: Level, prior: Prior, like: L, rng: Rng) -> Image:
         """x̂₀ given x_t and y."""
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
         x0 = self.estimate(state.x, t, prior, like, rng)
         return State(renoise(state.x, x0, t, s, self.fraction(t, s), rng), x0)

@@ -7,7 +7,7 @@ from ..likelihoods import BlindGaussian
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
 from ..transition import ancestral
-from .base import Level, Prior, Rng, Solver
+from .base import Count, Level, Prior, Rng, Solver
 from .blind import Blind, kernels, simplex
 
 
@@ -31,7 +31,7 @@ class BlindDPS(Solver[BlindGaussian, Blind]):
         phi = rng.randn_like(noise.new_empty(len(noise), 1, *like.A.guess.shape[-2:]))
         return Blind(t.sigma * noise, torch.zeros_like(noise), t.sigma * phi)
 
-    def step(self, state: Blind, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
+    def step(self, state: Blind, k: Count, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
         bank = kernels(like.A)
         x0, pull_x = vjp(lambda x: prior(x, t), state.x)
         phi0, pull_phi = vjp(lambda phi: bank.forward(phi, t), state.phi)

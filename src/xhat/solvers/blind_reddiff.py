@@ -6,22 +6,19 @@ from torch import Tensor
 
 from ..likelihoods import BlindGaussian
 from ..numerics.autodiff import grad
-from ..numerics.inner import adam_update
+from ..numerics.inner import Adam
 from ..numerics.linalg import sq
 from ..types import PerImage
-from .base import Image, Level, Prior, Rng, Solver
+from .base import Count, Image, Level, Prior, Rng, Solver
 from .blind import Blind, first, kernels, simplex
 
 
 @dataclass(frozen=True)
 class BlindMoments(Blind):
-    """μ and φ with Adam's moments of both."""
+    """μ in `x` and φ, with Adam's moments of both."""
 
-    m: Image
-    v: Image
-    m_phi: Tensor
-    v_phi: Tensor
-    i: Tensor
+    adam: Adam
+    adam_phi: Adam
 
 
 @dataclass(frozen=True)
@@ -48,21 +45,20 @@ class BlindREDDiff(Solver[BlindGaussian, BlindMoments]):
 
     def init(self, t: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> BlindMoments:
         zero, phi = torch.zeros_like(like.noise_image(rng)), first(like)
-        none = torch.zeros_like(phi)
-        return BlindMoments(zero, zero, phi, zero, zero, none, none, zero.new_zeros(len(zero)))
+        return BlindMoments(zero, zero, phi, Adam.start(zero), Adam.start(phi))
 
     def step(
-        self, state: BlindMoments, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng
+        self, state: BlindMoments, k: Count, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng
     ) -> BlindMoments:
-        mu, phi, i = state.x, state.phi, int(state.i[0]) + 1
+        mu, phi = state.x, state.phi
 
         def misfit(mu: Image, phi: Tensor) -> PerImage:
             return sq(like.y - like.A.blur(mu, simplex(phi))) / like.count / 2
 
         x0 = prior(t.alpha * mu + t.sigma * rng.randn_like(mu), t)
         g = grad(lambda mu: misfit(mu, phi), mu) + self.lam * (mu - x0) / mu[0].numel()
-        mu, m, v = adam_update(g, mu, state.m, state.v, i, self.lr, (0.9, 0.99))
+        mu, adam = state.adam.update(k.index, mu, g, self.lr, (0.9, 0.99))
         phi0 = kernels(like.A).forward(t.alpha * phi + t.sigma * rng.randn_like(phi), t)
         g = grad(lambda phi: misfit(mu, phi), phi) + self.lam_phi * (phi - phi0) / phi[0].numel()
-        phi, m_phi, v_phi = adam_update(g, phi, state.m_phi, state.v_phi, i, self.lr_phi, (0.9, 0.99))
-        return BlindMoments(mu, mu, phi, m, v, m_phi, v_phi, state.i + 1)
+        phi, adam_phi = state.adam_phi.update(k.index, phi, g, self.lr_phi, (0.9, 0.99))
+        return BlindMoments(mu, mu, phi, adam, adam_phi)

@@ -6,7 +6,7 @@ import torch
 from ..numerics.autodiff import grad
 from ..numerics.linalg import sq
 from ..schedule import Schedule
-from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 from .daps import flow
 
 
@@ -36,7 +36,7 @@ class DCDP(Solver[Likelihood]):
         x = self.fit(torch.zeros_like(like.noise_image(rng)), like)
         return State(x, x)
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         noised = t.alpha * state.x + t.sigma * rng.randn_like(state.x)
         x = self.fit(flow(noised, t, prior, self.ode_steps), like)
         return State(x, x)

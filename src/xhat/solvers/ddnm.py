@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from ..transition import noise_in, renoise
-from .base import Level, PinvGaussian, Prior, Rng, Solver, State
+from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class DDNM(Solver[PinvGaussian]):
     steps: int = 100
     eta: float = 0.85
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
         x0 = prior(state.x, t)
         projected = like.prox(x0, 0.0)
         return State(renoise(state.x, projected, t, s, self.eta**2, rng, old=noise_in(state.x, x0, t)), projected)

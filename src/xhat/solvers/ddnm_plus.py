@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 
 from ..transition import noise_in
-from .base import Level, Prior, Rng, Solver, SpectralGaussian, State
+from .base import Count, Level, Prior, Rng, Solver, SpectralGaussian, State
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DDNMPlus(Solver[SpectralGaussian]):
     steps: int = 100
     eta: float = 0.85
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
         A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar
         x0 = prior(state.x, t)
         m, e = A.Vt(x0), A.Vt(noise_in(state.x, x0, t))

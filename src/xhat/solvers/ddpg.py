@@ -6,7 +6,7 @@ import torch
 from ..numerics.linalg import bcast, norm
 from ..transition import noise_in, renoise
 from ..types import PerImage
-from .base import Image, Level, LinearGaussian, Prior, Rng, Solver, State
+from .base import Count, Image, Level, LinearGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class DDPG(Solver[LinearGaussian, Scaled]):
         noise = like.noise_image(rng)
         return Scaled(t.sigma * noise, torch.zeros_like(noise), 1 / largest_eigenvalue(like, noise))
 
-    def step(self, state: Scaled, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Scaled:
+    def step(self, state: Scaled, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Scaled:
         x0, noisy = prior(state.x, t), like.var > 0
         res, late = like.residual(x0), (1 + s.ratio**2) ** -self.gamma
         delta = bcast(torch.where(noisy, late, 0.0), x0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import torch
 
 from ..transition import noise_in
-from .base import Level, Prior, Rng, Solver, SpectralGaussian, State
+from .base import Count, Level, Prior, Rng, Solver, SpectralGaussian, State
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DDRM(Solver[SpectralGaussian]):
         u = torch.where(known, ybar + (t.ratio**2 - sd**2).clamp_min(0).sqrt() * z, t.ratio * z)
         return State(t.alpha * A.V(u), torch.zeros_like(noise))
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
         A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar
         x0 = prior(state.x, t)
         m, e = A.Vt(x0), A.Vt(noise_in(state.x, x0, t))

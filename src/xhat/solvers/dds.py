@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from ..numerics.linalg import bcast, cg
 from ..transition import noise_in, renoise
-from .base import Level, LinearGaussian, Prior, Rng, Solver, State
+from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class DDS(Solver[LinearGaussian]):
     cg_steps: int = 5
     eta: float = 0.85
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
         A, x0 = like.A, prior(state.x, t)
         w = bcast((like.var > 0) / self.gamma, x0)
         x = cg(lambda v: A.adjoint(A(v)) + w * v, A.adjoint(like.y) + w * x0, self.cg_steps, x=x0)

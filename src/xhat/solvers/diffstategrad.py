@@ -13,7 +13,7 @@ from ..rng import Rng
 from ..schedule import Level, Schedule
 from ..spec import build
 from ..types import Data, Image
-from .base import Solver, State
+from .base import Count, Solver, State
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class DiffStateGrad(Solver[Likelihood]):
             raise ShapeError(f"diffstategrad: takes images (..., height, width), not signals {like.A.shape}")
         return self.solver.init(t, prior, like, rng)
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         if self.at == "estimate":
             like = Likelihood(ProjectedOperator(like.A, self.variance), like.noise, like.y)
-            return self.solver.step(state, t, s, prior, like, rng)
+            return self.solver.step(state, k, t, s, prior, like, rng)
         with counting() as calls:
-            new = self.solver.step(state, t, s, ProjectedPrior(prior, self.variance), like, rng)
+            new = self.solver.step(state, k, t, s, ProjectedPrior(prior, self.variance), like, rng)
         if not calls.backwards:
             raise MismatchError(f"diffstategrad: {self.inner} takes no gradient through the network; try at=estimate")
         return new

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
 from ..transition import ancestral
-from .base import Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Level, Likelihood, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class DPS(Solver[Likelihood]):
     steps: int = 1000
     c: float = 0.5
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
         direction = grad(lambda x0: norm(like.residual(x0)), x0)
         x = ancestral(state.x, x0, t, s, rng)

@@ -5,7 +5,7 @@ from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
 from ..priors.latent import TextPrior
 from ..transition import noise_in, renoise
-from .base import Image, Level, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Prior, Rng, Solver, State
 from .treg import consistent
 
 
@@ -30,9 +30,9 @@ class DreamSampler(Solver[LatentLinear]):
     lam: float = 1e-4
     cg_steps: int = 10
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
-        z, index = state.x, round((1 - t.t) * self.steps)
-        if index % self.every or index >= self.until * self.steps:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
+        z = state.x
+        if k.before % self.every or k.before >= self.until * k.total:
             z0, pullback = vjp(lambda z: estimates(z, t, prior)[1], z)
             direction = pullback(grad(lambda z: norm(like.residual(z)), z0))
             return State(renoise(z, z0, t, s, 0.0, rng) - s.alpha * t.norm * direction, z0)

@@ -4,16 +4,15 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..errors import ShapeError
 from ..numerics.autodiff import grad
-from ..numerics.inner import adam_update
+from ..numerics.inner import Adam
 from ..numerics.particles import ParticleRng, grouped, spread
 from ..numerics.realnvp import RealNVP
 from ..schedule import CLEAN, Schedule
-from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,7 @@ class Fitted(State):
     """A draw from the flow, the flow's weights (b, n_weights), and Adam's moments."""
 
     weights: Tensor
-    m: Tensor
-    v: Tensor
-    i: Tensor
+    adam: Adam
 
     def finish(self, rng: Rng) -> "Fitted":
         return self
@@ -55,7 +52,7 @@ class FlowFit(Solver[Likelihood, Fitted]):
         if x[0].numel() > 4096:
             raise ShapeError(f"{type(self).__name__} is for images of at most 4096 numbers, not {x[0].numel()}")
         weights = self.flow(like).start(x.flatten(1)[:, 0], rng)
-        return Fitted(x, x, weights, torch.zeros_like(weights), torch.zeros_like(weights), torch.zeros(len(x)))
+        return Fitted(x, x, weights, Adam.start(weights))
 
     def flow(self, like: Likelihood) -> RealNVP:
         return RealNVP(math.prod(like.A.shape), self.layers, self.hidden)
@@ -64,7 +61,7 @@ class FlowFit(Solver[Likelihood, Fitted]):
     def prior_slope(self, x: Image, t: Level, prior: Prior, rng: Rng) -> Image:
         """An unbiased estimate of −∇ log p(x)."""
 
-    def step(self, state: Fitted, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
+    def step(self, state: Fitted, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
         flow, each, own = self.flow(like), spread(like, self.draws), ParticleRng(rng, self.draws)
         z = grouped(each.noise_image(own).flatten(1), self.draws)
         x = flow.push(state.weights, z)[0].reshape(-1, *like.A.shape)
@@ -74,8 +71,7 @@ class FlowFit(Solver[Likelihood, Fitted]):
             x, logdet = flow.push(weights, z)
             return ((slope * x).sum(2) - logdet).mean(1)
 
-        g = grad(energy, state.weights)
-        i, lr = int(state.i[0]) + 1, self.lr * t.t
-        weights, m, v = adam_update(g, state.weights, state.m, state.v, i, lr, (0.9, 0.999))
+        lr = self.lr * (1 - k.before / k.total)
+        weights, adam = state.adam.update(k.index, state.weights, grad(energy, state.weights), lr)
         x = flow.push(weights, z[:, :1])[0].reshape(-1, *like.A.shape)
-        return Fitted(x, x, weights, m, v, state.i + 1)
+        return Fitted(x, x, weights, adam)

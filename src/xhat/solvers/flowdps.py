@@ -4,7 +4,7 @@ from ..likelihoods import LatentLinear
 from ..numerics.autodiff import vjp
 from ..numerics.linalg import bcast, norm
 from ..transition import noise_in, renoise
-from .base import Image, Level, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FlowDPS(Solver[LatentLinear]):
     inner_steps: int = 3
     step_size: float = 15 / 384
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
         z0 = prior(state.x, t)
         time, later = (u.sigma / (u.alpha + u.sigma) for u in (t, s))
         near = (1 - time) * z0 + time * self.guided(z0, like)

@@ -7,7 +7,7 @@ from ..numerics.linalg import bcast, sq
 from ..numerics.particles import ParticleRng, grouped, multinomial, spread, take
 from ..transition import mean, noise_in
 from ..types import Data
-from .base import Level, LinearGaussian, Prior, Rng, Solver, SpectralGaussian, State
+from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, SpectralGaussian, State
 from .particle import Particles, pack, start
 
 
@@ -47,7 +47,9 @@ class FPS(Solver[LinearGaussian, Filtering]):
         path = start_path(like, t, rng)
         return Filtering(t.sigma * noise, torch.zeros_like(noise), path)
 
-    def step(self, state: Filtering, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Filtering:
+    def step(
+        self, state: Filtering, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng
+    ) -> Filtering:
         x0, path = prior(state.x, t), next_path(state.path, like, t, s, self.c, rng)
         if s.sigma == 0:
             return Filtering(x0, x0, path)
@@ -76,7 +78,7 @@ class FPSSMC(Solver[SpectralGaussian, FilteringParticles]):
         return FilteringParticles(**vars(packed), path=start_path(like, t, rng))
 
     def step(
-        self, state: FilteringParticles, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng
+        self, state: FilteringParticles, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng
     ) -> FilteringParticles:
         p = self.particles
         own, x, path = ParticleRng(rng, p), state.x.flatten(0, 1), next_path(state.path, like, t, s, self.c, rng)

@@ -8,7 +8,7 @@ from ..likelihoods import BlindGaussian
 from ..numerics.inner import langevin
 from ..schedule import CLEAN
 from ..types import PerImage
-from .base import Level, Prior, Rng, Solver
+from .base import Count, Level, Prior, Rng, Solver
 from .blind import Blind, first, kernels, simplex
 from .ddrm import DDRM
 
@@ -44,8 +44,8 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
         chain = self.ddrm.init(t, prior, like.known(simplex(phi)), rng)
         return Blind(chain.x, chain.x0, phi)
 
-    def step(self, state: Blind, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
-        chain = self.ddrm.step(state, t, s, prior, like.known(state.kernel), rng)
+    def step(self, state: Blind, k: Count, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
+        chain = self.ddrm.step(state, k, t, s, prior, like.known(state.kernel), rng)
         phi = self.sample(state.phi, chain.x0, like, rng) if t.t <= self.start else state.phi
         return Blind(chain.x, chain.x0, phi)
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ..numerics.autodiff import grad, vjp
-from ..numerics.inner import adam_update
+from ..numerics.inner import Adam
 from ..numerics.linalg import project_l1
 from ..priors.consistency import LayeredConsistency, layered
 from ..schedule import CLEAN, Schedule
-from .base import Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Level, Likelihood, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,7 @@ class Layers(State):
     """z in `x`, its image in `x0`; z and the shift of every layer, flat (b, n), with Adam's moments."""
 
     latent: Tensor
-    m: Tensor
-    v: Tensor
-    i: Tensor
+    adam: Adam
 
     def finish(self, rng: Rng) -> "Layers":
         return self  # the answer is the image, not its latent
@@ -55,30 +53,29 @@ class ILO(Solver[Likelihood, Layers]):
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Layers:
         z, last = like.noise_image(rng), list(self.places(layered(prior)).values())[-1]
         latent = torch.cat([z.flatten(1), z.new_zeros(len(z), last.stop - z[0].numel())], 1)
-        zero = torch.zeros_like(latent)
-        return Layers(z, torch.zeros_like(z), latent, zero, zero, torch.zeros(len(z)))
+        return Layers(z, torch.zeros_like(z), latent, Adam.start(latent))
 
     def places(self, net: LayeredConsistency) -> dict[str, slice]:
         """Where in the latent z and the shifts of the first layers stand."""
         sizes = {"z": prod(net.shape)} | {k: prod(net.sizes[k]) for k in net.layers[: self.stages - 1]}
         return dict(zip(sizes, (slice(a, b) for a, b in pairwise([0, *accumulate(sizes.values())])), strict=True))
 
-    def step(self, state: Layers, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Layers:
-        net, i = layered(prior), int(state.i[0])
+    def step(self, state: Layers, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Layers:
+        net = layered(prior)
         places = self.places(net)
-        stage = i * len(places) // self.steps
+        stage = k.before * len(places) // k.total
         name, own = list(places.items())[stage]
-        began = -(-stage * self.steps // len(places))
+        began = -(-stage * k.total // len(places))
         out, pullback = vjp(lambda latent: torch.cat(self.generate(latent, name, t, net), 1), state.latent)
         x0, h = (out[:, : prod(net.shape)].reshape(state.x.shape), out[:, prod(net.shape) :])
         g = pullback(torch.cat([grad(like.nll, x0).flatten(1), self.slope(h, own, state)], 1))
-        moved, m, v = adam_update(g, state.latent, state.m, state.v, i - began + 1, self.lr)
+        moved, adam = state.adam.update(k.index - began, state.latent, g, self.lr)
         latent = state.latent.clone()
         latent[:, own] = self.settle(moved[:, own], own, rng)
         if s.sigma == 0:
             x0 = self.generate(latent, name, t, net)[0].reshape(x0.shape)
         z = latent[:, places["z"]].reshape(x0.shape)
-        return replace(state, x=z, x0=x0, latent=latent, m=m, v=v, i=state.i + 1)
+        return replace(state, x=z, x0=x0, latent=latent, adam=adam)
 
     def generate(self, latent: Tensor, name: str, t: Level, net: LayeredConsistency) -> tuple[Tensor, Tensor]:
         """The image, and what the layer `name` puts out (z itself for z), both flat."""

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from ..transition import ancestral
-from .base import Level, NoiselessLinear, Prior, Rng, Solver, State
+from .base import Count, Level, NoiselessLinear, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ILVR(Solver[NoiselessLinear]):
     steps: int = 100
     range_t: float = 0.0
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
         x0 = prior(state.x, t)
         x = ancestral(state.x, x0, t, s, rng)
         return State(like.overwrite(x, s, rng) if t.t > self.range_t else x, x0)

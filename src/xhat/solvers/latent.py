@@ -6,11 +6,11 @@ from typing import ClassVar
 import torch
 
 from ..numerics.autodiff import grad, vjp
-from ..numerics.inner import adam_update
+from ..numerics.inner import Adam
 from ..schedule import CLEAN, Schedule
 from ..transition import renoise
 from ..types import PerImage
-from .base import Image, Level, Likelihood, Prior, Rng, Solver
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver
 from .reddiff import Moments
 
 
@@ -39,7 +39,7 @@ class LatentSolver(Solver[Likelihood, Latent]):
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Latent:
         z, zero = self.start(t, prior, like, rng), torch.zeros_like(like.noise_image(rng))
-        return Latent(z, zero, zero, zero, torch.zeros(len(z)))
+        return Latent(z, zero, Adam.start(z))
 
     def start(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
         """The first z."""
@@ -61,14 +61,14 @@ class LatentSolver(Solver[Likelihood, Latent]):
         """Where z is put after each update."""
         return z
 
-    def step(self, state: Latent, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Latent:
+    def step(self, state: Latent, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Latent:
         x0, pullback = vjp(lambda z: self.generate(z, t, prior), state.x)
         g = pullback(grad(lambda x0: self.misfit(x0, like), x0)) + grad(self.penalty, state.x)
-        z, m, v = adam_update(g, state.x, state.m, state.v, int(state.i[0]) + 1, self.lr, (0.9, 0.999))
+        z, adam = state.adam.update(k.index, state.x, g, self.lr)
         z = self.project(z)
         if s.sigma == 0:
             x0 = self.generate(z, t, prior)
-        return Latent(z, x0, m, v, state.i + 1)
+        return Latent(z, x0, adam)
 
 
 def ddim(z: Image, t: Level, prior: Prior, steps: int) -> Image:

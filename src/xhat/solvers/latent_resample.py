@@ -6,7 +6,7 @@ from ..numerics.autodiff import grad, vjp
 from ..numerics.inner import adam
 from ..numerics.linalg import norm, sq
 from ..transition import renoise
-from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 from .resample import ReSample
 
 
@@ -35,15 +35,15 @@ class LatentReSample(Solver[LatentLikelihood]):
     latent_lr: float = 0.005
     gamma: float = 40.0
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LatentLikelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLikelihood, rng: Rng) -> State:
         z0, pullback = vjp(lambda z: prior(z, t), state.x)
         direction = grad(lambda z: norm(like.residual(z)), z0)
         abar = (t.alpha / t.norm) ** 2
         z = renoise(state.x, z0, t, s, 0.0, rng) - self.c * abar * t.norm * s.norm * pullback(direction)
-        if s.sigma > 0 and (t.t > 2 / 3 or round(t.t * self.steps) % self.every):
+        if s.sigma > 0 and (3 * k.before < k.total or k.left % self.every):
             return State(z, z0)
         z0 = self.ahead(z, z0, t, s, prior, rng)
-        if t.t > 1 / 3:
+        if 3 * k.left > k.total:
             hard = like.encode(fit(like.decode(z0), like.pixel, self.pixel_lr, self.pixel_steps))
         else:
             hard = fit(z0, like, self.latent_lr, self.latent_steps)

@@ -7,7 +7,7 @@ from torch import Tensor
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
 from ..transition import ancestral
-from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class LGD(Solver[Likelihood]):
     c: float = 0.5
     n: int = 10
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
         r = t.sigma / t.norm
         offsets = [r * rng.randn_like(x0) for _ in range(self.n)]

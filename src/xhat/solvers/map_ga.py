@@ -10,7 +10,7 @@ from ..numerics.linalg import bcast, cg
 from ..priors.consistency import ConsistencyPrior, consistency
 from ..schedule import CLEAN, Schedule
 from ..types import PerImage
-from .base import Image, Level, Likelihood, LinearGaussian, NoiselessLinear, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, LinearGaussian, NoiselessLinear, Prior, Rng, Solver, State
 
 LAMBDAS, MODELS = ("level", "paper", "unit"), ("auto", "consistency", "denoiser")
 
@@ -53,7 +53,7 @@ class MAPGA(Solver[Likelihood]):
         """σ(t) = t; the schedule's last level is ε's place, where nothing is left to do."""
         return [Level(t.t, 1.0, t.ratio) for t in schedule.levels(self.steps + 1)[: self.steps]] + [CLEAN]
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x = self.ascend(state.x, t, prior, like)
         return State(settle(x, s, self.floor(prior), rng), x)
 

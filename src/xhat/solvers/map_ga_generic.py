@@ -3,7 +3,7 @@ from typing import ClassVar
 
 from ..numerics.autodiff import grad
 from ..types import PerImage
-from .base import Image, Level, Likelihood, Prior, Rng, State
+from .base import Count, Image, Level, Likelihood, Prior, Rng, State
 from .map_ga import MAPGA, settle
 
 
@@ -19,7 +19,7 @@ class MAPGAGeneric(MAPGA):
 
     name: ClassVar[str] = "map_ga_generic"
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x = self.ascend(state.x, t, prior, like)
         return State(settle(x, s, 0.0, rng), x)
 

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 from ..errors import MismatchError
 from ..schedule import CLEAN, EDM, Schedule
-from .base import Level, PinvGaussian, Prior, Rng, Solver, State
+from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
 from .map_ga import MAPGA, settle
 from .pigdm_score import PiGDMScore
 
@@ -45,7 +45,7 @@ class MAPGAPiGDM(Solver[PinvGaussian]):
         below = EDM(self.eps, sigma, rho).levels(self.pigdm_steps + 1)[:-2] if sigma > self.eps else []
         return [*above, *below, CLEAN]
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
         sigma = noise_level(like)
         if t.ratio > sigma * (1 + 1e-9):
             x = self.above.ascend(state.x, t, prior, like)

@@ -1,6 +1,6 @@
 from dataclasses import dataclass, replace
 
-from .base import Level, NoiselessLinear, Prior, Rng, Solver, State
+from .base import Count, Level, NoiselessLinear, Prior, Rng, Solver, State
 from .dps import DPS
 
 
@@ -18,6 +18,6 @@ class MCG(Solver[NoiselessLinear]):
     steps: int = 1000
     c: float = 1.0
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
-        guided = DPS(c=self.c).step(state, t, s, prior, like, rng)
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
+        guided = DPS(c=self.c).step(state, k, t, s, prior, like, rng)
         return replace(guided, x=like.overwrite(guided.x, s, rng))

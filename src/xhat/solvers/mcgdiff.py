@@ -8,7 +8,7 @@ from ..numerics.linalg import bcast, sq
 from ..numerics.particles import ParticleRng, grouped, multinomial, spread, take
 from ..schedule import Schedule
 from ..transition import ddpm, mean
-from .base import Level, Prior, Rng, SpectralGaussian
+from .base import Count, Level, Prior, Rng, SpectralGaussian
 from .particle import Particles, ParticleSolver, pack
 
 
@@ -49,7 +49,9 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
         u = self.draw(torch.zeros_like(z), t.ratio**2, each, t, z)
         return pack(t.alpha * each.A.V(u), torch.zeros_like(u).reshape(-1, *like.A.shape), noise.logw)
 
-    def step(self, state: Particles, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> Particles:
+    def step(
+        self, state: Particles, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng
+    ) -> Particles:
         p = self.particles
         each, own, x = spread(like, p), ParticleRng(rng, p), state.x.flatten(0, 1)
         A, x0, zeta = each.A, prior(x, t), self.eta**2 * ddpm(t, s)

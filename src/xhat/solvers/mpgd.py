@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from ..numerics.autodiff import grad
 from ..numerics.linalg import norm
 from ..transition import ddpm, noise_in, renoise
-from .base import Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Level, Likelihood, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class MPGD(Solver[Likelihood]):
     kappa: float = 10.0
     eta: float = 0.5
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0 = prior(state.x, t)
         new = x0 - self.kappa * t.norm / t.alpha * grad(lambda x0: norm(like.residual(x0)), x0)
         return State(renoise(state.x, new, t, s, self.eta**2 * ddpm(t, s), rng, old=noise_in(state.x, x0, t)), new)

@@ -1,16 +1,15 @@
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from ..likelihoods import LatentLinear
 from ..numerics.autodiff import grad, vjp
-from ..numerics.inner import adam_update
+from ..numerics.inner import Adam
 from ..numerics.linalg import norm, sq
 from ..priors.latent import TextPrior
 from ..transition import noise_in, renoise
-from .base import Level, Prior, Rng, Solver, State
+from .base import Count, Level, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -18,9 +17,7 @@ class Prompted(State):
     """The chain, the text's embedding c (b, tokens, width), and Adam's moments."""
 
     c: Tensor
-    m: Tensor
-    v: Tensor
-    i: Tensor
+    adam: Adam
 
 
 @dataclass(frozen=True)
@@ -48,25 +45,26 @@ class P2L(Solver[LatentLinear, Prompted]):
     def init(self, t: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Prompted:
         start = super().init(t, prior, like, rng)
         c = cast(TextPrior, prior).texts(len(start.x))[0].to(start.x.dtype)
-        return Prompted(start.x, start.x0, c, torch.zeros_like(c), torch.zeros_like(c), torch.zeros(len(c)))
+        return Prompted(start.x, start.x0, c, Adam.start(c))
 
-    def step(self, state: Prompted, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Prompted:
+    def step(
+        self, state: Prompted, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng
+    ) -> Prompted:
         z, text = state.x, cast(TextPrior, prior)
-        c, m, v, i = self.tuned(state, t, text, like)
+        c, adam = self.tuned(state, k, t, text, like)
         negative = text.texts(len(z))[1].to(z.dtype)
         z0, pullback = vjp(lambda z: text.guided(z, t, c, negative)[0], z)
         e, near = noise_in(z, z0, t), z0
-        if round((1 - t.t) * self.steps) % self.every == self.every - 1:
+        if k.index % self.every == 0:
             near = like.encode(like.pixel.prox(like.decode(z0), self.lam))
         direction = pullback(grad(lambda z: norm(like.residual(z)), z0))
         z = renoise(z, near, t, s, 0.0, rng, old=e) - self.omega * t.norm * s.norm * direction
-        return Prompted(z, near, c, m, v, i)
+        return Prompted(z, near, c, adam)
 
-    def tuned(self, state: Prompted, t: Level, text: TextPrior, like: LatentLinear) -> tuple[Tensor, ...]:
-        """c, Adam's moments and the number of its updates."""
-        c, m, v, i = state.c, state.m, state.v, state.i
-        for _ in range(self.prompt_steps):
-            loss = lambda c: sq(like.residual(text.conditioned(state.x, t, c))) / like.count
-            i = i + 1
-            c, m, v = adam_update(grad(loss, c), c, m, v, int(i[0]), self.lr, (0.9, 0.999))
-        return c, m, v, i
+    def tuned(self, state: Prompted, k: Count, t: Level, text: TextPrior, like: LatentLinear) -> tuple[Tensor, Adam]:
+        """c after `prompt_steps` updates at this level, and Adam's moments."""
+        c, adam = state.c, state.adam
+        loss = lambda c: sq(like.residual(text.conditioned(state.x, t, c))) / like.count
+        for j in range(1, self.prompt_steps + 1):
+            c, adam = adam.update(k.before * self.prompt_steps + j, c, grad(loss, c), self.lr)
+        return c, adam

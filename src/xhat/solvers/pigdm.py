@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from ..numerics.autodiff import vjp
 from ..transition import ddpm, noise_in, renoise
-from .base import Level, PinvGaussian, Prior, Rng, Solver, State
+from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class PiGDM(Solver[PinvGaussian]):
     steps: int = 100
     eta: float = 1.0
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
         r2 = t.ratio**2 / (1 + t.ratio**2)
         v = like.prox(x0, like.var / r2) - x0

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from ..numerics.autodiff import grad
 from ..schedule import CLEAN, Schedule
-from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 
 
 class PMC(Solver[Likelihood]):
@@ -51,7 +51,7 @@ class PMCRED(PMC):
     sigma_min: float = 9e-3
     anneal: float = 0.35
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x = state.x
         x = x - self.gamma * grad(like.nll, x) + self.pull(x, prior(x, t)) + self.noise(x, rng)
         return State(x, x)
@@ -74,7 +74,7 @@ class PMCPnP(PMC):
     sigma_min: float = 9e-3
     anneal: float = 0.35
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         z = state.x - self.gamma * grad(like.nll, state.x)
         x = z + self.pull(z, prior(z, t)) + self.noise(z, rng)
         return State(x, x)

@@ -5,7 +5,7 @@ from ..numerics.inner import langevin
 from ..numerics.linalg import sq
 from ..schedule import CLEAN, EDM, Schedule
 from ..transition import ancestral
-from .base import Image, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PnPDM(Solver[Likelihood]):
         ratios = [max(self.rho * self.decay**k, self.rho_min) for k in range(self.steps)]
         return [Level(1 - k / self.steps, 1.0, r) for k, r in enumerate(ratios)] + [CLEAN]
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x = state.x
         if isinstance(like, LinearGaussian):
             z = like.draw(x, t.sigma, rng)

@@ -4,7 +4,7 @@ from ..likelihoods import LatentLinear
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import bcast, norm
 from ..transition import ddpm, renoise
-from .base import Image, Level, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PSLD(Solver[LatentLinear]):
     gamma: float = 0.1
     eta: float = 0.0
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
         z0, pullback = vjp(lambda z: prior(z, t), state.x)
         g = self.omega * grad(lambda z: norm(like.residual(z)), z0)
         if self.gamma:

@@ -4,18 +4,16 @@ from typing import ClassVar
 import torch
 
 from ..numerics.autodiff import grad
-from ..numerics.inner import adam_update
+from ..numerics.inner import Adam
 from ..numerics.linalg import sq
-from .base import Image, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
+from .base import Count, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
 class Moments(State):
-    """μ with Adam's two moments."""
+    """What is optimised, in `x`, with Adam's moments."""
 
-    m: Image
-    v: Image
-    i: torch.Tensor
+    adam: Adam
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,12 @@ class REDDiff(Solver[Likelihood, Moments]):
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
         zero = torch.zeros_like(like.noise_image(rng))
         mu = like.prox(zero, like.var + 1e-2) if isinstance(like, LinearGaussian) else zero
-        return Moments(mu, mu, zero, zero, torch.zeros(len(mu)))
+        return Moments(mu, mu, Adam.start(mu))
 
-    def step(self, state: Moments, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
+    def step(self, state: Moments, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
         mu, eps = state.x, rng.randn_like(state.x)
         x0 = prior(t.alpha * mu + t.sigma * eps, t)
         data = grad(lambda mu: sq(like.residual(mu)) / like.count / 2, mu)
         prior_term = self.lam * (mu - x0) / mu[0].numel()  # ρ_t (e − ε) = μ − x̂₀
-        mu, m, v = adam_update(data + prior_term, mu, state.m, state.v, int(state.i[0]) + 1, self.lr, (0.9, 0.99))
-        return Moments(mu, mu, m, v, state.i + 1)
+        mu, adam = state.adam.update(k.index, mu, data + prior_term, self.lr, (0.9, 0.99))
+        return Moments(mu, mu, adam)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from ..errors import SpecError
 from ..schedule import Schedule
 from ..transition import ancestral
-from .base import Image, Level, NoiselessLinear, Prior, Rng, Solver, State
+from .base import Count, Image, Level, NoiselessLinear, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RePaint(Solver[NoiselessLinear]):
                 walk.append(noisy[i])
         return [*walk, clean]
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
         if s.ratio > t.ratio:
             return State(forward(state.x, t, s, rng), state.x0)
         x0 = prior(state.x, t)

@@ -5,7 +5,7 @@ from ..numerics.autodiff import grad, vjp
 from ..numerics.inner import adam
 from ..numerics.linalg import norm, sq
 from ..transition import renoise
-from .base import Image, Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class ReSample(Solver[Likelihood]):
     lr: float = 0.01
     gamma: float = 40.0
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
         direction = grad(lambda x0: norm(like.residual(x0)), x0)
         abar = (t.alpha / t.norm) ** 2
         x = renoise(state.x, x0, t, s, 0.0, rng) - self.c * abar * t.norm * s.norm * pullback(direction)
-        if s.sigma > 0 and (t.t > 2 / 3 or round(t.t * self.steps) % self.every):
+        if s.sigma > 0 and (3 * k.before < k.total or k.left % self.every):
             return State(x, x0)
         z = self.fit(x0, like)
         return State(self.resample(x, z, t, s, rng), z)

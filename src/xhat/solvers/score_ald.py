@@ -2,7 +2,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..numerics.linalg import bcast
-from .base import Level, LinearGaussian, Prior, Rng, Solver, State
+from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ScoreALD(Solver[LinearGaussian]):
     lr: float = 0.5
     gamma: float = 1.0
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
         u, tau = state.x / t.alpha, self.lr * t.ratio**2
         var = like.var + (self.gamma * t.ratio) ** 2
         for _ in range(self.inner_steps):

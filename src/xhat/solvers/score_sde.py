@@ -3,7 +3,7 @@ from typing import ClassVar
 
 from ..numerics.linalg import bcast, norm
 from ..transition import ancestral, noise_in
-from .base import Image, Level, NoiselessLinear, Prior, Rng, Solver, State
+from .base import Count, Image, Level, NoiselessLinear, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ScoreSDE(Solver[NoiselessLinear]):
     corrections: int = 1
     snr: float = 0.16
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
         x = state.x
         for _ in range(self.corrections):
             x = self.correct(like.overwrite(x, t, rng, self.lam), t, prior, rng)

@@ -6,7 +6,7 @@ from ..likelihoods import NoiselessSpectral
 from ..numerics.linalg import sq
 from ..numerics.particles import ParticleRng, grouped, residual, spread, take
 from ..transition import ancestral, ddpm, mean
-from .base import Level, Prior, Rng
+from .base import Count, Level, Prior, Rng
 from .particle import Particles, ParticleSolver, pack
 
 
@@ -35,7 +35,9 @@ class SMCDiff(ParticleSolver[NoiselessSpectral]):
         x = self.overwrite(x, t.alpha * A.pinv(like.y).repeat_interleave(p, 0) + t.sigma * noise, spread(like, p))
         return pack(x, torch.zeros_like(x), start.logw)
 
-    def step(self, state: Particles, t: Level, s: Level, prior: Prior, like: NoiselessSpectral, rng: Rng) -> Particles:
+    def step(
+        self, state: Particles, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessSpectral, rng: Rng
+    ) -> Particles:
         p = self.particles
         each, own, x = spread(like, p), ParticleRng(rng, p), state.x.flatten(0, 1)
         x0, clean = prior(x, t), like.A.pinv(like.y)

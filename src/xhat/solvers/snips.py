@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import torch
 
 from ..numerics.linalg import bcast
-from .base import Level, Prior, Rng, Solver, SpectralGaussian, State
+from .base import Count, Level, Prior, Rng, Solver, SpectralGaussian, State
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SNIPS(Solver[SpectralGaussian]):
     inner_steps: int = 5
     lr: float = 0.033
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
         A, u, r = like.A, state.x / t.alpha, t.ratio
         ybar, var = A.Ut(like.y), bcast(like.var, A.Vt(u))
         sv = torch.where(A.s < 1e-3, 0.0, A.s)

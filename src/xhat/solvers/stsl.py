@@ -5,7 +5,7 @@ from ..numerics.autodiff import grad
 from ..numerics.linalg import dot, norm
 from ..transition import renoise
 from ..types import PerImage
-from .base import Image, Level, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class STSL(Solver[LatentLinear]):
         z = like.encode(like.pixel.A.adjoint(like.y))
         return State(t.alpha * z + t.sigma * like.noise_image(rng), z)
 
-    def step(self, state: State, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
         z = state.x
         for _ in range(self.inner_steps):
             eps = t.norm * rng.randn_like(z)

@@ -7,7 +7,7 @@ from ..numerics.linalg import bcast, sq
 from ..numerics.particles import ParticleRng, ess, grouped, spread, systematic, take
 from ..transition import ancestral, ddpm, mean
 from ..types import PerImage
-from .base import Image, Level, Likelihood, Prior, Rng, SpectralGaussian
+from .base import Count, Image, Level, Likelihood, Prior, Rng, SpectralGaussian
 from .particle import Particles, ParticleSolver, pack
 
 
@@ -27,7 +27,9 @@ class TDS(ParticleSolver[Likelihood]):
     particles: int = 16
     threshold: float = 0.5
 
-    def step(self, state: Particles, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Particles:
+    def step(
+        self, state: Particles, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng
+    ) -> Particles:
         p = self.particles
         each, own, x = spread(like, p), ParticleRng(rng, p), state.x.flatten(0, 1)
         x0, pullback = vjp(lambda x: prior(x, t), x)

@@ -9,7 +9,7 @@ from ..numerics.inner import adam
 from ..numerics.linalg import cg
 from ..priors.latent import TextPrior
 from ..transition import noise_in, renoise
-from .base import Image, Level, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class TReg(Solver[LatentLinear, Negated]):
                 raise MismatchError(f"{e}; treg:negation=0 goes without adaptive negation") from e
         return Negated(start.x, start.x0, text.texts(len(start.x))[1].to(start.x.dtype))
 
-    def step(self, state: Negated, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Negated:
-        z, text, index = state.x, cast(TextPrior, prior), round((1 - t.t) * self.steps)
+    def step(self, state: Negated, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Negated:
+        z, text = state.x, cast(TextPrior, prior)
         z0, _ = text.guided(z, t, text.texts(len(z))[0].to(z.dtype), state.negative)
-        if index % self.every or index >= self.until * self.steps:
+        if k.before % self.every or k.before >= self.until * k.total:
             return Negated(renoise(z, z0, t, s, 0.0, rng), z0, state.negative)
         x = consistent(z0, like, self.lam, self.cg_steps)
         abar = (s.alpha / s.norm) ** 2

@@ -3,9 +3,9 @@
 import hashlib
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import DataError, MismatchError
 from ..files.pictures import atomic
 from ..numerics.calls import Calls
-from ..solvers.base import State
+from ..solvers.base import State, mapped
 
 
 @dataclass(frozen=True)
@@ -86,21 +86,23 @@ def pack(snapshot: Snapshot) -> dict[str, Any]:
     content = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
     state = snapshot.state
     content["calls"] = vars(snapshot.calls)
-    content["state"] = state and {f.name: _cpu(getattr(state, f.name)) for f in fields(state)}
+    content["state"] = state and asdict(mapped(Tensor.cpu, state))
     content["kind"] = type(state).__name__
     return content
-
-
-def _cpu(value: Any) -> Any:
-    return value.cpu() if isinstance(value, Tensor) else value
 
 
 def unpack(content: dict[str, Any]) -> Snapshot:
     """The snapshot that `pack` turned into `content`."""
     kind, state = content.pop("kind"), content.pop("state")
     if state is not None:
-        state = next(cls for cls in _states(State) if cls.__name__ == kind)(**state)
+        state = _rebuilt(next(cls for cls in _states(State) if cls.__name__ == kind), state)
     return Snapshot(**{**content, "calls": Calls(**content["calls"]), "state": state})
+
+
+def _rebuilt(cls: type[Any], values: dict[str, Any]) -> Any:
+    """The dataclass of tensors, or of dataclasses of tensors, that `asdict` turned into `values`."""
+    kinds = {f.name: f.type for f in fields(cls)}
+    return cls(**{k: v if isinstance(v, Tensor) else _rebuilt(cast(type, kinds[k]), v) for k, v in values.items()})
 
 
 def _states(cls: type[State]) -> Iterable[type[State]]:
@@ -111,8 +113,7 @@ def _states(cls: type[State]) -> Iterable[type[State]]:
 
 def to_device(state: State, device: torch.device) -> State:
     """The state with its tensors on `device`."""
-    moved = {f.name: getattr(state, f.name) for f in fields(state)}
-    return replace(state, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+    return mapped(lambda v: v.to(device), state)
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
