@@ -1,34 +1,68 @@
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+COMMITTED = Path(__file__).parent / "golden"
+SHARED = Path(os.environ.get("XHAT_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Reference data outside the repository: $XHAT_SHARED, or ../shared; tests that need it are skipped without."""
-    path = Path(os.environ.get("XHAT_SHARED", Path(__file__).parents[2] / "shared"))
-    if not path.is_dir():
-        pytest.skip("no reference data: set XHAT_SHARED")
-    return path
+    if not SHARED.is_dir():
+        pytest.skip("reference data outside the repository: set XHAT_SHARED")
+    return SHARED
+
+
+@pytest.fixture(scope="session", params=["committed", "whole"])
+def golden_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """`golden_file("name")` is the file of values of the original codes called name.npz or name.json.
+
+    A test that asks for it runs twice: on the part that lies in tests/golden, and on the whole outside the repository.
+    It is skipped, and says so, where a file is not there.
+    """
+    folder = COMMITTED if request.param == "committed" else SHARED / "golden"
+
+    def find(name: str) -> Path:
+        if request.param == "whole" and not folder.is_dir():
+            pytest.skip("whole golden values lie outside the repository: set XHAT_SHARED")
+        for path in (folder / f"{name}.npz", folder / f"{name}.json"):
+            if path.exists():
+                return path
+        pytest.skip(f"golden {name} is not among the {request.param} ones")
+
+    return find
+
+
+class Golden(dict[str, Tensor]):
+    """Golden values by name. Of a large one the committed part has every n-th number only."""
+
+    def __missing__(self, key: str) -> Tensor:
+        pytest.skip(f"golden {key} is not among the committed ones")
+
+    def pair(self, key: str, found: Tensor) -> tuple[Tensor, Tensor]:
+        """What of `found` is to be compared, and with what."""
+        if f"{key}:every" in self:
+            return found.flatten()[:: int(self[f"{key}:every"])], self[key]
+        return found.reshape(self[key].shape), self[key]
 
 
 @pytest.fixture(scope="session")
-def golden(shared):
-    """`golden("name")` is the content of shared/golden/name.npz or .json."""
+def golden(golden_file):
+    """`golden("name")` is the content of the golden file name.npz, as a `Golden`, or of name.json."""
 
     def load(name: str):
-        path = shared / "golden" / name
-        if path.with_suffix(".npz").exists():
-            with np.load(path.with_suffix(".npz")) as arrays:
-                return {k: torch.from_numpy(arrays[k]) for k in arrays.files}
-        if path.with_suffix(".json").exists():
-            return json.loads(path.with_suffix(".json").read_text())
-        pytest.skip(f"no {path}")
+        path = golden_file(name)
+        if path.suffix == ".json":
+            return json.loads(path.read_text())
+        with np.load(path) as arrays:
+            return Golden({k: torch.from_numpy(arrays[k]) for k in arrays.files})
 
     return load
 

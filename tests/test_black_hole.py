@@ -48,9 +48,9 @@ def images(batch=3, n=8, seed=1):
 
 
 @pytest.fixture
-def benchmark(shared):
+def benchmark(golden_file):
     """InverseBench's observation, and a way to a part of its data vector."""
-    with np.load(shared / "golden" / "blackhole_ratio1.npz") as arrays:  # it holds text: not for tensors
+    with np.load(golden_file("blackhole_ratio1")) as arrays:  # it holds text: not for tensors
         data = {k: arrays[k] for k in arrays.files}
     n, c, q, _ = (int(k) for k in data["dims"])
     ends = np.cumsum([n, n, c, c, q, q, 1])
@@ -89,9 +89,9 @@ def test_golden_visibilities(benchmark):
 
 
 @double
-def test_golden_rows_of_the_matrix(benchmark, shared):
+def test_golden_rows_of_the_matrix(benchmark, golden_file):
     data, _, o = benchmark
-    with np.load(shared / "golden" / "blackhole_Avis_row_sample.npz") as sample:
+    with np.load(golden_file("blackhole_Avis_row_sample")) as sample:
         rows, expected = sample["rows"], sample["A_vis"]
     A = model(o.take(rows), data, white=1.0).linear
     pixels = torch.eye(4096).reshape(4096, 1, 64, 64)

@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import xhat
+from conftest import COMMITTED
+from drawn import drawn
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, SpecError
 from xhat.numerics.autodiff import vjp
@@ -67,6 +69,20 @@ def test_adm_as_the_original_code(shared, golden, name):
         at = prior.schedule((t + 1) / 1000)
         assert at.alpha**2 == pytest.approx(float(io["alpha_bar"][i]), rel=1e-7)
         assert_golden(prior(io["x"][i : i + 1], at), io["x0"][i : i + 1])
+
+
+@pytest.mark.parametrize("name", ["adm_ffhq_tiny", "adm_imagenet_tiny", "cm_imagenet64_tiny", "cm_lsun256_tiny"])
+def test_drawn_networks_as_the_original_code(name, tmp_path):
+    """The original code on weights that are drawn here again; `tests/golden` has every seventh number of its output."""
+    told = json.loads((COMMITTED / f"{name}_drawn.json").read_text())
+    torch.save(drawn(told["shapes"], told["seed"]), tmp_path / "net.pt")
+    label = ",label=1" if told["labels"] else ""
+    usual = HEADS + ",image_size=32" + label if name.startswith("cm") else ADM_TINY
+    prior = build_prior(f"adm:path={tmp_path / 'net.pt'},{usual}", "cpu")
+    x = np.random.RandomState(told["seed"] + 100).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    labels = [torch.tensor(told["labels"])] if told["labels"] else []
+    out = prior.net(torch.from_numpy(x), torch.tensor(told["time"]), *labels)
+    assert_golden(out.flatten()[::7], torch.tensor(told["output_every_7"]))
 
 
 @pytest.mark.parametrize("name", ["cm_imagenet64_tiny", "cm_lsun256_tiny"])
