@@ -74,6 +74,7 @@ class Likelihood:
         return replace(self, A=self.A.take(index), noise=self.noise.take(index), y=self.y[index.to(self.y.device)])
 
     def to(self: Some, device: torch.device | str) -> Some:
+        """The same on `device`."""
         return replace(self, A=self.A.to(device), y=self.y.to(device))
 
 

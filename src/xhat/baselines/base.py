@@ -1,4 +1,4 @@
-"""Classical methods: solvers that ask no prior."""
+"""Classical methods: solvers that do not use a prior."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ..solvers.base import Count, Image, L, Level, Prior, Rng, S, Solver, State
 
 @dataclass(frozen=True)
 class Baseline(Solver[L, S]):
-    """A solver that never calls its prior, so that any will do; `restore` builds none for it and records none."""
+    """A solver that never calls its prior, so that any prior will do; `restore` builds none for it and records none."""
 
     returns: ClassVar[str] = "point"
 
@@ -19,12 +19,13 @@ class Baseline(Solver[L, S]):
 
 @dataclass(frozen=True)
 class Direct(Baseline[L, State]):
-    """An image computed at once."""
+    """An image that is computed in one step."""
 
     steps: int = 1
 
     @abstractmethod
-    def image(self, like: L) -> Image: ...
+    def image(self, like: L) -> Image:
+        """The image, (b, *image)."""
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
         x = self.image(like)

@@ -1,4 +1,4 @@
-"""Images that are computed from the data at once."""
+"""Reconstructions that are computed in one step."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,7 +22,7 @@ class Adjoint(Direct[LinearGaussian]):
 
 @dataclass(frozen=True)
 class BackProjection(Direct[LinearGaussian]):
-    """Aᵀ y times the number that fits the data best, ‖Aᵀ y‖²/‖A Aᵀ y‖²: for operators of any size."""
+    """Aᵀ y times the number that fits the data best, ‖Aᵀ y‖²/‖A Aᵀ y‖², for operators of any size."""
 
     needs = LinearGaussian
 

@@ -17,7 +17,9 @@ from .base import Baseline
 
 @dataclass(frozen=True)
 class Momentum(State):
-    """`z` is where the next gradient is taken, `t` (b,) FISTA's t_k, `step` (b,) its step 1/‖A‖², `lam` (b,) λ."""
+    """The state: `z` is where the next gradient is taken, `t` (b,) FISTA's t_k, `step` (b,) its step 1/‖A‖², `lam` (b,)
+    λ.
+    """
 
     z: Image
     t: Tensor
@@ -29,8 +31,9 @@ class Momentum(State):
 class FISTA(Baseline[LinearGaussian, Momentum]):
     """x_k = prox_{λ/L R}(z_k + Aᵀ(y − A z_k)/L), z_{k+1} = x_k + (t_k − 1)/t_{k+1} (x_k − x_{k−1}).
 
-    Without `lam` λ follows from the noise by the discrepancy principle (Morozov, 1966): the residual is to have the
-    size s of the noise, and λ moves by the factor √(s/rms(y − A z_k)) a step, from max|Aᵀy| on, where x is blank.
+    Without `lam`, λ follows from the noise by the discrepancy principle (Morozov, 1966): the residual should have the
+    size s of the noise. λ starts at max|Aᵀy|, at which x is blank, and is multiplied by √(s/rms(y − A z_k)) in each
+    step. Raises SpecError if `lam` is not positive.
     """
 
     needs = LinearGaussian
@@ -44,7 +47,7 @@ class FISTA(Baseline[LinearGaussian, Momentum]):
 
     @abstractmethod
     def prox(self, x: Image, weight: Tensor) -> Image:
-        """argmin ½‖x' − x‖² + w R(x'), w one number per image."""
+        """argmin_x' ½‖x' − x‖² + w R(x'), with one weight w per image, (b,)."""
 
     def init(self, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Momentum:
         zero = torch.zeros_like(like.noise_image(rng))
@@ -63,13 +66,17 @@ class FISTA(Baseline[LinearGaussian, Momentum]):
         return Momentum(x, x, x + bcast((state.t - 1) / after, x) * (x - state.x), after, state.step, lam)
 
     def discrepancy(self, state: Momentum, residual: Tensor, like: LinearGaussian) -> Tensor:
-        """λ moved towards the one whose residual is the noise; the factor is bounded, for z_k has yet to follow."""
+        """λ moved towards the value whose residual is that of the noise; the factor is bounded, because z_k lags behind
+        λ.
+        """
         factor = (like.noise.scale(like.y) / residual).sqrt().clamp(0.6, 1.2)
         return (state.lam * factor).clamp_min(1e-9 / state.step)  # 1e-9 of the range of an image regularises nothing
 
 
 def squared_norm(A: LinearOperator, x: Image, steps: int = 20) -> Tensor:
-    """‖A‖² of each image by power iteration from x, with 5 % on top: too small a number would diverge."""
+    """‖A‖² of each image, (b,), by power iteration from `x`, plus 5 %, because the iteration diverges if it is too
+    small.
+    """
     for _ in range(steps):
         x = A.adjoint(A(x))
         size = norm(x)
@@ -81,7 +88,7 @@ def squared_norm(A: LinearOperator, x: Image, steps: int = 20) -> Tensor:
 class TV(FISTA):
     """FISTA with total variation, R = Σ √(Σ_channels |∇x|²) (Beck & Teboulle, 2009). doi 10.1109/TIP.2009.2028250
 
-    Its prox is solved on the dual, 20 steps of fast projected gradient.
+    Its prox is solved on the dual, by 20 steps of fast projected gradient.
     """
 
     inner_steps: ClassVar[int] = 20
@@ -99,7 +106,7 @@ class TV(FISTA):
 
 
 def gradient(x: Image) -> Tensor:
-    """Forward differences to the next row and column, 0 at the last: (b, c, h, w, 2)."""
+    """Forward differences of `x` (b, c, h, w) to the next row and column, 0 at the last: (b, c, h, w, 2)."""
     g = torch.zeros(*x.shape, 2, dtype=x.dtype, device=x.device)
     g[..., :-1, :, 0] = x[..., 1:, :] - x[..., :-1, :]
     g[..., :-1, 1] = x[..., 1:] - x[..., :-1]
@@ -107,7 +114,7 @@ def gradient(x: Image) -> Tensor:
 
 
 def divergence(p: Tensor) -> Image:
-    """The adjoint of `gradient`."""
+    """The adjoint of `gradient`, (b, c, h, w)."""
     x = torch.zeros_like(p[..., 0])
     x[..., 1:, :] += p[..., :-1, :, 0]
     x[..., :-1, :] -= p[..., :-1, :, 0]
@@ -120,7 +127,8 @@ def divergence(p: Tensor) -> Image:
 class Wavelet(FISTA):
     """FISTA with R the ℓ₁ norm of orthogonal wavelet coefficients (Lustig et al., 2007). doi 10.1002/mrm.21391
 
-    `wavelet` is a name of PyWavelets' (an extra); the coarsest scale is left alone, channels are thresholded together.
+    `wavelet` is a name in PyWavelets, which is an extra. The coarsest scale is not thresholded, and channels are
+    thresholded together. Raises DataError if PyWavelets is not installed.
     """
 
     wavelet: str = "db4"
@@ -138,6 +146,6 @@ class Wavelet(FISTA):
 
 
 def soft(c: Tensor, w: Tensor) -> Tensor:
-    """Shrinks each position's vector of channels by w, one number per image."""
+    """Shrinks the vector of channels at each position of `c` (b, channels, …) by `w`, one number per image."""
     size = c.square().sum(1, keepdim=True).sqrt()
     return c * (1 - bcast(w, c) / size.clamp_min(1e-30)).clamp_min(0)

@@ -52,7 +52,7 @@ class Noise(ABC):
         return self
 
     def bind(self: N, A: Operator) -> N:
-        """The noise at the detector of `A`, with what it must know about it, such as a sigma for each datum."""
+        """The noise at the detector of `A`, with what it must know of it: a sigma for each datum, say."""
         return self
 
     def fit(self, y: Data, clean: Data) -> dict[str, PerImage]:

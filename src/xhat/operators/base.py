@@ -1,8 +1,8 @@
 """Forward operators A: x ↦ y. Capabilities are types: differentiable, linear, or diagonal in a known basis.
 
-Build one as `Cls(shape, **physics)`: `shape` is one image's, every other argument has the
-literature's default. Tensors it holds are buffers, so `.to(device)` and `.double()` just work.
-A buffer named in `per_image` has a leading axis of size 1 (shared) or b (one for each image).
+Build one as `Cls(shape, **physics)`: `shape` is that of one image, every other argument has the literature's default.
+Tensors are buffers, so `.to(device)` and `.double()` just work. A buffer named in `per_image` has a leading axis of
+size 1 (shared) or b (one for each image).
 """
 
 import copy
@@ -27,7 +27,7 @@ O = TypeVar("O", bound="Operator")  # not typing.Self, which beartype cannot che
 class Operator(Recorded, nn.Module):
     """A deterministic, differentiable map from an image to noiseless data.
 
-    Where the map is not differentiable (quantisation, JPEG), `forward` carries a proxy gradient.
+    If the map is not differentiable (quantisation, JPEG), `forward` carries a proxy gradient.
     """
 
     per_image: ClassVar[tuple[str, ...]] = ()
@@ -42,7 +42,8 @@ class Operator(Recorded, nn.Module):
             self.modality = by_shape(self.shape)
 
     @abstractmethod
-    def forward(self, x: Image) -> Data: ...
+    def forward(self, x: Image) -> Data:
+        """A(x) for images `x` (b, *image): (b, *data). Subclasses define it; users call the operator itself."""
 
     def __call__(self, x: Image) -> Data:
         if tuple(x.shape[1:]) != self.shape:
@@ -56,11 +57,14 @@ class Operator(Recorded, nn.Module):
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
-        """The shape of the image behind a measurement of `data_shape`, where that is the same unless overridden."""
+        """The shape of the image that a measurement of `data_shape` is of; the same shape unless overridden.
+
+        `options` are those of the operator. Raises ShapeError or SpecError if the data do not tell it.
+        """
         return tuple(data_shape)
 
     def intake(self, y: Tensor) -> Data:
-        """A raw recording, (b, *raw), as data of this operator: the same unless overridden."""
+        """A raw recording, (b, *raw), as data of this operator; unchanged unless overridden."""
         return y
 
     @property
@@ -75,12 +79,12 @@ class Operator(Recorded, nn.Module):
 
     @cached_property
     def data_shape(self) -> tuple[int, ...]:
-        """The shape of one measurement."""
+        """The shape of one measurement, without the batch."""
         one = self.take(torch.zeros(1, dtype=torch.long))
         return tuple(one.forward(one.blank(1)).shape[1:])
 
     def batches(self) -> list[int]:
-        """How many images each `per_image` buffer is for, parts included; 1 is for any number."""
+        """For how many images each `per_image` buffer is, parts included; 1 fits any number."""
         parts = [m for m in self.modules() if isinstance(m, Operator)]
         return [len(m.get_buffer(k)) for m in parts for k in m.per_image]
 
@@ -90,7 +94,7 @@ class Operator(Recorded, nn.Module):
         return torch.zeros(batch, *self.shape, dtype=like.dtype, device=like.device)
 
     def take(self: O, index: Tensor) -> O:
-        """The operator of the images `index`, which may repeat or leave out images of the batch."""
+        """The operator for the images `index`, which may repeat or leave out images of the batch."""
         new = copy.copy(self)
         new._modules = {k: m.take(index) if isinstance(m, Operator) else m for k, m in self._modules.items()}
         new._buffers = {
@@ -111,7 +115,7 @@ class PinvOperator(Operator):
 
     @abstractmethod
     def pinv(self, y: Data) -> Image:
-        """A⁺(y), an image that A maps to y where there is one."""
+        """A⁺(y), (b, *image): an image that A maps to y, if there is one."""
 
 
 class ProxyOperator(PinvOperator):
@@ -125,7 +129,7 @@ class ProxyOperator(PinvOperator):
         """The map itself, without a gradient."""
 
     def pinv(self, y: Data) -> Image:
-        """y itself: coding a decoded image again changes nothing (real JPEG: little)."""
+        """y itself, because coding a decoded image again changes nothing (real JPEG: little)."""
         return y
 
     def forward(self, x: Image) -> Data:
@@ -162,7 +166,8 @@ class LinearOperator(PinvOperator):
 
 
 class DampedOperator(LinearOperator):
-    """A linear operator that hardly sees some images, so that A⁺ itself would amplify noise and rounding without bound.
+    """An ill-conditioned linear operator: some singular values are tiny but not 0, so A⁺ would amplify noise and
+    rounding.
 
     Linear systems are solved by preconditioned conjugate gradient, and `pinv` is (AᵀA + floor² I)⁻¹ Aᵀ.
     """
@@ -171,7 +176,7 @@ class DampedOperator(LinearOperator):
 
     @abstractmethod
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
-        """Nearly (AᵀA + ρ I)⁻¹ r, symmetric and cheap; of a residual r it estimates the error."""
+        """An approximation of (AᵀA + ρ I)⁻¹ r that is symmetric and cheap; of a residual r it estimates the error."""
 
     def pinv(self, y: Data) -> Image:
         """(AᵀA + floor² I)⁻¹ Aᵀ y."""
@@ -184,7 +189,7 @@ class DampedOperator(LinearOperator):
         return self.solve(self.adjoint(y), rho, close)
 
     def solve(self, b: Image, rho: Tensor | float, close: Tensor | float) -> Image:
-        """(AᵀA + ρ I)⁻¹ b to `cg_tol`, or until the preconditioned residual says that the error is `close`."""
+        """(AᵀA + ρ I)⁻¹ b to `cg_tol`, or until the preconditioned residual says that the error is at most `close`."""
         return cg(
             lambda v: self.adjoint(self(v)) + bcast(rho, v) * v,
             b,
@@ -198,8 +203,8 @@ class DampedOperator(LinearOperator):
 class AffineOperator(Operator):
     """A(x) = L (x − zero) with L linear: physics that is linear in a quantity which vanishes where x = `zero`.
 
-    `likelihood` takes the `offset` L (−zero), the data of a grey image x = 0, off a measurement with Gaussian noise or
-    none, and solvers see the linear operator L.
+    `likelihood` subtracts the `offset` L (−zero), the data of a grey image x = 0, from a measurement with Gaussian
+    noise or none, and solvers see the linear operator L.
     """
 
     zero: ClassVar[float] = -1.0  # black
@@ -221,8 +226,8 @@ class AffineOperator(Operator):
 class SpectralOperator(LinearOperator):
     """A linear operator whose singular value decomposition A = U diag(s) Vᵀ is cheap to apply.
 
-    Spectral coordinates are real and have a shape of their own; `s`, shape (1 or b, *spectral),
-    is 0 wherever A sees nothing. V is orthogonal: white noise stays white.
+    Spectral coordinates are real and have a shape of their own. `s`, shape (1 or b, *spectral), is 0 wherever A sees
+    nothing. V is orthogonal, so white noise stays white.
     """
 
     s: Tensor  # the singular values on the spectral grid, ≥ 0: a buffer or a property

@@ -1,4 +1,4 @@
-"""Posterior solvers. One line for each solver."""
+"""Posterior solvers. This import list is the registry of the package's own solvers: one line per solver."""
 
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""What the blind solvers share: the state of image and kernel, and a prior for kernels."""
+
 import math
 from dataclasses import dataclass
 
@@ -12,30 +14,32 @@ from .base import State
 
 @dataclass(frozen=True)
 class Blind(State):
-    """The chain and φ = `size` k, (b, 1, size, size), as noisy as the method has it."""
+    """The chain and φ = `size` k, (b, 1, size, size), with as much noise as the method gives it."""
 
     phi: Tensor
 
     @property
     def kernel(self) -> Tensor:
-        """The kernel as it stands, > 0 with sum 1, (b, size, size)."""
+        """The current kernel, > 0 with sum 1, (b, size, size)."""
         return simplex(self.phi)
 
 
 def simplex(phi: Tensor) -> Tensor:
-    """The positive part of φ divided by its sum."""
+    """The positive part of φ (b, 1, size, size) divided by its sum, (b, size, size)."""
     k = phi[:, 0].clamp_min(1e-6)
     return k / k.sum((1, 2), keepdim=True)
 
 
 def first(like: BlindGaussian) -> Tensor:
-    """φ of the operator's guess."""
+    """φ of the operator's initial kernel, (b, 1, size, size)."""
     guess = like.A.guess
     return len(guess[0]) * guess.expand(len(like.y), -1, -1)[:, None]
 
 
 def kernels(A: BlindBlur) -> MixturePrior:
-    """A prior for φ: 16 Gaussian kernels of 0.3 pixels to a third of `size`, each entry of φ free by 0.02."""
+    """A prior for φ: 16 Gaussian kernels of 0.3 pixels to a third of `size`, around which each entry of φ varies by
+    0.02.
+    """
     size = len(A.guess[0])
     std = torch.logspace(math.log10(0.3), math.log10(size / 3), 16, dtype=torch.float64)
     return MixturePrior(size * gaussians(size, std)[:, None].to(A.guess), 0.02**2)

@@ -1,3 +1,5 @@
+"""Blind DPS."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,11 +15,12 @@ from .blind import Blind, kernels, simplex
 
 @dataclass(frozen=True)
 class BlindDPS(Solver[BlindGaussian, Blind]):
-    """DPS on image and kernel at once, each with its diffusion prior (Chung et al., 2023). arXiv:2211.10656
+    """DPS on image and kernel at the same time, each with its own diffusion prior (Chung et al., 2023).
+    arXiv:2211.10656
 
         (x, φ)_s = DDPM((x, φ)_t) − c n_t n_s ∇ ‖y − k(φ̂₀) ⋆ x̂₀‖,   k = max(φ, 0)/Σ
 
-    The kernel's prior is a bank of Gaussian kernels (the paper: a network trained on kernels).
+    The kernel's prior is a bank of Gaussian kernels; the paper has a network trained on kernels.
     """
 
     name: ClassVar[str] = "blind_dps"

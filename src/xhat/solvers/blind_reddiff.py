@@ -1,3 +1,5 @@
+"""Blind RED-diff."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,12 +27,13 @@ class BlindMoments(Blind):
 class BlindREDDiff(Solver[BlindGaussian, BlindMoments]):
     """RED-diff on image and kernel in turn (Alkan et al., 2023, as the survey arXiv:2410.00083 describes it).
 
-    With L = mean((y − k(φ) ⋆ μ)²)/2 and each variable's own denoiser at a noised copy of it, one Adam step on each of
+    With L = mean((y − k(φ) ⋆ μ)²)/2 and each variable's own denoiser at a noised copy of it, each level has one Adam
+    step on
 
-        L + λ mean(sg(μ − x̂₀) μ)      and      L + λ_φ mean(sg(φ − φ̂₀) φ)
+        L + λ mean(sg(μ − x̂₀) μ)      and then one on      L + λ_φ mean(sg(φ − φ̂₀) φ)
 
-    a level, the kernel's with the new μ. Its prior is a bank of Gaussian kernels. One best pair is no average over
-    images: the kernel tends to come out too narrow, where BlindDPS and GibbsDDRM find it.
+    with the new μ. The kernel's prior is a bank of Gaussian kernels. The method finds one best pair and does not
+    average over images, so the kernel tends to be too narrow where BlindDPS and GibbsDDRM find the right one.
     """
 
     name: ClassVar[str] = "blind_reddiff"

@@ -1,3 +1,5 @@
+"""Compressed sensing with a consistency model."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +16,7 @@ class ConsistentCSGM(LatentSolver):
 
         min_z −log p(y|f(σ_T z, σ_T)) + λ ‖z‖²/2
 
-    `csgm` with one network call for G: λ = 1 is the mode of p(z|y), z ~ N(0, I).
+    It is `csgm` in which G is one network call: λ = 1 is the mode of p(z|y), z ~ N(0, I).
     """
 
     name: ClassVar[str] = "consistent_csgm"

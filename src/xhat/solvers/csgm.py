@@ -1,3 +1,5 @@
+"""Compressed sensing with a generative model."""
+
 from dataclasses import dataclass
 
 from ..numerics.linalg import sq
@@ -8,12 +10,13 @@ from .latent import LatentSolver, ddim
 
 @dataclass(frozen=True)
 class CSGM(LatentSolver):
-    """Compressed sensing with a generative model (Bora et al., 2017), the generator being DDIM. arXiv:1703.03208
+    """Compressed sensing with a generative model (Bora et al., 2017), which is DDIM here. arXiv:1703.03208
 
         min_z −log p(y|G(z)) + λ ‖z‖²/2
 
-    λ = 1 is the mode of p(z|y), z ~ N(0, I): the posterior mean where the prior is Gaussian. With Adam (the paper:
-    momentum) and no restarts but further samples. `ode_steps=1` and a consistency model make it Consistent-CSGM.
+    λ = 1 is the mode of p(z|y), z ~ N(0, I), which is the posterior mean if the prior is Gaussian. Adam takes the place
+    of the paper's momentum, and further samples that of its restarts. With `ode_steps=1` and a consistency model it is
+    Consistent-CSGM.
     """
 
     steps: int = 1000

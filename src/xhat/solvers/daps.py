@@ -1,3 +1,5 @@
+"""Decoupled annealing posterior sampling, with its inner chain or with an exact draw."""
+
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
@@ -13,9 +15,10 @@ from .base import Estimator, Image, Level, Likelihood, LinearGaussian, Prior, Rn
 class DAPS(Estimator[Likelihood]):
     """Decoupled annealing posterior sampling, Algorithm 1 (Zhang et al., 2024). arXiv:2407.01521
 
-    x̂₀ from the probability flow in `ode_steps`, then x₀ ~ p(y|x₀) N(x₀; x̂₀, ρ_t² I) by Langevin dynamics,
-    then forget x_t (ζ = 1). The likelihood is the noise model's own: the official code's τ = 0.01 without ½
-    counts the data 50 times at σ_y = 0.05. `lr` is in units of 1/(1/σ_y² + 1/ρ_t²), stable below 2 at ‖A‖ = 1.
+    x̂₀ comes from the probability flow in `ode_steps` steps, then x₀ ~ p(y|x₀) N(x₀; x̂₀, ρ_t² I) from `mcmc_steps`
+    steps of Langevin dynamics; the next level forgets x_t (ζ = 1). The likelihood is the noise model's own: the
+    official code's τ = 0.01 without ½ counts the data 50 times at σ_y = 0.05. `lr` is in units of 1/(1/σ_y² + 1/ρ_t²)
+    and stable below 2 if ‖A‖ = 1.
     """
 
     steps: int = 50
@@ -32,9 +35,9 @@ class DAPS(Estimator[Likelihood]):
 
 @dataclass(frozen=True)
 class DAPSExact(Estimator[LinearGaussian]):
-    """DAPS with its inner Langevin chain replaced by an exact draw: what the chain converges to. arXiv:2407.01521
+    """DAPS with its inner Langevin chain replaced by an exact draw, to which the chain converges. arXiv:2407.01521
 
-    `mode` takes the mode in place of the draw: what the chain converges to without its noise.
+    `mode=True` takes the mode instead of a draw: what the chain converges to without its noise.
     """
 
     name: ClassVar[str] = "daps_exact"
@@ -51,7 +54,9 @@ class DAPSExact(Estimator[LinearGaussian]):
 
 
 def flow(x: Image, t: Level, prior: Prior, steps: int) -> Image:
-    """x̂₀ from x_t along the probability flow, by `steps` of DDIM (Euler) down to ρ = 0.01, as in the official code."""
+    """x̂₀ from x_t = `x` along the probability flow, by `steps` steps of DDIM (Euler) down to ρ = 0.01, as in the
+    official code.
+    """
     x = x / t.alpha
     for u, v in pairwise(EDM(min(0.01, t.ratio / 2), t.ratio).levels(steps)):
         x = renoise(x, prior(x, u), u, v, 0.0, NO_NOISE)

@@ -1,3 +1,5 @@
+"""Data consistency and diffusion purification in turn."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,10 +16,10 @@ from .daps import flow
 class DCDP(Solver[Likelihood]):
     """Decoupled data consistency via diffusion purification (Li et al., 2024). arXiv:2403.06054
 
-    Fit the data by `inner_steps` of gradient descent with momentum on ½ ‖y − A(x)‖², from x = 0 at first; noise
-    the fit to level t; purify it by `ode_steps` of DDIM; fit again. t falls from `start` of the schedule to 0,
-    where the last fit is the answer. `lr` is for the sum of squares: the paper's 10⁵ for blur, on a mean over
-    3×256×256 numbers, is 1.02 here. One `ode_steps` is the paper's Tweedie purification.
+    Fit the data by `inner_steps` steps of gradient descent with momentum on ½ ‖y − A(x)‖², starting from x = 0; add
+    noise of level t to the fit; purify it by `ode_steps` steps of DDIM; fit again. t falls from `start` of the schedule
+    to 0, where the last fit is the answer. `lr` belongs to the sum of squares: the paper's 10⁵ for blur, on a mean over
+    3×256×256 numbers, is 1.02 here. `ode_steps` = 1 is the paper's Tweedie purification.
     """
 
     returns: ClassVar[str] = "point"
@@ -42,7 +44,7 @@ class DCDP(Solver[Likelihood]):
         return State(x, x)
 
     def fit(self, x: Image, like: Likelihood) -> Image:
-        """Data consistency from `x`; each run starts without momentum."""
+        """Data consistency starting from `x` (b, *image); the momentum starts at 0 each time."""
         m = torch.zeros_like(x)
         for _ in range(self.inner_steps):
             m = self.momentum * m + grad(lambda x: sq(like.residual(x)) / 2, x)

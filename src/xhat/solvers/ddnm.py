@@ -1,3 +1,5 @@
+"""Denoising diffusion null-space model."""
+
 from dataclasses import dataclass
 
 from ..transition import noise_in, renoise
@@ -8,8 +10,9 @@ from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
 class DDNM(Solver[PinvGaussian]):
     """Null-space projection, Algorithm 1 (Wang et al., 2023), for noiseless data. arXiv:2212.00490
 
-    x̂₀' = x̂₀ + A⁺(y) − A⁺(A(x̂₀)), then ζ = η² with the network's own noise e. For JPEG, where A⁺ is the
-    identity, it is the rule of DDRM-JPEG (Kawar et al., 2022, arXiv:2209.11888).
+        x̂₀' = x̂₀ + A⁺(y) − A⁺(A(x̂₀)),   then ζ = η² with the network's own noise e
+
+    For JPEG, where A⁺ is the identity, this is the rule of DDRM-JPEG (Kawar et al., 2022, arXiv:2209.11888).
     """
 
     needs = PinvGaussian

@@ -1,3 +1,5 @@
+"""DDNM for noisy data."""
+
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,8 +14,9 @@ from .base import Count, Level, Prior, Rng, Solver, SpectralGaussian, State
 class DDNMPlus(Solver[SpectralGaussian]):
     """DDNM+ for noisy data, Algorithm 2 and appendix I (Wang et al., 2023). arXiv:2212.00490
 
-    x̂₀' = x̂₀ − V Λ Vᵀ A⁺ (A x̂₀ − y) with λ_i = 1 where ρ_s ≥ σ_y/s_i, else s_i ρ_s √(1−η²)/σ_y;
-    the noise added in Vᵀ coordinates is what brings the total to ρ_s. Equals DDRM with η_b = 1.
+        x̂₀' = x̂₀ − V Λ Vᵀ A⁺ (A x̂₀ − y),   λ_i = 1 if ρ_s ≥ σ_y/s_i, otherwise s_i ρ_s √(1−η²)/σ_y
+
+    Noise is added in Vᵀ coordinates, as much as brings the total to ρ_s. Equals DDRM with η_b = 1.
     """
 
     name: ClassVar[str] = "ddnm+"

@@ -1,3 +1,5 @@
+"""Diffusion with preconditioned guidance."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,12 +22,12 @@ class Scaled(State):
 class DDPG(Solver[LinearGaussian, Scaled]):
     """Denoising diffusion with preconditioned guidance (Garber & Tirer, 2024). arXiv:2312.16519
 
-    From back-projections while the noise is high to plain gradients where it is low:
+    It moves from back-projections while the noise is high to plain gradients when it is low:
 
         x̂₀' = x̂₀ + (1−δ) Aᵀ (A Aᵀ + η I)⁻¹ (y − A x̂₀) + δ c Aᵀ (y − A x̂₀),   δ = (1 + ρ_s²)^{−γ}
         x_s = α_s x̂₀' + σ_s (√ζ ε + √(1−ζ) δ ê)
 
-    with η = max(10⁻⁴, 0.7 σ_y²) and c = 1/‖A‖². Noiseless data: δ = 0 and the weight of ê is 1.
+    with η = max(10⁻⁴, 0.7 σ_y²) and c = 1/‖A‖². For noiseless data δ = 0, and the weight of ê is 1.
     """
 
     needs = LinearGaussian
@@ -50,7 +52,7 @@ class DDPG(Solver[LinearGaussian, Scaled]):
 
 
 def largest_eigenvalue(like: LinearGaussian, v: Image, steps: int = 20) -> PerImage:
-    """‖A‖² by power iteration on AᵀA from `v`."""
+    """‖A‖² of each image, (b,), by power iteration on AᵀA from `v` (b, *image)."""
     for _ in range(steps):
         v = v / bcast(norm(v), v)
         v = like.A.adjoint(like.A(v))

@@ -1,3 +1,5 @@
+"""Denoising diffusion restoration models."""
+
 import math
 from dataclasses import dataclass
 

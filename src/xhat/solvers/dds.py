@@ -1,3 +1,5 @@
+"""Decomposed diffusion sampling."""
+
 from dataclasses import dataclass
 
 from ..numerics.linalg import bcast, cg
@@ -9,8 +11,8 @@ from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
 class DDS(Solver[LinearGaussian]):
     """Decomposed diffusion sampling (Chung et al., 2024). arXiv:2303.05754
 
-    x̂₀' by `cg_steps` of conjugate gradient from x̂₀ on (γ AᵀA + I) x = x̂₀ + γ Aᵀ y, and on AᵀA x = Aᵀ y where
-    the data are noiseless; then ζ = η² with the network's own noise e.
+    x̂₀' comes from `cg_steps` steps of conjugate gradient, starting from x̂₀, on (γ AᵀA + I) x = x̂₀ + γ Aᵀ y, or on
+    AᵀA x = Aᵀ y if the data are noiseless; then ζ = η² with the network's own noise e.
     """
 
     needs = LinearGaussian

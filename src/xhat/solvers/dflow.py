@@ -1,3 +1,5 @@
+"""D-Flow."""
+
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,8 +16,8 @@ class DFlow(LatentSolver):
 
         min_z ‖y − A(T(z))‖² + λ (‖z‖²/2 − (d−1) log ‖z‖),   z₀ = √a T⁻¹(Aᵀ y) + √(1−a) ε
 
-    T is the midpoint rule in ρ on `ode_steps` intervals, two network calls each; the start is ε where A has no
-    transpose. With Adam in place of the paper's L-BFGS.
+    T is the midpoint rule in ρ on `ode_steps` intervals with two network calls each. If A has no transpose, z₀ = ε.
+    Adam takes the place of the paper's L-BFGS.
     """
 
     steps: int = 400
@@ -41,6 +43,7 @@ class DFlow(LatentSolver):
         return u
 
     def ladder(self, t: Level, prior: Prior) -> list[Level]:
+        """The levels of the flow from `t` down, with α = 1."""
         below = prior.schedule.levels(self.ode_steps)[1:]
         return [Level(r.t, 1.0, r.ratio) for r in [t, *below] if r.ratio <= t.ratio]
 
@@ -52,7 +55,7 @@ class DFlow(LatentSolver):
 
 
 def midpoint(u: Image, r: Level, q: Level, prior: Prior) -> Image:
-    """From ρ_r to ρ_q along du/dρ = (u − x̂₀(u, ρ))/ρ, with the slope at the middle."""
+    """`u` (b, *image) moved from ρ_r to ρ_q along du/dρ = (u − x̂₀(u, ρ))/ρ, with the slope in the middle."""
     mid = Level((r.t + q.t) / 2, 1.0, (r.ratio + q.ratio) / 2)
     half = u + (mid.ratio - r.ratio) * (u - prior(u, r)) / r.ratio
     return u + (q.ratio - r.ratio) * (half - prior(half, mid)) / mid.ratio

@@ -1,3 +1,5 @@
+"""Plug-and-play diffusion restoration."""
+
 from dataclasses import dataclass
 
 from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng
@@ -7,9 +9,10 @@ from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng
 class DiffPIR(Estimator[LinearGaussian]):
     """Plug-and-play diffusion restoration, Algorithm 1 (Zhu et al., 2023). arXiv:2305.08995
 
-    x̂₀ = argmin ‖y − A x‖² + λ σ_y²/ρ_t² ‖x − E[x₀|x_t]‖², then ζ with the recomputed noise.
-    λ = 1 is the exact mean under Cov[x₀|x_t] = ρ_t² I. Defaults are those of the official yaml files, with
-    ζ = 0.25 (super-resolution; 0.1 for deblurring and 1 for inpainting there).
+        x̂₀ = argmin ‖y − A x‖² + λ σ_y²/ρ_t² ‖x − E[x₀|x_t]‖²,   then ζ with the recomputed noise
+
+    λ = 1 is the exact mean under Cov[x₀|x_t] = ρ_t² I. The defaults are those of the official yaml files, where ζ is
+    0.25 for super-resolution, 0.1 for deblurring and 1 for inpainting.
     """
 
     needs = LinearGaussian

@@ -1,3 +1,5 @@
+"""A solver around a solver, which projects its gradients."""
+
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,10 +22,11 @@ from .base import Count, Solver, State
 class DiffStateGrad(Solver[Likelihood]):
     """Diffusion state-guided projected gradient around any `inner` solver (Zirvi et al., 2025). arXiv:2410.03463
 
-    The data gradient g of the inner solver becomes U_r U_rᵀ g V_r V_rᵀ, U and V the singular
-    vectors, channel by channel, of the image it is taken at, r the channels' mean of the least ranks that hold
-    `variance` of its squares. `at` says which gradient: that in x_t, through the network (DPS, PiGDM, LGD, MCG),
-    or that in the clean image, through A alone (DAPS, ReSample, MPGD, RED-diff). `steps` 0: those of the inner one.
+    The data gradient g of the inner solver becomes U_r U_rᵀ g V_r V_rᵀ, channel by channel. U and V are the singular
+    vectors of the image at which it is taken; r is the mean over channels of the smallest rank that holds the fraction
+    `variance` of its squares. `at` says which gradient: `state`, the one in x_t, through the network (DPS, PiGDM, LGD,
+    MCG), or `estimate`, the one in the clean image, through A alone (DAPS, ReSample, MPGD, RED-diff). `steps` = 0 means
+    those of the inner solver.
     """
 
     steps: int = 0
@@ -66,7 +69,7 @@ class DiffStateGrad(Solver[Likelihood]):
 
 
 class ProjectedPrior(Prior):
-    """A prior whose gradients in x_t are projected on the leading singular vectors of x_t."""
+    """A prior whose gradients in x_t are projected onto the leading singular vectors of x_t."""
 
     def __init__(self, prior: Prior, variance: float) -> None:
         super().__init__()
@@ -77,7 +80,7 @@ class ProjectedPrior(Prior):
 
 
 class ProjectedOperator(Operator):
-    """An operator whose gradients in x are projected on the leading singular vectors of x."""
+    """An operator whose gradients in x are projected onto the leading singular vectors of x."""
 
     def __init__(self, A: Operator, variance: float) -> None:
         super().__init__(A.shape)
@@ -93,7 +96,7 @@ class ProjectedOperator(Operator):
 
 
 def projecting(x: Image, variance: float) -> Image:
-    """x itself, with a projected gradient."""
+    """`x` (…, h, w) itself, with a projected gradient."""
     z = x.clone()
     if z.requires_grad:
         z.register_hook(lambda g: project(g, x.detach(), variance))  # type: ignore[no-untyped-call]
@@ -101,7 +104,7 @@ def projecting(x: Image, variance: float) -> Image:
 
 
 def project(g: Image, x: Image, variance: float) -> Image:
-    """U_r U_rᵀ g V_r V_rᵀ per image and channel."""
+    """U_r U_rᵀ g V_r V_rᵀ for each image and channel; `g` and `x` are (b, c, h, w)."""
     U, S, Vt = torch.linalg.svd(x, full_matrices=False)
     held = (S**2).cumsum(-1) / (S**2).sum(-1, keepdim=True)
     rank = ((held < variance).sum(-1) + 1).flatten(1).float().mean(1).floor()  # as in the official code

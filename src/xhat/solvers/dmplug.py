@@ -1,3 +1,5 @@
+"""DMPlug."""
+
 from dataclasses import dataclass
 
 from ..numerics.linalg import sq
@@ -10,9 +12,10 @@ from .latent import LatentSolver, ddim
 class DMPlug(LatentSolver):
     """The diffusion sampler as a generator, Algorithm 1 (Wang et al., 2024). arXiv:2405.16749
 
-        z ← z − Adam(∇_z ‖y − A(G(z))‖²/m),   m the size of y,
+        z ← z − Adam(∇_z ‖y − A(G(z))‖²/m),   m the number of data,
 
-    through all `ode_steps` of DDIM; x̂₀ is not clipped. There is no prior term: with noise in y stop early (`stop_at`).
+    through all `ode_steps` steps of DDIM; x̂₀ is not clipped. There is no prior term, so if y is noisy, stop early
+    (`stop_at`).
     """
 
     steps: int = 5000

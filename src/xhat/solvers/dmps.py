@@ -1,3 +1,5 @@
+"""Diffusion model posterior sampling."""
+
 from dataclasses import dataclass
 
 from ..transition import ddpm
@@ -8,8 +10,10 @@ from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng
 class DMPS(Estimator[LinearGaussian]):
     """Diffusion model posterior sampling, Algorithm 1 (Meng & Kabashima, 2022). arXiv:2211.12343
 
-    x̂₀ = E[x₀|x_t] + λ ρ_t² Aᵀ (σ_y² I + ρ_t² A Aᵀ)⁻¹ (y − A x_t/α_t), the likelihood score under a flat prior;
-    then DDPM. Guidance and denoiser are taken at the same x_t (the official code's guidance at x_s).
+        x̂₀ = E[x₀|x_t] + λ ρ_t² Aᵀ (σ_y² I + ρ_t² A Aᵀ)⁻¹ (y − A x_t/α_t)
+
+    The second term is the likelihood score under a flat prior. Then DDPM. Guidance and denoiser are taken at the same
+    x_t; the official code takes the guidance at x_s.
     """
 
     needs = LinearGaussian

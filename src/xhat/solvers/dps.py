@@ -1,3 +1,5 @@
+"""Diffusion posterior sampling."""
+
 from dataclasses import dataclass
 
 from ..numerics.autodiff import grad, vjp
@@ -10,8 +12,9 @@ from .base import Count, Level, Likelihood, Prior, Rng, Solver, State
 class DPS(Solver[Likelihood]):
     """Diffusion posterior sampling, Algorithm 1 (Chung et al., 2023). arXiv:2209.14687
 
-    x_s = DDPM(x_t, x̂₀) − c n_t n_s ∇_{x_t} ‖y − A(x̂₀(x_t))‖, n = √(α² + σ²) (1 in the paper's VP schedule).
-    The norm is each image's own and not squared, as in the official code.
+        x_s = DDPM(x_t, x̂₀) − c n_t n_s ∇_{x_t} ‖y − A(x̂₀(x_t))‖,   n = √(α² + σ²)
+
+    In the paper's VP schedule n = 1. The norm is that of each image and is not squared, as in the official code.
     """
 
     steps: int = 1000

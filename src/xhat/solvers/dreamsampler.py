@@ -1,3 +1,5 @@
+"""DreamSampler."""
+
 from dataclasses import dataclass
 
 from ..likelihoods import LatentLinear
@@ -13,13 +15,15 @@ from .treg import consistent
 class DreamSampler(Solver[LatentLinear]):
     """Score distillation inside DDIM, section 4 (Kim, Park & Ye, 2024), for linear problems. arXiv:2403.11415
 
-    Every `every`-th of the first `until` of the steps, with ᾱ = 1/(1 + ρ²) and ẑ₋ the estimate without the prompt,
+    With ᾱ = 1/(1 + ρ²) and ẑ₋ the estimate without the prompt, every `every`-th of the first fraction `until` of the
+    steps is
 
-        x = argmin ‖y − A x‖² + λ ‖x − D(ẑ₋)‖² by `cg_steps` of CG,
+        x = argmin ‖y − A x‖² + λ ‖x − D(ẑ₋)‖² by `cg_steps` steps of CG,
         ẑ₀' = ᾱ_t E(x) + (1 − ᾱ_t) (ẑ₋ + ᾱ_t w (ẑ_c − ẑ₋)),   ζ = ᾱ_t with the old e,
 
-    and DDIM from ẑ₋ with a DPS step of length √ᾱ_s otherwise. Without a text ẑ₋ is the prior's estimate. The official
-    code has one mask for each prompt; here the prompt is distilled everywhere, with the weight of the code's editing.
+    and every other step is DDIM from ẑ₋ with a DPS step of length √ᾱ_s. Without a text, ẑ₋ is the prior's estimate. The
+    official code has one mask for each prompt; here the prompt is distilled everywhere, with the weight of the code's
+    editing.
     """
 
     needs = LatentLinear
@@ -44,7 +48,7 @@ class DreamSampler(Solver[LatentLinear]):
 
 
 def estimates(z: Image, t: Level, prior: Prior) -> tuple[Image, Image]:
-    """ẑ₋ + w (ẑ_c − ẑ₋) and ẑ₋; twice the same under a prior that follows no text."""
+    """ẑ₋ + w (ẑ_c − ẑ₋) and ẑ₋; both are the prior's estimate if it follows no text."""
     if isinstance(prior, TextPrior):
         return prior.guided(z, t, *prior.texts(len(z)))
     z0 = prior(z, t)

@@ -1,3 +1,5 @@
+"""Variational inference with a bound on the prior."""
+
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +17,7 @@ class EfficientScorePrior(FlowFit):
 
         −log p(x) ≤ ∫ E‖x̂₀(x + σ ε, σ) − x‖²/σ² d ln σ + const,   an equality for the true denoiser
 
-    by one level a step, spread evenly over ln σ by the golden ratio, and one ε a draw.
+    Each step takes one level, and the golden ratio spreads the levels evenly over ln σ; each draw has one ε.
     """
 
     name: ClassVar[str] = "efficient_score_prior"

@@ -28,12 +28,13 @@ class Fitted(State):
 
 @dataclass(frozen=True)
 class FlowFit(Solver[Likelihood, Fitted]):
-    """A normalising flow G_φ trained for each measurement, from scratch, by `draws` of z a step:
+    """A normalising flow G_φ that is trained from scratch for each measurement, with `draws` draws of z per step:
 
         min_φ E_z [ −log p(y|G(z)) − log p(G(z)) − log |det ∂G/∂z| ]
 
-    by Adam with a learning rate that falls linearly from `lr` to 0. The answer is a draw from the flow. For images
-    of at most 4096 numbers: it has 3 `hidden` weights for each of them and layer.
+    by Adam with a learning rate that falls linearly from `lr` to 0. The answer is a draw from the flow. It is for
+    images of at most 4096 numbers, because each layer has 3 `hidden` weights for each of them. Raises ShapeError for
+    larger images.
     """
 
     steps: int = 5000
@@ -44,7 +45,7 @@ class FlowFit(Solver[Likelihood, Fitted]):
     lr: float = 2e-3
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
-        """Step k is at the level that its term of the prior is evaluated at: here the lowest."""
+        """Step k is at the level at which its term of the prior is evaluated, here the lowest one."""
         return [Level(1 - k / self.steps, 1.0, self.sigma_min) for k in range(self.steps)] + [CLEAN]
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
@@ -55,11 +56,12 @@ class FlowFit(Solver[Likelihood, Fitted]):
         return Fitted(x, x, weights, Adam.start(weights))
 
     def flow(self, like: Likelihood) -> RealNVP:
+        """The network of the flow for images of this problem."""
         return RealNVP(math.prod(like.A.shape), self.layers, self.hidden)
 
     @abstractmethod
     def prior_slope(self, x: Image, t: Level, prior: Prior, rng: Rng) -> Image:
-        """An unbiased estimate of −∇ log p(x)."""
+        """An unbiased estimate of −∇ log p(x) for draws `x` (b·draws, *image)."""
 
     def step(self, state: Fitted, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
         flow, each, own = self.flow(like), spread(like, self.draws), ParticleRng(rng, self.draws)

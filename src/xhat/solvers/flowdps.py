@@ -1,3 +1,5 @@
+"""FlowDPS."""
+
 from dataclasses import dataclass
 
 from ..likelihoods import LatentLinear
@@ -11,13 +13,13 @@ from .base import Count, Image, Level, Prior, Rng, Solver, State
 class FlowDPS(Solver[LatentLinear]):
     """Flow-driven posterior sampling, Algorithm 1 (Kim, Kim & Ye, 2025). arXiv:2503.08136
 
-    With σ the time of a rectified flow, x_t = (1 − σ) x₀ + σ ε, which in another schedule is ρ/(1 + ρ):
+    σ is the time of a rectified flow, x_t = (1 − σ) x₀ + σ ε, which in another schedule is ρ/(1 + ρ):
 
         z' = ẑ₀, then `inner_steps` times z' ← z' − κ ∇_{z'} ‖Aᵀ(y − A D(z'))‖,   ẑ₀' = (1 − σ_t) ẑ₀ + σ_t z',
         z_s = (1 − σ_s) ẑ₀' + σ_s (√σ_s ε̂ + √(1 − σ_s) ε),   ε̂ the flow's own noise: ζ = 1 − σ_s.
 
-    No derivative of the prior. κ = `step` √n for latents of n numbers, which is the official code's 15 for those of
-    768 x 768 pixels under Stable Diffusion 3; it runs on the schedule flow:shift=4.
+    It needs no derivative of the prior. κ = `step_size` √n for latents of n numbers, which is the official code's 15
+    for images of 768 x 768 pixels under Stable Diffusion 3. That code runs on the schedule flow:shift=4.
     """
 
     needs = LatentLinear

@@ -1,3 +1,5 @@
+"""Filtering posterior sampling, with one particle or several."""
+
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -29,12 +31,12 @@ class FilteringParticles(Particles):
 class FPS(Solver[LinearGaussian, Filtering]):
     """Filtering posterior sampling with one particle (Dou & Song, ICLR 2024).
 
-    The measurement is noised along with the image, y_s = R(y, c) with noise A z, and is seen as A x_s + α_s σ_y n:
+    The measurement is noised along with the image, y_s = R(y, c) with noise A z, and is treated as A x_s + α_s σ_y n:
 
         x_s ~ N(x_s; μ, c σ_s² I) N(y_s; A x_s, α_s² σ_y² I),   μ = α_s x̂₀ + √(1−c) σ_s e,
 
-    an exact draw at each level; x̂₀ at the clean one. A fixed c makes the chain too narrow, however many the steps:
-    on a Gaussian prior it keeps about 0.6 of the posterior's variance.
+    an exact draw at each level, and x̂₀ at the clean one. A fixed c makes the chain too narrow, however many steps
+    there are: on a Gaussian prior it keeps about 0.6 of the posterior's variance.
     """
 
     needs = LinearGaussian
@@ -59,11 +61,11 @@ class FPS(Solver[LinearGaussian, Filtering]):
 
 @dataclass(frozen=True)
 class FPSSMC(Solver[SpectralGaussian, FilteringParticles]):
-    """FPS with particles, weighed and resampled at each level (Dou & Song, ICLR 2024).
+    """FPS with particles, which are weighted and resampled at each level (Dou & Song, ICLR 2024).
 
         w = N(y_s; A μ, c σ_s² A Aᵀ + α_s² σ_y² I),   and at the end   w = N(y; A x̂₀, σ_y² I)
 
-    The noise of y_s is one and the same at all levels, but counts as independent: the weights see y many times.
+    The noise of y_s is the same at all levels but is treated as independent, so the weights count y many times.
     """
 
     name: ClassVar[str] = "fps_smc"
@@ -101,7 +103,7 @@ def start_path(like: LinearGaussian, t: Level, rng: Rng) -> Data:
 
 
 def next_path(before: Data, like: LinearGaussian, t: Level, s: Level, c: float, rng: Rng) -> Data:
-    """y_s = α_s y + √(1−c) σ_s/σ_t (y_t − α_t y) + √c σ_s A z."""
+    """y_s = α_s y + √(1−c) σ_s/σ_t (y_t − α_t y) + √c σ_s A z, from y_t = `before`."""
     old, new = noise_in(before, like.y, t), like.A(like.noise_image(rng))
     path: Data = s.alpha * like.y + s.sigma * ((1 - c) ** 0.5 * old + c**0.5 * new)
     return path

@@ -1,3 +1,5 @@
+"""GibbsDDRM, a blind solver."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,12 +19,13 @@ from .ddrm import DDRM
 class GibbsDDRM(Solver[BlindGaussian, Blind]):
     """Partially collapsed Gibbs sampling of image and kernel (Murata et al., 2023). arXiv:2301.12686
 
-    A step of DDRM with the kernel as it stands; then, from t ≤ `start` on, Langevin dynamics for the kernel,
+    A step of DDRM with the current kernel; then, from t ≤ `start` on, Langevin dynamics for the kernel,
 
         φ ← φ − l ∇_φ [ −log p(y|φ ⋆ x̂₀) − log p(φ) ] + √(2 l) ε,   φ made positive with sum `size`,
 
-    l = `lr` over a bound of the curvature (the official code: a constant). The prior of φ is a bank of Gaussian
-    kernels (the paper: Laplace); the image step is DDRM's as it is, where the code has one η for each of its cases.
+    where l is `lr` divided by a bound on the curvature (a constant in the official code). The prior of φ is a bank of
+    Gaussian kernels (Laplace in the paper). The image step is DDRM's as it is, whereas the code has an η for each of
+    its cases.
     """
 
     name: ClassVar[str] = "gibbs_ddrm"
@@ -37,6 +40,7 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
 
     @property
     def ddrm(self) -> DDRM:
+        """The solver of the image step."""
         return DDRM(eta=self.eta, eta_b=self.eta_b)
 
     def init(self, t: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
@@ -50,7 +54,7 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
         return Blind(chain.x, chain.x0, phi)
 
     def sample(self, phi: Tensor, x0: Tensor, like: BlindGaussian, rng: Rng) -> Tensor:
-        """φ ~ p(φ|x̂₀, y), from where it stands."""
+        """φ ~ p(φ|x̂₀, y) by Langevin dynamics from the current φ."""
         size, bank = phi.shape[-1], kernels(like.A)
 
         def energy(phi: Tensor) -> PerImage:

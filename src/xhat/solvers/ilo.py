@@ -1,3 +1,5 @@
+"""Intermediate-layer optimisation."""
+
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import prod
@@ -31,9 +33,9 @@ class ILO(Solver[Likelihood, Layers]):
 
         min −log p(y|f(σ_T z; δ₁, δ₂, …)),   first over z with λ ‖z‖²/2 added, then over δ₁ alone, then over δ₂, …
 
-    δ_k is added to what layer k of the network puts out, and kept where mean |δ_k| ≤ `radius`. A U-Net's layers are its
-    middle and its upward blocks; what its skip connections carry stays as z made it. `stages` with that of z share
-    `steps` equally. The paper's generator is StyleGAN.
+    δ_k is added to the output of layer k of the network and kept where mean |δ_k| ≤ `radius`. A U-Net's layers are its
+    middle and its upward blocks; what its skip connections carry stays as z made it. The `stages`, of which the first
+    is that of z, share `steps` equally. The paper's generator is StyleGAN.
     """
 
     returns: ClassVar[str] = "point"
@@ -56,7 +58,7 @@ class ILO(Solver[Likelihood, Layers]):
         return Layers(z, torch.zeros_like(z), latent, Adam.start(latent))
 
     def places(self, net: LayeredConsistency) -> dict[str, slice]:
-        """Where in the latent z and the shifts of the first layers stand."""
+        """The slices of the flat latent that hold z and the shifts of the first layers, by name."""
         sizes = {"z": prod(net.shape)} | {k: prod(net.sizes[k]) for k in net.layers[: self.stages - 1]}
         return dict(zip(sizes, (slice(a, b) for a, b in pairwise([0, *accumulate(sizes.values())])), strict=True))
 
@@ -78,16 +80,16 @@ class ILO(Solver[Likelihood, Layers]):
         return replace(state, x=z, x0=x0, latent=latent, adam=adam)
 
     def generate(self, latent: Tensor, name: str, t: Level, net: LayeredConsistency) -> tuple[Tensor, Tensor]:
-        """The image, and what the layer `name` puts out (z itself for z), both flat."""
+        """The image, and the output of the layer `name` (z itself for z), both flat."""
         parts = {k: latent[:, own] for k, own in self.places(net).items()}
         z = parts.pop("z").reshape(-1, *net.shape)
         x0, values = net.jump_through(t.sigma * z, t, {k: p.reshape(-1, *net.sizes[k]) for k, p in parts.items()})
         return x0.flatten(1), (z if name == "z" else values[name]).flatten(1)
 
     def slope(self, h: Tensor, own: slice, state: Layers) -> Tensor:
-        """What the method knows of h beforehand: the gradient of −log p(h), (b, n)."""
+        """The gradient of −log p(h), (b, n), by what the method knows about h in advance."""
         return self.lam * h if own.start == 0 else torch.zeros_like(h)
 
     def settle(self, moved: Tensor, own: slice, rng: Rng) -> Tensor:
-        """z or a shift after an update of Adam."""
+        """z or a shift after an update of Adam, moved back to where it is allowed."""
         return moved if own.start == 0 else project_l1(moved, self.radius * moved.shape[1])

@@ -1,3 +1,5 @@
+"""Iterative latent variable refinement."""
+
 from dataclasses import dataclass
 
 from ..transition import ancestral
@@ -8,10 +10,10 @@ from .base import Count, Level, NoiselessLinear, Prior, Rng, Solver, State
 class ILVR(Solver[NoiselessLinear]):
     """Iterative latent variable refinement, Algorithm 1 (Choi et al., 2021), for noiseless data. arXiv:2108.02938
 
-    x_s = x' + Φ(r_s) − Φ(x'),   x' = DDPM(x_t),   Φ = A⁺ A,
+        x_s = x' + Φ(r_s) − Φ(x'),   x' = DDPM(x_t),   Φ = A⁺ A,
 
-    with r_s = α_s r + σ_s ε a reference that has A r = y. The paper's A is a low-pass down-sampling. With
-    `range_t` > 0 the refinement ends at that time t. The reference is noised to level s (the code has t).
+    where r_s = α_s r + σ_s ε for a reference r with A r = y. The paper's A is a low-pass down-sampling. If `range_t` >
+    0, the refinement ends at that time t. The reference is noised to level s, whereas the code takes t.
     """
 
     needs = NoiselessLinear

@@ -1,3 +1,5 @@
+"""Stochastic ascent of a denoiser's implicit prior."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,10 +10,10 @@ from .base import Estimator, Image, Level, NoiselessLinear, Prior, Rng
 class ImplicitPrior(Estimator[NoiselessLinear]):
     """Stochastic ascent of a denoiser's implicit prior, Algorithm 2 (Kadkhodaie & Simoncelli, 2021). arXiv:2007.13640
 
-    u ← u − h d + γ z,   d = (I − A⁺A)(u − x̂₀) + A⁺(A u − y),   γ² = ((1 − βh)² − (1 − h)²) ρ_t²,
+        u ← u − h d + γ z,   d = (I − A⁺A)(u − x̂₀) + A⁺(A u − y),   γ² = ((1 − βh)² − (1 − h)²) ρ_t²,
 
-    on u = x_t/α_t: x̂₀' = x̂₀ + A⁺(y − A x̂₀) and then ζ = 1 − ((1 − h) ρ_t/ρ_s)². The paper's denoiser is blind
-    and takes ρ_t = ‖d‖/√n; here the schedule sets it, and with it h, by ρ_s = (1 − βh) ρ_t, at most h = 1.
+    on u = x_t/α_t, which means x̂₀' = x̂₀ + A⁺(y − A x̂₀) and then ζ = 1 − ((1 − h) ρ_t/ρ_s)². The paper's denoiser is
+    blind and takes ρ_t = ‖d‖/√n. Here the schedule sets ρ_t, and with it h, by ρ_s = (1 − βh) ρ_t, at most h = 1.
     """
 
     name: ClassVar[str] = "implicit_prior"

@@ -1,3 +1,5 @@
+"""Solvers that search the input z of a generator; they have nothing to do with latent priors."""
+
 from abc import abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,10 +26,10 @@ class Latent(Moments):
 
 
 class LatentSolver(Solver[Likelihood, Latent]):
-    """argmin_z of a misfit of A G(z) and a penalty on z, G a deterministic sampler from x_T = σ_T z.
+    """argmin_z of a misfit of A G(z) plus a penalty on z, where G is a deterministic sampler from x_T = σ_T z.
 
-    `steps` counts updates of Adam, all at the top level; each costs a pass forward and back through G.
-    The last answer is G of the last z, whose quality nothing but the data may judge.
+    `steps` counts updates of Adam, all at the top level; each costs a pass forward and back through G. The answer is G
+    of the last z, because no solver may choose the best iterate by the truth.
     """
 
     returns: ClassVar[str] = "point"
@@ -42,23 +44,23 @@ class LatentSolver(Solver[Likelihood, Latent]):
         return Latent(z, zero, Adam.start(z))
 
     def start(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
-        """The first z."""
+        """The first z, (b, *image)."""
         return like.noise_image(rng)
 
     @abstractmethod
     def generate(self, z: Image, t: Level, prior: Prior) -> Image:
-        """G(z)."""
+        """G(z), (b, *image)."""
 
     @abstractmethod
     def misfit(self, x0: Image, like: Likelihood) -> PerImage:
-        """What is minimised over G(z)."""
+        """What is minimised over G(z), (b,)."""
 
     def penalty(self, z: Image) -> PerImage:
-        """What is added to it."""
+        """What is added to the misfit, (b,); 0 unless overridden."""
         return 0 * z.flatten(1).sum(1)
 
     def project(self, z: Image) -> Image:
-        """Where z is put after each update."""
+        """z after each update, moved to where it is allowed; unchanged unless overridden."""
         return z
 
     def step(self, state: Latent, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Latent:
@@ -72,7 +74,7 @@ class LatentSolver(Solver[Likelihood, Latent]):
 
 
 def ddim(z: Image, t: Level, prior: Prior, steps: int) -> Image:
-    """x₀ from x_t = σ_t z by `steps` of DDIM, on the levels that the prior's own schedule has below t."""
+    """x₀ from x_t = σ_t z by `steps` steps of DDIM, on the levels that the prior's own schedule has below t."""
     x = t.sigma * z
     below = [s for s in prior.schedule.levels(steps)[1:] if s.ratio < t.ratio]
     for u, s in pairwise([t, *below]):

@@ -1,3 +1,5 @@
+"""ReSample for latent priors."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,12 +16,13 @@ from .resample import ReSample
 class LatentReSample(Solver[LatentLikelihood]):
     """ReSample, Algorithm 1 in latents (Song et al., 2024). arXiv:2307.08123
 
-    z' = DDIM(z_t, ẑ₀) − c ᾱ_t n_t n_s ∇_{z_t} ‖y − A(D(ẑ₀))‖. In the last two thirds, every `every`-th level:
-    `look_ahead` DDIM steps from z' to a sharper ẑ₀, and hard consistency, that is in the middle third in pixels,
-    ẑ = E(argmin_x ‖y − A(x)‖² from D(ẑ₀)), in the last third and at the end in latents,
-    ẑ = argmin_z ‖y − A(D(z))‖² from ẑ₀, both by Adam until the residual is what the noise explains; then z_s is
-    resampled from ẑ and z' as in `resample`. The official code goes on to a residual of 10⁻³ whatever the noise, and
-    its look-ahead estimate has (1 − ᾱ)e where √(1 − ᾱ)e belongs.
+        z' = DDIM(z_t, ẑ₀) − c ᾱ_t n_t n_s ∇_{z_t} ‖y − A(D(ẑ₀))‖
+
+    In the last two thirds of the run, every `every`-th level adds `look_ahead` DDIM steps from z' to a sharper ẑ₀, and
+    hard consistency. In the middle third this is in pixels, ẑ = E(argmin_x ‖y − A(x)‖² from D(ẑ₀)); in the last third
+    and at the end it is in latents, ẑ = argmin_z ‖y − A(D(z))‖² from ẑ₀. Both use Adam until the residual is the one
+    that the noise explains. Then z_s is resampled from ẑ and z' as in `resample`. The official code continues to a
+    residual of 10⁻³ whatever the noise is, and its look-ahead estimate has (1 − ᾱ)e where √(1 − ᾱ)e belongs.
     """
 
     name: ClassVar[str] = "latent_resample"
@@ -50,7 +53,9 @@ class LatentReSample(Solver[LatentLikelihood]):
         return State(ReSample(gamma=self.gamma).resample(z, hard, t, s, rng), hard)
 
     def ahead(self, z: Image, z0: Image, t: Level, s: Level, prior: Prior, rng: Rng) -> Image:
-        """ẑ₀ after `look_ahead` DDIM steps from s, in ln ρ as long as the one from t; z itself at the clean level."""
+        """ẑ₀ after `look_ahead` DDIM steps from s, each as long in ln ρ as the one from t to s; z itself at the clean
+        level.
+        """
         if s.sigma == 0:
             return z
         u = z / s.alpha
@@ -62,5 +67,5 @@ class LatentReSample(Solver[LatentLikelihood]):
 
 
 def fit(x: Image, like: Likelihood, lr: float, steps: int) -> Image:
-    """argmin ‖y − A(x)‖² by Adam, stopped where the residual is that of the noise."""
+    """argmin ‖y − A(x)‖² by at most `steps` steps of Adam from `x`, stopped when the residual is that of the noise."""
     return adam(lambda x: sq(like.residual(x)), x, lr, steps, goal=like.explained)

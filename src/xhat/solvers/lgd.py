@@ -1,3 +1,5 @@
+"""Loss-guided diffusion."""
+
 import math
 from dataclasses import dataclass
 
@@ -14,9 +16,10 @@ from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 class LGD(Solver[Likelihood]):
     """Loss-guided diffusion with Monte Carlo, LGD-MC (Song et al., ICML 2023).
 
-    x_s = DDPM(x_t, x̂₀) + c n_t n_s ∇_{x_t} log (1/n) Σ_i exp(−‖y − A(x̂₀ + r_t ε_i)‖),   r_t² = ρ_t²/(1 + ρ_t²)
+        x_s = DDPM(x_t, x̂₀) + c n_t n_s ∇_{x_t} log (1/n) Σ_i exp(−‖y − A(x̂₀ + r_t ε_i)‖),   r_t² = ρ_t²/(1 + ρ_t²)
 
-    a log-mean-exp over `n` draws around x̂₀; r_t = 0 makes it DPS, whose loss and step size c it shares.
+    This is the logarithm of a mean over `n` draws around x̂₀. r_t = 0 would make it DPS, with which it shares loss and
+    step size c.
     """
 
     steps: int = 1000

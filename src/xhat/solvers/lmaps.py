@@ -1,3 +1,5 @@
+"""Local MAP sampling."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,11 +20,13 @@ class LMAPS(Estimator[Likelihood]):
 
     x̂₀ = argmin ‖y − A(x)‖² + w_t ‖x − E[x₀|x_t]‖², the mode of p(x₀|x_t, y) under Cov[x₀|x_t] = k ρ_t² I:
 
-        w_t = σ_y² / (k ρ_t²)     or, in the paper's parametrisation,     w_t = k₁² / (2 k₂ σ_t²).
+        w_t = σ_y² / (k ρ_t²)     or, in the paper's parametrisation,     w_t = k₁² / (2 k₂ σ_t²)
 
-    Then ζ. `inner` adam is the paper's loop of gradient steps. auto solves for x̂₀: at once where A is linear, by
-    Gauss-Newton elsewhere; for JPEG and quantisation it takes one step of the proxy gradient, A(x) − y, and counts
-    the code's own error on E[x₀|x_t] as noise, so that the data yield as ρ_t falls below a quantum.
+    Then renoise with fraction ζ. `inner` = adam is the paper's loop of gradient steps. auto solves for x̂₀: in closed
+    form or by conjugate gradient if A is linear, otherwise by Gauss-Newton. For JPEG and quantisation it takes one step
+    of the proxy gradient, A(x) − y, and counts the code's own error on E[x₀|x_t] as noise, so that the prior takes over
+    once ρ_t is smaller than one quantisation step. For Poisson noise auto is adam as well. Raises SpecError if only one
+    of k1 and k2 is given.
     """
 
     returns: ClassVar[str] = "point"
@@ -43,7 +47,7 @@ class LMAPS(Estimator[Likelihood]):
             raise SpecError(f"lmaps: inner must be auto or adam, not {self.inner!r}")
 
     def weight(self, t: Level, like: Likelihood) -> Tensor | float:
-        """w_t."""
+        """w_t, a number or one per image."""
         if self.k1 is not None and self.k2 is not None:
             return self.k1**2 / (2 * self.k2 * t.sigma**2)
         return like.noise.scale(like.y) ** 2 / (self.k * t.ratio**2)

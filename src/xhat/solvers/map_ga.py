@@ -1,3 +1,5 @@
+"""MAP by gradient ascent through a consistency model."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,11 +23,11 @@ class MAPGA(Solver[Likelihood]):
 
         z ← z + λ (∂x̂/∂z)ᵀ ∇ log p(x̂|y),   x̂ = f(z, t),   `inner_steps` times;   then z ~ N(f(z, t), (σ_s² − ε²) I)
 
-    ∇ log p(y|x̂) = Aᵀ (σ_y² I + ε² A Aᵀ)⁻¹ (y − A x̂), A linearised at x̂ where it is not linear, and with `use_prior`
-    ∇ log p(x̂) = (D(x̂, ε) − x̂)/ε²: the paper's default, behind its variant without (NP) in most columns of its tables.
-    `lam` paper is λ = σ_y² + ε², which overshoots where σ_t < σ_y; unit is that for the likelihood and ε² for the
-    prior, whose weight it changes; level, 1/λ = 1/(σ_y² + ε²) + 1/σ_t², is stable where ‖A‖ ≤ 1. `model` denoiser puts
-    D(z, t) for f, auto does so for priors without f. `eps` is ε of D; f has its own.
+    ∇ log p(y|x̂) = Aᵀ (σ_y² I + ε² A Aᵀ)⁻¹ (y − A x̂), where A is linearised at x̂ if it is not linear. `use_prior`
+    adds ∇ log p(x̂) = (D(x̂, ε) − x̂)/ε². This is the paper's default, which is worse than its variant without (NP) in
+    most columns of its tables. `lam` paper is λ = σ_y² + ε², which overshoots where σ_t < σ_y; unit is that for the
+    likelihood and ε² for the prior, whose weight it changes; level, 1/λ = 1/(σ_y² + ε²) + 1/σ_t², is stable if ‖A‖ ≤ 1.
+    `model` denoiser replaces f by D(z, t), and auto does so for priors without f. `eps` is ε for D; f has its own.
     """
 
     name: ClassVar[str] = "map_ga"
@@ -50,7 +52,7 @@ class MAPGA(Solver[Likelihood]):
             prior.denoises()
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
-        """σ(t) = t; the schedule's last level is ε's place, where nothing is left to do."""
+        """σ(t) = t; the schedule's last level stands for ε, where nothing is left to do."""
         return [Level(t.t, 1.0, t.ratio) for t in schedule.levels(self.steps + 1)[: self.steps]] + [CLEAN]
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
@@ -58,16 +60,18 @@ class MAPGA(Solver[Likelihood]):
         return State(settle(x, s, self.floor(prior), rng), x)
 
     def ascend(self, z: Image, t: Level, prior: Prior, like: Likelihood) -> Image:
-        """f(z, t) after all steps at level t."""
+        """f(z, t) after all inner steps at level t."""
         for _ in range(self.inner_steps):
             x, pullback = vjp(lambda z: self.f(z, t, prior), z)
             z = z + pullback(self.direction(x, t, prior, like))
         return self.f(z, t, prior)
 
     def f(self, z: Image, t: Level, prior: Prior) -> Image:
+        """f(z, t), by the consistency model or by the denoiser, as `model` says."""
         return prior.jump(z, t) if isinstance(prior, ConsistencyPrior) and self.jumps(prior) else prior(z, t)
 
     def jumps(self, prior: Prior) -> bool:
+        """Whether f is a consistency model."""
         return isinstance(prior, ConsistencyPrior) and self.model != "denoiser"
 
     def floor(self, prior: Prior) -> float:
@@ -75,7 +79,7 @@ class MAPGA(Solver[Likelihood]):
         return prior.sigma_min if isinstance(prior, ConsistencyPrior) and self.jumps(prior) else self.eps
 
     def variance(self, like: Likelihood) -> PerImage:
-        """σ_y² per image; without noise 0, or what rounding leaves where A is not linear."""
+        """σ_y² per image, (b,); for noiseless data 0, or that of rounding if A is not linear."""
         return like.var if isinstance(like, LinearGaussian) else like.noise.scale(like.y) ** 2
 
     def direction(self, x: Image, t: Level, prior: Prior, like: Likelihood) -> Image:
@@ -103,6 +107,6 @@ class MAPGA(Solver[Likelihood]):
 
 
 def settle(x: Tensor, s: Level, floor: float, rng: Rng) -> Image:
-    """A draw from N(x, (σ_s² − floor²) I); x itself where that is no positive variance."""
+    """A draw from N(x, (σ_s² − floor²) I), or `x` itself if that variance is not positive."""
     var = s.sigma**2 - floor**2
     return x + var**0.5 * rng.randn_like(x) if var > 0 else x

@@ -1,3 +1,5 @@
+"""MAP by gradient ascent for any likelihood."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,8 +15,8 @@ class MAPGAGeneric(MAPGA):
 
         z ← z + λ (∂x̂/∂z)ᵀ ∇ log p(x̂|y),   x̂ = f(z, t),   `inner_steps` times;   then z ~ N(f(z, t), σ_s² I)
 
-    with ∇ log p(y|x̂) of the noise model itself, Poisson included, and options as for `map_ga`. Data without noise have
-    the likelihood of rounded ones.
+    ∇ log p(y|x̂) is that of the noise model itself, Poisson included; the options are those of `map_ga`. Noiseless data
+    have the likelihood of rounded data.
     """
 
     name: ClassVar[str] = "map_ga_generic"

@@ -1,3 +1,5 @@
+"""MAP by gradient ascent, followed by ΠGDM."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +17,8 @@ class MAPGAPiGDM(Solver[PinvGaussian]):
         σ_t > σ_y:  Algorithm 2 without prior on the levels of the schedule above σ_y,  z ~ N(x̂, (σ_s² − σ_y²) I)
         σ_t ≤ σ_y:  z ~ N(x̂₀, (σ_s² − ε²) I),  x̂₀ = D(z, t) + σ_t² Jᵀ Aᵀ (r² A Aᵀ + σ_y² I)⁻¹ (y − A D(z, t)),
 
-    r² = σ_t²/(1 + σ_t²), in `pigdm_steps` from σ_y to ε. With σ_y ≤ ε it is Algorithm 2. Other options as for `map_ga`.
+    r² = σ_t²/(1 + σ_t²), in `pigdm_steps` steps from σ_y to ε. If σ_y ≤ ε it is Algorithm 2. The other options are
+    those of `map_ga`. Raises MismatchError if the images of a batch have different noise levels.
     """
 
     name: ClassVar[str] = "map_ga_pigdm"
@@ -55,7 +58,7 @@ class MAPGAPiGDM(Solver[PinvGaussian]):
 
 
 def noise_level(like: PinvGaussian) -> float:
-    """σ_y, the same for all images: the levels of a run are shared."""
+    """σ_y, which must be the same for all images, because they share the levels of a run."""
     if (like.var != like.var[0]).any():
         raise MismatchError("map_ga_pigdm: the measurements of a batch must have one noise level")
     return float(like.var[0].sqrt())

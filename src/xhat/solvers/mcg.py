@@ -1,3 +1,5 @@
+"""Manifold constrained gradient."""
+
 from dataclasses import dataclass, replace
 
 from .base import Count, Level, NoiselessLinear, Prior, Rng, Solver, State
@@ -8,9 +10,9 @@ from .dps import DPS
 class MCG(Solver[NoiselessLinear]):
     """Manifold constrained gradient, Algorithm 1 (Chung et al., 2022), for noiseless data. arXiv:2206.00941
 
-    x_s = (1 − m) ⊙ x' + m ⊙ (α_s y + σ_s ε),   x' = DDPM(x_t) − c n_t n_s ∇_{x_t} ‖y − A x̂₀‖,
+        x_s = (1 − m) ⊙ x' + m ⊙ (α_s y + σ_s ε),   x' = DDPM(x_t) − c n_t n_s ∇_{x_t} ‖y − A x̂₀‖
 
-    that is a DPS step followed by RePaint's overwriting, x' + A⁺(α_s y + σ_s A ε − A x') for any linear A.
+    This is a DPS step followed by RePaint's overwriting, which is x' + A⁺(α_s y + σ_s A ε − A x') for any linear A.
     """
 
     needs = NoiselessLinear

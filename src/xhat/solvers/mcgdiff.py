@@ -1,3 +1,5 @@
+"""Monte Carlo guided diffusion."""
+
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,16 +16,17 @@ from .particle import Particles, ParticleSolver, pack
 
 @dataclass(frozen=True)
 class MCGDiff(ParticleSolver[SpectralGaussian]):
-    """Monte Carlo guided diffusion (Cardoso et al., 2023): exact as the particles grow. arXiv:2308.07983
+    """Monte Carlo guided diffusion (Cardoso et al., 2023), exact in the limit of many particles. arXiv:2308.07983
 
-    In ū = Vᵀ x_s/α_s a measured coordinate b_i = ȳ_i/s_i is a clean one noised up to τ_i = σ_y/s_i. Where ρ_s ≥ τ_i
-    it is seen as b_i ~ N(ū_i, v_i), v_i = ρ_s² − τ_i² + κ (1 + τ_i²). With DDIM's mean μ̄ and c² = ζ ρ_s²,
+    In ū = Vᵀ x_s/α_s a measured coordinate b_i = ȳ_i/s_i is a clean one with noise up to τ_i = σ_y/s_i. Where ρ_s ≥ τ_i
+    it is treated as b_i ~ N(ū_i, v_i), v_i = ρ_s² − τ_i² + κ (1 + τ_i²). With DDIM's mean μ̄ and c² = ζ ρ_s²,
 
         w = Π N(b_i; μ̄_i, c² + v_i) / Π N(b_i; ū_{t,i}, v_{t,i}),   then   ū_i ~ N(μ̄_i, c²) N(b_i; ū_i, v_i)
 
-    over the i that are seen at s, and ū_i ~ N(μ̄_i, c²) for the others: below τ_i a coordinate runs free from b_i.
-    The official code divides by that last factor and ends with p(y|x̂₀) instead, which counts y nearly twice at any
-    number of particles one can have. The ladder holds the τ_i where the images share at most `steps` of them.
+    over the i that are seen at s, and ū_i ~ N(μ̄_i, c²) for the others: below τ_i a coordinate no longer depends on
+    b_i. The official code divides by that last factor and ends with p(y|x̂₀) instead, which counts y nearly twice for
+    any practical number of particles. The ladder contains the τ_i if the images have the same ones and at most `steps`
+    of them.
     """
 
     needs = SpectralGaussian
@@ -68,7 +71,7 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
         return pack(s.alpha * A.V(u), x0, torch.zeros_like(logw), logw)
 
     def seen(self, like: SpectralGaussian, t: Level) -> tuple[Tensor, Tensor, Tensor]:
-        """Where a coordinate is seen at level t, as what b, with what variance v (1 elsewhere)."""
+        """Whether a coordinate is seen at level t, its b, and its variance v (1 if it is not seen)."""
         A = like.A
         b = A.inverse * A.Ut(like.y)
         tau2 = bcast(like.var, b) * A.inverse**2
@@ -76,12 +79,12 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
         return active, b, torch.where(active, (t.ratio**2 - tau2).clamp_min(0) + self.kappa * (1 + tau2), 1.0)
 
     def log_seen(self, u: Tensor, var: float, like: SpectralGaussian, t: Level, which: Tensor) -> Tensor:
-        """Σ log N(b_i; ū_i, var + v_i) over `which`, without the normaliser that all particles share."""
+        """Σ log N(b_i; ū_i, var + v_i) over `which`, (b·p,), without the normaliser that all particles share."""
         _, b, v = self.seen(like, t)
         return -sq(which * (b - u) / (var + v).sqrt()) / 2
 
     def draw(self, mu: Tensor, c2: float, like: SpectralGaussian, t: Level, z: Tensor) -> Tensor:
-        """N(μ̄, c²), times N(b; ū, v) where that is seen."""
+        """A draw from N(μ̄, c²), multiplied by N(b; ū, v) where the coordinate is seen; `z` is white noise."""
         active, b, v = self.seen(like, t)
         gain = torch.where(active, c2 / (c2 + v), 0.0)
         return mu + gain * (b - mu) + torch.where(active, v * gain, c2).sqrt() * z

@@ -1,3 +1,5 @@
+"""Moment matching posterior sampling."""
+
 from dataclasses import dataclass
 
 from ..numerics.autodiff import vjp
@@ -10,9 +12,9 @@ from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng
 class MMPS(Estimator[LinearGaussian]):
     """Moment matching posterior sampling, Algorithm 3 (Rozet et al., 2024). arXiv:2405.13712
 
-    E[x₀|x_t,y] ≈ x̂₀ + V Aᵀ (σ_y² I + A V Aᵀ)⁻¹ (y − A x̂₀),   V = σ_t²/α_t ∂x̂₀/∂x_t = Cov[x₀|x_t],
+        E[x₀|x_t,y] ≈ x̂₀ + V Aᵀ (σ_y² I + A V Aᵀ)⁻¹ (y − A x̂₀),   V = σ_t²/α_t ∂x̂₀/∂x_t = Cov[x₀|x_t],
 
-    by `cg_steps` of conjugate gradient, then ζ = η² (1 − (ρ_s/ρ_t)²). Exact for a Gaussian prior.
+    by `cg_steps` steps of conjugate gradient, then ζ = η² (1 − (ρ_s/ρ_t)²). Exact for a Gaussian prior.
     """
 
     needs = LinearGaussian

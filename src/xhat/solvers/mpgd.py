@@ -1,3 +1,5 @@
+"""Manifold preserving guided diffusion."""
+
 from dataclasses import dataclass
 
 from ..numerics.autodiff import grad
@@ -10,8 +12,10 @@ from .base import Count, Level, Likelihood, Prior, Rng, Solver, State
 class MPGD(Solver[Likelihood]):
     """Manifold preserving guided diffusion (He et al., 2024). arXiv:2311.16424
 
-    x̂₀' = x̂₀ − κ √(1 + ρ_t²) ∇_{x̂₀} ‖y − A(x̂₀)‖, no backward through the network; then ζ = η² (1 − (ρ_s/ρ_t)²)
-    with the network's own noise e. κ is a distance in image space: the default is for 3×256×256 images.
+        x̂₀' = x̂₀ − κ √(1 + ρ_t²) ∇_{x̂₀} ‖y − A(x̂₀)‖
+
+    There is no backward pass through the network. Then ζ = η² (1 − (ρ_s/ρ_t)²) with the network's own noise e. κ is a
+    distance in image space; the default is for 3×256×256 images.
     """
 
     steps: int = 100

@@ -1,3 +1,5 @@
+"""Prompt tuning for latent diffusion models."""
+
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,12 +26,14 @@ class Prompted(State):
 class P2L(Solver[LatentLinear, Prompted]):
     """Prompt tuning for latent diffusion models, Algorithm 2 (Chung et al., 2023). arXiv:2310.01110
 
-    At each level, from the c of the one before:  c ← Adam(∇_c mean (y − A D(ẑ₀(z_t, c)))²),  `prompt_steps` times, and
+    At each level, starting from the c of the level before, c ← Adam(∇_c mean (y − A D(ẑ₀(z_t, c)))²), `prompt_steps`
+    times, and
 
-        z_s = DDIM(z_t, ẑ₀') − ω n_t n_s ∇_{z_t} ‖y − A D(ẑ₀(z_t, c))‖,
+        z_s = DDIM(z_t, ẑ₀') − ω n_t n_s ∇_{z_t} ‖y − A D(ẑ₀(z_t, c))‖.
 
-    where ẑ₀' is ẑ₀ but every `every`-th level E(argmin_x ‖y − A x‖² + λ ‖x − D(ẑ₀)‖²), which keeps the latent in the
-    range of the encoder. Adam's lr and ω are those of TReg's port, where c moves only once; `every` and λ our own.
+    ẑ₀' is ẑ₀ or, at every `every`-th level, E(argmin_x ‖y − A x‖² + λ ‖x − D(ẑ₀)‖²), which keeps the latent in the
+    range of the encoder. Adam's lr and ω are those of TReg's port of the method, in which c moves only once; `every`
+    and λ are our own.
     """
 
     needs = LatentLinear

@@ -1,3 +1,5 @@
+"""What the solvers with particles share."""
+
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +15,7 @@ Cloud = Float[Tensor, "b p *image"]
 
 @dataclass(frozen=True)
 class Particles(State):
-    """p particles an image with log-weights; `x0` is the clean image that the heaviest stands for."""
+    """p particles per image with log-weights; `x0` is the clean estimate of the heaviest particle."""
 
     x: Cloud
     x0: Image
@@ -21,11 +23,11 @@ class Particles(State):
 
     @property
     def samples(self) -> Tensor:
-        """After the run: p draws from the posterior of each image, equally weighted, (b, p, *image)."""
+        """After the run, p draws from the posterior of each image with equal weights, (b, p, *image)."""
         return self.x
 
     def finish(self, rng: Rng) -> "Particles":
-        """Resampled to equal weights; the answer is one of them at random."""
+        """Resamples to equal weights; the answer is one of the particles, chosen at random."""
         p = self.logw.shape[1]
         x = take(self.x, systematic(self.logw, rng))
         one = (p * rng.rand_like(self.logw[:, :1])).long().clamp_max(p - 1)
@@ -33,7 +35,7 @@ class Particles(State):
 
 
 class ParticleSolver(Solver[L, Particles]):
-    """Sequential Monte Carlo: `particles` an image, so the cost of a step is that of so many images."""
+    """Sequential Monte Carlo with `particles` particles per image, so that a step costs as much as that many images."""
 
     particles: int
 
@@ -42,13 +44,16 @@ class ParticleSolver(Solver[L, Particles]):
 
 
 def start(p: int, t: Level, like: Likelihood, rng: Rng) -> Particles:
-    """Pure noise, of equal weight."""
+    """Pure noise, with equal weights."""
     noise = t.sigma * spread(like, p).noise_image(ParticleRng(rng, p))
     return pack(noise, torch.zeros_like(noise), noise.new_zeros(len(like.y), p))
 
 
 def pack(x: Flat, x0: Flat, logw: Weights, best: Weights | None = None) -> Particles:
-    """The state with `x` and `logw`, from flat particles; `x0` is that of the heaviest by `best`, or by `logw`."""
+    """The state with `x` and `logw`, from flat particles (b·p, *image).
+
+    Its `x0` is that of the particle that is heaviest by `best`, or by `logw` if `best` is None.
+    """
     p, best = logw.shape[1], logw if best is None else best
     x, x0 = grouped(x, p), grouped(x0, p)
     return Particles(x, _or_nan(take(x0, best.argmax(1, keepdim=True))[:, 0], best), logw)

@@ -1,3 +1,5 @@
+"""Pseudo-inverse guided diffusion."""
+
 from dataclasses import dataclass
 
 from ..numerics.autodiff import vjp
@@ -9,10 +11,10 @@ from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
 class PiGDM(Solver[PinvGaussian]):
     """Pseudo-inverse guidance (Song et al., ICLR 2023, Algorithm 1).
 
-    x_s = R(x̂₀, ζ; e) + α_s Jᵀ v,   v = r² Aᵀ (r² A Aᵀ + σ_y² I)⁻¹ (y − A x̂₀),   r² = ρ²/(1 + ρ²)
+        x_s = R(x̂₀, ζ; e) + α_s Jᵀ v,   v = r² Aᵀ (r² A Aᵀ + σ_y² I)⁻¹ (y − A x̂₀),   r² = ρ²/(1 + ρ²)
 
-    with J = α_t ∂x̂₀/∂x_t, the network's own noise e and ζ = η² (1 − (ρ_s/ρ_t)²).
-    For JPEG, quantisation and clipping v = (A⁺(y) − A⁺(A(x̂₀)))/(1 + σ_y²/r²), no Jacobian of A needed.
+    with J = α_t ∂x̂₀/∂x_t, the network's own noise e and ζ = η² (1 − (ρ_s/ρ_t)²). For JPEG, quantisation and clipping v
+    = (A⁺(y) − A⁺(A(x̂₀)))/(1 + σ_y²/r²), which needs no Jacobian of A.
     """
 
     needs = PinvGaussian

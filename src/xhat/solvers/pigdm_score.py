@@ -1,3 +1,5 @@
+"""Pseudo-inverse guidance as a correction of the score."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,10 +12,10 @@ from .base import Estimator, Image, Level, PinvGaussian, Prior, Rng
 class PiGDMScore(Estimator[PinvGaussian]):
     """Pseudo-inverse guidance as a correction of the score, in the form of Boys et al. (2023). arXiv:2310.06721
 
-    x̂₀ = E[x₀|x_t] + ρ_t² Jᵀ Aᵀ (r² A Aᵀ + σ_y² I)⁻¹ (y − A E[x₀|x_t]),   r² = ρ²/(1 + ρ²),   J = α_t ∂x̂₀/∂x_t,
+        x̂₀ = E[x₀|x_t] + ρ_t² Jᵀ Aᵀ (r² A Aᵀ + σ_y² I)⁻¹ (y − A E[x₀|x_t]),   r² = ρ²/(1 + ρ²),   J = α_t ∂x̂₀/∂x_t,
 
-    then ζ = η² (1 − (ρ_s/ρ_t)²). PiGDM's own step adds r² per step whatever its length; this one's guidance
-    shrinks with the step.
+    then ζ = η² (1 − (ρ_s/ρ_t)²). PiGDM's own step adds r² however short the step is; the guidance of this one shrinks
+    with the step.
     """
 
     name: ClassVar[str] = "pigdm_score"

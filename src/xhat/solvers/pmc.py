@@ -1,3 +1,5 @@
+"""Plug-and-play Monte Carlo."""
+
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +10,10 @@ from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 
 
 class PMC(Solver[Likelihood]):
-    """Plug-and-play Monte Carlo: Langevin dynamics with an annealed score, σ_k falling to `sigma_min` in `anneal`."""
+    """Plug-and-play Monte Carlo: Langevin dynamics with an annealed score.
+
+    σ_k falls from `sigma_max` to `sigma_min` in the fraction `anneal` of the steps.
+    """
 
     gamma: float
     sigma_max: float
@@ -29,6 +34,7 @@ class PMC(Solver[Likelihood]):
         return self.gamma / self.sigma_min**2 * (x0 - x)
 
     def noise(self, x: Image, rng: Rng) -> Image:
+        """√(2γ) ε, the noise of a Langevin step."""
         return math.sqrt(2 * self.gamma) * rng.randn_like(x)
 
 
@@ -38,9 +44,9 @@ class PMCRED(PMC):
 
         x ← x + γ (∇ log p(y|x) + a_k s(x, σ_k)) + √(2γ) ε,   a_k = max(σ_k²/σ_min², 1)
 
-    The posterior of the prior blurred by σ_min, for small γ and many steps: modes of variance v need v/γ of them.
-    Stable while γ (1/σ_y² + 1/σ_min²) < 2. σ_k falls geometrically over the fraction `anneal` of the steps
-    (in the official code 0.99^k, which is that at 3000).
+    For small γ and many steps it samples the posterior of the prior blurred by σ_min; modes of variance v need v/γ
+    steps. It is stable while γ (1/σ_y² + 1/σ_min²) < 2. σ_k falls geometrically over the fraction `anneal` of the
+    steps, which at 3000 steps is the official code's 0.99^k.
     """
 
     name: ClassVar[str] = "pmc_red"
@@ -63,7 +69,7 @@ class PMCPnP(PMC):
 
         z = x + γ ∇ log p(y|x),   x ← z + γ a_k s(z, σ_k) + √(2γ) ε
 
-    PMC-RED with the score taken after the data step; the same limit, a little off it by O(γ).
+    This is PMC-RED with the score taken after the data step. It has the same limit up to O(γ).
     """
 
     name: ClassVar[str] = "pmc_pnp"

@@ -1,3 +1,5 @@
+"""Plug-and-play diffusion models by split Gibbs sampling."""
+
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,10 +16,11 @@ class PnPDM(Solver[Likelihood]):
 
     Step k, with ρ_k = max(ρ_0 d^k, ρ_min), draws in turn
 
-        z ~ p(y|z) N(z; x, ρ_k² I)      and      x ~ p(x) N(z; x, ρ_k² I),
+        z ~ p(y|z) N(z; x, ρ_k² I)      and      x ~ p(x) N(z; x, ρ_k² I).
 
-    the first exactly where A is linear, else by Langevin dynamics; the second by the reverse diffusion from level
-    ρ_k. The stationary law of x has y seen through ρ_min too: a bias O(ρ_min²). `lr` as in DAPS.
+    The first draw is exact if A is linear and by Langevin dynamics otherwise; the second is by the reverse diffusion
+    from level ρ_k. In the stationary distribution of x, y is blurred by ρ_min as well, which is a bias of O(ρ_min²).
+    `lr` is that of DAPS.
     """
 
     steps: int = 100
@@ -44,7 +47,7 @@ class PnPDM(Solver[Likelihood]):
 
 
 def reverse(x: Image, t: Level, prior: Prior, steps: int, rng: Rng) -> Image:
-    """x₀ ~ p(x₀|x_t) by `steps` of DDPM down to ρ = 0.01, at α = 1."""
+    """x₀ ~ p(x₀|x_t) by `steps` steps of DDPM down to ρ = 0.01, at α = 1."""
     for u, v in pairwise(EDM(min(0.01, t.ratio / 2), t.ratio).levels(steps)):
         x = ancestral(x, prior(x, u), u, v, rng)
     return x

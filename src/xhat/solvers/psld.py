@@ -1,3 +1,5 @@
+"""Posterior sampling with latent diffusion."""
+
 from dataclasses import dataclass
 
 from ..likelihoods import LatentLinear
@@ -13,9 +15,9 @@ class PSLD(Solver[LatentLinear]):
 
         z_s = DDIM(z_t, ẑ₀) − n_t n_s ∇_{z_t} ( ω ‖y − A D(ẑ₀)‖ + γ ‖E(Aᵀy + (I − AᵀA) D(ẑ₀)) − ẑ₀‖ )
 
-    The second term glues: it wants ẑ₀ to be the code of its own image with the measurement put in, which is meant for
-    A whose AᵀA is a projection. γ = 0 is latent DPS. `eta` 1 is the paper's DDPM, 0 the official code's DDIM; the
-    norms are not squared, as in the code, whose defaults for faces these are.
+    The second term glues: it wants ẑ₀ to be the code of its own image with the measurement put in, which is meant for A
+    whose AᵀA is a projection. γ = 0 is latent DPS. `eta` 1 is the paper's DDPM, 0 the official code's DDIM. The norms
+    are not squared, as in the code, from which the defaults (those for faces) are taken.
     """
 
     needs = LatentLinear

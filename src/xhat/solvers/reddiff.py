@@ -1,3 +1,5 @@
+"""Regularisation by denoising diffusion."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,8 +22,8 @@ class Moments(State):
 class REDDiff(Solver[Likelihood, Moments]):
     """Regularisation by denoising diffusion, Algorithm 1 (Mardani et al., 2023). arXiv:2305.04391
 
-    One Adam step per level on ½ mean((y − A(μ))²) + λ ρ_t mean(sg(e − ε) μ), at x_t = α_t μ + σ_t ε
-    with e the network's noise. Means are over one image (the official code's are over the batch).
+    At each level, one Adam step on ½ mean((y − A(μ))²) + λ ρ_t mean(sg(e − ε) μ), at x_t = α_t μ + σ_t ε with e the
+    network's noise. Means are over one image; those of the official code are over the batch.
     """
 
     returns: ClassVar[str] = "point"

@@ -1,3 +1,5 @@
+"""RePaint."""
+
 import math
 from dataclasses import dataclass
 
@@ -11,9 +13,11 @@ from .base import Count, Image, Level, NoiselessLinear, Prior, Rng, Solver, Stat
 class RePaint(Solver[NoiselessLinear]):
     """Inpainting by overwriting, with jumps back in time, Algorithm 1 (Lugmayr et al., 2022). arXiv:2201.09865
 
-    x_s = (1 − m) ⊙ DDPM(x_t) + m ⊙ (α_s y + σ_s ε), for any linear A as DDPM + A⁺(α_s y + σ_s A ε − A DDPM).
-    Every `jump` levels the chain is noised `jump` levels up again, so that each stretch is run `resample`
-    times; `steps` levels thus cost about `steps * resample` network calls. Starts of jumps as in the official code.
+        x_s = (1 − m) ⊙ DDPM(x_t) + m ⊙ (α_s y + σ_s ε)
+
+    or, for any linear A, DDPM + A⁺(α_s y + σ_s A ε − A DDPM). After every `jump` levels the chain is noised `jump`
+    levels up again, so that each stretch is run `resample` times; `steps` levels thus cost about `steps * resample`
+    network calls. Jumps start where they do in the official code. Raises SpecError if jump or resample is below 1.
     """
 
     needs = NoiselessLinear
@@ -27,7 +31,7 @@ class RePaint(Solver[NoiselessLinear]):
             raise SpecError("repaint: jump and resample must be at least 1")
 
     def levels(self, schedule: Schedule, like: NoiselessLinear) -> list[Level]:
-        """Down, with jumps up: [5, 4, 3, 2, 4, 3, 2, 1, 0] has one jump of length 2."""
+        """The levels downwards, with jumps up: [5, 4, 3, 2, 4, 3, 2, 1, 0] has one jump of length 2."""
         *noisy, clean = schedule.levels(self.steps)
         walk, i = [noisy[0]], 0
         left = {self.steps - 1 - k: self.resample - 1 for k in range(0, self.steps - self.jump, self.jump)}

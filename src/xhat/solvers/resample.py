@@ -1,3 +1,5 @@
+"""ReSample, in pixels."""
+
 import math
 from dataclasses import dataclass
 
@@ -12,13 +14,15 @@ from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 class ReSample(Solver[Likelihood]):
     """Hard data consistency with stochastic resampling, Algorithm 1 in pixels (Song et al., 2024). arXiv:2307.08123
 
-    x' = DDIM(x_t, x̂₀) − c ᾱ_t ∇_{x_t} ‖y − A(x̂₀)‖;   every `every`-th level of the last two thirds, and at the end,
-    z = argmin ‖y − A(z)‖² by Adam from x̂₀, stopped once the residual is what the noise explains, and
+        x' = DDIM(x_t, x̂₀) − c ᾱ_t ∇_{x_t} ‖y − A(x̂₀)‖
+
+    At every `every`-th level of the last two thirds, and at the end, z = argmin ‖y − A(z)‖² by Adam from x̂₀, stopped
+    when the residual is the one that the noise explains, and
 
         x_s ~ N( (g α_s z + σ_s² x')/(g + σ_s²), g σ_s²/(g + σ_s²) ),   g = gamma (1−ᾱ_s)/(1−ᾱ_t) (1 − ᾱ_t/ᾱ_s),
 
-    with ᾱ = 1/(1 + ρ²), in VP; other schedules are rescaled. The paper's decoder is the identity here, and the
-    official code's few look-ahead DDIM steps before each fit are left out.
+    with ᾱ = 1/(1 + ρ²), in VP; other schedules are rescaled. The paper's decoder is the identity here, and the few
+    look-ahead DDIM steps of the official code before each fit are left out.
     """
 
     steps: int = 500
@@ -39,7 +43,7 @@ class ReSample(Solver[Likelihood]):
         return State(self.resample(x, z, t, s, rng), z)
 
     def fit(self, x0: Image, like: Likelihood) -> Image:
-        """Hard consistency: z near x̂₀ with a residual of the size of the noise."""
+        """Hard consistency: z near x̂₀ with a residual as large as the noise."""
         return adam(lambda z: sq(like.residual(z)), x0, self.lr, self.inner_steps, goal=like.explained)
 
     def resample(self, x: Image, z: Image, t: Level, s: Level, rng: Rng) -> Image:

@@ -1,3 +1,5 @@
+"""Annealed Langevin dynamics."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,8 +15,8 @@ class ScoreALD(Solver[LinearGaussian]):
 
         u ← u + τ ( (x̂₀ − u)/ρ_t² + Aᵀ (y − A u)/(σ_y² + γ² ρ_t²) ) + √(2τ) ε,   τ = lr ρ_t²
 
-    The paper leaves its γ_t free; the official code has neither γ_t nor σ_y but scales the data term to a
-    multiple of the score's norm. The last level ends with x̂₀ in place of a noisy u.
+    The paper leaves its γ_t free. The official code has neither γ_t nor σ_y but scales the data term to a multiple of
+    the score's norm. The last level ends with x̂₀ instead of a noisy u.
     """
 
     name: ClassVar[str] = "score_ald"

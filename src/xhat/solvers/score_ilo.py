@@ -1,3 +1,5 @@
+"""Score-guided intermediate-layer optimisation."""
+
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +15,7 @@ from .ilo import ILO, Layers
 
 @dataclass(frozen=True)
 class Scored(Layers):
-    """With the mean and variance of what z and the layers put out beforehand, flat (b, n)."""
+    """The state of `ilo` with the mean and variance of z and of the layers' outputs under the prior, flat (b, n)."""
 
     mean: Tensor
     var: Tensor
@@ -25,9 +27,9 @@ class ScoreILO(ILO):
 
         h ← h − Adam(∇[−log p(y|f)] − τ s(h)) + τ_n √(2 η) n,   s(h) = ∇ log p(h),   η = `lr`
 
-    for h = z, then for what layer 1, 2, … put out, in place of `ilo`'s ball. The paper trains a network for s; here
-    p(h) is the Gaussian of independent entries with the mean and variance of `draws` images of the prior, the same
-    for every problem. τ_n = `noise_temp` 0 gives a mode.
+    for h = z, then for the output of layer 1, 2, …, in place of `ilo`'s ball. The paper trains a network for s. Here
+    p(h) is the Gaussian of independent entries with the mean and variance of `draws` images of the prior, the same for
+    every problem. τ_n = `noise_temp` = 0 gives a mode.
     """
 
     name: ClassVar[str] = "score_ilo"

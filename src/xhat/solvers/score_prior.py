@@ -1,3 +1,5 @@
+"""Variational inference with the score as the prior."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,8 +13,8 @@ class ScorePrior(FlowFit):
 
         −∇ log p(x) = (x − x̂₀(x, σ_min))/σ_min²
 
-    The paper gets log p from the probability flow and differentiates that, hundreds of network calls for this
-    gradient; here it is read off the network at σ_min, whose blur of the prior is the bias.
+    The paper gets log p from the probability flow and differentiates that, with hundreds of network calls for this
+    gradient. Here the gradient is read off the network at σ_min, whose blur of the prior is a bias.
     """
 
     name: ClassVar[str] = "score_prior"

@@ -1,3 +1,5 @@
+"""Projection in a predictor-corrector sampler."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,12 +12,13 @@ from .base import Count, Image, Level, NoiselessLinear, Prior, Rng, Solver, Stat
 class ScoreSDE(Solver[NoiselessLinear]):
     """Projection in a predictor-corrector sampler, Algorithm 2 (Song et al., 2022), noiseless. arXiv:2111.08005
 
-    Before every call of corrector and predictor what A sees of the state becomes that of the noised measurement:
+    Before every call of corrector and predictor, the part of the state that A sees becomes that of the noised
+    measurement:
 
         x_t ← x_t + λ A⁺ (α_t y + σ_t A ε − A x_t)
 
-    (the paper's T⁻¹[λ Λ y_t + (1 − λ Λ) T x_t] for orthogonal T). Corrector: Langevin at level t with
-    step 2 (snr ‖z‖/‖score‖)², predictor: DDPM. The last projection has λ = 1.
+    This is the paper's T⁻¹[λ Λ y_t + (1 − λ Λ) T x_t] for orthogonal T. The corrector is Langevin dynamics at level t
+    with step 2 (snr ‖z‖/‖score‖)², the predictor DDPM. The last projection has λ = 1.
     """
 
     name: ClassVar[str] = "score_sde"
@@ -36,7 +39,7 @@ class ScoreSDE(Solver[NoiselessLinear]):
         return State(like.overwrite(x, s, rng) if s.sigma == 0 else x, x0)
 
     def correct(self, x: Image, t: Level, prior: Prior, rng: Rng) -> Image:
-        """One Langevin step; its size is each image's own (the official code's is a batch mean)."""
+        """One Langevin step, whose size is each image's own; that of the official code is a batch mean."""
         score, z = -noise_in(x, prior(x, t), t) / t.sigma, rng.randn_like(x)
         step = bcast(2 * (self.snr * norm(z) / norm(score)) ** 2, x)
         return x + step * score + (2 * step) ** 0.5 * z

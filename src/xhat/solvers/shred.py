@@ -1,3 +1,5 @@
+"""Zero-shot restoration by inverting a coarse DDIM."""
+
 from dataclasses import dataclass
 
 from ..numerics.linalg import bcast, norm, rms
@@ -12,8 +14,8 @@ class SHRED(LatentSolver):
 
         z ← z − Adam(∇_z ‖y − A(G(z))‖),   z ← √n z/‖z‖
 
-    which keeps z on the sphere where Gaussian noise lives. The gradient goes through the network too; the code
-    of BIRD stops it there.
+    The second step keeps z on the sphere on which Gaussian noise lies. The gradient passes through the network; the
+    code of BIRD stops it there.
     """
 
     steps: int = 200

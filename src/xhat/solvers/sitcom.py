@@ -1,3 +1,5 @@
+"""Step-wise triple-consistent sampling."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +12,9 @@ from .base import Estimator, Image, Level, Likelihood, Prior, Rng
 class SITCOM(Estimator[Likelihood]):
     """Step-wise triple-consistent sampling, Algorithm 1 (Alkhouri et al., 2024). arXiv:2410.04479
 
-    v = argmin ‖y − A(x̂₀(v, t))‖² + λ ‖v − x_t‖² by at most `inner_steps` of Adam from v = x_t, stopped once the
-    residual is what the noise explains; then x̂₀(v, t) is fully renoised (ζ = 1). As in the official code λ = 0;
-    `lr` is in units of √(α_t² + σ_t²), 1 in the paper's VP schedule.
+    v = argmin ‖y − A(x̂₀(v, t))‖² + λ ‖v − x_t‖² by at most `inner_steps` steps of Adam from v = x_t, stopped when the
+    residual is the one that the noise explains; then x̂₀(v, t) is fully renoised (ζ = 1). As in the official code λ =
+    0. `lr` is in units of √(α_t² + σ_t²), which is 1 in the paper's VP schedule.
     """
 
     returns: ClassVar[str] = "point"

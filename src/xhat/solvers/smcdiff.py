@@ -1,3 +1,5 @@
+"""Particles for noiseless measurements."""
+
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +16,12 @@ from .particle import Particles, ParticleSolver, pack
 class SMCDiff(ParticleSolver[NoiselessSpectral]):
     """Motif scaffolding by particles (Trippe et al., 2023), for noiseless data. arXiv:2206.04119
 
-    Forward noise takes the measured coordinates M, ȳ_i/s_i in the basis V, along one path y_t ~ q(y_t|y) an image.
+    Forward noise takes the measured coordinates M, ȳ_i/s_i in the basis V, along one path y_t ~ q(y_t|y) per image.
 
         w = N(y_s; μ_θ(x_t)_M, ζ σ_s² I),   x_s ~ N(μ_θ(x_t), ζ σ_s² I),   x_s,M ← y_s
 
-    Residual resampling where Σ|p w − 1| > `threshold` p. Exact only as far as the reverse chain inverts the forward
-    one. The path is part of x, being the same in all particles.
+    Residual resampling if Σ|p w − 1| > `threshold` p. It is exact only if the reverse chain inverts the forward one.
+    The path is part of x, because it is the same in all particles.
     """
 
     needs = NoiselessSpectral
@@ -56,6 +58,6 @@ class SMCDiff(ParticleSolver[NoiselessSpectral]):
         return pack(new, x0, torch.where(uneven, 0.0, weight), weight)
 
     def overwrite(self, x: torch.Tensor, path: torch.Tensor, like: NoiselessSpectral) -> torch.Tensor:
-        """x with the measured coordinates of `path`."""
+        """`x` with the measured coordinates of `path`, both flat particles (b·p, *image)."""
         A = like.A
         return x + A.V((A.s > 0) * A.Vt(path - x))

@@ -1,3 +1,5 @@
+"""Stochastic solution of noisy inverse problems."""
+
 from dataclasses import dataclass
 
 import torch

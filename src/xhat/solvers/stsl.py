@@ -1,3 +1,5 @@
+"""Second-order Tweedie sampling from a surrogate loss."""
+
 from dataclasses import dataclass
 
 from ..likelihoods import LatentLinear
@@ -12,12 +14,12 @@ from .base import Count, Image, Level, Prior, Rng, Solver, State
 class STSL(Solver[LatentLinear]):
     """Second-order Tweedie sampler from a surrogate loss, Algorithm 1 (Rout et al., 2024). arXiv:2312.00852
 
-    From the noised E(Aᵀy), `inner_steps` times a level before its DDIM step, each with a fresh ε ~ N(0, I):
+    Starts from the noised E(Aᵀy). Before its DDIM step, each level makes `inner_steps` steps with a fresh ε ~ N(0, I):
 
-        z_t ← z_t − ∇_{z_t} ( λ ‖y − A D(ẑ₀)‖ + (η/n) εᵀ(s(z_t + ε) − s(z_t)) ),   s = ∇ log p_t,
+        z_t ← z_t − ∇_{z_t} ( λ ‖y − A D(ẑ₀)‖ + (η/n) εᵀ(s(z_t + ε) − s(z_t)) ),   s = ∇ log p_t
 
-    the second term being an estimate of the trace of the score's derivative, n the size of a latent; in VP, other
-    schedules are rescaled. There is no official code: the paper leaves λ open, η is the best of its ablation.
+    The second term estimates the trace of the score's derivative, and n is the size of a latent; in VP, other schedules
+    are rescaled. There is no official code: the paper leaves λ open, and η is the best of its ablation.
     """
 
     needs = LatentLinear
@@ -40,7 +42,7 @@ class STSL(Solver[LatentLinear]):
         return State(renoise(z, z0, t, s, 0.0, rng), z0)
 
     def surrogate(self, z: Image, eps: Image, t: Level, prior: Prior, like: LatentLinear) -> PerImage:
-        """What is lowered; s(z) = (α ẑ₀ − z)/σ²."""
+        """The surrogate loss, (b,); s(z) = (α ẑ₀ − z)/σ²."""
         z0 = prior(z, t)
         if not self.eta:
             return self.lam * norm(like.residual(z0))

@@ -1,3 +1,5 @@
+"""Twisted diffusion sampling."""
+
 from dataclasses import dataclass
 
 import torch
@@ -13,14 +15,14 @@ from .particle import Particles, ParticleSolver, pack
 
 @dataclass(frozen=True)
 class TDS(ParticleSolver[Likelihood]):
-    """Twisted diffusion sampler, Algorithm 1 (Wu et al., 2023): exact as the particles grow. arXiv:2306.17775
+    """Twisted diffusion sampler, Algorithm 1 (Wu et al., 2023), exact in the limit of many particles. arXiv:2306.17775
 
     With the twist p̃_t = N(y; A x̂₀, σ_y² I + r_t² A Aᵀ), r² = ρ²/(1 + ρ²), propose
 
-        x_s ~ q = DDPM(x_t, x̂₀ + σ_t²/α_t ∇ log p̃_t)   and weigh by   p(x_s|x_t) p̃_s(x_s) / (q(x_s) p̃_t(x_t)),
+        x_s ~ q = DDPM(x_t, x̂₀ + σ_t²/α_t ∇ log p̃_t)   and weight by   p(x_s|x_t) p̃_s(x_s) / (q(x_s) p̃_t(x_t)).
 
-    the last step without guidance and with the exact likelihood. Systematic resampling where the effective
-    sample size falls below `threshold` p. Where A has no SVD, p̃_t = p(y|x̂₀) to the power 1/(1 + r_t²/σ_y²).
+    The last step has no guidance and the exact likelihood. Systematic resampling if the effective sample size falls
+    below `threshold` p. If A has no SVD, p̃_t = p(y|x̂₀) to the power 1/(1 + r_t²/σ_y²).
     """
 
     steps: int = 100
@@ -53,7 +55,7 @@ class TDS(ParticleSolver[Likelihood]):
 
 
 def log_twist(like: Likelihood, x0: Image, t: Level) -> PerImage:
-    """log p̃_t, up to a constant."""
+    """log p̃_t per particle, up to a constant."""
     r2, var = t.ratio**2 / (1 + t.ratio**2), like.noise.scale(like.y) ** 2
     if not isinstance(like, SpectralGaussian):
         return -like.nll(x0) / (1 + r2 / var)

@@ -1,3 +1,5 @@
+"""Tweedie moment projected diffusion, exact and with two approximations."""
+
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ class Tweedie(Estimator[LinearGaussian]):
 
     @abstractmethod
     def solve(self, AVAt: Map, res: Data, like: LinearGaussian) -> Data:
-        """C⁻¹ res, given v ↦ A V Aᵀ v."""
+        """C⁻¹ res, (b, *data), given v ↦ A V Aᵀ v."""
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Image:
         x0, pullback = vjp(lambda x: prior(x, t), x)
@@ -40,10 +42,10 @@ class Tweedie(Estimator[LinearGaussian]):
 class TMPD(Tweedie):
     """Tweedie moment projected diffusion (Boys et al., 2023). arXiv:2310.06721
 
-    x̂₀ = E[x₀|x_t] + V Aᵀ (σ_y² I + A V Aᵀ)⁻¹ (y − A E[x₀|x_t]),   V = σ_t²/α_t ∂x̂₀/∂x_t, then DDPM.
+        x̂₀ = E[x₀|x_t] + V Aᵀ (σ_y² I + A V Aᵀ)⁻¹ (y − A E[x₀|x_t]),   V = σ_t²/α_t ∂x̂₀/∂x_t,   then DDPM
 
-    The matrix is built column by column and inverted, one network backward per number in y: exact for a Gaussian
-    prior, and what MMPS converges to, but for small data only.
+    The matrix is built column by column and inverted, with one backward pass of the network per number in y. It is
+    exact for a Gaussian prior, and what MMPS converges to, but it is for small data only.
     """
 
     steps: int = 100
@@ -59,7 +61,9 @@ class TMPD(Tweedie):
 class TMPDDiag(Tweedie):
     """TMPD with only the diagonal of A V Aᵀ (Boys et al., 2023). arXiv:2310.06721
 
-    x̂₀ = E[x₀|x_t] + V Aᵀ (y − A E[x₀|x_t])/(σ_y² + diag(A V Aᵀ)), one network backward per number in y.
+        x̂₀ = E[x₀|x_t] + V Aᵀ (y − A E[x₀|x_t])/(σ_y² + diag(A V Aᵀ))
+
+    It takes one backward pass of the network per number in y.
     """
 
     name: ClassVar[str] = "tmpd_diag"
@@ -74,8 +78,10 @@ class TMPDDiag(Tweedie):
 class TMPDRowSum(Tweedie):
     """DTMPD: TMPD with row sums in place of the diagonal (Boys et al., 2023). arXiv:2310.06721
 
-    x̂₀ = E[x₀|x_t] + V Aᵀ (y − A E[x₀|x_t])/(σ_y² + A V Aᵀ 1): two network backwards, right only where A V Aᵀ is
-    diagonal. Sums below 0, which no variance can be, count as 0.
+        x̂₀ = E[x₀|x_t] + V Aᵀ (y − A E[x₀|x_t])/(σ_y² + A V Aᵀ 1)
+
+    It takes two backward passes of the network, and is right only if A V Aᵀ is diagonal. Sums below 0, which no
+    variance can be, count as 0.
     """
 
     name: ClassVar[str] = "tmpd_rowsum"
@@ -87,12 +93,12 @@ class TMPDRowSum(Tweedie):
 
 
 def over(res: Data, variance: Data, like: LinearGaussian) -> Data:
-    """res/(σ_y² + variance), and 0 where neither noise nor prior leaves any freedom."""
+    """res/(σ_y² + variance), and 0 if neither noise nor prior leaves any freedom."""
     c = bcast(like.var, res) + variance.clamp_min(0)
     return torch.where(c > 0, res / c, 0.0)
 
 
 def columns(f: Map, y: Data) -> Tensor:
-    """The matrices (b, n, n) of the linear map `f` of data, image by image."""
+    """The matrices (b, n, n) of the linear map `f` of data, image by image; `y` (b, *data) gives the shape."""
     basis = torch.eye(y[0].numel(), dtype=y.dtype, device=y.device).reshape(-1, *y.shape[1:])
     return torch.stack([f(e.expand_as(y)).flatten(1) for e in basis], 2)

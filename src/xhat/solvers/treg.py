@@ -1,3 +1,5 @@
+"""Regularisation by texts."""
+
 from dataclasses import dataclass
 from typing import cast
 
@@ -23,13 +25,13 @@ class Negated(State):
 class TReg(Solver[LatentLinear, Negated]):
     """Regularisation by texts, Algorithm 1 (Kim et al., 2023). arXiv:2311.15658
 
-    DDIM under guidance by the prompt. Every `every`-th of the first `until` of the steps, with ᾱ_s = 1/(1 + ρ_s²),
+    DDIM guided by the prompt. With ᾱ_s = 1/(1 + ρ_s²), every `every`-th of the first fraction `until` of the steps has
 
-        x = argmin ‖y − A x‖² + λ ‖x − D(ẑ₀)‖² by `cg_steps` of CG,
+        x = argmin ‖y − A x‖² + λ ‖x − D(ẑ₀)‖² by `cg_steps` steps of CG,
         ẑ₀' = ᾱ_s E(x) + (1 − ᾱ_s) ẑ₀,   ζ = ᾱ_s with the old e,
 
-    and adaptive negation: `negation` steps of Adam on the negative prompt's embedding that lower its mean inner
-    product with the image's, for which the prior needs an image encoder; 0 goes without.
+    and adaptive negation: `negation` steps of Adam on the embedding of the negative prompt, which lower its mean inner
+    product with that of the image. For this the prior needs an image encoder; `negation` = 0 does without.
     """
 
     needs = LatentLinear
@@ -64,7 +66,7 @@ class TReg(Solver[LatentLinear, Negated]):
         return Negated(z, near, self.negated(x, state.negative, text))
 
     def negated(self, x: Image, negative: Tensor, text: TextPrior) -> Tensor:
-        """The negative prompt's embedding moved away from the image's direction."""
+        """The embedding of the negative prompt, moved away from the direction of the image."""
         if not self.negation:
             return negative
         f = text.image_embedding(x)
@@ -73,6 +75,6 @@ class TReg(Solver[LatentLinear, Negated]):
 
 
 def consistent(z0: Image, like: LatentLinear, lam: float, steps: int) -> Tensor:
-    """argmin_x ‖y − A x‖² + λ ‖x − D(z₀)‖², by `steps` of conjugate gradient from D(z₀)."""
+    """argmin_x ‖y − A x‖² + λ ‖x − D(z₀)‖², by `steps` steps of conjugate gradient from D(z₀)."""
     x, A = like.decode(z0), like.pixel.A
     return cg(lambda v: A.adjoint(A(v)) + lam * v, A.adjoint(like.y) + lam * x, steps, x=x)
