@@ -333,7 +333,7 @@ def test_latent_solvers_refuse_pixel_priors(name):
 @pytest.mark.parametrize("solver", [P2L(), TReg()])
 def test_text_solvers_refuse_priors_without(solver):
     _, _, _, latent, like = pair()
-    with pytest.raises(MismatchError, match="needs a TextPrior, Autoencoded is none"):
+    with pytest.raises(MismatchError, match="needs a TextPrior, and Autoencoded is not one"):
         solve(solver, latent, like, Rng([0, 1]))
 
 

@@ -1,4 +1,4 @@
-"""The one loop of the package: drives any solver, yields every step. Everything else watches it."""
+"""The one loop of the package: it drives any solver and yields every step. Everything else watches it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -39,14 +39,15 @@ def trajectory(
     resume: tuple[int, State] | None = None,
     done: Callable[[State], Tensor] | None = None,
 ) -> Iterator[Step]:
-    """Steps 1, 2, …; lazily, so the caller may watch, save, stop or resume.
+    """Yields steps 1, 2, …; lazily, so that the caller may watch, save, stop or resume.
 
-    `schedule` defaults to the prior's. `resume` is (steps already made, their last state), with
-    `rng` restored to its state then: the rest is the same bit for bit. Images for which
-    `done(state)`, shape (b,), holds are frozen there.
+    `like` is a problem about what the prior models (`prior.problem` makes one), and `rng` has one stream per image.
+    `schedule` is that of the prior by default. `resume` is (number of steps already made, their last state), with `rng`
+    restored to its state at that point: the rest is then the same bit for bit. Images for which `done(state)`, shape
+    (b,), holds are frozen in that state.
 
-    Raises MismatchError if solver, prior and likelihood do not fit, before the first network
-    call, and DivergedError as soon as an image is no longer finite.
+    Raises MismatchError if solver, prior and likelihood do not fit, before the first network call, and DivergedError as
+    soon as an image is no longer finite.
     """
     _check(solver, prior, like, rng)
     levels = solver.levels(schedule or prior.schedule, like)
@@ -67,9 +68,10 @@ def trajectory(
 def solve(
     solver: Solver[L], prior: Prior, like: L, rng: Rng, schedule: Schedule | None = None, watch: Watch | None = None
 ) -> Image:
-    """x̂ given y, shape (b, *image); `watch` wraps the iteration, e.g. a progress bar.
+    """x̂ given y, shape (b, *image); `watch` wraps the iteration, for example in a progress bar.
 
-    Under a latent prior x is a latent: `prior.image(solve(solver, prior, prior.problem(like), rng))`.
+    Under a latent prior x is a latent: `prior.image(solve(solver, prior, prior.problem(like), rng))`. Raises what
+    `trajectory` raises.
     """
     steps = trajectory(solver, prior, like, rng, schedule)
     for step in watch(steps) if watch else steps:

@@ -59,32 +59,32 @@ class Count:
 
 @dataclass(frozen=True)
 class State:
-    """All a solver carries between steps; every field is a tensor with the batch first, or a dataclass of such tensors.
+    """What a solver carries between steps; every field is a tensor with the batch first, or a dataclass of such
+    tensors.
 
-    What is the same for all images, such as the number of the step, is no part of it: images stop one by one.
-
-    `x` is where the chain stands, `x0` the clean image it stands for, (b, *image).
+    `x` is the current state of the chain, and `x0` the clean image that belongs to it, both (b, *image). What is the
+    same for all images, such as the number of the step, does not belong here, because images stop one by one.
     """
 
     x: Image
     x0: Image
 
     def where(self: S, keep: Tensor, other: S) -> S:
-        """This state for the images in `keep`, `other`'s for the rest."""
+        """This state for the images in `keep`, (b,) bool, and `other` for the rest."""
         return mapped(lambda a, b: torch.where(bcast(keep.to(a.device), a), a, b), self, other)
 
     @property
     def estimate(self) -> Image:
-        """The answer if the run ended here, (b, *image)."""
+        """The result if the run ended here, (b, *image)."""
         return self.x0
 
     def finish(self: S, rng: Rng) -> S:
-        """At the clean level the chain itself is the answer."""
+        """The state at the clean level, where the chain itself is the result."""
         return replace(self, x0=self.x)
 
 
 def mapped(f: Callable[..., Tensor], first: D, *others: D) -> D:
-    """`f` of the tensors at the same place of dataclasses of one type, as a dataclass of that type."""
+    """A dataclass like `first` in which every tensor is `f` of the tensors at its place in `first` and `others`."""
     made: dict[str, Any] = {}
     for field in fields(first):
         values = [getattr(x, field.name) for x in (first, *others)]
@@ -94,7 +94,10 @@ def mapped(f: Callable[..., Tensor], first: D, *others: D) -> D:
 
 @dataclass(frozen=True)
 class Solver(ABC, Generic[L, S]):
-    """A frozen set of hyper-parameters and one pure step. `needs` and `needs_prior` are what it is written for."""
+    """A frozen set of hyper-parameters and one pure step.
+
+    `needs` and `needs_prior` are the types of likelihood and prior that it is written for.
+    """
 
     needs: ClassVar[type[Likelihood]] = Likelihood
     needs_prior: ClassVar[type[Prior]] = Prior
@@ -112,20 +115,24 @@ class Solver(ABC, Generic[L, S]):
         return cast(S, State(t.sigma * noise, torch.zeros_like(noise)))
 
     def check(self, prior: Prior) -> None:
-        """Raises MismatchError for a prior that the method cannot run on: without a denoiser, unless overridden."""
+        """Raises MismatchError for a prior with which the method cannot run; unless overridden, one that cannot
+        denoise.
+        """
         if not isinstance(prior, self.needs_prior):
             raise MismatchError(
-                f"{type(self).__name__} needs a {self.needs_prior.__name__}, {type(prior).__name__} is none"
+                f"{type(self).__name__} needs a {self.needs_prior.__name__}, and {type(prior).__name__} is not one"
             )
         prior.denoises()
 
     @abstractmethod
     def step(self, state: S, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> S:
-        """Step k, from noise level t down to s. Pure: no hidden state, all randomness from `rng`."""
+        """The state after step `k`, from noise level `t` down to `s`. Pure: no hidden state, all randomness from
+        `rng`.
+        """
 
 
 class Estimator(Solver[L]):
-    """A solver that only says what x₀ is given x_t and y; then renoises with the fraction ζ."""
+    """A solver that only says what x₀ is given x_t and y; the state is then renoised with the fraction ζ."""
 
     zeta: float
 
@@ -135,7 +142,7 @@ class Estimator(Solver[L]):
 
     @abstractmethod
     def estimate(self, x: Image, t: Level, prior: Prior, like: L, rng: Rng) -> Image:
-        """x̂₀ given x_t and y."""
+        """x̂₀ given x_t = `x` and y, (b, *image)."""
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
         x0 = self.estimate(state.x, t, prior, like, rng)

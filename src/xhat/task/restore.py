@@ -55,9 +55,9 @@ def restore(
         r.save("out/")
 
     Parameters:
-        y: the measurement, one of them and without a batch axis: a path, an array, a PIL image, a tensor or what
-            `simulate` returns. uint8 and uint16 arrays are pixels; floats are in the units of y, which for images means
-            [−1, 1]. `scan.h5#12` is item 12 of a file with several.
+        y: one measurement, without a batch axis: a path, an array, a PIL image, a tensor or what `simulate` returns.
+            uint8 and uint16 arrays are pixels; floats are in the units of y, which for images means [−1, 1].
+            `scan.h5#12` is item 12 of a file with several.
         operator: A, as a spec string, an `Operator`, or a function on batches, (b, *image) to (b, *data), which also
             needs `shape`. None takes what the file says.
         noise: what the detector adds, as a spec string or a `Noise`. A sigma is in the units of y. None takes what the
@@ -67,17 +67,18 @@ def restore(
         solver: a spec string or a `Solver`.
         schedule: the noise levels to run on; None takes those of the prior.
         seed, samples: sample i uses the random stream `seed` + i.
-        batch_size: how many samples are computed at once; None means all. It changes the time and the memory only.
+        batch_size: how many samples are computed at once; None means all. It changes time and memory, and numbers by
+            rounding only.
         shape: the shape of the image, (c, h, w) for pictures, if it does not follow from the measurement.
         reference: the true image, for the metrics only; no solver sees it.
         metrics: the names of metrics; None takes those of the kind of image.
         device: "cpu", "cuda", "mps", or "auto" for the best there is.
         stop_at: a sample is final as soon as the root mean square of its residual is at most this multiple of the one
             that the noise explains.
-        record_every: keep the first sample's estimate of every so many steps, in `frames`; 0 keeps none.
+        record_every: keep the first sample's estimate after every `record_every` steps, in `frames`; 0 keeps none.
         progress: show a progress bar on stderr.
         checkpoint: a file in which an interrupted run is kept.
-        resume: go on from `checkpoint`; the result is the same bit for bit.
+        resume: continue from `checkpoint`; the result is the same bit for bit.
 
     Returns a `Restoration`: `images` of shape (samples, *image), their residuals beside the expected ones, metrics,
     calls, seconds, and the record. `save` writes it as a folder.
