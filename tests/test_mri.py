@@ -514,6 +514,7 @@ def test_broken_and_foreign_files_are_refused(tmp_path):
         load(f"{tmp_path / 'm.h5'}#1")
 
 
+@pytest.mark.slow
 def test_from_file_to_figure(tmp_path, capsys):
     """A slice of a fastMRI file, retrospectively undersampled, to arrays, pictures, NIfTI and a record."""
     nibabel = pytest.importorskip("nibabel")

@@ -3,22 +3,18 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 from solver_cases import quick, setup
-from xhat.loop import solve, trajectory
+from xhat.loop import solve
 from xhat.numerics.calls import counting
 from xhat.rng import Rng
 from xhat.solvers import SOLVERS
 from xhat.spec import build, spec_of
 from xhat.testing import SOLVER_LAWS
-from xhat.testing.solvers import freezing_moves_no_other, uses_prior_and_data
-
-# freezing is tested below
-LAWS = [law for law in SOLVER_LAWS if law is not freezing_moves_no_other]
+from xhat.testing.solvers import uses_prior_and_data
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", SOLVER_LAWS)
 @pytest.mark.parametrize("name", SOLVERS)
 def test_law(name, law):
     law(quick(name, 100 if law is uses_prior_and_data else 8))
@@ -29,15 +25,6 @@ def test_spec_round_trip(name):
     solver = replace(SOLVERS[name](), steps=17)
     assert spec_of(solver, SOLVERS) == f"{name}:steps=17"
     assert build(spec_of(solver, SOLVERS), SOLVERS) == solver
-
-
-def test_done_freezes_one_image_and_leaves_the_other_alone():
-    prior, like = setup("dps", [0, 1])
-    free = [s.state for s in trajectory(quick("dps"), prior, like, Rng([0, 1]))]
-    stop = lambda state: torch.tensor([bool(torch.equal(state.x[0], free[3].x[0])), False])
-    held = [s.state for s in trajectory(quick("dps"), prior, like, Rng([0, 1]), done=stop)]
-    assert torch.equal(held[-1].x[0], free[3].x[0])
-    assert torch.equal(held[-1].x[1], free[-1].x[1])
 
 
 def test_calls_are_counted_where_they_happen():

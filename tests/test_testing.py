@@ -309,9 +309,21 @@ class Remembers(Good):
         return super().estimate(x, t, prior, like, rng) + 0.01 * self.seen[0][: len(x)] * len(self.seen)
 
 
+@dataclass(frozen=True)
+class Guesses(Good):
+    """Reads the number of the step off its noise level, which is right on some ladders only."""
+
+    every: int = 3
+
+    def estimate(self, x, t, prior, like, rng):
+        x0 = super().estimate(x, t, prior, like, rng)
+        return x0 + 0 * like.A(x0) if round((1 - t.t) * self.steps) % self.every == 0 else x0
+
+
 SOLVER_BUGS: dict[object, Solver] = {
     solvers.images_do_not_mix: solver(estimate=lambda self, x, t, prior, like, rng: prior(x, t) + x.mean() / 10),
     solvers.freezing_moves_no_other: Counter(),
+    solvers.every_kth_step_is_every_kth: Guesses(),
     solvers.resumes_bit_for_bit: Remembers(),
     solvers.keeps_dtype_shape_and_data: solver(
         estimate=lambda self, x, t, prior, like, rng: prior(x, t) + 0 * like.y.mul_(0.9)

@@ -55,6 +55,7 @@ PRIOR_LAWS: tuple[PriorLaw, ...] = (
 SOLVER_LAWS: tuple[SolverLaw, ...] = (
     solvers.images_do_not_mix,
     solvers.freezing_moves_no_other,
+    solvers.every_kth_step_is_every_kth,
     solvers.resumes_bit_for_bit,
     solvers.keeps_dtype_shape_and_data,
     solvers.a_seed_decides,

@@ -1,6 +1,8 @@
 """The laws of solvers: images never mix, seeds decide, runs resume, misfits are refused, data are used."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,24 +33,50 @@ def images_do_not_mix(solver: AnySolver) -> None:
 
 
 def freezing_moves_no_other(solver: AnySolver) -> None:
-    """An image that is frozen after its third step stays as it is, and no other image moves, on any ladder of levels.
+    """An image that is frozen from step 3 on stays as it is, and no other image moves, on any ladder of levels.
 
-    This is what `stop_at` does. Tried on the ladders of EDM, VP and flow matching.
+    This is what `stop_at` does. Tried on the ladders of EDM, VP and flow matching, those that the solver takes.
     """
     law = Law(solver, "freezing an image moves no other", "a quantity of the run, say a counter, in the state")
     made = trial(solver)
     for schedule in (EDM(), VP(), Flow()):
-        name = type(schedule).__name__
-        free = [s.state for s in made.steps(solver, Rng([0, 1]), schedule=schedule)]
-        third = free[min(2, len(free) - 1)].x[0]
+        asked: list[State] = []
 
-        def done(state: State, third: Tensor = third) -> Tensor:
-            return torch.tensor([torch.equal(state.x[0], third), False])
+        def from_step_3_on(state: State, asked: list[State] = asked) -> Tensor:
+            asked.append(state)
+            return torch.tensor([len(asked) > 1, False])
 
-        held = [s.state for s in made.steps(solver, Rng([0, 1]), schedule=schedule, done=done)]
-        law.same(held[-1].x[0], third, f"the frozen image on {name}")
-        law.same(held[-1].x[1], free[-1].x[1], f"the other image on {name}")
-        law.same(held[-1].estimate[1], free[-1].estimate[1], f"the other estimate on {name}")
+        try:
+            free = [s.state for s in made.steps(solver, Rng([0, 1]), schedule=schedule)]
+        except MismatchError:
+            continue
+        held = [s.state for s in made.steps(solver, Rng([0, 1]), schedule=schedule, done=from_step_3_on)]
+        for number, (a, b) in enumerate(zip(free, held, strict=True), 1):
+            where = f"after step {number} on the levels of {type(schedule).__name__}"
+            law.same(b.x[1], a.x[1], f"the other image {where}")
+            law.same(b.estimate[1], a.estimate[1], f"the other estimate {where}")
+            if number > 2:
+                law.same(b.x[0], held[1].x[0], f"the frozen image {where}")
+                law.same(b.estimate[0], held[1].estimate[0], f"the frozen estimate {where}")
+
+
+def every_kth_step_is_every_kth(solver: AnySolver) -> None:
+    """What a solver with an option `every` does at every k-th step happens at every k-th step, on any ladder of levels.
+
+    It costs calls of the operator, which show when it happens. Tried with every third of 24 steps.
+    """
+    law = Law(solver, "every k-th step is every k-th", "the number of the step is read off its noise level")
+    if "every" not in {f.name for f in fields(solver)}:
+        return
+    options: dict[str, Any] = {"steps": 24, "every": 3}
+    often, made = replace(solver, **options), trial(solver, [0])
+    for schedule in (EDM(), VP(), Flow()):
+        with counting() as calls:
+            total = [0, *(calls.operator for _ in made.steps(often, Rng([0]), schedule=schedule))]
+        cost = [b - a for a, b in pairwise(total)]
+        seen = [i for i, n in enumerate(cost[:-1], 1) if n > min(cost)]  # the last step of a run may be one of its own
+        gaps = {b - a for a, b in pairwise(seen)}
+        law.holds(len(seen) > 4 and gaps == {3}, f"it happens at the steps {seen} of {type(schedule).__name__}")
 
 
 def resumes_bit_for_bit(solver: AnySolver) -> None:
