@@ -93,7 +93,7 @@ def test_mcgdiff_converges_with_particles_and_steps(prior, op):
     assert many < 0.6 * few
     _, var = summary(end(mcg(particles=64, steps=500, eta=1.0), prior, like, 24), *exact)
     assert abs(var - 1) < 0.7 * abs(narrow - 1)  # what is left is the chain's own discretisation
-    assert abs(var - 1) < 0.3
+    assert abs(var - 1) < 0.12  # measured: 0.05 and 0.02 here, 0.03 and 0.01 with four times the runs
 
 
 def test_mcgdiff_counts_the_measurement_once():
