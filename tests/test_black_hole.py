@@ -188,7 +188,7 @@ def test_closure_phases_ignore_station_phases_and_closure_amplitudes_station_gai
     torch.testing.assert_close(c.phasor(corrupt(both)), c.phasor(V), rtol=1e-10, atol=1e-10)
     # the sample of the noise model does it at random: without thermal noise nothing is left of it in the closures
     quiet = BlackHole((1, 8, 8), observation(sigma=1e-12), fov=100.0)
-    z = VLBI(gain=0.5).bind(quiet).sample(y, Rng([0, 1, 2]))
+    z = VLBI(gain=0.5).bind(quiet.detector).sample(y, Rng([0, 1, 2]))
     assert (z - y).abs().max() > 0.1
     torch.testing.assert_close(c.phasor(complex_of(z)), c.phasor(V), rtol=0, atol=1e-7)
     torch.testing.assert_close(c.log_amplitude(complex_of(z)), c.log_amplitude(V), rtol=0, atol=1e-7)
@@ -210,9 +210,9 @@ def test_the_noise_has_its_sigma_and_the_truth_a_chi_square_of_one():
     o = observation(stations=7, times=60, sigma=0.02, length=1e9)
     A = BlackHole((1, 8, 8), o, fov=100.0, white=0.5)
     x = images(2)
-    noise = VLBI(gain=0.2).bind(A)
+    noise = VLBI(gain=0.2).bind(A.detector)
     y = noise.sample(A(x), Rng([0, 1]))
-    plain = VLBI(gain=0.0, phases=False).bind(A).sample(A(x), Rng([0, 1]))
+    plain = VLBI(gain=0.0, phases=False).bind(A.detector).sample(A(x), Rng([0, 1]))
     assert abs(float((plain - A(x)).std()) / 0.02 - 1) < 0.05
     found = likelihood(A, noise, y).noise.fit(y, A(x))
     assert all((v > 0.8).all() and (v < 1.25).all() for v in found.values())
@@ -237,11 +237,11 @@ def test_the_likelihood_is_von_mises_and_its_residual_the_half_square():
 def test_images_do_not_mix():
     A = BlackHole((1, 8, 8), observation(), fov=100.0, flux=1.0)
     x = images()
-    y = VLBI().bind(A).sample(A(x), Rng([0, 1, 2]))
-    noise = VLBI(amp=0.5, vis=0.1).bind(A)
+    y = VLBI().bind(A.detector).sample(A(x), Rng([0, 1, 2]))
+    noise = VLBI(amp=0.5, vis=0.1).bind(A.detector)
     for i in range(3):
         torch.testing.assert_close(noise.residual(y, A(x))[i], noise.residual(y[i : i + 1], A(x[i : i + 1]))[0])
-        torch.testing.assert_close(y[i], VLBI().bind(A).sample(A(x[i : i + 1]), Rng([i]))[0])
+        torch.testing.assert_close(y[i], VLBI().bind(A.detector).sample(A(x[i : i + 1]), Rng([i]))[0])
 
 
 @double
@@ -257,7 +257,7 @@ def test_simulate_draws_the_noise_of_the_array():
     """Closures of the simulated data fit the truth, the visibilities themselves do not."""
     A, x = BlackHole((1, 8, 8), observation(sigma=1e-4), fov=100.0), images()[0]
     y = simulate(x, A, VLBI(gain=0.3), seed=1).y[None]
-    found = VLBI().bind(A).fit(y, A(x[None]))
+    found = VLBI().bind(A.detector).fit(y, A(x[None]))
     assert (complex_of(y) - complex_of(A(x[None]))).abs().max() > 0.1
     assert all(0.2 < float(v) < 3 for v in found.values())
 

@@ -1,19 +1,26 @@
 """The laws of likelihoods: what a residual holds, what is expected of it, and what must not change anything."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 import torch
 
+import xhat
 from operator_cases import CASES, images, kind, make, over, shape_of
 from oracles import problem, rbf_prior
 from solver_cases import noise_for, operator_for, prior_for, quick
 from xhat.baselines import BASELINES
-from xhat.likelihoods import LeastSquares, likelihood
+from xhat.errors import MismatchError
+from xhat.likelihoods import LeastSquares, Likelihood, SpectralGaussian, likelihood
 from xhat.loop import solve
-from xhat.noise import VLBI, Gaussian, Noiseless, Poisson
+from xhat.noise import Gaussian, Noiseless, Poisson
 from xhat.numerics.linalg import sq
-from xhat.operators import OPERATORS, LinearOperator
+from xhat.operators import OPERATORS, LinearOperator, PhaseRetrieval
+from xhat.operators.decoder import Decoder, Identity
 from xhat.priors import NoPrior
 from xhat.rng import Rng
+from xhat.science.vlbi.noise import VLBI
 from xhat.solvers import SOLVERS
 from xhat.spec import build
 from xhat.task.run import residuals
@@ -90,7 +97,7 @@ def test_the_truth_leaves_what_is_explained(spec, shape, noise):
     """Averaged over measurements ‖residual(truth)‖² is `explained`, in whatever units the residual has."""
     A, n = build(spec, OPERATORS, shape), 40
     x = (images(1, shape) / 2).expand(n, *shape)
-    drawn = noise.bind(A)
+    drawn = noise.bind(A.detector)
     like = likelihood(A, noise, drawn.sample(A(x), Rng(range(n))))
     left = sq(like.residual(x)).mean()
     torch.testing.assert_close(left, like.explained.mean(), rtol=0.1, atol=0)
@@ -107,3 +114,62 @@ def test_closure_quantities_count_the_independent_numbers():
     assert like.count.tolist() == [len(c.triangles) + len(c.quadrangles)] * 2
     assert torch.equal(like.explained, like.count), "in units of the whitened residual, not of visibilities"
     assert like.count[0] < like.residual(images(2, (1, 16, 16)))[0].numel(), "a closure phase is two numbers in r"
+
+
+# --- which likelihood an operator and a noise make ---------------------------------------------
+
+
+def test_the_kind_of_a_problem_is_read_off_its_parts():
+    """The whole table, written out: the most capable kind for each operator and noise, latent or not."""
+    table = {
+        "inpaint": ("SpectralGaussian", "NoiselessSpectral", "Likelihood"),
+        "motion_blur:size=5": ("LinearGaussian", "NoiselessLinear", "Likelihood"),
+        "jpeg": ("PinvGaussian", "PinvGaussian", "Likelihood"),
+        "phase_retrieval": ("Likelihood", "Likelihood", "Likelihood"),
+        "blind_blur:size=3": ("BlindGaussian", "BlindGaussian", "Likelihood"),
+    }
+    for spec, expected in table.items():
+        A = build(spec, OPERATORS, (3, 16, 16))
+        latent = A @ Decoder(Identity(), A.shape)
+        for noise, name in zip((Gaussian(), Noiseless(), Poisson()), expected, strict=True):
+            y = torch.zeros(1, *A.data_shape)
+            assert type(likelihood(A, noise, y)).__name__ == name
+            linear = "Linear" in name or "Spectral" in name
+            found = likelihood(latent, noise, y)
+            assert type(found).__name__ == ("LatentLinear" if linear else "LatentLikelihood")
+            assert type(found.pixel).__name__ == name
+    affine = build("scattering:receivers=7,transmitters=5,side=0.02", OPERATORS, (1, 8, 8))
+    assert type(likelihood(affine, Gaussian(), torch.zeros(1, *affine.data_shape))) is SpectralGaussian
+
+
+def test_a_likelihood_of_your_own_is_found_by_its_annotations():
+    class Odd(PhaseRetrieval):
+        pass
+
+    @dataclass(frozen=True)
+    class OddGaussian(Likelihood):
+        """Amplitudes of an odd detector."""
+
+        A: Odd
+        noise: Gaussian
+
+    shape, y = (1, 8, 8), torch.zeros(1, 1, 12, 12)
+    assert type(likelihood(Odd(shape), Gaussian(), y)) is OddGaussian
+    assert type(likelihood(Odd(shape), Poisson(), y)) is Likelihood
+    assert type(likelihood(PhaseRetrieval(shape), Gaussian(), y)) is Likelihood
+
+    @dataclass(frozen=True)
+    class Rival(Likelihood):
+        A: Odd
+        noise: Gaussian
+
+    with pytest.raises(MismatchError, match=r"OddGaussian, Rival.*none is derived from all others"):
+        likelihood(Odd(shape), Gaussian(), y)
+
+
+def test_noise_models_and_likelihoods_know_no_science():
+    root = Path(xhat.__file__).parent
+    for file in (root / "noise" / "base.py", *(root / "likelihoods").glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        assert "science" not in text
+        assert file.parent.name != "noise" or "operators" not in text

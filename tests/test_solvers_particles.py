@@ -10,7 +10,7 @@ from oracles import ONLY, operator, posterior, problem, rbf_prior
 from xhat.likelihoods import Likelihood, likelihood
 from xhat.loop import trajectory
 from xhat.noise import Gaussian, Noiseless
-from xhat.numerics.particles import ParticleRng, ess, grouped, multinomial, residual, spread, systematic, take
+from xhat.numerics.particles import ParticleRng, ess, grouped, multinomial, residual, systematic, take
 from xhat.operators import OPERATORS
 from xhat.priors import GaussianPrior, MixturePrior
 from xhat.rng import Rng
@@ -56,7 +56,7 @@ def test_effective_sample_size():
 
 def test_flat_particles_belong_to_their_image(prior):
     _, like = problem(prior, [0, 1], noise=Gaussian((0.1, 0.2)))
-    each, rng = spread(like, 3), ParticleRng(Rng([5, 6]), 3)
+    each, rng = like.spread(3), ParticleRng(Rng([5, 6]), 3)
     assert torch.equal(grouped(each.y, 3), like.y[:, None].expand(-1, 3, *like.y.shape[1:]))
     assert each.noise.sigma == (0.1,) * 3 + (0.2,) * 3
     noise = rng.randn_like(each.y)

@@ -13,7 +13,7 @@ from torch import nn
 from xhat import Denoiser, Estimator, Gaussian, LinearOperator, Noise, Operator, Prior, Solver, State
 from xhat.likelihoods import Likelihood
 from xhat.numerics.linalg import bcast, sq
-from xhat.operators.base import ProxyOperator, SpectralOperator
+from xhat.operators.base import ProxyOperator, SpectralOperator, iterative
 from xhat.operators.inpaint import Inpaint
 from xhat.priors.base import FixedShape
 from xhat.testing import (
@@ -131,6 +131,7 @@ OPERATOR_BUGS = {
     linear.memory_does_not_matter: spoilt(
         Weights, pinv=lambda self, y: (y.view(len(y), -1) * self.inverse.flatten(1)).reshape(y.shape)
     ),
+    linear.counts_its_calls: spoilt(Flip, adjoint=iterative(lambda self, y: y.flip(-2))),
     linear.solves: spoilt(Weights, normal_solve=lambda self, b, rho: b / (self.s + bcast(rho, b))),
     linear.pinv: spoilt(Weights, pinv=lambda self, y: self.s * y),
     linear.agrees_with_its_matrix: spoilt(

@@ -176,7 +176,7 @@ def test_simulated_from_a_table_and_restored():
     A = xhat.build(spec, OPERATORS, (1, 16, 16))
     with np.load("y.npz") as made:
         y = torch.from_numpy(made["y"])[None]
-    fit = VLBI().bind(A).fit(y, A(torch.from_numpy(x)[None]))
+    fit = VLBI().bind(A.detector).fit(y, A(torch.from_numpy(x)[None]))
     assert 0.3 < float(fit["chi2_cp"]) < 3  # gains close; without them chi² would be that of any phase
     assert 0.3 < float(fit["chi2_lca"]) < 3
     command = ["restore", "y.npz", "--prior", "powerlaw:std=0.3", "--solver", "lmaps:steps=3", "-o", "out"]

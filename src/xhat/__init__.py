@@ -12,6 +12,7 @@ from .files.pictures import load_image, save_image
 from .likelihoods import Likelihood, LinearGaussian, SpectralGaussian, likelihood
 from .loop import Step, solve, trajectory
 from .noise import Gaussian, Noise, Noiseless, Poisson
+from .operators.algebra import stack
 from .operators.base import LinearOperator, Operator, SpectralOperator
 from .priors import ConsistencyModel, ConsistencyPrior, Denoiser, FixedShape, Prior, build_prior
 from .registry import Plugin, builds
@@ -75,6 +76,7 @@ __all__ = [
     "save_image",
     "simulate",
     "solve",
+    "stack",
     "trajectory",
 ]
 

@@ -10,9 +10,11 @@ from torch import Tensor
 from ..errors import SpecError
 from ..files.extras import extra
 from ..numerics.linalg import bcast, norm
-from ..operators.base import LinearOperator
+from ..operators.algebra import squared_norm
 from ..solvers.base import Count, Image, Level, LinearGaussian, Prior, Rng, State
 from .base import Baseline
+
+MARGIN = 1.05  # power iteration finds ‖A‖² from below, and with too small a number FISTA diverges
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class FISTA(Baseline[LinearGaussian, Momentum]):
     def init(self, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Momentum:
         zero = torch.zeros_like(like.noise_image(rng))
         ones = torch.ones_like(norm(zero))
-        step = 1 / squared_norm(like.A, like.noise_image(rng))
+        size = squared_norm(like.A, like.noise_image(rng))
+        step = 1 / (MARGIN * size.clamp_min(1e-12))
         blank = like.A.adjoint(like.y).abs().flatten(1).amax(1)
         return Momentum(zero, zero, zero, ones, step, blank if self.lam is None else self.lam * ones)
 
@@ -71,17 +74,6 @@ class FISTA(Baseline[LinearGaussian, Momentum]):
         """
         factor = (like.noise.scale(like.y) / residual).sqrt().clamp(0.6, 1.2)
         return (state.lam * factor).clamp_min(1e-9 / state.step)  # 1e-9 of the range of an image regularises nothing
-
-
-def squared_norm(A: LinearOperator, x: Image, steps: int = 20) -> Tensor:
-    """‖A‖² of each image, (b,), by power iteration from `x`, plus 5 %, because the iteration diverges if it is too
-    small.
-    """
-    for _ in range(steps):
-        x = A.adjoint(A(x))
-        size = norm(x)
-        x = x / bcast(size.clamp_min(torch.finfo(x.dtype).tiny), x)
-    return 1.05 * size.clamp_min(1e-12)
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def _code(cell: Cell, shape: tuple[int, ...], metrics: tuple[str, ...], device: 
     A = as_operator(drawn_operator(cell.operator, [0]), shape)
     solver = as_solver(cell.solver)
     prior = prior_for(solver, prior_of(cell.prior, device)[0], pick_device(device))
-    noise = as_noise(cell.noise).bind(A)
+    noise = as_noise(cell.noise).bind(A.detector)
     return code_of(
         solver, A, noise, prior, as_schedule(cell.schedule) or prior.schedule, scores_of(metrics, A.modality)
     )

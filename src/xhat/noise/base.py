@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..errors import SpecError
 from ..numerics.linalg import bcast, sq
-from ..operators.base import Operator
 from ..rng import Rng
 from ..types import Data, PerImage
 
@@ -51,8 +50,11 @@ class Noise(ABC):
         """The noise of the images `index`, which may repeat or leave out images of the batch."""
         return self
 
-    def bind(self: N, A: Operator) -> N:
-        """The noise at the detector of `A`, with what it must know of it: a sigma for each datum, say."""
+    def bind(self: N, detector: object) -> N:
+        """The noise at a detector, with what it must know of that: a standard deviation for each datum, say.
+
+        `detector` is what an operator says of its own (`Operator.detector`), None for most of them.
+        """
         return self
 
     def fit(self, y: Data, clean: Data) -> dict[str, PerImage]:

@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
+Kind = Literal["forwards", "backwards", "operator"]
+
 
 @dataclass
 class Calls:
@@ -33,7 +35,27 @@ def counting() -> Iterator[Calls]:
         _active.reset(token)
 
 
-def tally(kind: Literal["forwards", "backwards", "operator"], n: int) -> None:
-    """Adds `n` to every counter that is open."""
+_inside: ContextVar[frozenset[str]] = ContextVar("inside", default=frozenset())
+
+
+@contextmanager
+def one_call(kind: Kind, n: int) -> Iterator[bool]:
+    """Counts one call on `n` images; calls of the same kind that it is made of, inside the block, count no more.
+
+    Yields whether this call is the outermost one, which counted.
+    """
+    outermost = kind not in _inside.get()
+    tally(kind, n)
+    token = _inside.set(_inside.get() | {kind})
+    try:
+        yield outermost
+    finally:
+        _inside.reset(token)
+
+
+def tally(kind: Kind, n: int) -> None:
+    """Adds `n` to every counter that is open, unless this is a part of a call that has been counted."""
+    if kind in _inside.get():
+        return
     for calls in _active.get():
         setattr(calls, kind, getattr(calls, kind) + n)

@@ -5,19 +5,16 @@ log-weights up to a constant per image, and resampling returns the indices, (b, 
 """
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from ..likelihoods import Likelihood
 from ..rng import Rng
 from ..types import PerImage
 
 Weights = Float[Tensor, "b p"]
 Index = Int[Tensor, "b p"]
-Given = TypeVar("Given", bound=Likelihood)
 
 
 class ParticleRng(Rng):
@@ -28,11 +25,6 @@ class ParticleRng(Rng):
 
     def each(self, draw: Callable[[Tensor, Generator], object], x: Tensor) -> Tensor:
         return super().each(draw, grouped(x, self.particles)).flatten(0, 1)
-
-
-def spread(like: Given, particles: int) -> Given:
-    """The likelihood `like` for flat particles: the data of each image repeated `particles` times."""
-    return like.take(torch.arange(len(like.y)).repeat_interleave(particles))
 
 
 def grouped(x: Tensor, particles: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Forward operators. One line for each operator here; those of the sciences join through `xhat.catalogue`."""
 
 from ..registry import Registry, concrete
+from .algebra import stack
 from .base import LinearOperator, Operator, ProxyOperator, SpectralOperator
 from .blind_blur import BlindBlur
 from .colorize import Colorize

@@ -7,21 +7,43 @@ size 1 (shared) or b (one for each image).
 
 import copy
 from abc import abstractmethod
-from functools import cached_property
-from typing import ClassVar, TypeVar
+from collections.abc import Callable
+from functools import cached_property, wraps
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ShapeError
 from ..numerics.autodiff import vjp
-from ..numerics.calls import tally
+from ..numerics.calls import one_call
 from ..numerics.linalg import bcast, cg
 from ..registry import Recorded
-from ..types import Data, Image
+from ..types import Data, Image, PerImage
 from .modality import PLAIN, Modality, by_shape
 
 O = TypeVar("O", bound="Operator")  # not typing.Self, which beartype cannot check method by method
+
+
+COUNTED = {"adjoint", "pinv", "normal_solve", "ridge"}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def iterative(method: F) -> F:
+    """Marks a solve that applies A and Aᵀ again and again: its cost is the number of these calls, not one call."""
+    method.iterative = True  # type: ignore[attr-defined]
+    return method
+
+
+def _one_call(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`method` with each call counted once for each image, whatever it is made of."""
+
+    @wraps(method)
+    def counted(self: "Operator", first: Tensor, *rest: Any, **options: Any) -> Tensor:
+        with one_call("operator", len(first)):
+            return method(self, first, *rest, **options)
+
+    return counted
 
 
 class Operator(Recorded, nn.Module):
@@ -51,9 +73,16 @@ class Operator(Recorded, nn.Module):
             raise ShapeError(f"{type(self).__name__} was built for images of shape {self.shape}, not {given}")
         if bad := {n for n in self.batches() if n not in (1, len(x))}:
             raise ShapeError(f"{type(self).__name__} was built for {bad.pop()} images, not {len(x)}")
-        tally("operator", len(x))
-        y: Data = super().__call__(x.contiguous())  # sums over strided memory may be rounded in another order
+        with one_call("operator", len(x)):
+            y: Data = super().__call__(x.contiguous())  # sums over strided memory may be rounded in another order
         return y
+
+    def __init_subclass__(cls) -> None:
+        """Every method in `COUNTED` that a class brings counts as one call, unless it is `iterative`."""
+        super().__init_subclass__()
+        for name in COUNTED & vars(cls).keys():
+            if not getattr(vars(cls)[name], "iterative", False):
+                setattr(cls, name, _one_call(vars(cls)[name]))
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
@@ -66,6 +95,11 @@ class Operator(Recorded, nn.Module):
     def intake(self, y: Tensor) -> Data:
         """A raw recording, (b, *raw), as data of this operator; unchanged unless overridden."""
         return y
+
+    @property
+    def detector(self) -> object:
+        """What a noise model must know of the detector, for `Noise.bind`; None unless overridden."""
+        return None
 
     @property
     def support(self) -> Tensor | None:
@@ -104,10 +138,20 @@ class Operator(Recorded, nn.Module):
         return new
 
     def __matmul__(self, other: "Operator") -> "Operator":
-        """`(A @ B)(x) = A(B(x))`."""
-        from .compose import compose
+        """`(A @ B)(x) = A(B(x))`. This sign and those below are given by `algebra.py`."""
+        raise NotImplementedError
 
-        return compose(self, other)
+    def __add__(self, other: "Operator") -> "Operator":
+        """`(A + B)(x) = A(x) + B(x)`."""
+        raise NotImplementedError
+
+    def __mul__(self, factor: float | int) -> "Operator":
+        """`(A * c)(x) = c A(x)`."""
+        raise NotImplementedError
+
+    def __rmul__(self, factor: float | int) -> "Operator":
+        """`(c * A)(x) = c A(x)`."""
+        raise NotImplementedError
 
 
 class PinvOperator(Operator):
@@ -145,18 +189,29 @@ class LinearOperator(PinvOperator):
 
     def adjoint(self, y: Data) -> Image:
         """Aᵀ y."""
-        tally("operator", len(y))
         x = self.blank(len(y)).to(y.real.dtype)
         return vjp(self.forward, x)[1](y)
 
+    @iterative
     def pinv(self, y: Data) -> Image:
         """A⁺ y, the least-squares solution of least norm."""
         return self.adjoint(cg(lambda v: self(self.adjoint(v)), y, self.cg_steps, self.cg_tol))
 
+    @iterative
     def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
         """(AᵀA + ρ I)⁻¹ b for ρ > 0, a number or one per image, shape (b,)."""
         return cg(lambda v: self.adjoint(self(v)) + bcast(rho, v) * v, b, self.cg_steps, self.cg_tol)
 
+    @property
+    def H(self) -> "LinearOperator":
+        """Aᵀ as an operator on data. This and `norm` are given by `algebra.py`."""
+        raise NotImplementedError
+
+    def norm(self, x: Image | None = None, steps: int = 20) -> PerImage:
+        """‖A‖, the largest singular value, for each image, (b,), by `steps` of power iteration from `x`."""
+        raise NotImplementedError
+
+    @iterative
     def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
         """(AᵀA + ρ I)⁻¹ Aᵀ y = Aᵀ (A Aᵀ + ρ I)⁻¹ y for ρ > 0.
 
@@ -178,13 +233,16 @@ class DampedOperator(LinearOperator):
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
         """An approximation of (AᵀA + ρ I)⁻¹ r that is symmetric and cheap; of a residual r it estimates the error."""
 
+    @iterative
     def pinv(self, y: Data) -> Image:
         """(AᵀA + floor² I)⁻¹ Aᵀ y."""
         return self.normal_solve(self.adjoint(y), self.floor**2)
 
+    @iterative
     def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
         return self.solve(b, rho, 0.0)
 
+    @iterative
     def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
         return self.solve(self.adjoint(y), rho, close)
 
@@ -252,21 +310,17 @@ class SpectralOperator(LinearOperator):
         return self.U(self.s * self.Vt(x))
 
     def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
         return self.V(self.s * self.Ut(y))
 
     def pinv(self, y: Data) -> Image:
-        tally("operator", len(y))
         return self.V(self.inverse * self.Ut(y))
 
     def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
-        tally("operator", len(b))
         z = self.Vt(b)
         return self.V(z / (self.s**2 + bcast(rho, z)))
 
     def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
         # what A cannot see stays exactly 0; `normal_solve` would divide its rounding errors by ρ
-        tally("operator", len(y))
         z = self.Ut(y)
         return self.V(self.s / (self.s**2 + bcast(rho, z)) * z)
 

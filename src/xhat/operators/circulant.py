@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.fft import fft2, irfft2, rfft2
 
-from ..numerics.calls import tally
 from ..numerics.linalg import bcast
 from ..types import Data, Image
 from .base import SpectralOperator
@@ -52,19 +51,15 @@ class Circulant(SpectralOperator):
         return self.filter(x, self.kept(self.s) * self.P)
 
     def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
         return self.filter(y, self.kept(self.s) * self.P.conj())
 
     def pinv(self, y: Data) -> Image:
-        tally("operator", len(y))
         return self.filter(y, self.kept(self.inverse) * self.P.conj())
 
     def normal_solve(self, b: Image, rho: Tensor | float) -> Image:
-        tally("operator", len(b))
         return self.filter(b, 1 / (self.kept(self.s) ** 2 + bcast(rho, b)))
 
     def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
-        tally("operator", len(y))
         s = self.kept(self.s)
         return self.filter(y, s * self.P.conj() / (s**2 + bcast(rho, y)))
 

@@ -17,6 +17,10 @@ class Composed(Operator):
         self.outer, self.inner = outer, inner
 
     @property
+    def detector(self) -> object:
+        return self.outer.detector
+
+    @property
     def support(self) -> Tensor | None:
         return self.outer.support
 
@@ -37,6 +41,10 @@ class Decoded(Operator):
         self.data_shape = outer.data_shape
 
     @property
+    def detector(self) -> object:
+        return self.outer.detector
+
+    @property
     def support(self) -> Tensor | None:
         return self.outer.support
 
@@ -54,6 +62,10 @@ class LinearComposed(LinearOperator):
         super().__init__(inner.shape)
         self.modality = inner.modality
         self.outer, self.inner = outer, inner
+
+    @property
+    def detector(self) -> object:
+        return self.outer.detector
 
     @property
     def support(self) -> Tensor | None:

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
-from ..numerics.calls import tally
 from ..numerics.linalg import bcast
 from ..types import Data, Image
 from .base import DampedOperator
@@ -45,7 +44,6 @@ class Reflect(DampedOperator):
         return out[..., : self.shape[-2], : self.shape[-1]]
 
     def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
         out = irfft2(torch.view_as_complex(self.K).conj() * rfft2(y, s=self.grid), s=self.grid)
         return fold(fold(out, -2, self.reach[0], self.shape[-2]), -1, self.reach[1], self.shape[-1])
 

@@ -5,7 +5,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..numerics.calls import tally
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import planes
@@ -45,7 +44,6 @@ class Separable(SpectralOperator):
         return self.R_h @ x @ self.R_w.mT
 
     def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
         return self.R_h.mT @ y @ self.R_w
 
     def Vt(self, x: Image) -> Tensor:

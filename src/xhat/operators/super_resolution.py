@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ShapeError, SpecError
-from ..numerics.calls import tally
 from ..numerics.linalg import bcast
 from ..types import Data, Image
 from .checks import one_of, planes
@@ -51,7 +50,6 @@ class SuperResolution(Separable):
     def pinv(self, y: Data) -> Image:
         if self.kind != "average":
             return super().pinv(y)
-        tally("operator", len(y))
         return y.repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
 
     def normal_solve(self, b: Image, rho: Tensor | float) -> Image:

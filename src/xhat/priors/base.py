@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import MismatchError
 from ..likelihoods import Likelihood
-from ..numerics.calls import tally
+from ..numerics.calls import one_call, tally
 from ..registry import Recorded
 from ..schedule import EDM, Level, Schedule
 from ..types import Image
@@ -68,16 +68,23 @@ class Prior(Recorded, nn.Module):
         return None
 
     def __call__(self, x: Image, t: Level) -> Image:
-        x0: Image = super().__call__(x.contiguous(), t)  # rounding may depend on the layout in memory
-        return counted(x0)
+        with one_call("forwards", len(x)) as outermost:
+            x0: Image = super().__call__(x.contiguous(), t)  # rounding may depend on the layout in memory
+        return counted_backwards(x0) if outermost else x0
 
 
 def counted(x0: Tensor) -> Tensor:
     """Returns `x0`, the output of a network for a batch, and counts the calls that made it.
 
-    Each image counts as one forward pass now, and as one backward pass if a derivative is taken later.
+    Each image counts as one forward pass now, and as one backward pass if a derivative is taken later. A prior that is
+    called as a function counts by itself; this is for networks that are run in other ways, a consistency model's jump.
     """
     tally("forwards", len(x0))
+    return counted_backwards(x0)
+
+
+def counted_backwards(x0: Tensor) -> Tensor:
+    """Returns `x0`; if a derivative is taken later, it counts as one backward pass for each image."""
     if x0.requires_grad:
         x0.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
     return x0

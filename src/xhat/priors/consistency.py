@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from ..errors import MismatchError, SpecError
-from ..numerics.calls import tally
 from ..registry import kind_of, registry_of
 from ..schedule import EDM, Level
 from ..spec import build_as, without_code
 from ..types import Image
 from . import diffusers_folder as folder
-from .base import FixedShape, Prior
+from .base import FixedShape, Prior, counted
 from .gaussian import GaussianPrior
 from .precondition import Consistent
 from .unet import DiffusersPrior
@@ -63,10 +62,7 @@ class ConsistencyPrior(FixedShape):
         """Returns `out`, the output of a network, and counts one forward pass per image, and one backward pass if it is
         differentiated.
         """
-        tally("forwards", len(out))
-        if out.requires_grad:
-            out.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
-        return out
+        return counted(out)
 
     def denoises(self) -> None:
         if self.denoiser is None:
@@ -78,7 +74,7 @@ class ConsistencyPrior(FixedShape):
     def forward(self, x: Image, t: Level) -> Image:
         self.denoises()
         assert self.denoiser is not None
-        return self.denoiser.forward(x, t)  # not its __call__, which would count it twice
+        return self.denoiser(x, t)
 
     def mse(self, t: Level) -> float | None:
         return None if self.denoiser is None else self.denoiser.mse(t)

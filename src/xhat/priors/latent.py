@@ -57,7 +57,7 @@ class Autoencoded(LatentPrior):
         return self.denoiser.mse(t)
 
     def forward(self, x: Image, t: Level) -> Image:
-        return self.denoiser.forward(x, t)
+        return self.denoiser(x, t)
 
 
 class TextPrior(LatentPrior):

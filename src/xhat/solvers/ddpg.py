@@ -5,10 +5,11 @@ from typing import ClassVar
 
 import torch
 
-from ..numerics.linalg import bcast, norm
+from ..numerics.linalg import bcast
+from ..operators.algebra import squared_norm
 from ..transition import noise_in, renoise
 from ..types import PerImage
-from .base import Count, Image, Level, LinearGaussian, Prior, Rng, Solver, State
+from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class DDPG(Solver[LinearGaussian, Scaled]):
 
     def init(self, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Scaled:
         noise = like.noise_image(rng)
-        return Scaled(t.sigma * noise, torch.zeros_like(noise), 1 / largest_eigenvalue(like, noise))
+        return Scaled(t.sigma * noise, torch.zeros_like(noise), 1 / squared_norm(like.A, noise))
 
     def step(self, state: Scaled, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Scaled:
         x0, noisy = prior(state.x, t), like.var > 0
@@ -49,11 +50,3 @@ class DDPG(Solver[LinearGaussian, Scaled]):
         new = x0 + (1 - delta) * back + delta * bcast(state.c, x0) * like.A.adjoint(res)
         old = bcast(torch.where(noisy, late, 1.0), x0) * noise_in(state.x, new, t)
         return Scaled(renoise(state.x, new, t, s, self.zeta, rng, old=old), new, state.c)
-
-
-def largest_eigenvalue(like: LinearGaussian, v: Image, steps: int = 20) -> PerImage:
-    """‖A‖² of each image, (b,), by power iteration on AᵀA from `v` (b, *image)."""
-    for _ in range(steps):
-        v = v / bcast(norm(v), v)
-        v = like.A.adjoint(like.A(v))
-    return norm(v)

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import ShapeError
 from ..numerics.autodiff import grad
 from ..numerics.inner import Adam
-from ..numerics.particles import ParticleRng, grouped, spread
+from ..numerics.particles import ParticleRng, grouped
 from ..numerics.realnvp import RealNVP
 from ..schedule import CLEAN, Schedule
 from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
@@ -64,7 +64,7 @@ class FlowFit(Solver[Likelihood, Fitted]):
         """An unbiased estimate of −∇ log p(x) for draws `x` (b·draws, *image)."""
 
     def step(self, state: Fitted, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Fitted:
-        flow, each, own = self.flow(like), spread(like, self.draws), ParticleRng(rng, self.draws)
+        flow, each, own = self.flow(like), like.spread(self.draws), ParticleRng(rng, self.draws)
         z = grouped(each.noise_image(own).flatten(1), self.draws)
         x = flow.push(state.weights, z)[0].reshape(-1, *like.A.shape)
         slope = grouped((grad(each.nll, x) + self.prior_slope(x, t, prior, own)).flatten(1), self.draws)

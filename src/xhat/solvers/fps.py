@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from ..numerics.linalg import bcast, sq
-from ..numerics.particles import ParticleRng, grouped, multinomial, spread, take
+from ..numerics.particles import ParticleRng, grouped, multinomial, take
 from ..transition import mean, noise_in
 from ..types import Data
 from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, SpectralGaussian, State
@@ -86,9 +86,9 @@ class FPSSMC(Solver[SpectralGaussian, FilteringParticles]):
         own, x, path = ParticleRng(rng, p), state.x.flatten(0, 1), next_path(state.path, like, t, s, self.c, rng)
         x0 = prior(x, t)
         if s.sigma == 0:
-            logw = grouped(-spread(like, p).nll(x0), p)
+            logw = grouped(-like.spread(p).nll(x0), p)
             return FilteringParticles(**vars(pack(x0, x0, logw)), path=path)
-        seen, mu = spread(replace(like, y=path / s.alpha), p), mean(x, x0, t, s, self.c) / s.alpha
+        seen, mu = replace(like, y=path / s.alpha).spread(p), mean(x, x0, t, s, self.c) / s.alpha
         z, r2 = seen.A.Ut(seen.residual(mu)), self.c * s.ratio**2
         var = bcast(seen.noise.scale(seen.y) ** 2, z)
         logw = grouped(-sq(z / (r2 * seen.A.s**2 + var).sqrt()) / 2, p)

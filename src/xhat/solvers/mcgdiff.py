@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..numerics.linalg import bcast, sq
-from ..numerics.particles import ParticleRng, grouped, multinomial, spread, take
+from ..numerics.particles import ParticleRng, grouped, multinomial, take
 from ..schedule import Schedule
 from ..transition import ddpm, mean
 from .base import Count, Level, Prior, Rng, SpectralGaussian
@@ -47,7 +47,7 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
         return ladder
 
     def init(self, t: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> Particles:
-        noise, each = super().init(t, prior, like, rng), spread(like, self.particles)
+        noise, each = super().init(t, prior, like, rng), like.spread(self.particles)
         z = each.A.Vt(noise.x.flatten(0, 1) / t.sigma)
         u = self.draw(torch.zeros_like(z), t.ratio**2, each, t, z)
         return pack(t.alpha * each.A.V(u), torch.zeros_like(u).reshape(-1, *like.A.shape), noise.logw)
@@ -56,7 +56,7 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
         self, state: Particles, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng
     ) -> Particles:
         p = self.particles
-        each, own, x = spread(like, p), ParticleRng(rng, p), state.x.flatten(0, 1)
+        each, own, x = like.spread(p), ParticleRng(rng, p), state.x.flatten(0, 1)
         A, x0, zeta = each.A, prior(x, t), self.eta**2 * ddpm(t, s)
         mu, c2 = A.Vt(mean(x, x0, t, s, zeta)) / s.alpha, zeta * s.ratio**2
         stays = self.seen(each, s)[0]  # of those seen at t; one that is left keeps its factor

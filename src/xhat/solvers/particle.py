@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..numerics.particles import ParticleRng, Weights, grouped, normalised, spread, systematic, take
+from ..numerics.particles import ParticleRng, Weights, grouped, normalised, systematic, take
 from .base import Image, L, Level, Likelihood, Prior, Rng, Solver, State
 
 Flat = Float[Tensor, "bp *image"]
@@ -45,7 +45,7 @@ class ParticleSolver(Solver[L, Particles]):
 
 def start(p: int, t: Level, like: Likelihood, rng: Rng) -> Particles:
     """Pure noise, with equal weights."""
-    noise = t.sigma * spread(like, p).noise_image(ParticleRng(rng, p))
+    noise = t.sigma * like.spread(p).noise_image(ParticleRng(rng, p))
     return pack(noise, torch.zeros_like(noise), noise.new_zeros(len(like.y), p))
 
 

@@ -6,7 +6,7 @@ import torch
 
 from ..likelihoods import NoiselessSpectral
 from ..numerics.linalg import sq
-from ..numerics.particles import ParticleRng, grouped, residual, spread, take
+from ..numerics.particles import ParticleRng, grouped, residual, take
 from ..transition import ancestral, ddpm, mean
 from .base import Count, Level, Prior, Rng
 from .particle import Particles, ParticleSolver, pack
@@ -34,14 +34,14 @@ class SMCDiff(ParticleSolver[NoiselessSpectral]):
         start, A, p = super().init(t, prior, like, rng), like.A, self.particles
         x = start.x.flatten(0, 1)
         noise = like.noise_image(rng).repeat_interleave(p, 0)
-        x = self.overwrite(x, t.alpha * A.pinv(like.y).repeat_interleave(p, 0) + t.sigma * noise, spread(like, p))
+        x = self.overwrite(x, t.alpha * A.pinv(like.y).repeat_interleave(p, 0) + t.sigma * noise, like.spread(p))
         return pack(x, torch.zeros_like(x), start.logw)
 
     def step(
         self, state: Particles, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessSpectral, rng: Rng
     ) -> Particles:
         p = self.particles
-        each, own, x = spread(like, p), ParticleRng(rng, p), state.x.flatten(0, 1)
+        each, own, x = like.spread(p), ParticleRng(rng, p), state.x.flatten(0, 1)
         x0, clean = prior(x, t), like.A.pinv(like.y)
         path = ancestral(state.x[:, 0], clean, t, s, rng).repeat_interleave(p, 0)
         if s.sigma == 0:

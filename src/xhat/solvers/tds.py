@@ -6,7 +6,7 @@ import torch
 
 from ..numerics.autodiff import vjp
 from ..numerics.linalg import bcast, sq
-from ..numerics.particles import ParticleRng, ess, grouped, spread, systematic, take
+from ..numerics.particles import ParticleRng, ess, grouped, systematic, take
 from ..transition import ancestral, ddpm, mean
 from ..types import PerImage
 from .base import Count, Image, Level, Likelihood, Prior, Rng, SpectralGaussian
@@ -33,7 +33,7 @@ class TDS(ParticleSolver[Likelihood]):
         self, state: Particles, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng
     ) -> Particles:
         p = self.particles
-        each, own, x = spread(like, p), ParticleRng(rng, p), state.x.flatten(0, 1)
+        each, own, x = like.spread(p), ParticleRng(rng, p), state.x.flatten(0, 1)
         x0, pullback = vjp(lambda x: prior(x, t), x)
         twist, slope = vjp(lambda x0: log_twist(each, x0, t), x0)
         g = pullback(slope(torch.ones_like(twist)))

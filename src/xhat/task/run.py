@@ -153,7 +153,7 @@ def residuals(like: Likelihood, x: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def measured(A: Operator, noise: Noise, x: Image, seeds: Sequence[int]) -> Data:
     """Measurements y = A(x) + noise of the images `x` (b, *image), each with the random stream of its own seed."""
-    return noise.bind(A).sample(A(x), Rng([seed ^ STREAM for seed in seeds]))
+    return noise.bind(A.detector).sample(A(x), Rng([seed ^ STREAM for seed in seeds]))
 
 
 @torch.no_grad()

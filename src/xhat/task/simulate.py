@@ -35,7 +35,7 @@ def simulate(
     """
     truth = image_for(operator, load_reference(x))
     A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
-    model = model.bind(A)
+    model = model.bind(A.detector)
     return Measurement(
         y=measured(A, model, truth[None], [seed])[0],
         image_shape=A.shape,

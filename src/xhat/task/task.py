@@ -71,7 +71,7 @@ class Task:
         if self.truth is None or self.operator is None or self.noise is None:
             raise SpecError("a task without a measurement needs the true images, an operator and a noise")
         A, noise = as_operator(self.operator, tuple(self.truth.shape[1:])), as_noise(self.noise)
-        return likelihood(A, noise.bind(A), measured(A, noise, self.truth, self.noise_seeds))
+        return likelihood(A, noise.bind(A.detector), measured(A, noise, self.truth, self.noise_seeds))
 
     def job(self, device: str | torch.device = "auto") -> Job:
         """All parts built, on the device, and checked to fit: what `run` takes.

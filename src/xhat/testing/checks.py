@@ -31,6 +31,7 @@ OPERATOR_LAWS: dict[type[Operator], tuple[OperatorLaw, ...]] = {
         linear.is_linear,
         linear.adjoint,
         linear.memory_does_not_matter,
+        linear.counts_its_calls,
         linear.solves,
         linear.pinv,
         linear.agrees_with_its_matrix,

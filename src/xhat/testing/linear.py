@@ -1,12 +1,13 @@
 """The laws of linear operators: adjoint, inverses, singular values."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
 
 import torch
 from torch import Tensor
 
+from ..numerics.calls import counting
 from ..numerics.linalg import bcast, dot, norm, sq
 from ..operators.base import LinearOperator, Operator, SpectralOperator
 from .law import Law, double, double_by_default, layouts
@@ -87,6 +88,27 @@ def memory_does_not_matter(A: LinearOperator) -> None:
         except RuntimeError as e:
             raise law.broken(f"{name} of data {how} raises {e}") from e
         law.same(found, inverse(usual), f"{name} of data {how}")
+
+
+def counts_its_calls(A: LinearOperator) -> None:
+    """Aᵀ y and every closed-form solve count one operator call for each image; an iterative solve counts its calls."""
+    law = Law(A, "a call counts once", "a method that is marked `iterative` and applies neither A nor its adjoint")
+    A, x = double(A), images(A)
+    y = A(x)
+    calls_of: dict[str, Callable[[], Tensor]] = {
+        "adjoint": lambda: A.adjoint(y),
+        "pinv": lambda: A.pinv(y),
+        "normal_solve": lambda: A.normal_solve(x, 0.3),
+        "ridge": lambda: A.ridge(y, 0.3),
+    }
+    for name, call in calls_of.items():
+        repeats = getattr(getattr(type(A), name), "iterative", False)
+        if repeats and name == "pinv":
+            continue  # it need not converge for an ill-conditioned A
+        with counting() as calls:
+            call()
+        fits = calls.operator >= len(x) if repeats else calls.operator == len(x)
+        law.holds(fits, f"{name} of {len(x)} images counted {calls.operator} calls")
 
 
 def solves(A: LinearOperator) -> None:

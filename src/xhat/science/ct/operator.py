@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 
 from ...errors import ShapeError, SpecError
-from ...numerics.calls import tally
 from ...numerics.linalg import bcast
 from ...operators.base import DampedOperator
 from ...operators.checks import Number, one_of, planes, positive
@@ -99,7 +98,6 @@ class CT(DampedOperator):
         return y.reshape(*x.shape[:2], self.angles, self.count)
 
     def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
         x = apply(y.reshape(-1, self.angles * self.count), self.Mt, self.M)
         return x.reshape(len(y), *self.shape)
 

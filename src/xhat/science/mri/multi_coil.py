@@ -5,7 +5,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...numerics.calls import tally
 from ...operators.base import LinearOperator
 from ...operators.modality import COMPLEX, Modality
 from ...types import Data, Image
@@ -47,6 +46,5 @@ class MRI(LinearOperator):
         return gather(fft2c(torch.view_as_complex(self.maps) * pairs_to_complex(x)[:, None]), self.rows)
 
     def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
         coil_images = ifft2c(scatter(y, self.rows, self.shape))
         return complex_to_pairs((torch.view_as_complex(self.maps).conj() * coil_images).sum(1))

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from ...errors import ShapeError
-from ...numerics.calls import tally
 from ...numerics.linalg import bcast
 from ...operators.base import AffineOperator, LinearOperator, SpectralOperator
 from ...operators.checks import one_of, positive
@@ -83,7 +82,6 @@ class Born(LinearOperator):
         return torch.stack([m[:, 0, :, 0] + m[:, 1, :, 1], m[:, 0, :, 1] - m[:, 1, :, 0]], -1)  # conj(u) G
 
     def adjoint(self, y: Data) -> Image:
-        tally("operator", len(y))
         a, b = y.unbind(-1)
         rows = torch.cat([torch.cat([a, b], 2), torch.cat([-b, a], 2)], 1)  # what meets u_a, from what meets G_b
         return ((rows @ self.green) * self.incident).sum(1).reshape(len(y), *self.shape)
@@ -140,6 +138,5 @@ class BornSVD(Born, SpectralOperator):
 
     def seen(self, weight: Tensor, y: Data) -> Image:
         """V diag(weight) Uᵀ y, which needs V₁ only; `weight` is (1 or b, r + n)."""
-        tally("operator", len(y))
         V = self.svd.V
         return ((weight * self.Ut(y))[:, : V.shape[1]] @ V.T).reshape(len(y), *self.shape)

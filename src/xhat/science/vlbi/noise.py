@@ -9,11 +9,9 @@ from torch import Tensor
 from ...errors import MismatchError, SpecError
 from ...noise.base import Whitened
 from ...numerics.linalg import sq
-from ...operators.base import Operator
 from ...rng import Rng
 from ...types import Data, PerImage
 from .closure import Closures
-from .operator import BlackHole
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,14 @@ class VLBI(Whitened):
         if not self.cp + self.lca + self.amp + self.vis > 0:
             raise SpecError("vlbi: one of cp, lca, amp and vis must be above 0")
 
-    def bind(self, A: Operator) -> "VLBI":
-        if not isinstance(A, BlackHole):
-            raise MismatchError(f"noise vlbi is that of the operator black_hole, not of {type(A).__name__}")
+    def bind(self, detector: object) -> "VLBI":
+        """This noise at an array of telescopes, the `detector` of the operator black_hole: its closure quantities."""
+        if not isinstance(detector, Closures):
+            raise MismatchError(
+                "noise vlbi is that of the operator black_hole; this operator has no array of telescopes"
+            )
         bound = replace(self)
-        object.__setattr__(bound, "closures", A.closures)
+        object.__setattr__(bound, "closures", detector)
         return bound
 
     def tables(self, y: Data) -> Closures:

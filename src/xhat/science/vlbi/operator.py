@@ -71,6 +71,11 @@ class BlackHole(AffineOperator):
         """The image shape of the benchmark, because the data do not tell it."""
         return (1, 64, 64)
 
+    @property
+    def detector(self) -> Closures:
+        """What the noise model `vlbi` must know of the array."""
+        return self.closures
+
     def intake(self, y: Tensor) -> Data:
         """Recorded complex visibilities (b, raw) of the observation as pairs, after averaging and the other options."""
         if not y.is_complex():

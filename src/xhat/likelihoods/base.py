@@ -1,25 +1,21 @@
 """The likelihood x ↦ p(y | x) of one batch of measurements. What a solver may ask of it is its type."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TypeVar
+from functools import cached_property, singledispatch
+from typing import TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
 
-from .errors import DataError, MismatchError, ShapeError
-from .noise import Gaussian, Noise, Noiseless, Whitened
-from .numerics.linalg import bcast, norm
-from .operators.base import AffineOperator, LinearOperator, Operator, PinvOperator, SpectralOperator
-from .operators.blind_blur import BlindBlur
-from .operators.compose import Decoded
-from .operators.decoder import Decoder
-from .rng import Rng
-from .schedule import Level
-from .types import Data, Image, Latents, PerImage
+from ..errors import DataError, MismatchError, ShapeError
+from ..noise import Gaussian, Noise, Noiseless, Whitened
+from ..numerics.linalg import bcast, norm
+from ..operators.base import AffineOperator, LinearOperator, Operator, PinvOperator, SpectralOperator
+from ..rng import Rng
+from ..schedule import Level
+from ..types import Data, Image, PerImage
 
 Some = TypeVar("Some", bound="Likelihood")
-Coded = TypeVar("Coded", bound="LatentLikelihood")
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,10 @@ class Likelihood:
     def take(self: Some, index: Tensor) -> Some:
         """The likelihood of the images `index`, which may repeat or leave out images of the batch."""
         return replace(self, A=self.A.take(index), noise=self.noise.take(index), y=self.y[index.to(self.y.device)])
+
+    def spread(self: Some, particles: int) -> Some:
+        """The likelihood of `particles` flat particles for each image: its data are repeated that often."""
+        return self.take(torch.arange(len(self.y)).repeat_interleave(particles))
 
     def to(self: Some, device: torch.device | str) -> Some:
         """The same on `device`."""
@@ -169,76 +169,9 @@ class NoiselessSpectral(SpectralGaussian, NoiselessLinear):
     noise: Noiseless
 
 
-@dataclass(frozen=True)
-class BlindGaussian(Likelihood):
-    """y = k ⋆ x + σ n, σ ≥ 0, with an unknown kernel k; as a plain likelihood it has the operator's guess."""
-
-    A: BlindBlur
-    noise: Gaussian | Noiseless
-
-    def known(self, kernel: Tensor) -> SpectralGaussian:
-        """The likelihood if the kernels were `kernel`, (b, size, size)."""
-        return SpectralGaussian(self.A.known(kernel), self.noise, self.y)
-
-
-@dataclass(frozen=True)
-class LatentLikelihood(Likelihood):
-    """y = A(D(z)) + noise with z a latent of a latent prior: what a solver sees under one, D being the decoder.
-
-    To a solver that knows nothing of latents z is the image and A ∘ D the operator. `pixel` is the same measurement
-    as a problem about images.
-    """
-
-    A: Decoded
-    pixel: Likelihood
-
-    def residual(self, x: Latents) -> Data:
-        return self.pixel.residual(self.decode(x))
-
-    @property
-    def count(self) -> PerImage:
-        return self.pixel.count
-
-    @property
-    def explained(self) -> PerImage:
-        return self.pixel.explained
-
-    def misfit(self, x: Latents) -> tuple[PerImage, PerImage]:
-        return self.pixel.misfit(self.decode(x))
-
-    def encode(self, x: Image) -> Latents:
-        """E(x)."""
-        return self.A.inner.autoencoder.encode(x)
-
-    def decode(self, z: Latents) -> Image:
-        """D(z)."""
-        return self.A.inner.autoencoder.decode(z)
-
-    def take(self: Coded, index: Tensor) -> Coded:
-        return replace(super().take(index), pixel=self.pixel.take(index))
-
-    def to(self: Coded, device: torch.device | str) -> Coded:
-        return replace(super().to(device), pixel=self.pixel.to(device))
-
-
-@dataclass(frozen=True)
-class LatentLinear(LatentLikelihood):
-    """y = A D(z) + σ n with z a latent of a latent prior, A linear, σ ≥ 0: what ways from pixels to latents need."""
-
-    pixel: LinearGaussian
-
-
 def measured(A: Operator, y: Data) -> Data:
     """`y` with 0 where no image can change it: outside the operator's `support`."""
     return y if A.support is None else torch.where(A.support, y, 0)
-
-
-def of_latents(pixel: Likelihood, decoder: Decoder) -> LatentLikelihood:
-    """`pixel`, a problem about images, as one about their latents."""
-    A = Decoded(pixel.A, decoder)
-    if isinstance(pixel, LinearGaussian):
-        return LatentLinear(A, pixel.noise, pixel.y, pixel)
-    return LatentLikelihood(A, pixel.noise, pixel.y, pixel)
 
 
 def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
@@ -256,19 +189,38 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
     if bad := int((~torch.isfinite(measured(A, y).abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
     y = y.contiguous()  # rounding may depend on the layout in memory
-    if isinstance(A, Decoded):
-        return of_latents(likelihood(A.outer, noise, y), A.inner)
-    noise = noise.bind(A)
-    if isinstance(noise, Whitened):
-        return LeastSquares(A, noise, y)
-    if isinstance(A, AffineOperator) and isinstance(noise, Gaussian | Noiseless):
-        return likelihood(A.linear, noise, y - A.offset)
-    if isinstance(A, BlindBlur) and isinstance(noise, Gaussian | Noiseless):
-        return BlindGaussian(A, noise, y)
-    if isinstance(A, LinearOperator) and isinstance(noise, Noiseless):
-        return NoiselessSpectral(A, noise, y) if isinstance(A, SpectralOperator) else NoiselessLinear(A, noise, y)
-    if isinstance(A, LinearOperator) and isinstance(noise, Gaussian):
-        return SpectralGaussian(A, noise, y) if isinstance(A, SpectralOperator) else LinearGaussian(A, noise, y)
-    if isinstance(A, PinvOperator) and isinstance(noise, Gaussian | Noiseless):
-        return PinvGaussian(A, noise, y)
-    return Likelihood(A, noise, y)
+    noise = noise.bind(A.detector)
+    return restated(A, noise, y) or most_specific(Likelihood, A=A, noise=noise)(A, noise, y)
+
+
+@singledispatch
+def restated(A: Operator, noise: Noise, y: Data) -> Likelihood | None:  # noqa: ARG001
+    """The same measurement as a problem of another operator, which more solvers take; None if there is none.
+
+    A rule is registered for a class of operators with `@restated.register`.
+    """
+    return None
+
+
+@restated.register
+def _(A: AffineOperator, noise: Noise, y: Data) -> Likelihood | None:
+    return likelihood(A.linear, noise, y - A.offset) if isinstance(noise, Gaussian | Noiseless) else None
+
+
+def most_specific(base: type[Some], **parts: object) -> type[Some]:
+    """The most specific class, from `base` on, whose annotated fields take these `parts`.
+
+    A likelihood class needs no registration: it says what it is for by the types of its fields, A and noise above
+    all, and by the class that it derives from. MismatchError if two classes fit of which none derives from the other.
+    """
+    fit = [c for c in family(base) if all(isinstance(part, get_type_hints(c)[name]) for name, part in parts.items())]
+    best = [c for c in fit if all(issubclass(c, d) for d in fit)]
+    if not best:
+        names, given = ", ".join(c.__name__ for c in fit), ", ".join(type(p).__name__ for p in parts.values())
+        raise MismatchError(f"of the likelihoods {names}, which all take {given}, none is derived from all others")
+    return best[0]
+
+
+def family(base: type[Some]) -> list[type[Some]]:
+    """`base` and all classes derived from it, each once."""
+    return list(dict.fromkeys([base, *(c for sub in base.__subclasses__() for c in family(sub))]))

@@ -1,0 +1,29 @@
+"""Likelihoods. A class of your own, anywhere, is found by the types of its fields: nothing is listed here but names."""
+
+from .base import (
+    LeastSquares,
+    Likelihood,
+    LinearGaussian,
+    NoiselessLinear,
+    NoiselessSpectral,
+    PinvGaussian,
+    SpectralGaussian,
+    likelihood,
+)
+from .blind import BlindGaussian
+from .latent import LatentLikelihood, LatentLinear, of_latents
+
+__all__ = [
+    "BlindGaussian",
+    "LatentLikelihood",
+    "LatentLinear",
+    "LeastSquares",
+    "Likelihood",
+    "LinearGaussian",
+    "NoiselessLinear",
+    "NoiselessSpectral",
+    "PinvGaussian",
+    "SpectralGaussian",
+    "likelihood",
+    "of_latents",
+]

@@ -1,0 +1,73 @@
+"""Problems about images as problems about their latents."""
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ..noise import Noise
+from ..operators.compose import Decoded
+from ..operators.decoder import Decoder
+from ..types import Data, Image, Latents, PerImage
+from .base import Likelihood, LinearGaussian, likelihood, most_specific, restated
+
+Coded = TypeVar("Coded", bound="LatentLikelihood")
+
+
+@dataclass(frozen=True)
+class LatentLikelihood(Likelihood):
+    """y = A(D(z)) + noise with z a latent of a latent prior: what a solver sees under one, D being the decoder.
+
+    To a solver that knows nothing of latents z is the image and A ∘ D the operator. `pixel` is the same measurement
+    as a problem about images.
+    """
+
+    A: Decoded
+    pixel: Likelihood
+
+    def residual(self, x: Latents) -> Data:
+        return self.pixel.residual(self.decode(x))
+
+    @property
+    def count(self) -> PerImage:
+        return self.pixel.count
+
+    @property
+    def explained(self) -> PerImage:
+        return self.pixel.explained
+
+    def misfit(self, x: Latents) -> tuple[PerImage, PerImage]:
+        return self.pixel.misfit(self.decode(x))
+
+    def encode(self, x: Image) -> Latents:
+        """E(x)."""
+        return self.A.inner.autoencoder.encode(x)
+
+    def decode(self, z: Latents) -> Image:
+        """D(z)."""
+        return self.A.inner.autoencoder.decode(z)
+
+    def take(self: Coded, index: Tensor) -> Coded:
+        return replace(super().take(index), pixel=self.pixel.take(index))
+
+    def to(self: Coded, device: torch.device | str) -> Coded:
+        return replace(super().to(device), pixel=self.pixel.to(device))
+
+
+@dataclass(frozen=True)
+class LatentLinear(LatentLikelihood):
+    """y = A D(z) + σ n with z a latent of a latent prior, A linear, σ ≥ 0: what ways from pixels to latents need."""
+
+    pixel: LinearGaussian
+
+
+def of_latents(pixel: Likelihood, decoder: Decoder) -> LatentLikelihood:
+    """`pixel`, a problem about images, as one about their latents."""
+    A = Decoded(pixel.A, decoder)
+    return most_specific(LatentLikelihood, pixel=pixel)(A, pixel.noise, pixel.y, pixel)
+
+
+@restated.register
+def _(A: Decoded, noise: Noise, y: Data) -> LatentLikelihood:
+    return of_latents(likelihood(A.outer, noise, y), A.inner)
