@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from oracles import problem, rbf_prior
 from solver_cases import quick, setup
-from xhat.loop import solve
+from xhat.errors import MismatchError
+from xhat.loop import solve, trajectory
+from xhat.noise import Gaussian
 from xhat.numerics.calls import counting
 from xhat.rng import Rng
 from xhat.solvers import SOLVERS
@@ -35,3 +38,13 @@ def test_calls_are_counted_where_they_happen():
     with counting() as calls:
         solve(quick("lmaps", 5), prior, like, Rng([0, 1]))
     assert (calls.forwards, calls.backwards) == (10, 0)
+
+
+def test_a_refusal_recommends_nothing_that_needs_another_prior():
+    prior = rbf_prior().double()
+    _, like = problem(prior, [0], "inpaint", Gaussian(0.1))
+    with pytest.raises(MismatchError, match="Solvers that fit: ") as refused:
+        next(trajectory(SOLVERS["blind_dps"](), prior, like, Rng([0])))
+    named = str(refused.value).split("Solvers that fit: ")[1].split(", ")
+    assert "dps" in named
+    assert not {"ilo", "score_ilo", "consistent_csgm"} & set(named)

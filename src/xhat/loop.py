@@ -87,7 +87,7 @@ def _check(solver: Solver[L], prior: Prior, like: L, rng: Rng) -> None:
         raise MismatchError(
             f"{type(solver).__name__} needs a {solver.needs.__name__} problem, {meaning}; {type(like.A).__name__} with "
             f"{type(like.noise).__name__} noise is a {type(like).__name__} one. "
-            f"Solvers that fit: {', '.join(fitting(like))}"
+            f"Solvers that fit: {', '.join(fitting(prior, like)) or 'none'}"
         )
     prior.fits(like)
     solver.check(prior)

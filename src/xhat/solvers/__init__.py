@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from ..errors import MismatchError
 from ..likelihoods import Likelihood
+from ..priors.base import Prior
 from ..registry import Registry, concrete
 from .base import Estimator, Solver, State
 from .blind_dps import BlindDPS
@@ -65,6 +67,14 @@ from .treg import TReg
 SOLVERS: Registry[type[Solver[Any]]] = Registry("solvers", Solver, concrete(vars(), Solver))
 
 
-def fitting(like: Likelihood) -> list[str]:
-    """The names of the solvers that can take this problem."""
-    return [name for name, cls in SOLVERS.items() if isinstance(like, cls.needs)]
+def fitting(prior: Prior, like: Likelihood) -> list[str]:
+    """The names of the solvers that can run with this prior on this problem, with their options at the defaults."""
+    return [name for name, cls in SOLVERS.items() if isinstance(like, cls.needs) and _takes(cls(), prior)]
+
+
+def _takes(solver: Solver[Any], prior: Prior) -> bool:
+    try:
+        solver.check(prior)
+    except MismatchError:
+        return False
+    return True
