@@ -19,6 +19,7 @@ from xhat.schedule import CLEAN, EDM, VP, Level
 from xhat.solvers import SOLVERS, State
 from xhat.solvers.base import Count
 from xhat.solvers.diffstategrad import project
+from xhat.spec import build, spec_of
 from xhat.transition import ddpm, noise_in, renoise
 
 BLUR = "gaussian_blur:std=1,size=7,boundary=circular"
@@ -495,7 +496,7 @@ def test_diffstategrad_projects_the_guidance_on_the_states_leading_singular_vect
         for solver in (
             SOLVERS["dps"](c=0.0),
             SOLVERS["dps"](c=0.4),
-            SOLVERS["diffstategrad"](inner="dps:c=0.4", variance=0.7),
+            SOLVERS["diffstategrad"](inner=build("dps:c=0.4", SOLVERS), variance=0.7),
         )
     )
     g, got = guided - plain, projected - plain
@@ -511,7 +512,7 @@ def test_diffstategrad_projects_the_guidance_on_the_states_leading_singular_vect
 def test_diffstategrad_that_keeps_everything_is_the_inner_solver(prior):
     _, like = problem(prior, [0, 1], BLUR)
     for inner, at in (("dps", "state"), ("pigdm", "state"), ("mpgd:kappa=0.3", "estimate")):
-        wrapped = SOLVERS["diffstategrad"](inner=inner, at=at, variance=1.0, steps=6)
+        wrapped = SOLVERS["diffstategrad"](inner=build(inner, SOLVERS), at=at, variance=1.0, steps=6)
         runs = [solve(solver, prior, like, Rng([1, 2])) for solver in (wrapped, wrapped.solver)]
         torch.testing.assert_close(runs[0], runs[1], rtol=1e-9, atol=1e-9)
 
@@ -520,7 +521,7 @@ def test_diffstategrad_projects_the_gradient_in_the_clean_image_too(prior):
     x, like = problem(prior, [0, 1], BLUR)
     t, inner = VP()(0.5), "mpgd:kappa=0.4"
     state = State(noised(x, t), x)
-    wrapped = SOLVERS["diffstategrad"](inner=inner, at="estimate", variance=0.7)
+    wrapped = SOLVERS["diffstategrad"](inner=build(inner, SOLVERS), at="estimate", variance=0.7)
     x0 = prior(state.x, t)
     g = wrapped.solver.step(state, ONLY, t, CLEAN, prior, like, Rng([3, 4])).x0 - x0
     got = wrapped.step(state, ONLY, t, CLEAN, prior, like, Rng([3, 4])).x0 - x0
@@ -530,12 +531,12 @@ def test_diffstategrad_projects_the_gradient_in_the_clean_image_too(prior):
 def test_diffstategrad_inherits_the_needs_of_its_inner_solver_and_refuses_what_it_cannot_project(prior):
     _, like = problem(prior, [0])
     with counting() as calls, pytest.raises(MismatchError, match="NoiselessLinear"):
-        solve(SOLVERS["diffstategrad"](inner="mcg"), prior, like, Rng([0]))
+        solve(SOLVERS["diffstategrad"](inner=build("mcg", SOLVERS)), prior, like, Rng([0]))
     assert calls.forwards == 0
     with pytest.raises(SpecError, match="no gradient of A"):
-        SOLVERS["diffstategrad"](inner="ddrm", at="estimate")
+        SOLVERS["diffstategrad"](inner=build("ddrm", SOLVERS), at="estimate")
     with pytest.raises(MismatchError, match="at=estimate"):
-        solve(SOLVERS["diffstategrad"](inner="ddrm"), prior, like, Rng([0]))
+        solve(SOLVERS["diffstategrad"](inner=build("ddrm", SOLVERS)), prior, like, Rng([0]))
 
 
 def test_diffstategrad_refuses_signals_that_have_no_singular_vectors():
@@ -571,3 +572,10 @@ def test_solver_sees_ratios_only(prior, name):
         *_, end = trajectory(solver, prior, like, Rng([1, 2]), fixed(levels))
         runs.append(end.state.estimate)
     torch.testing.assert_close(runs[0], runs[1], rtol=1e-6, atol=1e-6)
+
+
+def test_diffstategrad_is_named_and_counted_as_its_inner_solver():
+    solver = build("diffstategrad:inner=(reddiff:lam=0.5),at=estimate,steps=7", SOLVERS)
+    assert (solver.returns, solver.inner.lam, solver.solver.steps) == ("point", 0.5, 7)
+    assert build(spec_of(solver, SOLVERS), SOLVERS) == solver
+    assert build("diffstategrad", SOLVERS).returns == "sample"

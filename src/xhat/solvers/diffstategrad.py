@@ -1,21 +1,20 @@
 """A solver around a solver, which projects its gradients."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..errors import MismatchError, ShapeError, SpecError
 from ..likelihoods import Likelihood
-from ..numerics.calls import counting
 from ..operators.base import Operator
 from ..priors.base import Prior
 from ..rng import Rng
 from ..schedule import Level, Schedule
-from ..spec import build
 from ..types import Data, Image
 from .base import Count, Solver, State
+from .dps import DPS
 
 
 @dataclass(frozen=True)
@@ -30,24 +29,27 @@ class DiffStateGrad(Solver[Likelihood]):
     """
 
     steps: int = 0
-    inner: str = "dps"
+    inner: Solver[Any] = field(default_factory=DPS)
     at: Literal["state", "estimate"] = "state"
     variance: float = 0.99
 
     def __post_init__(self) -> None:
         if not 0 < self.variance <= 1:
             raise SpecError(f"diffstategrad: variance must lie in (0, 1], not {self.variance}")
-        if self.at == "estimate" and self.solver.needs is not Likelihood:
-            raise SpecError(f"diffstategrad: {self.inner} takes no gradient of A, at=estimate projects nothing")
-        object.__setattr__(self, "needs", self.solver.needs)  # the inner solver's needs are this one's
+        if self.at == "estimate" and self.inner.needs is not Likelihood:
+            name = type(self.inner).__name__
+            raise SpecError(f"diffstategrad: {name} takes no gradient of A, at=estimate projects nothing")
+        for name in ("needs", "needs_prior", "returns"):  # what the inner solver needs and gives, this one does
+            object.__setattr__(self, name, getattr(self.inner, name))
 
     @property
-    def solver(self) -> Solver[Likelihood]:
-        """The inner solver."""
-        from . import SOLVERS
+    def solver(self) -> Solver[Any]:
+        """The inner solver, with the number of steps of this one."""
+        return replace(self.inner, steps=self.steps) if self.steps else self.inner
 
-        solver: Solver[Likelihood] = build(self.inner, SOLVERS)
-        return replace(solver, steps=self.steps) if self.steps else solver
+    def check(self, prior: Prior) -> None:
+        """Raises MismatchError for a prior that the inner solver cannot run on."""
+        self.inner.check(prior)
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         return self.solver.levels(schedule, like)
@@ -61,22 +63,33 @@ class DiffStateGrad(Solver[Likelihood]):
         if self.at == "estimate":
             like = Likelihood(ProjectedOperator(like.A, self.variance), like.noise, like.y)
             return self.solver.step(state, k, t, s, prior, like, rng)
-        with counting() as calls:
-            new = self.solver.step(state, k, t, s, ProjectedPrior(prior, self.variance), like, rng)
-        if not calls.backwards:
-            raise MismatchError(f"diffstategrad: {self.inner} takes no gradient through the network; try at=estimate")
+        projected = ProjectedPrior(prior, self.variance)
+        new = self.solver.step(state, k, t, s, projected, like, rng)
+        if not projected.used:
+            name = type(self.inner).__name__
+            raise MismatchError(f"diffstategrad: {name} takes no gradient through the network; try at=estimate")
         return new
 
 
 class ProjectedPrior(Prior):
-    """A prior whose gradients in x_t are projected onto the leading singular vectors of x_t."""
+    """A prior whose gradients in x_t are projected onto the leading singular vectors of x_t.
+
+    `used` tells whether a gradient has passed.
+    """
 
     def __init__(self, prior: Prior, variance: float) -> None:
         super().__init__()
         self.prior, self.variance, self.schedule = prior, variance, prior.schedule
+        self.used = False
 
     def forward(self, x: Image, t: Level) -> Image:
-        return self.prior.forward(projecting(x, self.variance), t)
+        z = projecting(x, self.variance)
+        if z.requires_grad:
+            z.register_hook(self.note)  # type: ignore[no-untyped-call]
+        return self.prior(z, t)
+
+    def note(self, g: Tensor) -> None:
+        self.used = True
 
 
 class ProjectedOperator(Operator):
