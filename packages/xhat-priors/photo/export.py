@@ -1,0 +1,26 @@
+"""Write the averaged weights of a training as the folder that the prior loads: `python export.py CHECKPOINT FOLDER`.
+
+FOLDER gets `model.safetensors`, in half precision, and `config.json`. CHECKPOINT is train.py's `checkpoint.pt` or
+`model.pt`.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from net import SIGMA_DATA
+from safetensors.torch import save_file
+
+
+def main(checkpoint: Path, out: Path) -> None:
+    saved = torch.load(checkpoint, weights_only=False)
+    weights = saved["mean"] if "mean" in saved else saved["weights"]
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.half().contiguous() for k, v in weights.items()}, out / "model.safetensors")
+    config = {"network": saved["config"], "sigma_data": SIGMA_DATA}
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
