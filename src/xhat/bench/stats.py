@@ -98,7 +98,7 @@ def higher(name: str) -> bool:
 def row_for(name: str) -> Number:
     """How a number of a record is read; that of the mean or of the chosen sample as that of any sample."""
     if row := OWN.get(name) or row_of(name):  # first, for a metric may be called mean_…
-        return row
+        return replace(row, name=name)
     bare = name.removeprefix("mean_").removeprefix("chosen_")
     row = OWN.get(bare) or row_of(bare) or Number(bare, higher=True)  # an old record may have a metric that is gone
     return replace(row, name=name)

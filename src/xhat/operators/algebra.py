@@ -30,6 +30,7 @@ class Several(Operator):
 
     @property
     def parts(self) -> list[Operator]:
+        """The operators, in the order in which they were given."""
         return [m for m in self._modules.values() if isinstance(m, Operator)]
 
 
