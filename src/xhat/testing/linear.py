@@ -105,10 +105,15 @@ def counts_its_calls(A: LinearOperator) -> None:
         repeats = getattr(getattr(type(A), name), "iterative", False)
         if repeats and name == "pinv":
             continue  # it need not converge for an ill-conditioned A
+        applied: list[int] = []
+        hook = A.register_forward_hook(lambda *_, applied=applied: applied.append(1))
         with counting() as calls:
             call()
+        hook.remove()
         fits = calls.operator >= len(x) if repeats else calls.operator == len(x)
         law.holds(fits, f"{name} of {len(x)} images counted {calls.operator} calls")
+        # a closed form applies A at most a few times; what applies it again and again must not pass for one call
+        law.holds(repeats or len(applied) < 4, f"{name} applied A {len(applied)} times and counted one call")
 
 
 def solves(A: LinearOperator) -> None:

@@ -9,7 +9,7 @@ from torch.fft import irfft2, rfft2
 
 from ...errors import ShapeError, SpecError
 from ...numerics.linalg import bcast
-from ...operators.base import DampedOperator
+from ...operators.base import DampedOperator, iterative
 from ...operators.checks import Number, one_of, planes, positive
 from ...types import Data, Image
 from .rays import apply, joseph, sparse, transposed
@@ -101,6 +101,7 @@ class CT(DampedOperator):
         x = apply(y.reshape(-1, self.angles * self.count), self.Mt, self.M)
         return x.reshape(len(y), *self.shape)
 
+    @iterative
     def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
         # Away from the middle, the preconditioner does not measure the error. So solve to `cg_tol`, not to `close`.
         return self.normal_solve(self.adjoint(y), rho)
