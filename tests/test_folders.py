@@ -73,7 +73,7 @@ def test_mri(lmdbs):
 def test_refusals(lmdbs, tmp_path):
     with pytest.raises(DataError, match="holds 3 items; say which"):
         load(lmdbs / "inv-scatter-test")
-    with pytest.raises(DataError, match="tells not which of scatter, blackhole, fwi, navier"):
+    with pytest.raises(DataError, match="does not tell which of scatter, blackhole, fwi, navier"):
         load(copy(lmdbs / "fwi-test-70", tmp_path / "numbers"))
     with pytest.raises(DataError, match="19600 bytes are no record of the kind navier"):
         Folder(lmdbs / "fwi-test-70", "navier")[1]

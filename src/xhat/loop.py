@@ -11,6 +11,7 @@ from .errors import DivergedError, MismatchError, ShapeError
 from .priors.base import Prior
 from .rng import Rng
 from .schedule import Level, Schedule
+from .solvers import fitting
 from .solvers.base import Count, L, Solver, State
 from .types import Image
 
@@ -80,17 +81,10 @@ def solve(
 
 
 def _check(solver: Solver[L], prior: Prior, like: L, rng: Rng) -> None:
-    if not isinstance(like, solver.needs):
-        from .solvers import fitting
-
-        meaning = (solver.needs.__doc__ or "").splitlines()[0].split(":")[0].rstrip(".")
-        raise MismatchError(
-            f"{type(solver).__name__} needs a {solver.needs.__name__} problem, {meaning}; {type(like.A).__name__} with "
-            f"{type(like.noise).__name__} noise is a {type(like).__name__} one. "
-            f"Solvers that fit: {', '.join(fitting(prior, like)) or 'none'}"
-        )
-    prior.fits(like)
-    solver.check(prior)
+    if why := solver.mismatch(prior, like):
+        if not isinstance(like, solver.needs):
+            why += f". Solvers that fit: {', '.join(fitting(prior, like)) or 'none'}"
+        raise MismatchError(why)
     if len(rng.generators) != len(like.y):
         raise ShapeError(f"{len(rng.generators)} random streams for {len(like.y)} images")
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from ..errors import MismatchError
 from ..likelihoods import Likelihood
 from ..priors.base import Prior
 from ..registry import Registry, concrete
@@ -68,13 +67,8 @@ SOLVERS: Registry[type[Solver[Any]]] = Registry("solvers", Solver, concrete(vars
 
 
 def fitting(prior: Prior, like: Likelihood) -> list[str]:
-    """The names of the solvers that can run with this prior on this problem, with their options at the defaults."""
-    return [name for name, cls in SOLVERS.items() if isinstance(like, cls.needs) and _takes(cls(), prior)]
+    """The names of the solvers for this kind of problem and of prior, with their options at the defaults.
 
-
-def _takes(solver: Solver[Any], prior: Prior) -> bool:
-    try:
-        solver.check(prior)
-    except MismatchError:
-        return False
-    return True
+    Whether the prior is one of such images at all is not asked here: no solver would change that.
+    """
+    return [name for name, cls in SOLVERS.items() if isinstance(like, cls.needs) and cls().refuses(prior) is None]

@@ -124,6 +124,31 @@ class Solver(ABC, Generic[L, S]):
             )
         prior.denoises()
 
+    def mismatch(self, prior: Prior, like: Likelihood) -> str | None:
+        """Why this solver cannot run with `prior` on the problem `like`, in a sentence; None if it can.
+
+        No network is called. The loop's refusal, its suggestions and `xhat list solvers` all ask this.
+        """
+        if not isinstance(like, self.needs):
+            meaning = (self.needs.__doc__ or "").splitlines()[0].split(":")[0].rstrip(".")
+            return (
+                f"{type(self).__name__} needs a {self.needs.__name__} problem, {meaning}; {type(like.A).__name__} with "
+                f"{type(like.noise).__name__} noise is a {type(like).__name__} one"
+            )
+        try:
+            prior.fits(like)
+        except MismatchError as e:
+            return str(e)
+        return self.refuses(prior)
+
+    def refuses(self, prior: Prior) -> str | None:
+        """Why the method cannot run on this kind of prior, in a sentence; None if it can."""
+        try:
+            self.check(prior)
+        except MismatchError as e:
+            return str(e)
+        return None
+
     @abstractmethod
     def step(self, state: S, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> S:
         """The state after step `k`, from noise level `t` down to `s`. Pure: no hidden state, all randomness from

@@ -89,6 +89,7 @@ class ProjectedPrior(Prior):
         return self.prior(z, t)
 
     def note(self, g: Tensor) -> None:
+        """Called by autograd when a gradient passes."""
         self.used = True
 
 

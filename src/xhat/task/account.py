@@ -59,7 +59,7 @@ def begun(
         "noise": name_of(noise, NOISES),
         "solver": name_of(job.solver, METHODS),
         "prior": "none" if isinstance(job.prior, NoPrior) else name_of(task.prior),
-        "schedule": name_of(schedule, SCHEDULES),
+        "schedule": "none" if isinstance(job.prior, NoPrior) else name_of(schedule, SCHEDULES),
         "image_shape": list(A.shape),
         "latent_shape": list(job.like.A.shape) if isinstance(job.like, LatentLikelihood) else None,
         "data_shape": list(A.data_shape),
