@@ -91,6 +91,42 @@ def test_two_measurements_of_one_image_with_two_noises():
     assert (both - x).square().mean() < 0.7 * (one - x).square().mean()
 
 
+HOLES = {
+    "number": lambda mask: 2 * mask,
+    "sum": lambda mask: mask + 0.5 * mask,
+    "union": lambda mask: mask + op("inpaint", mask="half"),
+    "product": lambda mask: mask @ BLUR,
+    "stack": lambda mask: xhat.stack(mask, BLUR, sigmas=[0.1, 0.3]),
+    "both": lambda mask: xhat.stack(3 * mask, op("inpaint", mask="half")),
+}
+
+
+@pytest.mark.parametrize("seed", [1, [1, 2, 3]], ids=["one mask", "a mask for each image"])
+@pytest.mark.parametrize("name", HOLES)
+def test_a_hole_stays_one_in_whatever_it_is_a_part_of(name, seed):
+    """The colour painted into it changes no bit of a likelihood, and it counts no number."""
+    A = HOLES[name](op("inpaint", keep=0.4, seed=seed))
+    g = torch.Generator().manual_seed(0)
+    y = torch.stack([A(torch.randn(3, *SHAPE, dtype=torch.float64, generator=g)) for _ in range(4)])
+    changes = (y != y[:1]).any(0)
+    assert not changes.all()
+    assert torch.equal(A.support.expand_as(changes), changes)
+    grey, black = (likelihood(A, Gaussian(0.1), torch.where(changes, y[0], value)) for value in (0.0, -1.0))
+    assert torch.equal(grey.y, black.y)
+    assert torch.equal(grey.count, changes.flatten(1).sum(1).double())
+
+
+def test_the_norm_of_each_image_is_its_own():
+    """An operator with something for each image has a norm for each, one that is shared has one."""
+    each = OPERATORS["mri"]((2, 8, 8), acceleration=2, coils=2, seed=[1, 2, 3]).double()
+    found = each.norm(steps=300)
+    assert found.shape == (3,)
+    for i in range(3):
+        dense = torch.linalg.matrix_norm(matrix(each.take(torch.tensor([i]))), 2)
+        torch.testing.assert_close(found[i], dense, rtol=1e-3, atol=0)
+    assert BLUR.norm().shape == (1,)
+
+
 def test_the_split_undoes_the_join():
     A = xhat.stack(BLUR, SMALL)
     x = torch.randn(2, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

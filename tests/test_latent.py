@@ -18,6 +18,7 @@ from xhat.likelihoods import LatentLikelihood, LatentLinear, LinearGaussian
 from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noiseless
 from xhat.numerics.autodiff import grad
+from xhat.numerics.calls import counting
 from xhat.numerics.linalg import dot, norm, sq
 from xhat.operators.decoder import Autoencoder, Identity
 from xhat.priors import Autoencoded, GaussianPrior, build_prior
@@ -26,6 +27,7 @@ from xhat.schedule import VP, Flow, Level
 from xhat.solvers import SOLVERS
 from xhat.solvers.base import State
 from xhat.solvers.daps import DAPS
+from xhat.solvers.diffstategrad import ProjectedPrior
 from xhat.solvers.dps import DPS
 from xhat.solvers.dreamsampler import DreamSampler
 from xhat.solvers.flowdps import FlowDPS
@@ -444,3 +446,16 @@ def test_inspect_says_what_a_latent_folder_holds(tmp_path, capsys):
         assert main(["prior", "inspect", str(tmp_path / name)]) == 0
         out = capsys.readouterr().out
         assert all(w in out for w in words), out
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_a_prior_around_another_counts_what_its_network_did(guidance):
+    """Guidance by a text takes two passes for each image. Whoever holds such a prior costs the same, back and forth."""
+    rotation = Rotation().double()
+    text = GaussianText(rotation.rotated(rbf_prior().double()), rotation, guidance).double()
+    passes = 2 if guidance == 2 else 1
+    for prior in (text, Autoencoded(text, rotation), ProjectedPrior(text, 0.99)):
+        x = torch.zeros(3, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+        with torch.enable_grad(), counting() as calls:
+            torch.autograd.grad(prior(x, Level(0.3, 1.0, 0.3)).sum(), x)
+        assert (calls.forwards, calls.backwards) == (3 * passes, 3 * passes), type(prior).__name__

@@ -44,6 +44,16 @@ class Sum(Several):
                 one, two = (f"{p.shape} to {p.data_shape}" for p in (parts[0], part))
                 raise ShapeError(f"operators of shapes {one} and {two} have no sum")
 
+    @property
+    def support(self) -> Tensor | None:
+        """The data that an image can change through any of the parts."""
+        seen = None
+        for part in self.parts:
+            if part.support is None:
+                return None
+            seen = part.support if seen is None else seen | part.support
+        return seen
+
     def forward(self, x: Image) -> Data:
         return torch.stack([part(x) for part in self.parts]).sum(0)
 
@@ -62,6 +72,10 @@ class Scaled(Operator):
         super().__init__(part.shape)
         self.factor, self.part = factor, part
 
+    @property
+    def support(self) -> Tensor | None:
+        return self.part.support
+
     def forward(self, x: Image) -> Data:
         return self.factor * self.part(x)
 
@@ -76,7 +90,10 @@ class LinearScaled(Scaled, LinearOperator):
 
 
 class Adjoint(LinearOperator):
-    """y ↦ Aᵀ y as an operator on data; its own adjoint is A."""
+    """y ↦ Aᵀ y as an operator on data; its own adjoint is A.
+
+    Its `support` is None, all of its data, because A does not say which entries of an image it never sees.
+    """
 
     part: LinearOperator
 
@@ -102,6 +119,20 @@ class Stacked(Several):
         self.weights = tuple(weights) if weights else (1.0,) * len(parts)
         if len(self.weights) != len(parts):
             raise ShapeError(f"{len(self.weights)} weights for {len(parts)} operators")
+
+    @property
+    def support(self) -> Tensor | None:
+        """That of each part, in the order of the data, (1 or b, n)."""
+        known = [part.support for part in self.parts]
+        of_some = [s for s in known if s is not None]
+        if not of_some:
+            return None
+        batch = max(len(s) for s in of_some)
+        whole = torch.ones(1, dtype=torch.bool, device=of_some[0].device)
+        shapes = [(batch, *part.data_shape) for part in self.parts]
+        return torch.cat(
+            [(whole if s is None else s).expand(shape).flatten(1) for s, shape in zip(known, shapes, strict=True)], 1
+        )
 
     def forward(self, x: Image) -> Data:
         return self.join([part(x) for part in self.parts])
@@ -157,18 +188,21 @@ def scale(A: Operator, factor: Number) -> Operator:
 
 
 def norm(self: LinearOperator, x: Image | None = None, steps: int = 20) -> PerImage:
-    """‖A‖, the largest singular value, for each image, (b,); see `squared_norm`."""
+    """‖A‖, the largest singular value, for each image, (b,), or (1,) for an A that all images share; see
+    `squared_norm`.
+    """
     return squared_norm(self, x, steps).sqrt()
 
 
 def squared_norm(A: LinearOperator, x: Image | None = None, steps: int = 20) -> PerImage:
     """‖A‖² for each image, (b,), by `steps` of power iteration on AᵀA from `x` (b, *image).
 
-    Without `x` it starts from one fixed random image. The number comes from below: after 20 steps it is within a few
-    per cent for most operators.
+    Without `x` it starts from one fixed random image, the same for each image that A was built for. The number comes
+    from below: after 20 steps it is within a few per cent for most operators.
     """
     if x is None:
-        x = torch.randn(1, *A.shape, generator=torch.Generator().manual_seed(0)).to(A.blank(1))
+        start = torch.randn(1, *A.shape, generator=torch.Generator().manual_seed(0)).to(A.blank(1))
+        x = start.expand(max(A.batches(), default=1), *A.shape)
     size = length(x)
     for _ in range(steps):
         x = A.adjoint(A(x / bcast(size.clamp_min(torch.finfo(x.dtype).tiny), x)))

@@ -208,7 +208,10 @@ class LinearOperator(PinvOperator):
         raise NotImplementedError
 
     def norm(self, x: Image | None = None, steps: int = 20) -> PerImage:
-        """‖A‖, the largest singular value, for each image, (b,), by `steps` of power iteration from `x`."""
+        """‖A‖, the largest singular value, for each image, (b,), by `steps` of power iteration from `x`.
+
+        Without `x` the result is (1,) unless A holds something for each image.
+        """
         raise NotImplementedError
 
     @iterative

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import MismatchError
 from ..likelihoods import Likelihood
-from ..numerics.calls import one_call, tally
+from ..numerics.calls import counting, tally
 from ..registry import Recorded
 from ..schedule import EDM, Level, Schedule
 from ..types import Image
@@ -68,9 +68,13 @@ class Prior(Recorded, nn.Module):
         return None
 
     def __call__(self, x: Image, t: Level) -> Image:
-        with one_call("forwards", len(x)) as outermost:
+        """E[x₀ | x_t], counted as one pass of each image, unless the passes that it is made of counted themselves.
+
+        A prior that holds another one, or a network that is run twice for guidance, thus costs what is run inside.
+        """
+        with counting() as inside:
             x0: Image = super().__call__(x.contiguous(), t)  # rounding may depend on the layout in memory
-        return counted_backwards(x0) if outermost else x0
+        return x0 if inside.forwards else counted(x0)
 
 
 def counted(x0: Tensor) -> Tensor:
@@ -80,11 +84,6 @@ def counted(x0: Tensor) -> Tensor:
     called as a function counts by itself; this is for networks that are run in other ways, a consistency model's jump.
     """
     tally("forwards", len(x0))
-    return counted_backwards(x0)
-
-
-def counted_backwards(x0: Tensor) -> Tensor:
-    """Returns `x0`; if a derivative is taken later, it counts as one backward pass for each image."""
     if x0.requires_grad:
         x0.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
     return x0

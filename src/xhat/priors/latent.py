@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import MismatchError
 from ..likelihoods import LatentLikelihood, Likelihood, of_latents
@@ -106,7 +106,3 @@ class TextPrior(LatentPrior):
 
     def forward(self, x: Image, t: Level) -> Image:
         return self.guided(x, t, *self.texts(len(x)))[0]
-
-    def __call__(self, x: Image, t: Level) -> Image:
-        x0: Image = nn.Module.__call__(self, x, t)  # the passes are counted one by one
-        return x0
