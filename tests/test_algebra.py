@@ -5,7 +5,7 @@ import torch
 
 import xhat
 from oracles import matrix, rbf_prior
-from xhat.errors import ShapeError
+from xhat.errors import ShapeError, SpecError
 from xhat.likelihoods import likelihood
 from xhat.loop import solve
 from xhat.noise import Gaussian
@@ -142,3 +142,17 @@ def test_misfits_are_refused():
             make()
     with pytest.raises(ShapeError, match="1 weights for 2"):
         Stacked(BLUR, SMALL, weights=[1.0])
+
+
+@pytest.mark.parametrize("sigma", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_noise_that_is_none_is_refused(sigma):
+    with pytest.raises(SpecError, match="sigma"):
+        xhat.stack(BLUR, SMALL, sigmas=[0.1, sigma])
+
+
+def test_a_stack_of_nothing_or_with_sigmas_for_other_parts_is_refused():
+    with pytest.raises(ShapeError, match="at least one"):
+        xhat.stack()
+    for sigmas in ([], [0.1], [0.1, 0.1, 0.1]):
+        with pytest.raises(ShapeError, match=f"{len(sigmas)} sigmas for 2"):
+            xhat.stack(BLUR, SMALL, sigmas=sigmas)

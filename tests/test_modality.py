@@ -123,6 +123,14 @@ def test_a_composition_has_the_images_of_its_inner_operator(name):
     assert (A @ Decoder(Identity(), A.shape)).modality == by_shape(A.shape), "of latents nothing is known"
 
 
+@over_operators
+def test_the_algebra_keeps_what_the_images_are(name):
+    A = SMALL[name]
+    plain = xhat.operator(lambda x: 2 * x, A.shape)
+    for made in (2 * A, A + A, xhat.stack(A, plain), xhat.stack(plain, A)):
+        assert made.modality is A.modality
+
+
 # --- two channels are complex only if the operator says so --------------------------------------
 
 

@@ -9,20 +9,29 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..errors import ShapeError
+from ..errors import ShapeError, SpecError
 from ..numerics.linalg import bcast
 from ..numerics.linalg import norm as length
 from ..types import Data, Image, PerImage
 from .base import LinearOperator, Operator
 from .checks import Number
 from .compose import compose
+from .modality import by_shape
 
 
 class Several(Operator):
-    """What sums and stacks share: parts that see one image, each a submodule, so that `take` reaches them."""
+    """What sums and stacks share: parts that see one image, each a submodule, so that `take` reaches them.
+
+    What the images are is said by the first part that knows more of them than their shape. Raises ShapeError if there
+    is no part or if the parts take images of different shapes.
+    """
 
     def __init__(self, *parts: Operator) -> None:
+        if not parts:
+            raise ShapeError("a sum or a stack needs at least one operator")
         super().__init__(parts[0].shape)
+        usual = by_shape(self.shape)
+        self.modality = next((p.modality for p in parts if p.modality != usual), parts[0].modality)
         for i, part in enumerate(parts):
             if part.shape != parts[0].shape:
                 raise ShapeError(f"operators of images {parts[0].shape} and {part.shape} cannot see one image")
@@ -70,6 +79,7 @@ class Scaled(Operator):
 
     def __init__(self, factor: float, part: Operator) -> None:
         super().__init__(part.shape)
+        self.modality = part.modality
         self.factor, self.part = factor, part
 
     @property
@@ -171,8 +181,15 @@ def stack(*parts: Operator, sigmas: Sequence[float] | None = None) -> Stacked:
         A = stack(blur, mask, sigmas=[0.05, 0.01])
         like = likelihood(A, Gaussian(0.01), A.join([y_blur, y_mask]))
 
-    Raises ShapeError if the parts take images of different shapes.
+    Raises ShapeError if the parts take images of different shapes or if there is not one sigma for each, and SpecError
+    if a sigma is not a positive number.
     """
+    if sigmas is not None:
+        if len(sigmas) != len(parts):
+            raise ShapeError(f"{len(sigmas)} sigmas for {len(parts)} operators")
+        for s in sigmas:
+            if not 0 < s < math.inf:
+                raise SpecError(f"stack: every sigma must be positive and finite, not {s}")
     weights = None if sigmas is None else [min(sigmas) / s for s in sigmas]
     return (LinearStacked if linear(parts) else Stacked)(*parts, weights=weights)
 
