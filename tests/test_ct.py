@@ -117,7 +117,8 @@ def test_solve_is_the_posterior_mean():
 def test_solvers_use_the_data(name, spec):
     prior = rbf_prior((1, 12, 12)).double()
     x, like = problem(prior, [0, 1], operator(spec, prior.shape), Gaussian(0.01))
-    out = solve(replace(SOLVERS[name](), steps=40), prior, like, Rng([0, 1]))
+    # DPS needs a hundred steps: after forty its error is anywhere between 0.3 and 0.7 of the prior's.
+    out = solve(replace(SOLVERS[name](), steps=100), prior, like, Rng([0, 1]))
     assert (out - x).square().mean() < 0.5 * x.square().mean()
 
 

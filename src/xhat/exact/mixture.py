@@ -44,11 +44,11 @@ class MixturePosterior:
     C: Tensor  # (d, d)
 
     def sample(self, n: int, g: Generator) -> Tensor:
-        """`n` exact draws, (n, d)."""
+        """`n` exact draws, (n, d), by the symmetric root of C, which no eigenvector's sign changes."""
         k = torch.multinomial(self.log_w.exp(), n, replacement=True, generator=g)
         values, basis = torch.linalg.eigh(self.C)
         z = torch.randn(n, len(self.C), dtype=self.C.dtype, generator=g)
-        x: Tensor = self.means[k] + z * values.clamp_min(0).sqrt() @ basis.T
+        x: Tensor = self.means[k] + (z @ basis * values.clamp_min(0).sqrt()) @ basis.T
         return x
 
     @property

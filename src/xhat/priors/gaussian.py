@@ -52,6 +52,10 @@ class GaussianPrior(FixedShape):
         return float((var * self.lam / (self.lam + var)).mean())
 
     def sample(self, rng: Rng) -> Image:
-        """One exact draw per stream of `rng`: (b, *shape)."""
+        """One exact draw per stream of `rng`, (b, *shape): μ + C^½ z.
+
+        C^½ is the symmetric root, which does not depend on the signs and order of the eigenvectors: these differ from
+        one machine's LAPACK to the next, and a seed means the same picture everywhere.
+        """
         z = rng.randn_like(self.lam.expand(len(rng.generators), -1))
-        return self.mean + ((z * self.lam.sqrt()) @ self.Q.T).reshape(-1, *self.shape)
+        return self.mean + ((z @ self.Q * self.lam.sqrt()) @ self.Q.T).reshape(-1, *self.shape)

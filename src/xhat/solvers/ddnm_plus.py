@@ -29,7 +29,7 @@ class DDNMPlus(Solver[SpectralGaussian]):
         A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar
         x0 = prior(state.x, t)
         m, e = A.Vt(x0), A.Vt(noise_in(state.x, x0, t))
-        z = rng.randn_like(m)  # V is orthogonal: white here is white there
+        z = A.Vt(rng.randn_like(x0))  # drawn as an image: the signs of V, free in any decomposition, do not matter
         clear = s.ratio >= sd
         lam = torch.where(clear, 1.0, s.ratio * old / torch.where(sd > 0, sd, 1.0))
         u = m - lam * (A.s > 0) * (m - ybar)  # Vᵀ A⁺ (A x̂₀ − y)

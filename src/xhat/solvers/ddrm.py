@@ -37,7 +37,7 @@ class DDRM(Solver[SpectralGaussian]):
         A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar
         x0 = prior(state.x, t)
         m, e = A.Vt(x0), A.Vt(noise_in(state.x, x0, t))
-        z = rng.randn_like(m)  # V is orthogonal: white here is white there
+        z = A.Vt(rng.randn_like(x0))  # drawn as an image: the signs of V, free in any decomposition, do not matter
         unseen, noisy = A.s == 0, s.ratio < sd
         # ū = x̄₀ + a (ȳ − x̄₀) + c ē + d z, the three cases above as weights on the spectral grid
         a = torch.where(unseen, 0.0, torch.where(noisy, old * s.ratio / torch.where(noisy, sd, 1.0), self.eta_b))
