@@ -485,7 +485,7 @@ def test_missing_files_and_layouts(tmp_path):
         build_prior(f"adm:path={tmp_path}")
     for tensors, says in [
         ({"a.weight": torch.zeros(2)}, "begins with a.weight. Known: OpenAI"),
-        ({"model.diffusion_model.x": torch.zeros(2)}, "latent diffusion"),
+        ({"model.diffusion_model.a.transformer_blocks.x": torch.zeros(2)}, "latent diffusion"),
         ({"down_blocks.0.x": torch.zeros(2)}, "give the folder around it"),
         ({"step": 3, "note": "x"}, "holds step, note"),
         ([torch.zeros(2)], "holds a list"),

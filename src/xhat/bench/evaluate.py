@@ -110,7 +110,7 @@ def out_of_memory(e: Exception) -> bool:
     return isinstance(e, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(e)
 
 
-def filed(work: Work, image: str, device: str) -> Row:
+def filed(work: Work, image: str, device: str, prior: Prior | None = None) -> Row:
     """The fields of a record that say which cell, image and seed it belongs to."""
     cell = work.cell
     first = stream(image, work.seed)
@@ -130,7 +130,7 @@ def filed(work: Work, image: str, device: str) -> Row:
         "measurement": f"simulated with {cell.operator}",
         "per_image": draws(cell.operator),
         "device": str(pick_device(device)),
-        "provenance": provenance(file),
+        "provenance": provenance(file, prior),
     }
 
 
@@ -216,7 +216,7 @@ def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
     done = []
     for i, (name, result) in enumerate(zip(work.images, found, strict=True)):
         row = begun(task, job, i, scores, weights=prior_of(work.cell.prior, device)[1])
-        row |= ended([result], end.calls, end.seconds, n) | filed(work, name, device)
+        row |= ended([result], end.calls, end.seconds, n) | filed(work, name, device, job.prior)
         row |= {"batch_size": len(job.seeds)}
         row["metrics"] |= of_samples(result, task.truth[i], scores)
         if bad := [m for m, v in row["metrics"].items() if not all(map(math.isfinite, v))]:

@@ -4,6 +4,7 @@ This file holds the base class `Prior`, its variant for images of one shape, and
 user's own function.
 """
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
@@ -29,6 +30,8 @@ class Prior(Recorded, nn.Module):
 
     schedule: Schedule  # the levels it is best run on; a solver may be given others
 
+    notes: tuple[str, ...] = ()  # what was chosen or guessed when it was loaded; a record states it
+
     @abstractmethod
     def forward(self, x: Image, t: Level) -> Image:
         """E[x₀ | x_t] for x_t = `x`, a (b, *image) tensor at noise level `t`; the result has the shape and dtype of
@@ -37,6 +40,12 @@ class Prior(Recorded, nn.Module):
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises MismatchError if the prior cannot handle images of `shape`, which is (*image) without the batch."""
+
+    def say(self, *lines: str) -> None:
+        """Says what was chosen or guessed, as a warning of the logger `xhat`, and keeps it in `notes`."""
+        for line in lines:
+            logging.getLogger("xhat").warning("note: %s", line)
+        self.notes = (*self.notes, *lines)
 
     def denoises(self) -> None:
         """Raises MismatchError if the prior cannot give E[x₀|x_t], as a consistency model alone cannot."""

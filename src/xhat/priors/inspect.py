@@ -16,12 +16,19 @@ from .checkpoints.files import existing, read
 from .checkpoints.formats import FORMATS
 from .checkpoints.plan import sizes
 from .checkpoints.programs import load_program
-from .checkpoints.recognise import kind_of
+from .checkpoints.recognise import kind_of, known_layout
 from .latent import Autoencoded, LatentPrior
 from .precondition import Precondition
 from .stable_diffusion import StableDiffusion
 
-USE = ("path", "label", "denoiser", "dtype", "compile")  # options of the prior that say nothing about the file
+USE = (
+    "path",
+    "label",
+    "denoiser",
+    "weights",
+    "dtype",
+    "compile",
+)  # options of the prior that say nothing about the file
 
 
 def inspect(path: str, options: Mapping[str, Any]) -> str:
@@ -48,9 +55,14 @@ def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]
         return
     layout = FORMATS[kind]
     known = {k: v for k, v in checked(kind, layout.prior, options).items() if k not in USE}
-    plan = layout.plan(read(file), **known)
+    found = read(file, known_layout, options.get("weights"))
+    plan = layout.plan(found, **known)
     yield "layout", plan.layout + (", or one of its consistency models" if unclear else "")
     yield "architecture", plan.architecture
+    if found.weights != "top":
+        yield "weights", found.weights
+    for line in found.notes:
+        yield "note", line.removeprefix(f"{found.path}: ")
     weights = {str(v.dtype).removeprefix("torch.") for v in plan.tensors.values()}
     yield "parameters", f"{count(plan.network()):,}, {', '.join(sorted(weights))}"
     yield "images", sizes(plan)

@@ -76,6 +76,7 @@ def begun(
         "prior_sha256": digest(job.prior.state_dict().values()) if weights is None else weights,
         "code": code_of(job.solver, A, noise, job.prior, schedule, metrics),
         "device": str(job.like.y.device),
+        "provenance": provenance(prior=job.prior),
     }
 
 
@@ -132,14 +133,17 @@ def failure(error: Exception) -> tuple[str, str]:
     return "error", f"{type(error).__name__}: {error}"
 
 
-def provenance(source: Path | None = None) -> Row:
-    """Where and how something was computed, and the file `source` from which it was computed."""
+def provenance(source: Path | None = None, prior: Prior | None = None) -> Row:
+    """Where and how something was computed, the file `source` from which it was computed, and what was chosen or
+    guessed when `prior` was loaded (`notes`).
+    """
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "process": os.getpid(),
         "threads": torch.get_num_threads(),
+        "notes": [] if prior is None else [line for part in prior.modules() for line in getattr(part, "notes", ())],
         "file": None if source is None else str(source),
         "file_sha256": None if source is None or not source.is_file() else sha256(source, source.stat().st_mtime_ns),
     }

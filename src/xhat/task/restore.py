@@ -111,7 +111,7 @@ def restore(
     names = [] if truth is None else choose(metrics or None, truth, job.problem.A.modality)
     scores = {name: metric(name) for name in names}
     account = begun(task, job, metrics=scores) | {"measurement_scale": found.scale, "record_every": record_every}
-    account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else None)
+    account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else None, job.prior)
     own = identity(account, ("measurement_scale", "record_every"))
     saver = Checkpoint(Path(checkpoint), own) if checkpoint else None
     start = saver.load() if saver and resume else Snapshot()

@@ -11,10 +11,11 @@ from torch import Tensor
 from ...errors import SpecError
 from ...schedule import EDM, Discrete
 from ..precondition import Tabulated
-from .adm_config import Release, config_of, is_adm, is_consistency_family, release_of
+from .adm_config import Release, config_of, release_of
 from .adm_net import ADMConfig, ADMUNet, packed
 from .conventions import Teacher
 from .files import Checkpoint, read
+from .layouts import is_adm, is_consistency_family
 from .plan import NetworkPrior, Plan
 
 KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
@@ -28,8 +29,9 @@ class ADM(NetworkPrior):
     (without it, any size is accepted), `num_heads` or `num_head_channels`, `noise_schedule` linear or cosine, and
     `use_new_attention_order` if they were trained with it. `label` is the class, for class-conditional networks.
     `prediction` is what the network outputs: epsilon, v_prediction or sample. A learned variance is split off and
-    dropped. Networks of consistency_models, whose attention is a 2-d convolution, are read as EDM models. Raises
-    DataError for a file that cannot be read or has another layout, and SpecError if an option is missing or wrong.
+    dropped. Networks of consistency_models, whose attention is a 2-d convolution, are read as EDM models. `weights` is
+    `averaged`, `raw` or the name of one of the sets of weights in the file. Raises DataError for a file that cannot be
+    read or has another layout, and SpecError if an option is missing or wrong.
     """
 
     source = "github.com/openai/guided-diffusion; arXiv 2105.05233"
@@ -44,11 +46,13 @@ class ADM(NetworkPrior):
         use_new_attention_order: bool | None = None,
         prediction: str = "epsilon",
         label: int | None = None,
+        weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
     ) -> None:
+        file = read(path, is_adm, weights)
         plan = adm_plan(
-            read(path), image_size, num_heads, num_head_channels, noise_schedule, use_new_attention_order, prediction
+            file, image_size, num_heads, num_head_channels, noise_schedule, use_new_attention_order, prediction
         )
         super().__init__(plan, label, dtype, compile)
 
@@ -84,6 +88,8 @@ def adm_plan(
     size = image_size or (known.image_size if known else None)
     return Plan(
         path=file.path,
+        weights=file.weights,
+        notes=file.notes,
         layout="EDM teacher of consistency_models" if family else "guided-diffusion state dict",
         architecture=describe(config, known),
         build=lambda: ADMUNet(config),

@@ -42,19 +42,6 @@ RELEASES = (
 )
 
 
-def is_adm(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors have the names of an ADM U-Net."""
-    return "time_embed.0.weight" in tensors and "input_blocks.0.0.weight" in tensors
-
-
-def is_consistency_family(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the network is one of OpenAI's consistency models or their EDM teachers.
-
-    Their attention is a 2-d convolution, that of ADM a 1-d convolution.
-    """
-    return tensors["middle_block.1.qkv.weight"].ndim == 4 if "middle_block.1.qkv.weight" in tensors else False
-
-
 def release_of(c: ADMConfig) -> Release | None:
     """The released networks with the shapes of `c`, or None."""
     for r in RELEASES:

@@ -10,16 +10,16 @@ from ..base import Prior
 from ..consistency import ConsistencyPrior
 from ..precondition import Consistent
 from .adm import adm_plan
-from .adm_config import is_adm, is_consistency_family
 from .files import Checkpoint, read
+from .layouts import is_adm, is_consistency_family
 from .plan import NetworkPrior, Plan
 
 
 class ConsistencyCheckpoint(ConsistencyPrior):
     """A consistency model of github.com/openai/consistency_models (Song et al., 2023) from its .pt. arXiv:2303.01469
 
-    Its network is that of `adm`, whose options `image_size`, `num_heads`, `num_head_channels` and `label` mean the
-    same. `denoiser` is the prior that gives E[x₀|x_t], such as the EDM teacher of the same data.
+    Its network is that of `adm`, whose options `image_size`, `num_heads`, `num_head_channels`, `label` and `weights`
+    mean the same. `denoiser` is the prior that gives E[x₀|x_t], such as the EDM teacher of the same data.
     Raises MismatchError if the file holds no such model, and SpecError if the image size is not known.
     """
 
@@ -33,10 +33,11 @@ class ConsistencyCheckpoint(ConsistencyPrior):
         num_heads: int | None = None,
         num_head_channels: int | None = None,
         label: int | None = None,
+        weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
     ) -> None:
-        plan = consistency_plan(read(path), image_size, num_heads, num_head_channels)
+        plan = consistency_plan(read(path, is_adm, weights), image_size, num_heads, num_head_channels)
         sides = [n for n in plan.shape if n is not None]
         if len(sides) != 3:
             raise SpecError(f"{path}: the file does not say image_size, the side of its images. Give it")

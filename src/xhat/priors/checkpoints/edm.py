@@ -11,8 +11,9 @@ from ...schedule import EDM, VP, Discrete, Schedule
 from ..precondition import Karras, Precondition, Tabulated
 from .conventions import SongVE, SongVP
 from .files import Checkpoint, read
-from .karras_config import config_of, is_karras, used
+from .karras_config import config_of, used
 from .karras_net import KarrasConfig, KarrasUNet
+from .layouts import is_karras
 from .plan import NetworkPrior, Plan
 
 CONVENTIONS = {"EDMPrecond": "edm", "VPPrecond": "vp", "VEPrecond": "ve", "iDDPMPrecond": "iddpm"}
@@ -29,7 +30,8 @@ class EDMNetwork(NetworkPrior):
 
     The configuration is read off the tensors in the file `path`. A pickle says by which `convention` the network was
     trained (edm, vp, ve, iddpm). For InverseBench's networks it is known, and other state dicts need the option.
-    `sigma_data` is EDM's. `label` is the class, for class-conditional networks. The source code in a pickle is never
+    `sigma_data` is EDM's. `label` is the class, for class-conditional networks. `weights` is `averaged`, `raw` or
+    the name of one of the sets of weights in the file. The source code in a pickle is never
     run. Raises DataError for a file that cannot be read, and SpecError if an option is missing or wrong.
     """
 
@@ -41,10 +43,11 @@ class EDMNetwork(NetworkPrior):
         convention: Literal["edm", "vp", "ve", "iddpm"] | None = None,
         sigma_data: float | None = None,
         label: int | None = None,
+        weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
     ) -> None:
-        super().__init__(edm_plan(read(path), convention, sigma_data), label, dtype, compile)
+        super().__init__(edm_plan(read(path, is_karras, weights), convention, sigma_data), label, dtype, compile)
 
 
 def edm_plan(file: Checkpoint, convention: str | None = None, sigma_data: float | None = None) -> Plan:
@@ -65,6 +68,8 @@ def edm_plan(file: Checkpoint, convention: str | None = None, sigma_data: float 
     precondition, schedule = known or (None, None)
     return Plan(
         path=file.path,
+        weights=file.weights,
+        notes=file.notes,
         layout="EDM pickle" if wrapper else "EDM state dict",
         architecture=describe(config, name if not wrapper else ""),
         build=lambda: KarrasUNet(config),

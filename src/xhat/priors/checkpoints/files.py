@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
+from .layouts import is_known
 from .unpickle import number, persistent, read_pickle, tensors_of
+from .weights import Fits, choose
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6: its magic number, pickled
-WRAPS = ("ema", "ema_state_dict", "net", "model_state_dict", "state_dict", "model")  # the averaged weights first
-PREFIXES = ("module.", "_orig_mod.", "model.")  # DataParallel's, torch.compile's, a wrapper's
 FOREIGN = {
     b"<!DO": "a web page, not a checkpoint: the download failed",
     b"<htm": "a web page, not a checkpoint: the download failed",
@@ -29,11 +29,16 @@ FOREIGN = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name, without the prefixes of wrappers, and what else the file says about itself."""
+    """Tensors by name, without the prefixes of wrappers, and what else the file says about itself.
+
+    `weights` names the set of weights that was taken, and `notes` are lines about what was chosen.
+    """
 
     path: Path
     tensors: Mapping[str, Tensor] = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)  # class names and numbers, if it is an EDM pickle
+    weights: str = "top"
+    notes: tuple[str, ...] = ()
 
 
 def existing(path: str | Path) -> Path:
@@ -85,20 +90,22 @@ def container(file: Path) -> str:
     )
 
 
-def read(path: str | Path) -> Checkpoint:
-    """The tensors of a PyTorch file, a safetensors file or a pickle of EDM at `path`.
+def read(path: str | Path, fits: Fits = is_known, weights: str | None = None) -> Checkpoint:
+    """The tensors of the network in a PyTorch file, a safetensors file or a pickle of EDM at `path`.
 
-    Raises DataError if the file cannot be read, asks to run code, or holds a program instead of tensors.
+    `fits` tells the layout of the network by its tensors. `weights` names one of several sets of weights; without it,
+    the averaged one is taken (see `weights.py`). Raises DataError if the file cannot be read, asks to run code, or
+    holds a program instead of tensors, and SpecError if it does not say which of several sets is meant.
     """
     file = existing(path)
     kind = container(file)
-    if kind == "torch":
-        return Checkpoint(file, stripped(state_dict(_load(file), file)))
-    if kind == "safetensors":
-        return Checkpoint(file, stripped(state_dict(_load_safetensors(file), file)))
     if kind == "pickle":
         return _edm_pickle(file)
-    raise DataError(f"{file} is a {kind} program; it has no tensors to read: use --prior denoiser:path={file}")
+    if kind not in ("torch", "safetensors"):
+        raise DataError(f"{file} is a {kind} program; it has no tensors to read: use --prior denoiser:path={file}")
+    content = _load(file) if kind == "torch" else _load_safetensors(file)
+    taken = choose(content, fits, file, weights)
+    return Checkpoint(file, taken.tensors, weights=taken.name, notes=(f"{file}: {taken.note}",) if taken.note else ())
 
 
 def _load(file: Path) -> Any:
@@ -125,31 +132,6 @@ def _load_safetensors(file: Path) -> Any:
         raise DataError(f"{file} is no safetensors file, or cut off or damaged: {e}") from e
 
 
-def state_dict(content: Any, file: Path) -> dict[str, Tensor]:
-    """The tensors by name in `content`, which was read from `file`, behind the usual wrappers.
-
-    If there are averaged weights and raw ones, the averaged ones are taken. Raises DataError if there are no tensors.
-    """
-    if isinstance(content, Mapping):
-        for name in WRAPS:
-            if isinstance(content.get(name), Mapping):
-                return state_dict(content[name], file)
-        found = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
-        if found:
-            return found
-        inside = ", ".join(map(str, list(content)[:8])) or "nothing"
-        raise DataError(f"{file} holds no state dict; it holds {inside}; looked in {', '.join(WRAPS)}")
-    raise DataError(f"{file} holds a {type(content).__name__}, not a state dict")
-
-
-def stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors without a prefix that all names share."""
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            return stripped({name[len(prefix) :]: v for name, v in tensors.items()})
-    return dict(tensors)
-
-
 def _edm_pickle(file: Path) -> Checkpoint:
     content = read_pickle(file)
     net = content.get("ema") if isinstance(content, dict) else content
@@ -160,7 +142,7 @@ def _edm_pickle(file: Path) -> Checkpoint:
     wrapper, state = found
     facts = {k: number(v) for k, v in state.items() if isinstance(number(v), int | float | str)}
     try:
-        tensors = {k: v for k, v in tensors_of(net) if k.startswith("model.")}
+        tensors = {k.removeprefix("model."): v for k, v in tensors_of(net) if k.startswith("model.")}
     except Exception as e:  # records can hold anything
         raise DataError(f"{file} holds a network that cannot be read: {type(e).__name__}: {e}") from e
-    return Checkpoint(file, stripped(tensors), {**facts, "wrapper": wrapper, "network": inner[0]})
+    return Checkpoint(file, tensors, {**facts, "wrapper": wrapper, "network": inner[0]})

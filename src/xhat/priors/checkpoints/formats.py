@@ -8,10 +8,9 @@ from torch import Tensor
 from ...registry import Registry
 from ..base import Prior
 from .adm import ADM, adm_plan
-from .adm_config import is_adm, is_consistency_family
 from .consistency import ConsistencyCheckpoint, consistency_plan
 from .edm import EDMNetwork, edm_plan
-from .karras_config import is_karras
+from .layouts import is_adm, is_consistency_family, is_karras
 from .plan import Plan
 
 Tensors = Mapping[str, Tensor]

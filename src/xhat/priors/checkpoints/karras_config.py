@@ -14,11 +14,6 @@ NAME = re.compile(r"(enc|dec)\.(\d+)x\2_([a-z]+\d*|aux_[a-z]+)\.")
 IGNORED = ("map_augment.",)  # augmentation labels are given in training only
 
 
-def is_karras(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors have the names of a network of EDM."""
-    return "map_layer0.weight" in tensors and any(k.startswith("enc.") for k in tensors)
-
-
 def used(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors that inference uses."""
     return {k: v for k, v in tensors.items() if not k.startswith(IGNORED)}

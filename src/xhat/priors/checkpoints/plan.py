@@ -33,6 +33,8 @@ class Plan:
     precondition: Precondition | None
     schedule: Schedule | None
     needs: tuple[str, ...]  # the options that neither the file nor the list of releases tells
+    weights: str = "top"  # the set of weights that was taken
+    notes: tuple[str, ...] = ()  # what was chosen or guessed, to be said and recorded
 
     def network(self) -> nn.Module:
         """The network with the file's weights. Raises DataError if they do not fit."""
@@ -74,6 +76,7 @@ class NetworkPrior(Prior):
         for p in self.net.parameters():  # buffers are filters and frequencies, which rounding would move
             p.data = p.data.to(DTYPES[dtype])
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.say(*plan.notes)
         self.eval()
         if compile:
             self.net.compile()

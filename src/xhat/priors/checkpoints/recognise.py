@@ -1,6 +1,9 @@
 """From the path of a file to the spec of the prior in it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from ...errors import DataError, SpecError
 from ...spec import text_of
@@ -24,7 +27,12 @@ def kind_of(path: str | Path) -> str:
     file = existing(path)
     if container(file) in ("torchscript", "onnx"):
         return "denoiser"
-    return kind_of_tensors(read(file))
+    return kind_of_tensors(read(file, known_layout))
+
+
+def known_layout(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors have one of the known layouts, those of plug-ins included."""
+    return any(layout.fits(tensors) for layout in FORMATS.values())
 
 
 def kind_of_tensors(found: Checkpoint) -> str:
@@ -32,7 +40,7 @@ def kind_of_tensors(found: Checkpoint) -> str:
     for layout in FORMATS.values():
         if layout.fits(found.tensors):
             return family_member(found.path) if layout.twins(found.tensors) else layout.name
-    if any("diffusion_model." in k or "transformer_blocks" in k for k in found.tensors):
+    if any(".transformer_blocks." in k for k in found.tensors):
         raise DataError(f"{found.path} is latent diffusion of CompVis: convert it to a diffusers folder")
     if any(k.startswith(("down_blocks.", "time_embedding.")) for k in found.tensors):
         raise DataError(f"{found.path} holds the weights of a diffusers network: give the folder around it")
