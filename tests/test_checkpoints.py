@@ -533,6 +533,29 @@ def test_what_the_options_must_say(tiny_adm, options, says):
         build_prior(f"{tiny_adm}{options}", "cpu")
 
 
+def test_other_numbers_of_steps(tiny_adm):
+    """As guided-diffusion: the linear β shrink with the number of steps; times run to it, or to 1000 if rescaled."""
+    prior = build_prior(f"{tiny_adm}:{HEADS},noise_schedule=linear,steps=4000,rescale_timesteps=true", "cpu")
+    assert prior.schedule == Discrete("linear", 2.5e-5, 0.005, 4000)
+    assert prior.precondition(prior.schedule(1.0).ratio).noise == pytest.approx(3999 / 4)
+    prior = build_prior(f"{tiny_adm}:{HEADS},noise_schedule=cosine,steps=4000,rescale_timesteps=false", "cpu")
+    assert prior.schedule == Discrete("squaredcos_cap_v2", 2.5e-5, 0.005, 4000)
+    assert prior.precondition(prior.schedule(1.0).ratio).noise == 3999
+    with pytest.raises(SpecError, match=r"rescale_timesteps \(true if times run to 1000 over its 4000 steps"):
+        build_prior(f"{tiny_adm}:{HEADS},noise_schedule=cosine,steps=4000", "cpu")
+
+
+def test_a_table_beside_the_network_is_its_noise_schedule(tmp_path, tiny_adm):
+    weights, betas = torch.load(tiny_adm), torch.linspace(0.01, 0.02, 1000)
+    content = {f"model.diffusion_model.{k}": v for k, v in weights.items()} | {"betas": betas}
+    torch.save({"state_dict": content}, tmp_path / "x.ckpt")
+    prior = build_prior(f"{tmp_path / 'x.ckpt'}:{HEADS}", "cpu")
+    assert prior.schedule == Discrete(betas=tuple(betas.double().tolist()))
+    assert (
+        build_prior(f"{tmp_path / 'x.ckpt'}:{HEADS},noise_schedule=cosine", "cpu").schedule.kind == "squaredcos_cap_v2"
+    )
+
+
 def test_shapes_labels_and_names(tmp_path, tiny_adm):
     prior = build_prior(f"{tiny_adm}:{HEADS},noise_schedule=cosine", "cpu")
     for good in ((3, 8, 8), (3, 16, 32)):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, SpecError
 from xhat.numerics.linalg import sq
 from xhat.priors import PRIORS, DiffusersPrior, GaussianPrior, MixturePrior, Prior, build_prior
@@ -181,7 +182,7 @@ def test_compiled_network_is_the_network(photo, monkeypatch):
 # Folders against diffusers
 
 
-@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"])
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("learned_variance", [False, True])
 def test_vp_estimate_is_diffusers(tmp_path, schedule, prediction, learned_variance):
@@ -196,6 +197,61 @@ def test_vp_estimate_is_diffusers(tmp_path, schedule, prediction, learned_varian
         t = ours.schedule((i + 1) / 100)
         scale = float(expected.abs().max())
         torch.testing.assert_close(ours(x, t) / scale, expected / scale, rtol=1e-4, atol=1e-4)
+
+
+def test_zero_terminal_snr_is_diffusers(tmp_path):
+    theirs = ddpm(prediction_type="v_prediction", rescale_betas_zero_snr=True)
+    net = unet()
+    ours = DiffusersPrior(save(tmp_path, net, theirs))
+    x = randn(2, 3, 16, 16)
+    for i in (0, 1, 40, 98):  # nothing of the image is left in entry 99
+        with torch.no_grad():
+            expected = theirs.step(net(x, i).sample, i, x, generator=torch.Generator()).pred_original_sample
+        t = ours.schedule((i + 1) / 99)
+        assert ours.precondition(t.ratio).noise == i
+        torch.testing.assert_close(ours(x, t), expected, rtol=1e-3, atol=1e-3)  # their table is float32
+
+
+def test_repaint_is_a_table(tmp_path):
+    from diffusers import RePaintScheduler
+
+    theirs = RePaintScheduler(num_train_timesteps=100, beta_schedule="sigmoid")
+    prior = DiffusersPrior(save(tmp_path, unet(), theirs))
+    found = torch.tensor([prior.schedule((i + 1) / 100).alpha ** 2 for i in range(100)])
+    torch.testing.assert_close(found, theirs.alphas_cumprod, rtol=2e-5, atol=0)
+
+
+def test_class_conditional_folders(tmp_path, capsys):
+    """The class is given as `label`; without it, or with one that there is not, the folder is refused at once."""
+    net, root, x = unet(num_class_embeds=10), str(tmp_path), randn(2, 3, 16, 16)
+    save(tmp_path, net, ddpm())
+    prior = build_prior(f"{root}:label=3", "cpu")
+    t = prior.schedule(0.41)
+    with torch.no_grad():
+        noise = net(t.alpha * x, 40, torch.tensor([3, 3])).sample
+    torch.testing.assert_close(prior(t.alpha * x, t), x - t.ratio * noise, rtol=1e-4, atol=1e-4)
+    for options, says in (("", "classes 0 to 9; label is not given"), (":label=10", "classes 0 to 9; label is 10")):
+        with pytest.raises(SpecError, match=says):
+            build_prior(root + options, "cpu")
+    assert main(["prior", "inspect", root]) == 0
+    assert "classes          10: give label=0 to 9" in capsys.readouterr().out
+    save(tmp_path, unet(), ddpm())
+    with pytest.raises(SpecError, match="is not class-conditional; label is 3"):
+        build_prior(f"{root}:label=3", "cpu")
+
+
+def test_averaged_weights_in_a_folder_beside(tmp_path):
+    raw, averaged = unet(), unet()
+    averaged.conv_out.bias.data += 1
+    save(tmp_path, raw, ddpm())
+    averaged.save_pretrained(tmp_path / "unet_ema")
+    prior = build_prior(str(tmp_path), "cpu")
+    assert torch.equal(prior.net.conv_out.bias, averaged.conv_out.bias)
+    assert "took the averaged weights unet_ema; unet lies beside" in prior.notes[0]
+    for name in ("unet", "raw"):
+        assert torch.equal(build_prior(f"{tmp_path}:weights={name}", "cpu").net.conv_out.bias, raw.conv_out.bias)
+    with pytest.raises(SpecError, match="no weights 'swa'; it has unet, unet_ema"):
+        build_prior(f"{tmp_path}:weights=swa", "cpu")
 
 
 def test_trained_betas(tmp_path):
@@ -290,7 +346,7 @@ def edit(file: Path, **changes: object) -> None:
         (lambda f: edit(f / "scheduler/scheduler_config.json", _class_name="X"), SpecError, "'X'; known: EDMEuler"),
         (lambda f: edit(f / "scheduler/scheduler_config.json", prediction_type="x"), SpecError, "known: epsilon, v_"),
         (lambda f: edit(f / "scheduler/scheduler_config.json", beta_schedule="x"), SpecError, "unknown kind 'x'"),
-        (lambda f: edit(f / "scheduler/scheduler_config.json", rescale_betas_zero_snr=True), SpecError, "zero_snr"),
+        (lambda f: edit(f / "unet/config.json", class_embed_type="identity"), SpecError, "class_embed_type = identity"),
         (lambda f: edit(f / "unet/config.json", _class_name="UNet2DConditionModel"), SpecError, "UNet2DModel"),
         (lambda f: edit(f / "unet/config.json", block_out_channels=[8, 32]), DataError, "unet"),
     ],

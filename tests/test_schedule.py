@@ -60,7 +60,7 @@ def test_cosine_at_its_ends():
     assert Cosine()(0.5).alpha == pytest.approx(math.cos(0.508 / 1.008 * math.pi / 2), abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("kind", ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"])
 def test_discrete_is_diffusers_table(kind):
     from diffusers import DDPMScheduler
 
@@ -125,7 +125,7 @@ def test_spec_strings_build_and_return(schedule):
         ("cosine:alpha_min=1.0", "below 1"),
         ("flow:sigma_max=1.0", "below 1"),
         ("flow:sigma_max=0.0", "positive"),
-        ("discrete:kind=sigmoid", "linear, scaled_linear, squaredcos"),
+        ("discrete:kind=laplace", "linear, scaled_linear, squaredcos"),
         ("discrete:steps=1", "at least 2"),
         ("discrete:beta_end=2.0", "lie in"),
         ("discrete:betas=(0.1,0.0)", "lie in"),

@@ -164,8 +164,11 @@ class Flow(Schedule):
 class Discrete(Schedule):
     """A variance-preserving table β₁ … β_T, as DDPM checkpoints have it (Ho et al., 2020). arXiv:2006.11239
 
-    `kind` is linear, scaled_linear (Stable Diffusion's: linear in √β) or squaredcos_cap_v2 (Nichol & Dhariwal's), with
-    T = `steps`, unless `betas` are given. Between two table entries ln ρ is interpolated, so that every t ∈ (0, 1] has
+    `kind` is linear, scaled_linear (Stable Diffusion's: linear in √β), squaredcos_cap_v2 (Nichol & Dhariwal's) or
+    sigmoid (GeoDiff's: a logistic curve from −6 to 6 between the two β; Xu et al., 2022, arXiv:2203.02923), with
+    T = `steps`, unless `betas` are given. `zero_snr` shifts and scales ᾱ^½ so that its last entry would be 0 (Lin et
+    al., 2023, Algorithm 1; arXiv:2305.08891). Nothing of the image is left there and ρ is infinite, so the table then
+    ends with the entry before. Between two table entries ln ρ is interpolated, so that every t ∈ (0, 1] has
     a level; t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
     """
 
@@ -174,17 +177,20 @@ class Discrete(Schedule):
     beta_end: float = 0.02
     steps: int = 1000
     betas: tuple[float, ...] = field(default=(), repr=False)
+    zero_snr: bool = False
     ratios: tuple[float, ...] = field(init=False, repr=False, compare=False)  # ρ of entry i = 0 (clean) … T
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        ratios, log_abar = [0.0], 0.0
+        roots, log_abar = [], 0.0
         for beta in self.betas or self._table():
             if not 0 < beta < 1:
                 raise SpecError(f"beta must lie in (0, 1), not {beta}")
             log_abar += math.log1p(-beta)
-            ratios.append(math.sqrt(math.expm1(-log_abar)))
-        object.__setattr__(self, "ratios", tuple(ratios))
+            roots.append(math.sqrt(math.expm1(-log_abar)))
+        if self.zero_snr:
+            roots = _shifted(roots)
+        object.__setattr__(self, "ratios", (0.0, *roots))
 
     def _table(self) -> list[float]:
         if self.steps < 2:
@@ -198,7 +204,9 @@ class Discrete(Schedule):
         if self.kind == "squaredcos_cap_v2":
             abar = [math.cos((i / self.steps + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(self.steps + 1)]
             return [min(1 - after / before, 0.999) for before, after in pairwise(abar)]
-        raise SpecError(f"unknown kind {self.kind!r}; choose from linear, scaled_linear, squaredcos_cap_v2")
+        if self.kind == "sigmoid":
+            return [self.beta_start + (self.beta_end - self.beta_start) / (1 + math.exp(6 - 12 * u)) for u in grid]
+        raise SpecError(f"unknown kind {self.kind!r}; choose from linear, scaled_linear, squaredcos_cap_v2, sigmoid")
 
     def __call__(self, t: float) -> Level:
         entries = len(self.ratios) - 1
@@ -220,6 +228,15 @@ class Discrete(Schedule):
         i = bisect.bisect_right(self.ratios, ratio) - 1
         lo, hi = self.ratios[i], self.ratios[i + 1]
         return i - 1 + math.log(ratio / lo) / math.log(hi / lo)
+
+
+def _shifted(ratios: list[float]) -> list[float]:
+    """ρ of each entry but the last, after ᾱ^½ was shifted so that its last entry is 0 and scaled to keep its first."""
+    if len(ratios) < 2:
+        raise SpecError("zero_snr needs a table of at least 2 steps")
+    alphas = [1 / math.hypot(1, ratio) for ratio in ratios]
+    first, last = alphas[0], alphas[-1]
+    return [math.sqrt(1 / a**2 - 1) for a in ((a - last) * first / (first - last) for a in alphas[:-1])]
 
 
 SCHEDULES: Registry[type[Schedule]] = Registry("schedules", Schedule, concrete(vars(), Schedule))

@@ -7,11 +7,12 @@ user's own function.
 import logging
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from ..errors import MismatchError
+from ..errors import MismatchError, SpecError
 from ..likelihoods import Likelihood
 from ..numerics.calls import counting, tally
 from ..registry import Recorded
@@ -96,6 +97,17 @@ def counted(x0: Tensor) -> Tensor:
     if x0.requires_grad:
         x0.register_hook(lambda g: tally("backwards", len(g)))  # type: ignore[no-untyped-call]
     return x0
+
+
+def class_of(label: int | None, classes: int, path: Path) -> int | None:
+    """The class `label` of a network with so many `classes`, None for a network without.
+
+    Raises SpecError if there is no such class, or if a class is given to a network without, or the reverse.
+    """
+    if (label is None) != (classes == 0) or not 0 <= (label or 0) < max(1, classes):
+        has = f"has classes 0 to {classes - 1}" if classes else "is not class-conditional"
+        raise SpecError(f"{path}: the network {has}; label is {'not given' if label is None else label}")
+    return label
 
 
 class FixedShape(Prior):

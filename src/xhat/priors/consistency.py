@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import MismatchError, SpecError
+from ..errors import MismatchError
 from ..registry import kind_of, registry_of
 from ..schedule import EDM, Level
 from ..spec import build_as, without_code
@@ -134,8 +134,8 @@ class ConsistencyFolder(LayeredConsistency):
 
     The scheduler is CMStochasticIterativeScheduler. `denoiser` is the prior that gives E[x₀|x_t].
     If it is left out, `xhat.json` in the folder may name it (`denoiser`: a spec, or a folder relative to this one);
-    otherwise there is none. `label` is the class, for class-conditional networks. `dtype` and `compile` mean the same
-    as for `diffusers`. The output is not clipped to [−1, 1], even if the scheduler's config has `clip_denoised`.
+    otherwise there is none. `label`, `weights`, `dtype` and `compile` mean the same as for `diffusers`. The
+    output is not clipped to [−1, 1], even if the scheduler's config has `clip_denoised`.
     """
 
     source = "ConsistencyModelPipeline of Hugging Face diffusers; arXiv 2303.01469"
@@ -145,11 +145,12 @@ class ConsistencyFolder(LayeredConsistency):
         path: str | Path,
         denoiser: Prior | None = None,
         label: int | None = None,
+        weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
     ) -> None:
         root = folder.existing(path)
-        unet = ConsistencyUNet(root, dtype, compile, label)
+        unet = ConsistencyUNet(root, label, weights, dtype, compile)
         teacher = denoiser
         if denoiser is None and (extra := root / "xhat.json").exists():
             named = folder.read_json(extra).get("denoiser")
@@ -190,20 +191,6 @@ class ConsistencyUNet(DiffusersPrior):
     """The network of a consistency model: its `denoise` is f(u, σ)."""
 
     takes = (Consistent,)
-
-    def __init__(self, path: str | Path, dtype: str, compile: bool, label: int | None) -> None:
-        super().__init__(path, dtype, compile)
-        classes = self.net.config.num_class_embeds
-        if (label is None) != (classes is None) or not 0 <= (label or 0) < (classes or 1):
-            has = "is not class-conditional" if classes is None else f"has classes 0 to {classes - 1}"
-            raise SpecError(f"{path}: the network {has}; label is {label}")
-        self.label = label
-
-    def run(self, z: Tensor, when: Tensor) -> Tensor:
-        if self.label is None:
-            return super().run(z, when)
-        out: Tensor = self.net(z, when, torch.full((len(z),), self.label, device=z.device), return_dict=False)[0]
-        return out
 
 
 class FlowPrior(ConsistencyPrior):

@@ -1,6 +1,7 @@
 """Reads folders in the layout of the diffusers library; diffusers itself is imported only to build the network."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from ..errors import DataError, SpecError
 from ..schedule import EDM, VE, Discrete, Flow, Schedule
+from .averages import says
 from .precondition import Consistent, Karras, Precondition, Score, Tabulated, Velocity
 
 AUTOENCODERS = ("vae", "vqvae", "autoencoder", "first_stage_model")  # where pipelines keep theirs
@@ -20,6 +22,7 @@ TABULATED = (
     "LMSDiscreteScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler",
     "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverMultistepScheduler",
     "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
+    "RePaintScheduler", "SASolverScheduler", "DDIMInverseScheduler", "DPMSolverMultistepInverseScheduler",
 )  # fmt: skip
 
 
@@ -69,14 +72,49 @@ def load_network(root: Path, kinds: tuple[str, ...], dtype: torch.dtype) -> Any:
     return net.eval().requires_grad_(False)
 
 
-def unet_folder(root: Path) -> Path:
-    """The folder that holds the denoiser: `root`/unet, or `root` itself as in older checkpoints."""
-    return root / "unet" if (root / "unet").is_dir() else root
+def unet_folder(root: Path, weights: str | None = None) -> Path:
+    """The folder that holds the denoiser: `root`/unet, or `root` itself as in older checkpoints.
+
+    If a folder with averaged weights lies beside it, such as the `unet_ema` that trainings leave, it is that one.
+    `weights` is the name of another folder, or `averaged` or `raw`. Raises SpecError if there is none of that name.
+    """
+    nets = {f.parent.name: f.parent for f in sorted(root.glob("*unet*/config.json"))}
+    if not nets:
+        if weights not in (None, "raw"):
+            raise SpecError(f"{root} has no weights {weights!r}; it holds one network")
+        return root
+    averaged = [name for name in nets if says((name,))]
+    raw = [name for name in ("unet", *nets) if name in nets and name not in averaged]
+    asked = {None: averaged or raw, "averaged": averaged, "raw": raw}.get(weights, [weights])
+    if not asked or asked[0] not in nets:
+        raise SpecError(f"{root} has no weights {weights!r}; it has {', '.join(nets)}")
+    return nets[str(asked[0])]
 
 
-def load_unet(root: Path, dtype: torch.dtype, kind: str = "UNet2DModel") -> Any:
-    """The UNet of class `kind` in a pipeline's folder, not trainable and in `dtype`."""
-    return load_network(unet_folder(root), (kind,), dtype)
+def weights_note(root: Path, taken: Path) -> tuple[str, ...]:
+    """A line about the choice of the folder `taken` by `unet_folder`, if there was one to make."""
+    others = [f.parent.name for f in sorted(root.glob("*unet*/config.json")) if f.parent != taken]
+    if not others:
+        return ()
+    kind = "averaged weights" if says((taken.name,)) else "weights"
+    return (f"{root}: took the {kind} {taken.name}; {', '.join(others)} lies beside (weights=NAME takes another)",)
+
+
+def load_unet(root: Path, dtype: torch.dtype, kind: str = "UNet2DModel", weights: str | None = None) -> Any:
+    """The UNet of class `kind` in a pipeline's folder, not trainable and in `dtype`; `weights` as in `unet_folder`."""
+    return load_network(unet_folder(root, weights), (kind,), dtype)
+
+
+def classes(config: Mapping[str, Any], root: Path) -> int:
+    """How many classes a UNet2DModel with this `config` knows, 0 if it is not class-conditional.
+
+    Raises SpecError if its classes are not numbers.
+    """
+    if kind := config.get("class_embed_type"):
+        raise SpecError(
+            f"{root}: a network with class_embed_type = {kind} is not supported; its classes are no numbers"
+        )
+    return int(config.get("num_class_embeds") or 0)
 
 
 def kind_of(root: Path) -> str:
@@ -141,18 +179,16 @@ def is_consistency(path: str | Path) -> bool:
 
 
 def read_table(config: dict[str, Any]) -> Discrete:
-    """The β table of a scheduler's `config`. Raises SpecError if the config rescales it to zero signal-to-noise
-    ratio.
-    """
-    if config.get("rescale_betas_zero_snr"):
-        raise SpecError("rescale_betas_zero_snr is not supported: at the last entry nothing of the image is left")
+    """The β table of a scheduler's `config`, rescaled to end at zero signal-to-noise ratio if the config says so."""
+    zero = bool(config.get("rescale_betas_zero_snr"))
     if config.get("trained_betas") is not None:
-        return Discrete(betas=tuple(map(float, config["trained_betas"])))
+        return Discrete(betas=tuple(map(float, config["trained_betas"])), zero_snr=zero)
     return Discrete(
         kind=config.get("beta_schedule", "linear"),
         beta_start=float(config.get("beta_start", 1e-4)),
         beta_end=float(config.get("beta_end", 0.02)),
         steps=config.get("num_train_timesteps", 1000),
+        zero_snr=zero,
     )
 
 

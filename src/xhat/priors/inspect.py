@@ -8,8 +8,9 @@ import torch
 
 from ..errors import SpecError
 from ..schedule import SCHEDULES, Schedule
-from ..spec import checked, spec_of, text_of
-from . import DiffusersPrior, build_prior
+from ..spec import Spec, build, checked, parse, spec_of, text_of
+from . import PRIORS, DiffusersPrior, path_spec
+from . import diffusers_folder as folder
 from .autoencoders import DiffusersAutoencoder
 from .base import FixedShape
 from .checkpoints.files import existing, read
@@ -36,7 +37,7 @@ def inspect(path: str, options: Mapping[str, Any]) -> str:
 
     `options` are options of the prior, as a spec would give them. The weights are read, but no network is run.
     """
-    rows = file_rows(path, options) if Path(path).expanduser().is_file() else prior_rows(path)
+    rows = file_rows(path, options) if Path(path).expanduser().is_file() else prior_rows(path, options)
     return "\n".join(f"{name:<16} {text}" for name, text in rows)
 
 
@@ -91,9 +92,16 @@ def program_rows(file: Path) -> Iterator[tuple[str, str]]:
     yield "prior", f"denoiser:path={text_of(str(file))}"
 
 
-def prior_rows(spec: str) -> Iterator[tuple[str, str]]:
-    """Rows (name, text) about any prior, given by its spec or folder."""
-    prior = build_prior(spec, "cpu")
+def prior_rows(spec: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Rows (name, text) about any prior, given by its spec or folder and further options.
+
+    A class-conditional folder is looked at with class 0 if none is given.
+    """
+    classes = classes_of(spec)
+    if classes and "label" not in options:
+        options = {**options, "label": 0}
+    name, given = parse(path_spec(spec))
+    prior = build(Spec(name, {**given, **options}), PRIORS)
     doc = (prior.given.maker.__doc__ or "").strip().splitlines()
     yield "prior", f"{type(prior).__name__}: {doc[0] if doc else ''}"
     yield "parameters", f"{count(prior):,}"
@@ -103,12 +111,24 @@ def prior_rows(spec: str) -> Iterator[tuple[str, str]]:
         yield "images", f"({codec.channels}, height, width), sides multiples of {codec.factor}"
         yield "latents", f"({codec.latent_channels}, height/{codec.factor}, width/{codec.factor})"
         yield "autoencoder", f"{codec.kind}, {count(codec):,} of the parameters"
+    if classes:
+        yield "classes", f"{classes}: give label=0 to {classes - 1}"
+    for line in prior.notes:
+        yield "note", line.removeprefix(f"{spec}: ")
     net = prior.denoiser if isinstance(prior, Autoencoded) else prior
     if isinstance(prior, DiffusersPrior):
         yield "images", f"({prior.channels}, any, any)"
     if isinstance(net, DiffusersPrior | StableDiffusion):
         yield "parametrisation", says(net.precondition)
     yield from schedule_rows(prior.schedule)
+
+
+def classes_of(path: str) -> int:
+    """How many classes the network in a folder of diffusers knows; 0 for anything else."""
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        return 0
+    return folder.classes(folder.read_json(folder.unet_folder(root) / "config.json"), root)
 
 
 def schedule_rows(schedule: Schedule) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Unconditional latent diffusion models from diffusers folders."""
+"""Latent diffusion models without text from diffusers folders."""
 
 from pathlib import Path
 
@@ -10,20 +10,27 @@ from .unet import DiffusersPrior, dtype_of
 
 
 class LatentDiffusion(Autoencoded):
-    """An unconditional latent diffusion model (Rombach et al., 2022) from a diffusers folder. arXiv:2112.10752
+    """A latent diffusion model (Rombach et al., 2022) from a diffusers folder. arXiv:2112.10752
 
     The folder `path` has `unet/` and `scheduler/` like a folder over images, and in addition `vae/` or `vqvae/` with an
-    AutoencoderKL, VQModel or AutoencoderTiny. `autoencoder` may name another folder to use in its place. `dtype` and
-    `compile` concern the UNet. Raises MismatchError if UNet and autoencoder have different numbers of channels.
+    AutoencoderKL, VQModel or AutoencoderTiny. `autoencoder` may name another folder to use in its place. `label`,
+    `weights`, `dtype` and `compile` concern the UNet and mean the same as for `diffusers`. Raises MismatchError if UNet
+    and autoencoder have different numbers of channels.
     """
 
     source = "LDMPipeline of Hugging Face diffusers, github.com/huggingface/diffusers"
 
     def __init__(
-        self, path: str | Path, autoencoder: str | None = None, dtype: str = "float32", compile: bool = False
+        self,
+        path: str | Path,
+        autoencoder: str | None = None,
+        label: int | None = None,
+        weights: str | None = None,
+        dtype: str = "float32",
+        compile: bool = False,
     ) -> None:
         codec = autoencoder_of(folder.existing(path), autoencoder, dtype_of(dtype))
-        denoiser = DiffusersPrior(path, dtype, compile)
+        denoiser = DiffusersPrior(path, label, weights, dtype, compile)
         if denoiser.channels != codec.latent_channels:
             raise MismatchError(f"{path}: a UNet of {denoiser.channels} channels, latents of {codec.latent_channels}")
         super().__init__(denoiser, codec)

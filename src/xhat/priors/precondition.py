@@ -78,13 +78,14 @@ class Tabulated(Precondition):
 
     The time is the 0-based position in the table. Between two entries it is fractional, by interpolation in ln ρ;
     beyond the ends it is that of the last entry. `whole` rounds it, for networks with a learned time embedding, which
-    accept only whole numbers.
+    accept only whole numbers. `scale` multiplies it, for networks that count to 1000 whatever their table's length.
     """
 
     predictions = ("epsilon", "v_prediction", "sample")
 
     table: Discrete
     whole: bool = False
+    scale: float = 1.0
 
     def __call__(self, ratio: float) -> Coefficients:
         place, norm = self.table.index(ratio), math.hypot(1, ratio)
@@ -96,7 +97,7 @@ class Tabulated(Precondition):
             "v_prediction": (1 / norm**2, -ratio / norm),
             "sample": (0.0, 1.0),
         }[self.prediction]
-        return Coefficients(skip, out, 1 / norm, place)
+        return Coefficients(skip, out, 1 / norm, self.scale * place)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def network(name: str, source: str, about: str) -> Builder[DiffusersPrior]:
     """The denoiser in the folder `name`."""
 
     def make(dtype: str = "float32", compile: bool = False) -> DiffusersPrior:
-        return DiffusersPrior(HERE / name, dtype, compile)
+        return DiffusersPrior(HERE / name, dtype=dtype, compile=compile)
 
     return _shipped(DiffusersPrior, make, name, source, about)
 

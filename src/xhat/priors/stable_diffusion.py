@@ -84,4 +84,4 @@ class StableDiffusion(TextPrior):
         return encode_image(self.image_encoder, x) if self.image_encoder else super().image_embedding(x)
 
 
-UNKNOWN = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
+UNKNOWN = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type", "time_cond_proj_dim")

@@ -15,7 +15,7 @@ from ..schedule import SCHEDULES, Level
 from ..spec import build, without_code
 from ..types import Image
 from . import diffusers_folder as folder
-from .base import Prior
+from .base import Prior, class_of
 from .calibrate import Calibration
 from .precondition import Coefficients, Karras, Precondition, Score, Tabulated, Velocity
 
@@ -33,7 +33,9 @@ class DiffusersPrior(Prior):
     """A pixel-space diffusion model from a folder in the layout of the diffusers library.
 
     In the folder `path`, `unet/` holds a UNet2DModel and `scheduler/` the config of an EDM, beta-table, VE-SDE or flow
-    scheduler. The network runs in `dtype` (float32, bfloat16, float16), everything around it in the dtype of the image.
+    scheduler. `label` is the class, for class-conditional networks. Where a folder with averaged weights (`unet_ema`)
+    lies beside `unet/`, the averaged ones are taken; `weights` names the other. The network runs in `dtype` (float32,
+    bfloat16, float16), everything around it in the dtype of the image.
     `compile` passes the network through torch.compile: the first call is slow, later ones are faster. Two files are
     optional: `xhat.json` (`schedule`: a spec string; `pixel_unshuffle`: 2 if the network works on 2x2 blocks as
     channels; `shape`: [c, h, w] if it accepts no other), and `calibration.json` (see `calibrate.py`). The output is not
@@ -45,12 +47,24 @@ class DiffusersPrior(Prior):
 
     takes: ClassVar[tuple[type[Precondition], ...]] = (Karras, Tabulated, Score, Velocity)
 
-    def __init__(self, path: str | Path, dtype: str = "float32", compile: bool = False) -> None:
+    label: Tensor | None
+
+    def __init__(
+        self,
+        path: str | Path,
+        label: int | None = None,
+        weights: str | None = None,
+        dtype: str = "float32",
+        compile: bool = False,
+    ) -> None:
         super().__init__()
         root = folder.existing(path)
         extra = folder.read_json(root / "xhat.json") if (root / "xhat.json").exists() else {}
-        self.net = folder.load_unet(root, dtype_of(dtype))
+        self.net = folder.load_unet(root, dtype_of(dtype), weights=weights)
         config: Any = self.net.config
+        chosen = class_of(label, folder.classes(config, root), root)
+        self.register_buffer("label", None if chosen is None else torch.tensor([chosen]), persistent=False)
+        self.say(*folder.weights_note(root, folder.unet_folder(root, weights)))
         self.whole = config.time_embedding_type == "learned"  # a table of whole time steps, not a function of time
         self.precondition, self.schedule = folder.read_scheduler(root, self.whole)
         if not isinstance(self.precondition, self.takes):
@@ -107,7 +121,8 @@ class DiffusersPrior(Prior):
 
     def run(self, z: Tensor, when: Tensor) -> Tensor:
         """The output of the UNet2DModel itself for `z` at the times `when` (b,)."""
-        out: Tensor = self.net(z, when, return_dict=False)[0]
+        label = None if self.label is None else self.label.expand(len(z))
+        out: Tensor = self.net(z, when, label, return_dict=False)[0]
         return out
 
 

@@ -16,9 +16,10 @@ from .adm_net import ADMConfig, ADMUNet, packed
 from .conventions import Teacher
 from .files import Checkpoint, read
 from .layouts import is_adm, is_consistency_family
-from .plan import NetworkPrior, Plan
+from .plan import NetworkPrior, Plan, table_beside
 
 KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+USUAL = 1000  # diffusion steps
 
 
 class ADM(NetworkPrior):
@@ -26,12 +27,14 @@ class ADM(NetworkPrior):
 
     Widths, blocks, attention and classes are read off the shapes of the tensors in the file `path`. For the released
     networks the image size, the heads and the noise schedule are known. Other networks need options: `image_size`
-    (without it, any size is accepted), `num_heads` or `num_head_channels`, `noise_schedule` linear or cosine, and
-    `use_new_attention_order` if they were trained with it. `label` is the class, for class-conditional networks.
-    `prediction` is what the network outputs: epsilon, v_prediction or sample. A learned variance is split off and
-    dropped. Networks of consistency_models, whose attention is a 2-d convolution, are read as EDM models. `weights` is
-    `averaged`, `raw` or the name of one of the sets of weights in the file. Raises DataError for a file that cannot be
-    read or has another layout, and SpecError if an option is missing or wrong.
+    (without it, any size is accepted), `num_heads` or `num_head_channels`, `noise_schedule` linear or cosine,
+    `use_new_attention_order` if they were trained with it, and `steps` if their table has not 1000, with
+    `rescale_timesteps` true if the network counts time to 1000 nevertheless. A file that has its table (`betas`) beside
+    the network needs no `noise_schedule`. `label` is the class, for class-conditional networks. `prediction` is what
+    the network outputs: epsilon, v_prediction or sample. A learned variance is split off and dropped. Networks of
+    consistency_models, whose attention is a 2-d convolution, are read as EDM models. `weights` is `averaged`, `raw` or
+    the name of one of the sets of weights in the file. Raises DataError for a file that cannot be read or has another
+    layout, and SpecError if an option is missing or wrong.
     """
 
     source = "github.com/openai/guided-diffusion; arXiv 2105.05233"
@@ -44,6 +47,8 @@ class ADM(NetworkPrior):
         num_head_channels: int | None = None,
         noise_schedule: Literal["linear", "cosine"] | None = None,
         use_new_attention_order: bool | None = None,
+        steps: int | None = None,
+        rescale_timesteps: bool | None = None,
         prediction: str = "epsilon",
         label: int | None = None,
         weights: str | None = None,
@@ -52,8 +57,9 @@ class ADM(NetworkPrior):
     ) -> None:
         file = read(path, is_adm, weights)
         plan = adm_plan(
-            file, image_size, num_heads, num_head_channels, noise_schedule, use_new_attention_order, prediction
-        )
+            file, image_size, num_heads, num_head_channels, noise_schedule, use_new_attention_order, steps,
+            rescale_timesteps, prediction,
+        )  # fmt: skip
         super().__init__(plan, label, dtype, compile)
 
 
@@ -64,6 +70,8 @@ def adm_plan(
     num_head_channels: int | None = None,
     noise_schedule: str | None = None,
     use_new_attention_order: bool | None = None,
+    steps: int | None = None,
+    rescale_timesteps: bool | None = None,
     prediction: str = "epsilon",
 ) -> Plan:
     """The plan for an ADM state dict: what it is, and what has still to be told.
@@ -77,12 +85,15 @@ def adm_plan(
     known, family = release_of(config), is_consistency_family(file.tensors)
     config = with_heads(config, known, num_heads, num_head_channels, file.path)
     needs = [] if config.heads or config.head_channels else ["num_heads or num_head_channels of its attention"]
-    kind = noise_schedule or (known.noise_schedule if known else None)
-    if kind not in (None, *KINDS):
-        raise SpecError(f"unknown noise_schedule {kind!r}; choose from {', '.join(KINDS)}")
-    table = None if kind is None else Discrete(KINDS[kind])
+    table = table_of(file, noise_schedule, steps, known)
     if not family and table is None:
         needs.append("noise_schedule (linear or cosine)")
+    length = USUAL if table is None else len(table.ratios) - 1
+    if not family and length != USUAL and rescale_timesteps is None:
+        needs.append(
+            f"rescale_timesteps (true if times run to {USUAL} over its {length} steps, as improved-diffusion's)"
+        )
+    scale = USUAL / length if rescale_timesteps else 1.0
     if use_new_attention_order is None:
         use_new_attention_order = known.packed if known else False
     size = image_size or (known.image_size if known else None)
@@ -98,10 +109,28 @@ def adm_plan(
         multiple=2 ** (len(config.channel_mult) - 1),
         classes=config.num_classes,
         labels=lambda label: torch.tensor([label]),
-        precondition=Teacher() if family else None if table is None else Tabulated(prediction, table),
+        precondition=Teacher() if family else None if table is None else Tabulated(prediction, table, scale=scale),
         schedule=EDM() if family else table,
         needs=tuple(needs),
     )
+
+
+def table_of(file: Checkpoint, kind: str | None, steps: int | None, known: Release | None) -> Discrete | None:
+    """The table of noise levels that the options say, or else the file (`betas` beside the network), or else the list
+    of releases; None if nothing tells.
+
+    Of guided-diffusion's `linear` schedule the two ends shrink with the number of steps. Raises SpecError for an
+    unknown kind.
+    """
+    if kind is None and steps is None and (table := table_beside(file)):
+        return table
+    kind = kind or (known.noise_schedule if known else None)
+    if kind not in (None, *KINDS):
+        raise SpecError(f"unknown noise_schedule {kind!r}; choose from {', '.join(KINDS)}")
+    if kind is None:
+        return None
+    n = steps or USUAL
+    return Discrete(KINDS[kind], 1e-4 * USUAL / n, 0.02 * USUAL / n, n)
 
 
 def with_heads(

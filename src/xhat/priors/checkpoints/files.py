@@ -37,6 +37,7 @@ class Checkpoint:
     path: Path
     tensors: Mapping[str, Tensor] = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)  # class names and numbers, if it is an EDM pickle
+    beside: Mapping[str, Tensor] = field(default_factory=dict, repr=False)  # tensors on the way, such as `betas`
     weights: str = "top"
     notes: tuple[str, ...] = ()
 
@@ -105,7 +106,8 @@ def read(path: str | Path, fits: Fits = is_known, weights: str | None = None) ->
         raise DataError(f"{file} is a {kind} program; it has no tensors to read: use --prior denoiser:path={file}")
     content = _load(file) if kind == "torch" else _load_safetensors(file)
     taken = choose(content, fits, file, weights)
-    return Checkpoint(file, taken.tensors, weights=taken.name, notes=(f"{file}: {taken.note}",) if taken.note else ())
+    notes = (f"{file}: {taken.note}",) if taken.note else ()
+    return Checkpoint(file, taken.tensors, beside=taken.beside, weights=taken.name, notes=notes)
 
 
 def _load(file: Path) -> Any:

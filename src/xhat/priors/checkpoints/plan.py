@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import MismatchError, SpecError
-from ...schedule import Level, Schedule
+from ...schedule import Discrete, Level, Schedule
 from ...types import Image
-from ..base import Prior
+from ..base import Prior, class_of
 from ..precondition import Precondition
+from .files import Checkpoint
 from .fit import fit
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -45,10 +46,20 @@ class Plan:
 
         Raises SpecError if there is no such class, or if a class is given to a network without, or the reverse.
         """
-        if (label is None) != (self.classes == 0) or not 0 <= (label or 0) < max(1, self.classes):
-            has = f"has classes 0 to {self.classes - 1}" if self.classes else "is not class-conditional"
-            raise SpecError(f"{self.path}: the network {has}; label is {'not given' if label is None else label}")
-        return None if label is None else self.labels(label)
+        told = class_of(label, self.classes, self.path)
+        return None if told is None else self.labels(told)
+
+
+def table_beside(file: Checkpoint) -> Discrete | None:
+    """The table `betas` that lies beside the network in a file, None if there is none.
+
+    A last β of 1 leaves nothing of the image; that entry is left out, as by `zero_snr` of `Discrete`.
+    """
+    betas = file.beside.get("betas", torch.empty(0, 0))
+    if betas.ndim != 1 or len(betas) < 2:
+        return None
+    values = betas.double().tolist()
+    return Discrete(betas=tuple(values[:-1] if values[-1] >= 1 else values))
 
 
 class NetworkPrior(Prior):

@@ -8,7 +8,7 @@ names without dots.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,11 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError, SpecError
+from ..averages import says, words_in
 
 Tensors = Mapping[str, Tensor]
 Fits = Callable[[Tensors], bool]
 
-AVERAGED = {"ema", "avg", "average", "averaged", "averager", "ma", "polyak", "shadow", "smoothed", "swa", "target"}
-RAW = {"backup", "collected", "current", "noema", "nonema", "online", "raw"}
-NOT = {"no", "non", "not", "without"}
 COUNTERS = {
     "initted",
     "n_averaged",
@@ -36,12 +34,14 @@ DEPTH = 12  # a tree that is deeper than this is none: a pickle may hold itself
 @dataclass(frozen=True)
 class Weights:
     """A set of weights: the `place` where it lies in the file, its tensors by name, whether the place says that it is
-    an average (None: it says nothing), and how many of the tensors came from the raw set.
+    an average (None: it says nothing), what tensors lie on the way to it, such as the table of a diffusion, and how
+    many of its tensors came from the raw set.
     """
 
     place: tuple[str, ...]
     tensors: Tensors
     averaged: bool | None
+    beside: Tensors
     borrowed: int = 0
 
     @property
@@ -66,11 +66,14 @@ class Loose:
 
 @dataclass(frozen=True)
 class Choice:
-    """The set that is used, its tensors without prefixes, and a line about the choice if there was one to make."""
+    """The set that is used: its tensors without prefixes, its name, a line about the choice if there was one to make,
+    and the tensors on the way to it.
+    """
 
     tensors: dict[str, Tensor]
     name: str
     note: str = ""
+    beside: Tensors = field(default_factory=dict)
 
 
 def choose(content: Any, fits: Fits, file: Path, wanted: str | None = None) -> Choice:
@@ -87,7 +90,8 @@ def choose(content: Any, fits: Fits, file: Path, wanted: str | None = None) -> C
             continue
         named = placed(part, raw)
         if named is not None:
-            sets.append(Weights(part.place, dict(raw.tensors) | named, True, len(raw.tensors) - len(named)))
+            left = len(raw.tensors) - len(named)
+            sets.append(Weights(part.place, dict(raw.tensors) | named, True, raw.beside, left))
         elif wanted is None:
             raise SpecError(
                 f"{file}: {'.'.join(part.place)} looks like averaged weights, but they do not match those of "
@@ -98,7 +102,7 @@ def choose(content: Any, fits: Fits, file: Path, wanted: str | None = None) -> C
     sets = judged(sets)
     sets = [completed(s, sets) for s in sets]
     taken = picked(sets, file, wanted)
-    return Choice(dict(taken.tensors), taken.name, note(taken, sets, file))
+    return Choice(dict(taken.tensors), taken.name, note(taken, sets, file), taken.beside)
 
 
 def found(content: Any, fits: Fits) -> tuple[list[Weights], list[Loose]]:
@@ -107,7 +111,7 @@ def found(content: Any, fits: Fits) -> tuple[list[Weights], list[Loose]]:
     loose: list[Loose] = []
     for place, table, counted in tables(content):
         if isinstance(table, Mapping):
-            sets_here, loose_here = in_table(table, fits, place, counted)
+            sets_here, loose_here = in_table(table, fits, place, counted, {})
             sets += sets_here
             loose += loose_here
         elif says(place, counted):
@@ -148,22 +152,25 @@ def unwrapped(name: str) -> str:
     return name
 
 
-def in_table(table: Tensors, fits: Fits, place: tuple[str, ...], counted: bool) -> tuple[list[Weights], list[Loose]]:
+def in_table(
+    table: Tensors, fits: Fits, place: tuple[str, ...], counted: bool, beside: Tensors
+) -> tuple[list[Weights], list[Loose]]:
     """The sets in one dictionary of tensors, which may hold several networks behind prefixes of their names."""
     counted = counted or not COUNTERS.isdisjoint(table)
+    beside = {**beside, **{name: v for name, v in table.items() if "." not in name}}
     groups = grouped(table)
     if fits(table):  # another set may lie beside it, behind a prefix that says what it is
         groups = {k: v for k, v in groups.items() if says((k,)) is not None}
     sets: list[Weights] = []
     loose: list[Loose] = []
     for prefix, inside in groups.items():
-        deeper, adrift = in_table(inside, fits, (*place, prefix), counted)
+        deeper, adrift = in_table(inside, fits, (*place, prefix), counted, beside)
         sets += deeper
         loose += adrift
     taken = {f"{prefix}.{name}" for prefix, inside in groups.items() for name in inside}
     if fits(table):
         own = table if not sets else {k: v for k, v in table.items() if k not in taken}
-        sets.insert(0, Weights(place, own, says(place, counted)))
+        sets.insert(0, Weights(place, own, says(place, counted), beside))
     elif not sets and says(place, counted):
         loose = [Loose(place, table)]
     return sets, loose
@@ -177,25 +184,6 @@ def grouped(table: Tensors) -> dict[str, dict[str, Tensor]]:
         if dot:
             groups.setdefault(first, {})[rest] = v
     return groups
-
-
-def says(place: Sequence[str], counted: bool = False) -> bool | None:
-    """Whether the place says that what lies there is averaged (True) or raw (False); the innermost word decides.
-
-    Without a word, a counter of averages beside it (`counted`) says that it is averaged.
-    """
-    for component in reversed(place):
-        words = words_in(component)
-        if not RAW.isdisjoint(words) or (not AVERAGED.isdisjoint(words) and not NOT.isdisjoint(words)):
-            return False
-        if not AVERAGED.isdisjoint(words):
-            return True
-    return True if counted else None
-
-
-def words_in(text: str) -> list[str]:
-    """The words of a name, in lower case: `emaModel_2` has ema, model and 2."""
-    return [w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)]
 
 
 def size(weights: Weights) -> int:
