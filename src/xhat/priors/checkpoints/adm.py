@@ -16,10 +16,7 @@ from .adm_net import ADMConfig, ADMUNet, packed
 from .conventions import Teacher
 from .files import Checkpoint, read
 from .layouts import is_adm, is_consistency_family
-from .plan import NetworkPrior, Plan, table_beside
-
-KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
-USUAL = 1000  # diffusion steps
+from .plan import USUAL, NetworkPrior, Plan, table_beside, tables
 
 
 class ADM(NetworkPrior):
@@ -119,18 +116,12 @@ def table_of(file: Checkpoint, kind: str | None, steps: int | None, known: Relea
     """The table of noise levels that the options say, or else the file (`betas` beside the network), or else the list
     of releases; None if nothing tells.
 
-    Of guided-diffusion's `linear` schedule the two ends shrink with the number of steps. Raises SpecError for an
-    unknown kind.
+    Raises SpecError for an unknown kind.
     """
     if kind is None and steps is None and (table := table_beside(file)):
         return table
     kind = kind or (known.noise_schedule if known else None)
-    if kind not in (None, *KINDS):
-        raise SpecError(f"unknown noise_schedule {kind!r}; choose from {', '.join(KINDS)}")
-    if kind is None:
-        return None
-    n = steps or USUAL
-    return Discrete(KINDS[kind], 1e-4 * USUAL / n, 0.02 * USUAL / n, n)
+    return None if kind is None else tables(kind, steps)
 
 
 def with_heads(

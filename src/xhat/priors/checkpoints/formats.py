@@ -9,8 +9,9 @@ from ...registry import Registry
 from ..base import Prior
 from .adm import ADM, adm_plan
 from .consistency import ConsistencyCheckpoint, consistency_plan
+from .ddpm import DDPM, ddpm_plan
 from .edm import EDMNetwork, edm_plan
-from .layouts import is_adm, is_consistency_family, is_karras
+from .layouts import is_adm, is_consistency_family, is_ddpm, is_karras
 from .plan import Plan
 
 Tensors = Mapping[str, Tensor]
@@ -38,6 +39,7 @@ FORMATS: Registry[Format] = Registry(
     {
         "adm": Format("adm", "OpenAI guided-diffusion", ADM, adm_plan, is_adm, is_consistency_family),
         "edm": Format("edm", "EDM, InverseBench", EDMNetwork, edm_plan, is_karras),
+        "ddpm": Format("ddpm", "DDPM in PyTorch (DDIM, DDRM, DDNM)", DDPM, ddpm_plan, is_ddpm),
         "openai_consistency": Format(
             "openai_consistency",
             "OpenAI consistency models",

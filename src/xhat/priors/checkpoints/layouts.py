@@ -25,6 +25,11 @@ def is_karras(tensors: Tensors) -> bool:
     return "map_layer0.weight" in tensors and any(k.startswith("enc.") for k in tensors)
 
 
+def is_ddpm(tensors: Tensors) -> bool:
+    """Whether the tensors have the names of DDPM's U-Net in PyTorch, as in the code of DDIM."""
+    return "temb.dense.0.weight" in tensors and "down.0.block.0.conv1.weight" in tensors
+
+
 def is_known(tensors: Tensors) -> bool:
     """Whether the tensors have one of the layouts of this package; plug-ins may know more."""
-    return any(fits(tensors) for fits in (is_adm, is_karras))
+    return any(fits(tensors) for fits in (is_adm, is_karras, is_ddpm))

@@ -15,6 +15,8 @@ from ..precondition import Precondition
 from .files import Checkpoint
 from .fit import fit
 
+KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+USUAL = 1000  # diffusion steps
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -48,6 +50,22 @@ class Plan:
         """
         told = class_of(label, self.classes, self.path)
         return None if told is None else self.labels(told)
+
+
+def tables(kind: str | None, steps: int | None = None) -> Discrete:
+    """The table of guided-diffusion's noise schedule `kind`, linear or cosine, of `steps` or 1000 steps.
+
+    The two ends of the linear one shrink with the number of steps. Raises SpecError for another kind.
+    """
+    if kind not in KINDS:
+        raise SpecError(f"unknown noise_schedule {kind!r}; choose from {', '.join(KINDS)}")
+    n = steps or USUAL
+    return Discrete(KINDS[kind], 1e-4 * USUAL / n, 0.02 * USUAL / n, n)
+
+
+def no_label(label: int) -> Tensor:
+    """Stands for `labels` of a network that knows no classes and is therefore never asked."""
+    raise SpecError(f"a network without classes has no label {label}")
 
 
 def table_beside(file: Checkpoint) -> Discrete | None:
