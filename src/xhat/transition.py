@@ -1,15 +1,25 @@
 """From level t to level s < t, given an estimate of the clean image.
 
-    x_s = α_s x̂₀ + σ_s (√(1−ζ) e' + √ζ ε),   e' = ê = (x_t − α_t x̂₀) / σ_t unless a method keeps the old noise
+    x_s = α_s x̂₀ + σ_s (√(1−ζ) e' + √ζ γ ε),   e' = ê = (x_t − α_t x̂₀) / σ_t unless a method keeps the old noise
 
-ζ = 0 is DDIM, ζ = 1 forgets x_t (DAPS), ζ = 1 − (ρ_s/ρ_t)² is DDPM; DiffPIR has a constant ζ. Images are (b, *image).
+ζ = 0 is DDIM, ζ = 1 forgets x_t (DAPS), ζ = 1 − (ρ_s/ρ_t)² is DDPM; DiffPIR has a constant ζ. γ is 1 for samplers,
+whose variance must come out right. A method that looks for one best image adds only the noise that helps it, and none
+at the end: `fresh`. Images are (b, *image).
 """
 
 import math
+from typing import Literal
 
+from torch import Tensor
+
+from .errors import SpecError
 from .rng import Rng
 from .schedule import Level
 from .types import Image
+
+Rule = Literal["full", "calibrated", "none"]
+FACTOR = 4.0  # fresh noise ends where the prior's error is a quarter of the noise that would be added
+VARIANCE = 0.25  # of an image whose prior does not state its error: EDM's σ_data² of pictures in [−1, 1]
 
 
 def noise_in(x: Image, x0: Image, t: Level) -> Image:
@@ -17,19 +27,62 @@ def noise_in(x: Image, x0: Image, t: Level) -> Image:
     return (x - t.alpha * x0) / t.sigma
 
 
-def renoise(x: Image, x0: Image, t: Level, s: Level, zeta: float, rng: Rng, old: Image | None = None) -> Image:
+def fresh(rule: Rule, t: Level, s: Level, error: float | None) -> float:
+    """γ of a method that looks for one best image, for the step from level `t` to `s`; its option `renoise` is `rule`.
+
+        full         γ = 1
+        calibrated   γ² = max(0, 1 − 4 E_t/ρ_s²)
+        none         γ = 0, half-quadratic splitting
+
+    `error` is E_t, the mean squared error of the prior at level t per number of the image, which `Prior.mse` states.
+    With γ = 1 the state is noisier than the prior is told, because x̂₀ is itself wrong, and the run never comes to the
+    mode. Noise is wanted while ρ is large, where it chooses between modes and keeps a learned prior on inputs that it
+    knows. None stands for a prior that does not state its error: it is taken at the largest that it can have for images
+    of variance V = 0.25, that of the best linear denoiser, ρ²V/(ρ² + V). There is then less noise, never too much.
+    Raises SpecError for another `rule`.
+    """
+    if rule == "full":
+        return 1.0
+    if rule == "none" or s.sigma == 0:
+        return 0.0
+    if rule != "calibrated":
+        raise SpecError(f"renoise must be full, calibrated or none, not {rule!r}")
+    known = t.ratio**2 * VARIANCE / (t.ratio**2 + VARIANCE) if error is None else error
+    return math.sqrt(max(0.0, 1 - FACTOR * known / s.ratio**2))
+
+
+def momentum(quiet: Tensor) -> Tensor:
+    """β of x̂₀ + β (x̂₀ − the x̂₀ before), (b,), after `quiet` steps (b,) without fresh noise: Nesterov's j/(j + 3).
+
+    Without noise the run is a fixed-point iteration, which this speeds up at no cost (Su, Boyd & Candès, 2016, eq. 2).
+    arXiv:1503.01243
+    """
+    return quiet / (quiet + 3)
+
+
+def renoise(
+    x: Image,
+    x0: Image,
+    t: Level,
+    s: Level,
+    zeta: float,
+    rng: Rng,
+    old: Image | None = None,
+    gamma: float = 1.0,
+) -> Image:
     """x_s at level `s` from x_t = `x` at level `t` and the estimate `x0`, by the formula above.
 
-    `zeta` in [0, 1] is the fraction of the noise variance that is new. e' is recomputed from `x0`, or is `old` if that
-    is given. At the clean level the result is `x0` itself.
+    `zeta` in [0, 1] is the fraction of the noise variance that is new, and `gamma` in [0, 1] the share of its standard
+    deviation that is added. e' is recomputed from `x0`, or is `old` if that is given. At the clean level the result is
+    `x0` itself.
     """
     if s.sigma == 0:
         return x0
     out = s.alpha * x0
     if zeta < 1:
         out = out + s.sigma * math.sqrt(1 - zeta) * (noise_in(x, x0, t) if old is None else old)
-    if zeta > 0:
-        out = out + s.sigma * math.sqrt(zeta) * rng.randn_like(x)
+    if zeta > 0 and gamma > 0:
+        out = out + s.sigma * math.sqrt(zeta) * gamma * rng.randn_like(x)
     return out
 
 

@@ -15,8 +15,8 @@ from ..numerics.linalg import bcast
 from ..priors.base import Prior
 from ..rng import Rng
 from ..schedule import Level, Schedule
-from ..transition import renoise
-from ..types import Image
+from ..transition import Rule, fresh, momentum, renoise
+from ..types import Image, PerImage
 
 __all__ = [
     "Count",
@@ -27,8 +27,10 @@ __all__ = [
     "LinearGaussian",
     "NoiselessLinear",
     "PinvGaussian",
+    "PointEstimator",
     "Prior",
     "Rng",
+    "Rule",
     "Solver",
     "SpectralGaussian",
     "State",
@@ -172,3 +174,39 @@ class Estimator(Solver[L]):
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
         x0 = self.estimate(state.x, t, prior, like, rng)
         return State(renoise(state.x, x0, t, s, self.fraction(t, s), rng), x0)
+
+
+@dataclass(frozen=True)
+class Quiet(State):
+    """A state with the number of steps, (b,), that the image has made without fresh noise; `x0` is its last x̂₀."""
+
+    quiet: PerImage
+
+
+class PointEstimator(Solver[L, Quiet]):
+    """An estimator of one best image: it adds only the noise that helps, by the rule `renoise` (`transition.fresh`).
+
+    Steps without any are a fixed-point iteration, and those with ζ = 1 go on from x̂₀ with Nesterov's momentum.
+    """
+
+    returns: ClassVar[str] = "point"
+
+    zeta: float
+    renoise: Rule
+
+    @abstractmethod
+    def estimate(self, x: Image, t: Level, prior: Prior, like: L, rng: Rng) -> Image:
+        """x̂₀ given x_t = `x` and y, (b, *image)."""
+
+    def init(self, t: Level, prior: Prior, like: L, rng: Rng) -> Quiet:
+        noise = like.noise_image(rng)
+        return Quiet(t.sigma * noise, torch.zeros_like(noise), torch.zeros_like(noise.flatten(1)[:, 0]))
+
+    def step(self, state: Quiet, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> Quiet:
+        x0 = self.estimate(state.x, t, prior, like, rng)
+        gamma = fresh(self.renoise, t, s, prior.mse(t) if self.renoise == "calibrated" else None)
+        ahead = x0
+        if gamma == 0 and self.zeta == 1 and s.sigma > 0:
+            ahead = x0 + bcast(momentum(state.quiet), x0) * (x0 - state.x0)
+        x = renoise(state.x, ahead, t, s, self.zeta, rng, gamma=gamma)
+        return Quiet(x, x0, state.quiet + 1 if gamma == 0 else torch.zeros_like(state.quiet))

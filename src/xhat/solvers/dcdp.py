@@ -8,7 +8,8 @@ import torch
 from ..numerics.autodiff import grad
 from ..numerics.linalg import sq
 from ..schedule import Schedule
-from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
+from ..transition import fresh
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Rule, Solver, State
 from .daps import flow
 
 
@@ -30,6 +31,7 @@ class DCDP(Solver[Likelihood]):
     momentum: float = 0.9
     ode_steps: int = 20
     start: float = 0.4
+    renoise: Rule = "full"
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         return schedule.levels(self.steps, self.start)
@@ -39,7 +41,8 @@ class DCDP(Solver[Likelihood]):
         return State(x, x)
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        noised = t.alpha * state.x + t.sigma * rng.randn_like(state.x)
+        gamma = fresh(self.renoise, t, t, prior.mse(t))
+        noised = t.alpha * state.x + t.sigma * gamma * rng.randn_like(state.x)
         x = self.fit(flow(noised, t, prior, self.ode_steps), like)
         return State(x, x)
 

@@ -1,12 +1,13 @@
 """Plug-and-play diffusion restoration."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng
+from .base import Image, Level, LinearGaussian, PointEstimator, Prior, Rng, Rule
 
 
 @dataclass(frozen=True)
-class DiffPIR(Estimator[LinearGaussian]):
+class DiffPIR(PointEstimator[LinearGaussian]):
     """Plug-and-play diffusion restoration, Algorithm 1 (Zhu et al., 2023). arXiv:2305.08995
 
         x̂₀ = argmin ‖y − A x‖² + λ σ_y²/ρ_t² ‖x − E[x₀|x_t]‖²,   then ζ with the recomputed noise
@@ -16,10 +17,12 @@ class DiffPIR(Estimator[LinearGaussian]):
     """
 
     needs = LinearGaussian
+    returns: ClassVar[str] = "sample"  # the paper draws with ζ < 1
 
     steps: int = 100
     lam: float = 1.0
     zeta: float = 0.25
+    renoise: Rule = "full"
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Image:
         return like.prox(prior(x, t), self.lam * like.var / t.ratio**2)

@@ -1,7 +1,6 @@
 """Local MAP sampling."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,31 +10,32 @@ from ..noise import Poisson
 from ..numerics.inner import adam, gauss_newton
 from ..numerics.linalg import bcast, rms, sq
 from ..operators.base import ProxyOperator
-from .base import Estimator, Image, Level, Likelihood, LinearGaussian, Prior, Rng
+from .base import Image, Level, Likelihood, LinearGaussian, PointEstimator, Prior, Rng, Rule
 
 
 @dataclass(frozen=True)
-class LMAPS(Estimator[Likelihood]):
+class LMAPS(PointEstimator[Likelihood]):
     """Local MAP sampling (Zhang, Brekelmans & Ver Steeg, 2025). arXiv:2510.07343
 
     x̂₀ = argmin ‖y − A(x)‖² + w_t ‖x − E[x₀|x_t]‖², the mode of p(x₀|x_t, y) under Cov[x₀|x_t] = k ρ_t² I:
 
         w_t = σ_y² / (k ρ_t²)     or, in the paper's parametrisation,     w_t = k₁² / (2 k₂ σ_t²)
 
-    Then renoise with fraction ζ. `inner` = adam is the paper's loop of gradient steps. auto solves for x̂₀: in closed
-    form or by conjugate gradient if A is linear, otherwise by Gauss-Newton. For JPEG and quantisation it takes one step
-    of the proxy gradient, A(x) − y, and counts the code's own error on E[x₀|x_t] as noise, so that the prior takes over
-    once ρ_t is smaller than one quantisation step. For Poisson noise auto is adam as well. Raises SpecError if only one
-    of k1 and k2 is given.
+    Then renoise with fraction ζ. `renoise` says how much of the fresh noise is added (`transition.fresh`): full is our
+    reading of the paper; calibrated ends it where the prior's own error is large beside it, so that the run comes to
+    the mode. `inner` = adam is the paper's loop of gradient steps. auto solves for x̂₀: in closed form or by conjugate
+    gradient if A is linear, otherwise by Gauss-Newton. For JPEG and quantisation it takes one step of the proxy
+    gradient, A(x) − y, and counts the code's own error on E[x₀|x_t] as noise, so that the prior takes over once ρ_t is
+    smaller than one quantisation step. For Poisson noise auto is adam as well. Raises SpecError if only one of k1 and
+    k2 is given.
     """
-
-    returns: ClassVar[str] = "point"
 
     steps: int = 50
     k: float = 1.0
     k1: float | None = None
     k2: float | None = None
     zeta: float = 1.0
+    renoise: Rule = "calibrated"
     inner: str = "auto"
     inner_steps: int = 30
     lr: float = 0.1

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ..numerics.autodiff import grad, vjp
 from ..numerics.inner import adam
 from ..numerics.linalg import norm, sq
-from ..transition import renoise
-from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
+from ..transition import fresh, renoise
+from .base import Count, Image, Level, Likelihood, Prior, Rng, Rule, Solver, State
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ReSample(Solver[Likelihood]):
     inner_steps: int = 200
     lr: float = 0.01
     gamma: float = 40.0
+    renoise: Rule = "full"
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
@@ -40,17 +41,18 @@ class ReSample(Solver[Likelihood]):
         if s.sigma > 0 and (3 * k.before < k.total or k.left % self.every):
             return State(x, x0)
         z = self.fit(x0, like)
-        return State(self.resample(x, z, t, s, rng), z)
+        return State(self.resample(x, z, t, s, rng, prior.mse(t)), z)
 
     def fit(self, x0: Image, like: Likelihood) -> Image:
         """Hard consistency: z near x̂₀ with a residual as large as the noise."""
         return adam(lambda z: sq(like.residual(z)), x0, self.lr, self.inner_steps, goal=like.explained)
 
-    def resample(self, x: Image, z: Image, t: Level, s: Level, rng: Rng) -> Image:
-        """x_s given both z and the chain's own x'."""
+    def resample(self, x: Image, z: Image, t: Level, s: Level, rng: Rng, error: float | None = None) -> Image:
+        """x_s given both z and the chain's own x'; `error` is that of the prior at level t, if it states it."""
         if s.sigma == 0:
             return z
         abar_t, abar_s = (t.alpha / t.norm) ** 2, (s.alpha / s.norm) ** 2
         g = self.gamma * (1 - abar_s) / (1 - abar_t) * (1 - abar_t / abar_s) * s.norm**2
         v = s.sigma**2
-        return (g * s.alpha * z + v * x) / (g + v) + math.sqrt(g * v / (g + v)) * rng.randn_like(x)
+        noise = fresh(self.renoise, t, s, error) * math.sqrt(g * v / (g + v))
+        return (g * s.alpha * z + v * x) / (g + v) + noise * rng.randn_like(x)

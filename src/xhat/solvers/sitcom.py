@@ -1,15 +1,14 @@
 """Step-wise triple-consistent sampling."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ..numerics.inner import adam
 from ..numerics.linalg import sq
-from .base import Estimator, Image, Level, Likelihood, Prior, Rng
+from .base import Image, Level, Likelihood, PointEstimator, Prior, Rng, Rule
 
 
 @dataclass(frozen=True)
-class SITCOM(Estimator[Likelihood]):
+class SITCOM(PointEstimator[Likelihood]):
     """Step-wise triple-consistent sampling, Algorithm 1 (Alkhouri et al., 2024). arXiv:2410.04479
 
     v = argmin ‖y − A(x̂₀(v, t))‖² + λ ‖v − x_t‖² by at most `inner_steps` steps of Adam from v = x_t, stopped when the
@@ -17,13 +16,12 @@ class SITCOM(Estimator[Likelihood]):
     0. `lr` is in units of √(α_t² + σ_t²), which is 1 in the paper's VP schedule.
     """
 
-    returns: ClassVar[str] = "point"
-
     steps: int = 20
     inner_steps: int = 20
     lr: float = 0.02
     lam: float = 0.0
     zeta: float = 1.0
+    renoise: Rule = "full"
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
         energy = lambda v: sq(like.residual(prior(v, t))) + self.lam * sq(v - x)
