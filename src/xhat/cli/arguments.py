@@ -15,6 +15,8 @@ from .commands import run_demo, run_exact, run_generate, run_inspect, run_list, 
 from .listing import KINDS
 
 RESTORE = """examples:
+  xhat restore photo.jpg -o out/               looks at the file, and says what it took the damage to be
+  xhat restore small.png --scale 4 --sigma 2/255 -o out/
   xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 -o out/
   xhat restore y.png --operator inpaint:mask=mask.png --noise noiseless --solver ddnm -o out/
   xhat restore y.npz --samples 8 --seed 3 --batch-size 4 --reference x.png -o out/
@@ -122,8 +124,17 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         "scan.h5#12 is item 12 of scan.h5",
     )
     p.add_argument("-o", "--out", required=True, type=Path, help="the folder to write the results to")
-    p.add_argument("--operator", metavar="SPEC", help="what made the measurement; default: what its file says")
-    p.add_argument("--noise", metavar="SPEC", help="the noise of the measurement; default: what its file says")
+    p.add_argument("--operator", metavar="SPEC", help="what made the measurement; default: what its file says or shows")
+    p.add_argument(
+        "--noise", metavar="SPEC", help="the noise of the measurement; default: what its file says, or an estimate"
+    )
+    p.add_argument(
+        "--sigma",
+        metavar="S",
+        help="Gaussian noise in place of --noise: 0.05 in the units of images in [-1, 1], 12/255 for 12 of 255 grey "
+        "levels, auto to estimate it",
+    )
+    p.add_argument("--scale", type=int, metavar="K", help="enlarge K times, in place of --operator")
     p.add_argument("--solver", metavar="SPEC", default="lmaps", help="the method; default: lmaps")
     p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)

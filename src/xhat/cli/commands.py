@@ -14,6 +14,7 @@ from ..priors import path_spec
 from ..priors.generated import GENERATORS
 from ..priors.inspect import inspect
 from ..spec import parse, value
+from ..task.look import AUTO
 from ..task.parts import spec_in
 from ..task.restoration import Restoration, check_folder
 from ..task.restore import restore
@@ -37,10 +38,11 @@ def run_restore(args: Namespace) -> int:
         result = restore(
             args.measurement,
             args.operator,
-            args.noise,
+            _noise_spec(args),
             _with(prior, **({"compile": True} if args.compile else {})),
             solver,
             schedule=args.schedule,
+            scale=args.scale,
             seed=args.seed,
             samples=args.samples,
             batch_size=args.batch_size,
@@ -189,6 +191,27 @@ def _prior_spec(args: Namespace) -> str:
     if args.dtype or args.compile or args.prior_config:
         prior = path_spec(prior)
     return _with(prior, **(read_options(args.prior_config) if args.prior_config else {}))
+
+
+def _noise_spec(args: Namespace) -> str | None:
+    """The noise that --noise or --sigma names: `12/255` is 12 of 255 grey levels, `auto` is to be estimated."""
+    if args.sigma is None:
+        noise: str | None = args.noise
+        return noise
+    if args.noise:
+        raise SpecError("--sigma stands for --noise gaussian:sigma=...; give one of them")
+    if args.sigma == AUTO:
+        return AUTO
+    number, slash, white = args.sigma.partition("/")
+    try:
+        sigma = float(number) * 2 / float(white) if slash else float(number)
+    except (ValueError, ZeroDivisionError):
+        raise SpecError(f"--sigma: expected 0.05, 12/255 or auto, not {args.sigma!r}") from None
+    if not 0 < sigma < 2:
+        raise SpecError(
+            f"--sigma {args.sigma}: images lie in [-1, 1]; for {number} of 255 grey levels say {number}/255"
+        )
+    return f"gaussian:sigma={sigma:.4g}"
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

@@ -28,6 +28,8 @@ class Measurement:
     origin: str = "the measurement"
     physics: Mapping[str, Any] = field(default_factory=dict)  # what the file says about the operator, by option name
     truth: Tensor | None = None  # the image that it is of, if the file holds it
+    file: Path | None = None  # the file of a picture: what else it says can be looked up there
+    guessed: Mapping[str, str] = field(default_factory=dict)  # `operator` and `noise` where they are guesses
     scale: float = 1.0  # the file's numbers are `scale` times those of y and the image
 
     def save(self, path: str | Path, depth: int = 8) -> None:

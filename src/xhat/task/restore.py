@@ -9,6 +9,7 @@ from torch import Tensor
 from ..files import record
 from ..files.measurement import Source
 from ..files.readers.load import load, load_reference, split
+from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
 from ..noise import Noise
 from ..operators.base import Operator
@@ -17,7 +18,8 @@ from ..schedule import Schedule
 from ..solvers.base import Solver
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
-from .parts import Shape, image_for
+from .look import AUTO, look
+from .parts import Shape, as_solver, image_for
 from .progress import bar
 from .restoration import Restoration
 from .results import decoded, results
@@ -33,6 +35,7 @@ def restore(
     solver: str | Solver[Any] = "lmaps",
     *,
     schedule: str | Schedule | None = None,
+    scale: int | None = None,
     seed: int = 0,
     samples: int = 1,
     batch_size: int | None = None,
@@ -59,13 +62,15 @@ def restore(
             uint8 and uint16 arrays are pixels; floats are in the units of y, which for images means [−1, 1].
             `scan.h5#12` is item 12 of a file with several.
         operator: A, as a spec string, an `Operator`, or a function on batches, (b, *image) to (b, *data), which also
-            needs `shape`. None takes what the file says.
+            needs `shape`. None takes what the file says, and for the file of a picture what a look at it tells, which
+            is said in one line (logger "xhat") and recorded.
         noise: what the detector adds, as a spec string or a `Noise`. A sigma is in the units of y. None takes what the
-            file says.
+            file says. "auto" estimates it from the picture, as None does for the file of a picture.
         prior: a spec string, a path, a `Prior`, or any function (x, sigma) → x₀ that denoises x = x₀ + sigma n.
             Classical solvers ignore it.
         solver: a spec string or a `Solver`.
         schedule: the noise levels to run on; None takes those of the prior.
+        scale: how many times smaller than the image the picture is, in place of an operator.
         seed, samples: sample i uses the random stream `seed` + i.
         batch_size: how many samples are computed at once; None means all. It changes time and memory, and numbers by
             rounding only.
@@ -89,13 +94,13 @@ def restore(
 
     For batches of different measurements, or to watch every step, see `likelihood`, `trajectory` and `solve`.
     """
-    found = load(y)
+    found = look(load(y), operator, noise, scale, light=not issubclass(as_solver(solver).needs, PinvGaussian))
     truth = None if reference is None else load_reference(reference)
     if truth is not None and (made := operator or found.operator):
         truth = image_for(made, truth)
     task = Task(
         operator=operator,
-        noise=noise,
+        noise=None if noise == AUTO else noise,
         prior=prior,
         solver=solver,
         seeds=[range(seed, seed + samples)],
@@ -111,7 +116,8 @@ def restore(
     names = [] if truth is None else choose(metrics or None, truth, job.problem.A.modality)
     scores = {name: metric(name) for name in names}
     account = begun(task, job, metrics=scores) | {"measurement_scale": found.scale, "record_every": record_every}
-    account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else None, job.prior)
+    account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else found.file, job.prior)
+    account["provenance"]["guessed"] = dict(found.guessed)
     own = identity(account, ("measurement_scale", "record_every"))
     saver = Checkpoint(Path(checkpoint), own) if checkpoint else None
     start = saver.load() if saver and resume else Snapshot()

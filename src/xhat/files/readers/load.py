@@ -69,7 +69,7 @@ def _from_file(path: Path, item: int | None) -> Measurement:
     if item is not None and suffix not in ARRAYS:
         raise DataError(f"{path}: is one picture, it has no items")
     if suffix not in ARRAYS:
-        return Measurement(load_image(path), origin=str(path))
+        return Measurement(load_image(path), origin=str(path), file=path)
     try:
         if suffix == ".pt":
             content = torch.load(path, map_location="cpu", weights_only=True)

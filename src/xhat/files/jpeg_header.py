@@ -1,0 +1,59 @@
+"""What a JPEG file says about its own compression: its quantisation tables and its subsampling."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from math import log
+from pathlib import Path
+
+from PIL import Image, JpegImagePlugin
+
+SAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}  # as Pillow numbers them
+ORIENTATION = 0x0112  # the EXIF tag
+
+
+@dataclass(frozen=True)
+class JpegHeader:
+    """The compression of one file; `quality` is the setting of libjpeg whose luma table is nearest to the file's."""
+
+    quality: int
+    exact: bool  # whether the table is that of `quality`, and not one of the maker of the camera
+    subsampling: str | None  # 4:4:4, 4:2:2 or 4:2:0; None for grey and for any other
+    loss: float  # upper bound of the error's standard deviation, in grey levels: a step over √12, over all frequencies
+    turned: bool  # shown turned, so that its blocks may not begin at the upper left corner
+    size: tuple[int, int]  # as stored, (width, height)
+
+
+def jpeg_header(path: str | Path) -> JpegHeader | None:
+    """The compression that the header of `path` tells, or None if it is no JPEG file."""
+    try:
+        with Image.open(path) as picture:
+            if not isinstance(picture, JpegImagePlugin.JpegImageFile) or not picture.quantization:
+                return None
+            tables = picture.quantization
+            luma = tuple(tables[min(tables)])
+            quality = min(range(1, 101), key=lambda q: _distance(luma, _standard(q)))
+            return JpegHeader(
+                quality=quality,
+                exact=luma == _standard(quality),
+                subsampling=SAMPLING.get(JpegImagePlugin.get_sampling(picture)),
+                loss=(sum(step**2 for step in luma) / len(luma) / 12) ** 0.5,
+                turned=picture.getexif().get(ORIENTATION, 1) != 1,
+                size=picture.size,
+            )
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+@lru_cache(100)
+def _standard(quality: int) -> tuple[int, ...]:
+    """The luma table that libjpeg writes at `quality`, as Pillow reads it back."""
+    file = BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
+    with Image.open(file) as picture:
+        assert isinstance(picture, JpegImagePlugin.JpegImageFile)
+        return tuple(picture.quantization[0])
+
+
+def _distance(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    return sum(abs(log(a / b)) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,130 @@
+"""A look at a picture of which nobody said what happened to it: what its file tells, and what can be estimated.
+
+What was found this way is said in one line, and recorded as a guess (`provenance`, `guessed`).
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
+
+from ..errors import DataError, SpecError
+from ..files.jpeg_header import JpegHeader, jpeg_header
+from ..files.measurement import Measurement
+from ..files.pictures import is_picture
+from ..noise import NOISES, Gaussian, Noise, Noiseless
+from ..noise.estimate import estimate_noise, estimate_sigma
+from ..operators.base import LinearOperator, Operator, ProxyOperator
+from ..operators.building import factors, kind
+from ..spec import spec_of
+from .parts import as_operator
+
+AUTO = "auto"  # the noise that is to be estimated
+LEVELS = 127.5  # grey levels of 8 bits in one unit of an image in [−1, 1]
+say = logging.getLogger("xhat").warning  # Python shows a warning on stderr where nothing else is arranged
+
+Given = str | Operator | Callable[[Tensor], Tensor] | None
+
+
+def look(
+    found: Measurement,
+    operator: Given = None,
+    noise: str | Noise | None = None,
+    scale: int | None = None,
+    light: bool = True,
+) -> Measurement:
+    """`found` with an operator and a noise where neither the user nor the file names one, as far as they can be told.
+
+    The operator of a picture's file: `inpaint` where it is transparent, `super_resolution` for a `scale`, `jpeg` where
+    compression did more than noise, otherwise `denoise`. The noise is estimated for linear operators, and where
+    `noise` is "auto"; it is Gaussian unless the solver takes the noise of `light`. Arrays and files of a science are
+    returned as they are. Raises SpecError for a `scale` beside an operator, and DataError where there is nothing to
+    restore or no noise can be estimated.
+    """
+    given = operator or found.operator
+    if scale is not None and given:
+        raise SpecError(f"a scale stands for super_resolution:factor={scale}; give it or an operator, not both")
+    picture = found.file is not None and is_picture(tuple(found.y.shape))
+    header = jpeg_header(found.file) if picture and found.file else None
+    guessed: dict[str, str] = {}
+    told = []
+    if given is None and (picture or scale is not None):
+        given, why = _operator(found, header, scale)
+        guessed["operator"] = given
+        told.append(f"{why}: --operator {_quoted(given)}")
+    missing = noise is None and found.noise is None and picture
+    if given is not None and (noise == AUTO or missing) and (model := _noise(found, given, noise == AUTO, light)):
+        guessed["noise"] = spec_of(model, NOISES)
+        if guessed.get("operator") == "denoise" and isinstance(model, Noiseless):
+            raise DataError(
+                f"{found.origin}: shows neither noise, nor JPEG, nor transparent pixels; say what happened to it: "
+                "--scale 4, --operator gaussian_blur:std=2, --operator inpaint:fill=mask.png (xhat list operators)"
+            )
+        told.append(f"{_level(model)}: --noise {_quoted(guessed['noise'])}")
+    if told:
+        better = " and ".join(f"--{part}" for part in guessed)
+        say("xhat: %s: %s; if you know better, give %s", found.origin, "; ".join(told), better)
+    return replace(
+        found,
+        operator=guessed.get("operator", found.operator),
+        noise=guessed.get("noise", found.noise),
+        guessed={**found.guessed, **guessed},
+    )
+
+
+def _operator(found: Measurement, header: JpegHeader | None, scale: int | None) -> tuple[str, str]:
+    """What made a picture, as a spec, and how that was seen."""
+    if "mask" in found.physics:
+        return "inpaint", "has transparent pixels, which are filled"
+    small = None if scale is None else f"super_resolution:factor={scale}"
+    if header and header.subsampling is None and len(found.y) == 3:
+        header = None  # a subsampling for which there is no operator
+    if header and estimate_sigma(found.y) * LEVELS < header.loss and header.quality < 100:
+        code, what = _jpeg(found, header)
+        if small is None:
+            return code, what
+        return f"{code} @ {small}", f"{what}, after it was made {scale} times smaller"
+    if small is not None:
+        return small, f"was made {scale} times smaller"
+    return "denoise", "shows more noise than compression" if header else "is neither transparent nor a JPEG"
+
+
+def _jpeg(found: Measurement, header: JpegHeader) -> tuple[str, str]:
+    chroma = f",subsampling={header.subsampling}" if len(found.y) == 3 else ""
+    near = "its tables are those" if header.exact else "its own tables are near to those"
+    turned = header.turned and any(side % 16 for side in header.size)
+    what = f"is a JPEG, {near} of quality {header.quality}"
+    what += ", and lies turned, so that its blocks are not where this takes them to be" if turned else ""
+    return f"jpeg:quality={header.quality}{chroma}", what
+
+
+def _noise(
+    found: Measurement, given: str | Operator | Callable[[Tensor], Tensor], asked: bool, light: bool
+) -> Noise | None:
+    """The noise of a picture behind an operator; None if nothing can be said and nobody `asked`."""
+    if isinstance(given, str):
+        outer: type = kind(factors(given)[0])
+    else:
+        outer = type(given)
+    if issubclass(outer, ProxyOperator):
+        return Noiseless()  # rounding is the operator's own; noise before it cannot be told from the picture
+    if not is_picture(tuple(found.y.shape)) or not issubclass(outer, LinearOperator):
+        if asked:
+            raise SpecError("noise can be estimated for pictures and linear operators only; give its sigma")
+        return None
+    A = as_operator(given, found.image_shape, tuple(found.y.shape), found.physics)
+    seen = None if A.support is None else A.support[0].expand(found.y.shape).all(0, keepdim=True)
+    return estimate_noise(found.y, seen, light)
+
+
+def _level(model: Noise) -> str:
+    if isinstance(model, Noiseless):
+        return "noise taken for none"
+    if isinstance(model, Gaussian) and isinstance(model.sigma, float | int):
+        return f"noise estimated as {model.sigma * LEVELS:.3g} of 255 grey levels"
+    return "noise estimated, more of it in bright places"
+
+
+def _quoted(spec: str) -> str:
+    return f"'{spec}'" if " " in spec else spec

@@ -1,0 +1,151 @@
+"""What is told from a picture alone: noise against scikit-image and known levels, JPEG headers, and what is guessed."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+from skimage.restoration import estimate_sigma as oracle
+
+import xhat
+from xhat.cli.arguments import main
+from xhat.errors import DataError, SpecError
+from xhat.files.jpeg_header import jpeg_header
+from xhat.files.readers.load import load
+from xhat.noise import Gaussian, Noiseless, Poisson
+from xhat.noise.estimate import estimate_noise, estimate_sigma
+from xhat.task.look import look
+
+CAT = data.chelsea()[100:260, 120:312]
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def recorded():
+    return json.loads(Path("out/record.json").read_text())
+
+
+def noisy(sigma, seed=0):
+    """Grey levels of the cat with noise of `sigma` levels."""
+    x = CAT + np.random.default_rng(seed).normal(0, sigma, CAT.shape)
+    return Image.fromarray(np.clip(x, 0, 255).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.05, 0.1, 0.2])
+def test_the_level_is_scikit_images_and_near_the_true_one(sigma):
+    x = torch.from_numpy(CAT / 127.5 - 1).permute(2, 0, 1) + sigma * torch.randn(
+        3, *CAT.shape[:2], generator=torch.Generator().manual_seed(1)
+    )
+    found = estimate_sigma(x)
+    # Borders and clipped places are left out here and not there; either counts texture as noise, 0.02 at most.
+    assert found == pytest.approx(oracle(x.numpy(), channel_axis=0, average_sigmas=True), rel=0.05)
+    assert found == pytest.approx(sigma, abs=0.02)
+    assert isinstance(estimate_noise(x), Gaussian)
+
+
+def test_light_has_a_level_that_grows_with_brightness():
+    u = np.tile(np.linspace(0.02, 0.98, 256), (256, 1))
+    y = np.random.default_rng(0).poisson(100 * u + 4) - 4
+    found = estimate_noise(torch.from_numpy(y / 100 * 2 - 1)[None])
+    assert isinstance(found, Poisson)
+    # A variance from 16384 coefficients in 16 bins is known to about 5 %, its value at black to less.
+    assert found.peak == pytest.approx(100, rel=0.15)
+    assert found.dark == pytest.approx(4, rel=0.5)
+    assert isinstance(estimate_noise(torch.from_numpy(y / 100 * 2 - 1)[None], light=False), Gaussian)
+
+
+def test_what_is_drawn_has_no_noise_and_a_hole_does_not_count():
+    flat = torch.zeros(1, 32, 32)
+    flat[:, 8:20, 8:20] = 1
+    assert isinstance(estimate_noise(flat), Noiseless)
+    x = torch.randn(3, 96, 96, generator=torch.Generator().manual_seed(0)) * 0.1
+    seen = torch.ones(1, 96, 96, dtype=torch.bool)
+    seen[:, 20:70, 20:70] = False
+    torn = torch.where(seen, x, torch.randn_like(x))
+    assert estimate_sigma(torn, seen) == estimate_sigma(x, seen)
+    with pytest.raises(DataError, match="too little"):
+        estimate_sigma(x, seen & False)
+    with pytest.raises(DataError, match="too small"):
+        estimate_sigma(x[:, :3])
+
+
+@pytest.mark.parametrize("quality", [3, 37, 75, 96])
+@pytest.mark.parametrize(("code", "text"), [(0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")])
+def test_a_jpeg_tells_its_quality(quality, code, text):
+    Image.fromarray(CAT).save("x.jpg", quality=quality, subsampling=code)
+    found = jpeg_header("x.jpg")
+    assert (found.quality, found.exact, found.subsampling) == (quality, True, text)
+
+
+def test_no_jpeg_has_no_header():
+    Image.fromarray(CAT).save("x.png")
+    assert jpeg_header("x.png") is None
+    assert jpeg_header("nothing.jpg") is None
+
+
+def told(caplog, path, **given):
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "xhat"):
+        found = look(load(path), **given)
+    return found, caplog.text
+
+
+def test_what_is_guessed(caplog):
+    Image.fromarray(CAT).save("low.jpg", quality=10)
+    found, text = told(caplog, "low.jpg")
+    assert (found.operator, found.noise) == ("jpeg:quality=10,subsampling=4:2:0", "noiseless")
+    assert text.count("\n") == 1
+    assert "give --operator and --noise" in text
+    found, _ = told(caplog, "low.jpg", scale=2)
+    assert found.operator == "jpeg:quality=10,subsampling=4:2:0 @ super_resolution:factor=2"
+    noisy(15).save("night.jpg", quality=97)
+    noisy(15).save("night.png")
+    for name in ("night.jpg", "night.png"):
+        found, text = told(caplog, name)
+        assert found.operator == "denoise"
+        assert found.guessed == {"operator": found.operator, "noise": found.noise}
+    noisy(4).save("small.png")
+    found, _ = told(caplog, "small.png", scale=4)
+    assert found.operator == "super_resolution:factor=4"
+    # What is given is not guessed, and then nothing is said.
+    found, text = told(caplog, "night.png", operator="gaussian_blur", noise="noiseless")
+    assert (found.operator, found.noise, text) == (None, None, "")
+    found, _ = told(caplog, "night.png", operator="quantize")
+    assert found.noise == "noiseless"
+
+
+def test_where_nothing_is_seen_nothing_is_guessed():
+    Image.new("RGB", (40, 40), (9, 90, 200)).save("flat.png")
+    with pytest.raises(DataError, match="say what happened to it"):
+        look(load("flat.png"))
+    with pytest.raises(SpecError, match="linear operators only"):
+        look(load("flat.png"), operator="phase_retrieval", noise="auto")
+    y = torch.zeros(3, 16, 16)
+    assert look(load(y)).operator is None  # an array is not taken for a damaged picture
+
+
+def test_the_command_says_and_records_its_guess(caplog):
+    noisy(12).crop((0, 0, 48, 40)).save("x.png")
+    run = ["restore", "x.png", "--solver", "tv:steps=3", "-o", "out", "-q"]
+    with caplog.at_level(logging.WARNING, "xhat"):
+        assert main(run) == 0
+    record = recorded()
+    assert record["provenance"]["guessed"] == {"operator": "denoise", "noise": record["noise"]}
+    assert record["noise"] in caplog.text
+    assert main([*run[:-1], "--sigma", "12/255", "--operator", "denoise"]) == 0
+    assert recorded()["noise"] == "gaussian:sigma=0.09412"
+    assert main([*run[:-1], "--sigma", "auto", "--operator", "denoise"]) == 0
+    assert recorded()["provenance"]["guessed"].keys() == {"noise"}
+
+
+def test_a_guess_in_python_is_recorded():
+    noisy(12).crop((0, 0, 48, 40)).save("x.png")
+    r = xhat.restore("x.png", solver="tv:steps=3")
+    assert set(r.record["provenance"]["guessed"]) == {"operator", "noise"}
