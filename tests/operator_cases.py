@@ -43,7 +43,12 @@ OPTIONS = {
     "inpaint": [{}, {"seed": [4, 5, 6]}, {"mask": "box", "seed": [4, 5, 6]}, {"mask": MASK}],
     "colorize": [{}, {"kind": "luma"}],
     "compressed_sensing": [{}, {"kind": "fourier"}],
-    "jpeg": [{}, {"quality": [5, 50, 90]}, {"quality": [5, 50, 90], "codec": "simplified"}],
+    "jpeg": [
+        {},
+        {"quality": [5, 50, 90]},
+        {"quality": [5, 50, 90], "codec": "simplified"},
+        {"subsampling": ["4:4:4", "4:2:2", "4:2:0"]},
+    ],
     "quantize": [{}, {"bits": 3}],
     "black_hole": [{"observation": sky(), "fov": 100.0}],
     "black_hole_array": [{"fov": 100.0, "interval": 7200}],

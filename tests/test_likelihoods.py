@@ -124,7 +124,7 @@ def test_the_kind_of_a_problem_is_read_off_its_parts():
     table = {
         "inpaint": ("SpectralGaussian", "NoiselessSpectral", "Likelihood"),
         "motion_blur:size=5": ("LinearGaussian", "NoiselessLinear", "Likelihood"),
-        "jpeg": ("PinvGaussian", "PinvGaussian", "Likelihood"),
+        "jpeg": ("CellGaussian", "CellGaussian", "Likelihood"),
         "phase_retrieval": ("Likelihood", "Likelihood", "Likelihood"),
         "blind_blur:size=3": ("BlindGaussian", "BlindGaussian", "Likelihood"),
     }

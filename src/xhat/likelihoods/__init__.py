@@ -11,10 +11,12 @@ from .base import (
     likelihood,
 )
 from .blind import BlindGaussian
+from .cells import CellGaussian
 from .latent import LatentLikelihood, LatentLinear, of_latents
 
 __all__ = [
     "BlindGaussian",
+    "CellGaussian",
     "LatentLikelihood",
     "LatentLinear",
     "LeastSquares",

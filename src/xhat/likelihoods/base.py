@@ -102,6 +102,10 @@ class PinvGaussian(Likelihood):
 
         It is the linear formula below where A Aᵀ = I. ρ ≥ 0 is a number or one per image.
         """
+        return self.guided(x, rho)
+
+    def guided(self, x: Image, rho: Tensor | float) -> Image:
+        """`prox` by the formula of ΠGDM and DDNM, whatever A is; for linear operators the two are the same."""
         return x + (self.A.pinv(self.y) - self.A.pinv(self.A(x))) / (1 + bcast(rho, x))
 
 
@@ -125,6 +129,9 @@ class LinearGaussian(PinvGaussian):
         if not isinstance(rho, Tensor) and rho == 0:
             return x + self.A.pinv(res)
         return x + self.A.ridge(res, rho, close * (self.var / rho).sqrt())
+
+    def guided(self, x: Image, rho: Tensor | float) -> Image:
+        return self.prox(x, rho)
 
     def draw(self, x: Image, r: float, rng: Rng) -> Image:
         """An exact draw from N(x₀; x, r² I) · p(y | x₀), by perturbing both and solving (Papandreou & Yuille, 2010)."""

@@ -2,7 +2,7 @@
 
 from ..registry import Registry, concrete
 from .algebra import stack
-from .base import LinearOperator, Operator, ProxyOperator, SpectralOperator
+from .base import CellOperator, LinearOperator, Operator, ProxyOperator, SpectralOperator
 from .blind_blur import BlindBlur
 from .colorize import Colorize
 from .compressed_sensing import CompressedSensing

@@ -180,6 +180,25 @@ class ProxyOperator(PinvOperator):
         return (x - x.detach()) + self.code(x.detach())  # the bracket is exactly 0 and carries the gradient
 
 
+class CellOperator(PinvOperator):
+    """An operator that rounds or clips numbers that depend linearly on the image: y says in which cell each one lies.
+
+    Near a noise level it acts as a linear measurement of these numbers; without noise x can be moved into the cells.
+    """
+
+    def cells(self, y: Data, noisy: bool) -> Tensor:
+        """What `posterior_mean` and `project` must know of y, batch first; y itself unless overridden."""
+        return y
+
+    @abstractmethod
+    def posterior_mean(self, x: Image, var: PerImage, cells: Tensor, std: PerImage) -> Image:
+        """The mean of x' ~ N(`x`, `var` I) given y = A(x') + `std` n, (b, *image); `var` > 0 and `std` ≥ 0 are (b,)."""
+
+    @abstractmethod
+    def project(self, x: Image, cells: Tensor) -> Image:
+        """An image near `x` in the cells, so that A maps it to y: the nearest one where that is cheap."""
+
+
 class LinearOperator(PinvOperator):
     """A linear `Operator`; override `adjoint`, `pinv` or `normal_solve` only where a faster form exists."""
 

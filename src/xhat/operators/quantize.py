@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from ..errors import SpecError
-from ..types import Data, Image
-from .base import ProxyOperator
+from ..numerics.linalg import bcast
+from ..numerics.truncated import truncated
+from ..types import Data, Image, PerImage
+from .base import CellOperator, ProxyOperator
 
 
-class Quantize(ProxyOperator):
+class Quantize(ProxyOperator, CellOperator):
     """y = ⌊x (2ᵇ − 1) + ½⌋/(2ᵇ − 1) on the image in [0, 1], b = `bits`; values outside get the end levels."""
 
     source: ClassVar[str] = "RED-diff, arXiv 2305.04391"
@@ -39,3 +41,15 @@ class Quantize(ProxyOperator):
         reach = 0.5 - self.margin
         low, high = ((level + side * reach) / self.steps * 2 - 1 for side in (-1, 1))
         return torch.where(self.level(x) == level, x, x.clamp(low, high))
+
+    def posterior_mean(self, x: Image, var: PerImage, cells: Tensor, std: PerImage) -> Image:
+        """Exact without noise. With noise y is taken as a measurement of x with the variance Δ²/12 of rounding on top.
+
+        The end cells end at black and white here.
+        """
+        v, step = bcast(var, x), 2 / self.steps
+        if (std > 0).any():
+            pulled: Tensor = x + (cells - x) * v / (v + bcast(std, x) ** 2 + step**2 / 12)
+            return pulled
+        low = (cells - step / 2).clamp_min(-1)
+        return truncated(x, v.sqrt().expand_as(x), low, (cells + step / 2).clamp_max(1))[0]

@@ -22,5 +22,5 @@ class DDNM(Solver[PinvGaussian]):
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
         x0 = prior(state.x, t)
-        projected = like.prox(x0, 0.0)
+        projected = like.guided(x0, 0.0)
         return State(renoise(state.x, projected, t, s, self.eta**2, rng, old=noise_in(state.x, x0, t)), projected)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SpecError
+from ..likelihoods import CellGaussian
 from ..noise import Poisson
 from ..numerics.inner import adam, gauss_newton
 from ..numerics.linalg import bcast, rms, sq
@@ -24,10 +25,11 @@ class LMAPS(PointEstimator[Likelihood]):
     Then renoise with fraction ζ. `renoise` says how much of the fresh noise is added (`transition.fresh`): full is our
     reading of the paper; calibrated ends it where the prior's own error is large beside it, so that the run comes to
     the mode. `inner` = adam is the paper's loop of gradient steps. auto solves for x̂₀: in closed form or by conjugate
-    gradient if A is linear, otherwise by Gauss-Newton. For JPEG and quantisation it takes one step of the proxy
-    gradient, A(x) − y, and counts the code's own error on E[x₀|x_t] as noise, so that the prior takes over once ρ_t is
-    smaller than one quantisation step. For Poisson noise auto is adam as well. Raises SpecError if only one of k1 and
-    k2 is given.
+    gradient if A is linear, otherwise by Gauss-Newton. For JPEG, quantisation and clipping x̂₀ is the mean of
+    N(E[x₀|x_t], k ρ_t² I) on the cells that y names. proxy is the paper's way for codes: one step of the proxy
+    gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without which it drifts; the code's own error there counts as
+    noise, so that the prior takes over once ρ_t is smaller than one quantisation step. For Poisson noise auto is adam
+    as well. Raises SpecError if only one of k1 and k2 is given.
     """
 
     steps: int = 50
@@ -43,8 +45,8 @@ class LMAPS(PointEstimator[Likelihood]):
     def __post_init__(self) -> None:
         if (self.k1 is None) != (self.k2 is None):
             raise SpecError("lmaps: k1 and k2 come together")
-        if self.inner not in ("auto", "adam"):
-            raise SpecError(f"lmaps: inner must be auto or adam, not {self.inner!r}")
+        if self.inner not in ("auto", "proxy", "adam"):
+            raise SpecError(f"lmaps: inner must be auto, proxy or adam, not {self.inner!r}")
 
     def weight(self, t: Level, like: Likelihood) -> Tensor | float:
         """w_t, a number or one per image."""
@@ -55,13 +57,14 @@ class LMAPS(PointEstimator[Likelihood]):
     def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
         m = prior(x, t)
         w = self.weight(t, like)
-        if self.inner == "auto" and isinstance(like, LinearGaussian):
+        if self.inner == "auto" and isinstance(like, LinearGaussian | CellGaussian):
             return like.prox(m, w)
-        if self.inner == "auto" and isinstance(like.A, ProxyOperator):
+        if self.inner != "adam" and isinstance(like.A, ProxyOperator):
+            m = m.clamp(-1, 1)
             code = like.A(m)
             w = w + rms(code - m) ** 2 / (self.k * t.ratio**2)
             return m + (like.y - code) / (1 + bcast(w, m))
-        if self.inner == "auto" and not isinstance(like.noise, Poisson):
+        if self.inner != "adam" and not isinstance(like.noise, Poisson):
             return gauss_newton(like.residual, torch.zeros(()), w, m)
         energy = lambda z: sq(like.residual(z)) + w * sq(z - m)
         return adam(energy, m, self.lr * min(1.0, t.ratio), self.inner_steps)

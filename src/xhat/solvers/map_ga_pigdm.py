@@ -59,6 +59,7 @@ class MAPGAPiGDM(Solver[PinvGaussian]):
 
 def noise_level(like: PinvGaussian) -> float:
     """σ_y, which must be the same for all images, because they share the levels of a run."""
-    if (like.var != like.var[0]).any():
+    std = like.noise.std(like.y)
+    if (std != std[0]).any():
         raise MismatchError("map_ga_pigdm: the measurements of a batch must have one noise level")
-    return float(like.var[0].sqrt())
+    return float(std[0])

@@ -25,6 +25,6 @@ class PiGDM(Solver[PinvGaussian]):
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
         r2 = t.ratio**2 / (1 + t.ratio**2)
-        v = like.prox(x0, like.var / r2) - x0
+        v = like.guided(x0, like.noise.std(like.y) ** 2 / r2) - x0
         x = renoise(state.x, x0, t, s, self.eta**2 * ddpm(t, s), rng, old=noise_in(state.x, x0, t))
         return State(x + s.alpha * t.alpha * pullback(v), x0)

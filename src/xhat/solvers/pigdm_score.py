@@ -27,7 +27,7 @@ class PiGDMScore(Estimator[PinvGaussian]):
     def estimate(self, x: Image, t: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> Image:
         x0, pullback = vjp(lambda x: prior(x, t), x)
         r2 = t.ratio**2 / (1 + t.ratio**2)
-        v = (like.prox(x0, like.var / r2) - x0) / r2
+        v = (like.guided(x0, like.noise.std(like.y) ** 2 / r2) - x0) / r2
         return x0 + t.ratio**2 * t.alpha * pullback(v)
 
     def fraction(self, t: Level, s: Level) -> float:
