@@ -12,6 +12,16 @@ COMMITTED = Path(__file__).parent / "golden"
 SHARED = Path(os.environ.get("XHAT_SHARED", Path(__file__).parents[2] / "shared"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def full_precision() -> Iterator[None]:
+    """Networks run in float32 where a test does not ask for another format: most compare numbers to 1e-4 and better."""
+    from xhat.numerics import precision
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "fast_dtype", lambda: torch.float32)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Reference data outside the repository: $XHAT_SHARED, or ../shared; tests that need it are skipped without."""

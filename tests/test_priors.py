@@ -16,7 +16,7 @@ from xhat.errors import DataError, MismatchError, SpecError
 from xhat.numerics.linalg import sq
 from xhat.priors import PRIORS, DiffusersPrior, GaussianPrior, MixturePrior, Prior, build_prior
 from xhat.priors.calibrate import Calibration, measure, spaced
-from xhat.priors.unet import mirror, pad
+from xhat.priors.pixel import mirror, pad
 from xhat.rng import Rng
 from xhat.schedule import EDM, Discrete, Level
 from xhat.testing import PRIOR_LAWS

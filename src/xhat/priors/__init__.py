@@ -18,6 +18,7 @@ from .latent import Autoencoded, LatentPrior, TextPrior
 from .latent_diffusion import LatentDiffusion
 from .low_rank import LowRankMixture
 from .mixture import MixturePrior
+from .network_folder import NetworkFolder
 from .none import NoPrior
 from .powerlaw import PowerLaw
 from .shipped import SHIPPED
@@ -40,6 +41,7 @@ __all__ = [
     "LayeredConsistency",
     "LowRankMixture",
     "MixturePrior",
+    "NetworkFolder",
     "NoPrior",
     "PowerLaw",
     "Prior",
@@ -84,6 +86,7 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
     SHIPPED
     | {f.name: f.prior for f in FORMATS.own.values()}
     | {
+        "network": NetworkFolder,
         "diffusers": DiffusersPrior,
         "consistency": ConsistencyFolder,
         "denoiser": FileDenoiser,

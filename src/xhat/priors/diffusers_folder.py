@@ -118,9 +118,11 @@ def classes(config: Mapping[str, Any], root: Path) -> int:
 
 
 def kind_of(root: Path) -> str:
-    """The kind of prior that the folder holds: diffusers (over images), consistency, latent_diffusion or
-    stable_diffusion.
+    """The kind of prior that the folder holds: network (trained here), diffusers (over images), consistency,
+    latent_diffusion or stable_diffusion.
     """
+    if (root / "config.json").exists() and "network" in read_json(root / "config.json"):
+        return "network"
     if is_consistency(root):
         return "consistency"
     if read_json(unet_folder(root) / "config.json").get("_class_name") == "UNet2DConditionModel":

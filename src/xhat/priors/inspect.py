@@ -9,7 +9,7 @@ import torch
 from ..errors import SpecError
 from ..schedule import SCHEDULES, Schedule
 from ..spec import Spec, build, checked, parse, spec_of, text_of
-from . import PRIORS, DiffusersPrior, path_spec
+from . import PRIORS, path_spec
 from . import diffusers_folder as folder
 from .autoencoders import DiffusersAutoencoder
 from .base import FixedShape
@@ -19,6 +19,7 @@ from .checkpoints.plan import sizes
 from .checkpoints.programs import load_program
 from .checkpoints.recognise import kind_of, known_layout
 from .latent import Autoencoded, LatentPrior
+from .pixel import PixelPrior
 from .precondition import Precondition
 from .stable_diffusion import StableDiffusion
 
@@ -116,9 +117,10 @@ def prior_rows(spec: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str
     for line in prior.notes:
         yield "note", line.removeprefix(f"{spec}: ")
     net = prior.denoiser if isinstance(prior, Autoencoded) else prior
-    if isinstance(prior, DiffusersPrior):
-        yield "images", f"({prior.channels}, any, any)"
-    if isinstance(net, DiffusersPrior | StableDiffusion):
+    if isinstance(prior, PixelPrior):
+        h, w = prior.size or ("any", "any")
+        yield "images", f"({prior.channels}, {h}, {w})"
+    if isinstance(net, PixelPrior | StableDiffusion):
         yield "parametrisation", says(net.precondition)
     yield from schedule_rows(prior.schedule)
 

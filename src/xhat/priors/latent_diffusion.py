@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from ..errors import MismatchError
+from ..numerics.precision import dtype_of
 from . import diffusers_folder as folder
 from .autoencoders import autoencoder_of
 from .latent import Autoencoded
-from .unet import DiffusersPrior, dtype_of
+from .unet import DiffusersPrior
 
 
 class LatentDiffusion(Autoencoded):

@@ -11,6 +11,9 @@ from typing import ClassVar, NamedTuple
 from ..errors import SpecError
 from ..schedule import Discrete
 
+DIRECT = ("sample", "endpoint", "score")
+"""Predictions that are the image itself, or are multiplied by more than the noise level: not safe in 16 bits."""
+
 
 class Coefficients(NamedTuple):
     """The numbers of the formula above at one noise level."""

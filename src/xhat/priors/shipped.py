@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 def network(name: str, source: str, about: str) -> Builder[DiffusersPrior]:
     """The denoiser in the folder `name`."""
 
-    def make(dtype: str = "float32", compile: bool = False) -> DiffusersPrior:
+    def make(dtype: str = "auto", compile: bool = False) -> DiffusersPrior:
         return DiffusersPrior(HERE / name, dtype=dtype, compile=compile)
 
     return _shipped(DiffusersPrior, make, name, source, about)
@@ -26,7 +26,7 @@ def network(name: str, source: str, about: str) -> Builder[DiffusersPrior]:
 def consistency(name: str, source: str, about: str) -> Builder[ConsistencyFolder]:
     """The consistency model in the folder `name`, with its denoiser."""
 
-    def make(dtype: str = "float32", compile: bool = False) -> ConsistencyFolder:
+    def make(dtype: str = "auto", compile: bool = False) -> ConsistencyFolder:
         return ConsistencyFolder(HERE / name, dtype=dtype, compile=compile)
 
     return _shipped(ConsistencyFolder, make, name, source, about)

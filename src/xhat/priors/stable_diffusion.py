@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, MismatchError, SpecError
+from ..numerics.precision import dtype_of
 from ..schedule import Level
 from ..types import Image
 from . import diffusers_folder as folder
 from .autoencoders import autoencoder_of
 from .latent import Text, TextPrior, Vector
+from .pixel import estimate
 from .text import encode_image, encode_prompts, load_image_encoder
-from .unet import dtype_of, estimate
 
 
 class StableDiffusion(TextPrior):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import MismatchError, SpecError
 from ..files.pictures import atomic
 from ..priors.diffusers_folder import existing, load_unet, read_json
-from ..priors.unet import in_blocks
+from ..priors.pixel import in_blocks
 from .edm import Network
 from .recipe import DERIVED, Diffusion, Recipe
 

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import MismatchError, SpecError
+from ...numerics.precision import dtype_of
 from ...schedule import Discrete, Level, Schedule
 from ...types import Image
 from ..base import Prior, class_of
-from ..precondition import Precondition
+from ..precondition import DIRECT, Precondition
 from .files import Checkpoint
 from .fit import fit
 
 KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 USUAL = 1000  # diffusion steps
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,15 @@ def table_beside(file: Checkpoint) -> Discrete | None:
 class NetworkPrior(Prior):
     """A network from a checkpoint: x̂₀ = c_skip u + c_out net(c_in u, c_noise), u = x_t/α_t.
 
-    It runs in `dtype` (float32, bfloat16, float16), everything around it in the dtype of the image. The output is not
-    clipped to [−1, 1]. Raises SpecError if the plan still lacks something or `label` or `dtype` is wrong.
+    It runs in `dtype` (auto, float32, bfloat16, float16), everything around it in the dtype of the image. The output is
+    not clipped to [−1, 1]. Raises SpecError if the plan still lacks something or `label` or `dtype` is wrong.
     """
 
     label: Tensor | None
 
     def __init__(self, plan: Plan, label: int | None, dtype: str, compile: bool) -> None:
         super().__init__()
-        if dtype not in DTYPES:
-            raise SpecError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
+        own = dtype_of(dtype, safe=plan.precondition is not None and plan.precondition.prediction not in DIRECT)
         if plan.needs or plan.precondition is None or plan.schedule is None:
             raise SpecError(
                 f"{plan.path}: a file of this layout ({plan.architecture}) does not say {'; '.join(plan.needs)}. "
@@ -103,7 +102,7 @@ class NetworkPrior(Prior):
         self.precondition, self.schedule = plan.precondition, plan.schedule
         self.net = plan.network()
         for p in self.net.parameters():  # buffers are filters and frequencies, which rounding would move
-            p.data = p.data.to(DTYPES[dtype])
+            p.data = p.data.to(own)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.say(*plan.notes)
         self.eval()

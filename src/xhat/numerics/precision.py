@@ -1,0 +1,35 @@
+"""The number format in which a network runs; what surrounds it keeps the format of the image."""
+
+import torch
+
+from ..errors import SpecError
+from .device import best_device
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def dtype_of(name: str, safe: bool = True) -> torch.dtype:
+    """The dtype called `name`: float32, bfloat16, float16, or auto.
+
+    auto is `fast_dtype()` for a network that is `safe` in it, and float32 for others. Eight bits of mantissa are enough
+    where a network's output is scaled by the noise level before it is added to the image, as noise and velocity are;
+    a network that gives the image itself would round it to 8 bits. Raises SpecError for an unknown name.
+    """
+    if name == "auto":
+        return fast_dtype() if safe else torch.float32
+    if name not in DTYPES:
+        raise SpecError(f"unknown dtype {name!r}; choose from auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def fast_dtype() -> torch.dtype:
+    """bfloat16 where the best device multiplies matrices of it in hardware, otherwise float32.
+
+    These are processors with AMX and GPUs from NVIDIA's Ampere on. Elsewhere bfloat16 is emulated, and slower.
+    """
+    device = best_device()
+    if device == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+    return torch.bfloat16 if fast else torch.float32
