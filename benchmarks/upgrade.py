@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 
 from xhat.bench.schema import validate
-from xhat.files.pictures import atomic
 from xhat.files.record import finite
 from xhat.files.rows import Row
+from xhat.files.writing import atomic
 from xhat.task.account import blank
 
 SAME = (

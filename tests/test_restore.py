@@ -214,7 +214,9 @@ def test_resuming_is_exact_to_the_bit(tmp_path, after, stop_at):
     assert whole.calls == rest.calls
     assert whole.record["stopped_at_step"] == rest.record["stopped_at_step"]
     assert all(i == j and torch.equal(a, b) for (i, a), (j, b) in zip(whole.frames, rest.frames, strict=True))
-    assert not (tmp_path / "run").exists(), "removed at success"
+    assert (tmp_path / "run" / "c.pt").exists(), "kept until the result is saved"
+    rest.save(tmp_path / "out")
+    assert not (tmp_path / "run" / "c.pt").exists()
 
 
 class NamedAlike(xhat.Denoiser):

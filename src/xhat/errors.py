@@ -15,6 +15,17 @@ class DataError(XhatError, ValueError):
     """A file or an array that is not what it should be: unreadable, NaN, wrong channels, empty mask."""
 
 
+class WriteError(DataError):
+    """A file that cannot be written, because the disk is full, for example, or the folder may not be changed.
+
+    `path` names the file and `reason` says why.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"{path}: cannot be written ({reason})")
+        self.path, self.reason = path, reason
+
+
 class ShapeError(XhatError, ValueError):
     """Two parts of a problem whose shapes do not fit together."""
 

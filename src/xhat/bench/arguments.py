@@ -45,7 +45,7 @@ def add(command: Command) -> None:
     _bench(command("bench", "run a grid of solvers, tasks, priors and data; resumable", BENCH))
     p = command("report", "write a run as a page, Markdown, LaTeX and a picture", REPORT)
     p.add_argument("run_folder", type=Path, metavar="RUN", help="a folder written by xhat bench")
-    p.add_argument("-o", "--out", type=Path, help="the folder for the report; default: that of the run")
+    p.add_argument("-o", "--out", help="the folder for the report; default: that of the run")
     p.add_argument(
         "--megabytes", type=float, default=20.0, metavar="N", help="limit for the pictures in the page; default: 20"
     )
@@ -60,7 +60,7 @@ def add(command: Command) -> None:
 
 def _bench(p: ArgumentParser) -> None:
     p.add_argument("grid", help="a TOML file or the name of a suite; see xhat list suites")
-    p.add_argument("-o", "--out", required=True, type=Path, help="the folder to write the records to")
+    p.add_argument("-o", "--out", required=True, help="the folder to write the records to")
     p.add_argument(
         "--prior", action="append", default=[], metavar="SPEC", help="a prior in place of the grid's; may be repeated"
     )
@@ -85,7 +85,7 @@ def _bench(p: ArgumentParser) -> None:
 
 
 def _tune(p: ArgumentParser) -> None:
-    p.add_argument("-o", "--out", required=True, type=Path, help="the folder for the trials and best.toml")
+    p.add_argument("-o", "--out", required=True, help="the folder for the trials and best.toml")
     p.add_argument("--operator", required=True, metavar="SPEC")
     p.add_argument("--noise", required=True, metavar="SPEC")
     p.add_argument("--data", required=True, metavar="SPEC", help="validation images: a spec, or a folder")

@@ -3,7 +3,6 @@ used.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,9 +13,10 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..files import record
+from ..files.folder import check_folder
 from ..files.pictures import save_array, save_image
 from ..files.rows import Row, Rows, flat, parquet
-from ..task.restoration import check_folder
+from ..files.writing import settle
 from .evaluate import Done
 from .grid import Cell, Grid, as_rows, short
 from .schema import validate
@@ -49,8 +49,7 @@ class RunFolder:
             free = shutil.disk_usage(self.path).free
             with probe.open("wb") as file:
                 file.write(b"\0" * min(need, 1 << 20))
-                file.flush()
-                os.fsync(file.fileno())
+            settle(probe)
         except OSError as e:
             raise DataError(f"{self.path}: cannot be written ({e.strerror})") from e
         finally:

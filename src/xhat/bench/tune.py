@@ -14,11 +14,11 @@ from typing import Any
 from ..errors import DataError, SpecError
 from ..files import record
 from ..files.extras import install
-from ..files.pictures import atomic
+from ..files.folder import check_folder
+from ..files.writing import atomic
 from ..metrics.registry import metric
 from ..spec import build, parse, value
 from ..task.parts import METHODS, as_solver, modality_for
-from ..task.restoration import check_folder
 from .evaluate import Work, evaluate
 from .grid import Cell
 from .heldout import heldout

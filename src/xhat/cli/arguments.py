@@ -2,13 +2,16 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .. import __version__
 from ..bench import arguments as bench
-from ..errors import XhatError
+from ..errors import SpecError, XhatError
 from ..priors.generated import GENERATORS
 from ..train.arguments import train_arguments
 from .commands import run_demo, run_exact, run_generate, run_inspect, run_list, run_restore, run_simulate
@@ -76,18 +79,62 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = parser().parse_args(argv)
     try:
-        code = int(args.run(args))
+        with terminable():
+            _check_paths(args)
+            code = int(args.run(args))
         sys.stdout.flush()
         return code
     except XhatError as e:
         print(f"xhat: {' '.join(str(e).split())}", file=sys.stderr)
         return 2
+    except Terminated as e:  # before KeyboardInterrupt, of which it is a kind
+        print("xhat: terminated", file=sys.stderr)
+        return 128 + e.number
     except KeyboardInterrupt:
         print("xhat: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # for example in `xhat list solvers | head`, where the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit does not fail again
         return 141
+    except OSError as e:  # what no other part has named: a disk that is full, for example
+        where = f"{e.filename}: " if e.filename else ""
+        print(f"xhat: {where}{e.strerror or e}", file=sys.stderr)
+        return 2
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: the run is to end as after Ctrl-C, with everything saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP end what runs inside as Ctrl-C does; signals that are ignored stay so (nohup)."""
+
+    def end(number: int, _: object) -> None:
+        raise Terminated(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [n for n in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if n is not None]
+    before = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+
+
+def _check_paths(args: argparse.Namespace) -> None:
+    """Raises SpecError for an output whose path is empty, as an unset variable of a shell leaves it."""
+    if isinstance(getattr(args, "out", None), str):
+        if not args.out.strip() or "\0" in args.out:
+            raise SpecError(f"-o: {args.out!r} is no path")
+        args.out = Path(args.out)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -123,7 +170,7 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         help="the file of the measurement: a picture of 8 or 16 bits, .npy, .npz, .pt, or a file of a science; "
         "scan.h5#12 is item 12 of scan.h5",
     )
-    p.add_argument("-o", "--out", required=True, type=Path, help="the folder to write the results to")
+    p.add_argument("-o", "--out", required=True, help="the folder to write the results to")
     p.add_argument("--operator", metavar="SPEC", help="what made the measurement; default: what its file says or shows")
     p.add_argument(
         "--noise", metavar="SPEC", help="the noise of the measurement; default: what its file says, or an estimate"
@@ -177,15 +224,18 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         "--formats", metavar="NAMES", help="also write each image in these formats, separated by commas: nii"
     )
     p.add_argument("--resume", action="store_true", help="continue the interrupted run in the folder")
+    p.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files in the folder that xhat has not written, and an interrupted run that is not resumed",
+    )
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and no summary")
     p.set_defaults(run=run_restore)
 
 
 def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("image", help="the file of the true image: a picture of 8 or 16 bits, .npy, .npz or .pt")
-    p.add_argument(
-        "-o", "--out", required=True, type=Path, help="the file to write: .npz, or a picture (clipped and rounded)"
-    )
+    p.add_argument("-o", "--out", required=True, help="the file to write: .npz, or a picture (clipped and rounded)")
     p.add_argument("--operator", metavar="SPEC", required=True, help="what makes the measurement")
     p.add_argument("--noise", metavar="SPEC", required=True, help="the noise to add")
     p.add_argument("--seed", type=int, default=0, help="seed of the noise; default: 0")
@@ -198,9 +248,7 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _demo_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "-o", "--out", type=Path, default=Path("demo_out"), help="the folder for the results; default: demo_out"
-    )
+    p.add_argument("-o", "--out", default="demo_out", help="the folder for the results; default: demo_out")
     p.add_argument("--size", type=int, default=256, metavar="N", help="use photographs of N x N pixels; default: 256")
     p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
@@ -219,7 +267,7 @@ def _prior_arguments(p: argparse.ArgumentParser) -> None:
 
 def _generate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", choices=sorted(GENERATORS), help=WHAT)
-    p.add_argument("-o", "--out", required=True, type=Path, help="the .npz to write; x is (count, size, size), uint8")
+    p.add_argument("-o", "--out", required=True, help="the .npz to write; x is (count, size, size), uint8")
     p.add_argument("--count", type=int, default=10000, metavar="N", help="number of pictures; default: 10000")
     p.add_argument("--size", type=int, default=64, metavar="N", help="make pictures of N x N pixels; default: 64")
     p.add_argument("--seed", type=int, default=0, help="seed of the pictures; default: 0")
@@ -227,9 +275,7 @@ def _generate_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _exact_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "-o", "--out", type=Path, default=Path("exact_out"), help="the folder for the results; default: exact_out"
-    )
+    p.add_argument("-o", "--out", default="exact_out", help="the folder for the results; default: exact_out")
     p.add_argument("--quick", action="store_true", help="run a small grid")
     p.add_argument("--problem", action="append", default=[], metavar="SPEC", help="run only this; may be repeated")
     p.add_argument("--solver", action="append", default=[], metavar="SPEC", help="run only this; may be repeated")

@@ -6,9 +6,11 @@ from argparse import Namespace
 
 from ..errors import DataError, SpecError
 from ..files import exports
+from ..files.folder import alone
 from ..files.measurement import Measurement
-from ..files.pictures import PICTURES, atomic, centre_crop, is_picture, resize, save_image
+from ..files.pictures import PICTURES, centre_crop, is_picture, resize, save_image
 from ..files.readers.load import load_reference
+from ..files.writing import atomic
 from ..noise import Gaussian, Noise
 from ..priors import path_spec
 from ..priors.generated import GENERATORS
@@ -16,7 +18,7 @@ from ..priors.inspect import inspect
 from ..spec import parse, value
 from ..task.look import AUTO
 from ..task.parts import spec_in
-from ..task.restoration import Restoration, check_folder
+from ..task.restoration import Restoration, check_out
 from ..task.restore import restore
 from ..task.simulate import simulate
 from .listing import listing, overview
@@ -25,12 +27,17 @@ from .options import read_options
 
 def run_restore(args: Namespace) -> int:
     """`xhat restore`: 0 when finished, 130 when interrupted. Raises an XhatError for a mistake of the user."""
-    check_folder(args.out)
     formats = args.formats.split(",") if args.formats else []
     exports.check(formats)
+    with alone(args.out):
+        check_out(args.out, (args.measurement, args.reference), args.overwrite)
+        return _restored(args, formats)
+
+
+def _restored(args: Namespace, formats: list[str]) -> int:
     saved = args.out / "checkpoint.pt"
-    if saved.exists() and not args.resume:
-        print(f"xhat: note: {saved} of an interrupted run is not used; --resume would continue it", file=sys.stderr)
+    if args.overwrite and not args.resume:
+        saved.unlink(missing_ok=True)
     given = spec_in(args.solver)
     solver = _with(given, steps=value(args.steps)) if args.steps else given
     prior = _with(_prior_spec(args), **({"dtype": args.dtype} if args.dtype else {}))
@@ -60,10 +67,16 @@ def run_restore(args: Namespace) -> int:
         where = f"; repeat the command with --resume to continue ({saved})" if saved.exists() else ""
         print(f"xhat: interrupted{where}", file=sys.stderr)
         return 130
-    result.save(args.out, args.depth, formats)
+    try:
+        result.save(args.out, args.depth, formats, args.overwrite)
+    except DataError as e:
+        if result.checkpoint and result.checkpoint.stored is result.checkpoint.last:
+            again = f"the finished run is kept in {saved}: repeat the command with --resume once that is mended"
+            raise DataError(f"{e}; {again}") from e
+        raise
     if not args.quiet:
         print(summary(result))
-        print(f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir()))}")
+        print(f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir() if not p.name.startswith('.')))}")
     return 0
 
 

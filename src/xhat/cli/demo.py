@@ -10,7 +10,7 @@ from torch import Tensor
 from ..figures.panel import Tile, heat, panel
 from ..files import record
 from ..files.photographs import photographs
-from ..files.pictures import atomic
+from ..files.writing import atomic
 from ..priors import build_prior
 from ..task.restoration import Restoration
 from ..task.restore import restore

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from ..errors import SpecError
 from ..files.extras import install
-from ..files.pictures import atomic
 from ..files.rows import Row, parquet
+from ..files.writing import atomic
 from .cell import FLOOR, Cell
 from .report import markdown, overview, summary, tables
 from .run import Results, run

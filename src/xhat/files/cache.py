@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from .pictures import atomic
+from .writing import save_safetensors
 
 
 def folder() -> Path:
@@ -30,7 +30,7 @@ def cached(name: str, key: str, compute: Callable[[], dict[str, Tensor]]) -> dic
     cannot be written, the result is computed every time.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     path = folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
     if path.exists():
@@ -40,5 +40,5 @@ def cached(name: str, key: str, compute: Callable[[], dict[str, Tensor]]) -> dic
             pass
     found = {k: v.contiguous() for k, v in compute().items()}
     with suppress(OSError, ValueError):  # for example a full disk or a read-only folder
-        atomic(path, lambda file: save_file(found, file))
+        save_safetensors(path, found)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import SpecError
 from ..registry import Registry
 from .extras import extra
-from .pictures import atomic
+from .writing import atomic
 
 
 def write_nifti(path: Path, voxels: np.ndarray) -> None:

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import DataError
-from .pictures import PICTURES, atomic, save_image
+from .pictures import PICTURES, save_image
+from .writing import atomic
 
 KNOWN = ("y", "image_shape", "operator", "noise", "seed")
 Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]

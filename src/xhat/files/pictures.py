@@ -1,10 +1,7 @@
 """Image files ⇄ float32 tensors (c, h, w) in [−1, 1], one channel or three: the pixel range is defined here alone."""
 
-import os
 import struct
-import tempfile
 import zlib
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from ..errors import DataError
+from .writing import atomic
 
 Pixels = np.ndarray
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm")
@@ -133,7 +131,11 @@ def save_image(path: str | Path, x: Tensor, depth: int = 8) -> None:
         return atomic(path, lambda file: file.write_bytes(_png16(pixels)))
     name = Path(path).suffix.lower()
     options: dict[str, Any] = {".webp": {"lossless": True}, ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}}
-    return atomic(path, lambda file: Image.fromarray(pixels).save(file, **options.get(name, {})))
+    if name not in PICTURES:
+        raise DataError(f"{path}: a picture is written as {', '.join(PICTURES)}")
+    content = BytesIO()  # Pillow does not notice if the disk is full while it writes a JPEG into a file
+    Image.fromarray(pixels).save(content, Image.registered_extensions()[name], **options.get(name, {}))
+    return atomic(path, lambda file: file.write_bytes(content.getvalue()))
 
 
 def _png16(pixels: Pixels) -> bytes:
@@ -146,33 +148,6 @@ def _png16(pixels: Pixels) -> bytes:
     head = struct.pack(">IIBBBBB", w, h, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)  # \0: the filter type "none"
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-def atomic(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Calls `write` with a temporary file next to `path` that has the same suffix, then renames it to `path`.
-
-    If `write` fails, `path` stays as it was. Raises DataError if the folder cannot be written to.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
-        os.close(handle)
-    except OSError as e:
-        raise DataError(f"{path}: cannot be written ({e.strerror})") from e
-    try:
-        write(Path(name))
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save_array(path: str | Path, x: Tensor | np.ndarray) -> None:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .pictures import atomic
+from .writing import atomic
 
 
 def versions() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """An append-only JSON-lines store: whole writes, a truncated last line is ignored, the last record of a key wins."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -8,14 +9,15 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from ..errors import DataError
-from .pictures import atomic
 from .record import finite
+from .writing import atomic, settle
 
 try:
     import fcntl
 except ImportError:  # Windows has no such locks, so only one process may use a file there
     fcntl = None  # type: ignore[assignment]
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without locks: only one process may use it
 Row = dict[str, Any]
 K = TypeVar("K", bound=Hashable)
 
@@ -73,7 +75,7 @@ class Rows(Generic[K]):
                 try:
                     file.write((b"" if _ends_a_line(file, end) else b"\n") + text.encode())
                     file.flush()
-                    os.fsync(file.fileno())
+                    settle(self.path)
                 except OSError:
                     os.ftruncate(file.fileno(), end)
                     raise
@@ -116,15 +118,32 @@ def claim(path: Path) -> Iterator[bool]:
 
     A process that dies releases it.
     """
-    with _opened(path) as file:
-        try:
-            if fcntl is not None:
-                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
+    while True:
+        with _opened(path) as file:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            except OSError as e:
+                if e.errno not in NO_LOCKS:
+                    raise
+            if not _is(path, file):  # the one who held it has taken the file away since it was opened
+                continue
+            try:
+                yield True
+            finally:
+                path.unlink(missing_ok=True)
             return
-        yield True
-        path.unlink(missing_ok=True)
+
+
+def _is(path: Path, file: IO[str]) -> bool:
+    """Whether an open file is the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

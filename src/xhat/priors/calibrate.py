@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ..errors import DataError
+from ..files.writing import write_text
 from ..numerics.linalg import sq
 from ..rng import Rng
 from ..schedule import Level
@@ -53,7 +54,7 @@ class Calibration:
 
     def write(self, file: str | Path) -> None:
         """Writes the table to `file` as JSON."""
-        Path(file).write_text(json.dumps({"sigma": self.sigma, "mse": self.mse}, indent=1) + "\n", encoding="utf-8")
+        write_text(file, json.dumps({"sigma": self.sigma, "mse": self.mse}, indent=1) + "\n")
 
     @classmethod
     def read(cls, file: str | Path) -> "Calibration":

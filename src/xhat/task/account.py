@@ -162,5 +162,5 @@ def sha256(path: Path, _: int) -> str:
 def identity(row: Row, more: Iterable[str] = ()) -> dict[str, str]:
     """What must be the same when a run is resumed: everything that decides the numbers, but no names of files."""
     parts = ("operator", "noise", "solver", "prior", "schedule", "image_shape", "latent_shape", "data_shape")
-    run = ("seeds", "batch_size", "stop_at", "measurement_sha256", "operator_sha256", "prior_sha256")
-    return {k: str(row[k]) for k in (*parts, *run, *more)}
+    run = ("seeds", "batch_size", "stop_at", "measurement_sha256", "operator_sha256", "prior_sha256", "code", "device")
+    return {k: str(row[k]) for k in (*parts, *run, *more)} | {"torch": str(row["versions"]["torch"])}

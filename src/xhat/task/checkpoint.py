@@ -1,6 +1,8 @@
 """A run on disk: enough to continue bit for bit after Ctrl-C, and to refuse if the problem is another one."""
 
 import hashlib
+import os
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -10,8 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ..errors import DataError, MismatchError
-from ..files.pictures import atomic
+from ..errors import DataError, MismatchError, WriteError
+from ..files.writing import save_torch
 from ..numerics.calls import Calls
 from ..solvers.base import State, mapped
 
@@ -42,6 +44,8 @@ class Checkpoint:
     every: float = 30.0
     last: Snapshot | None = None
     written: float = field(default_factory=time.monotonic)
+    stored: Snapshot | None = None  # what the file holds, as far as this process has written it
+    warned: bool = False
 
     def note(self, snapshot: Snapshot) -> None:
         """Keeps `snapshot`, and writes it if the last one was written `every` seconds ago."""
@@ -50,17 +54,36 @@ class Checkpoint:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the last snapshot. If it is interrupted, the file before it remains."""
+        """Writes the last snapshot. If it is interrupted, the file before it remains.
+
+        A disk that does not take it is a note on stderr: the run is worth more than its checkpoint.
+        """
         if self.last is not None:
-            content = {"identity": self.identity, **pack(self.last)}
-            atomic(self.path, lambda file: torch.save(content, file))
+            try:
+                save_torch(self.path, {"identity": self.identity, **pack(self.last)})
+                self.stored = self.last
+            except WriteError as e:
+                if not self.warned:
+                    print(f"xhat: note: {e}; the run goes on without this checkpoint", file=sys.stderr)
+                self.warned = True
         self.written = time.monotonic()
 
+    def finish(self, snapshot: Snapshot) -> None:
+        """Writes the finished run, so that nothing is lost if its result cannot be written."""
+        self.last = snapshot
+        self.flush()
+
+    def check_new(self) -> None:
+        """Raises DataError if the file is there already, because a new run would take its place."""
+        if os.path.lexists(self.path):
+            raise DataError(
+                f"{self.path}: holds an interrupted run; --resume (in Python resume=True) goes on with it; "
+                "deleting the file gives it up"
+            )
+
     def remove(self) -> None:
-        """Deletes the file, and its folder if that is then empty."""
+        """Deletes the file."""
         self.path.unlink(missing_ok=True)
-        if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
-            self.path.parent.rmdir()
 
     def load(self) -> Snapshot:
         """The snapshot in the file.

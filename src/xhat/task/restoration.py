@@ -1,9 +1,10 @@
 """What `restore` returns, and how it becomes a folder of pictures."""
 
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,14 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, WriteError
 from ..figures import panel
 from ..files import exports
 from ..files import record as records
 from ..files.exports import EXPORTS
+from ..files.folder import alone
+from ..files.readers.load import split
+from ..files.writing import TEMPORARY, settle, told
 from ..likelihoods import Likelihood
 from ..numerics.calls import Calls
 from ..operators.modality import Put
+from .checkpoint import Checkpoint
+
+RECORD = "record.json"
+STEMS = ("restored", "mean", "std", "panel", "trajectory", "figure", "record")  # of the files of a restoration
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Restoration:
     problem: Likelihood = field(repr=False)
     reference: Tensor | None = field(default=None, repr=False)
     frames: tuple[tuple[int, Tensor], ...] = field(default=(), repr=False)  # (step, x̂₀)
+    checkpoint: Checkpoint | None = field(default=None, repr=False)  # keeps the run until it is saved
 
     @property
     def image(self) -> Tensor:
@@ -65,30 +74,44 @@ class Restoration:
         """The standard deviation of each pixel, (*image); 0 for a single image."""
         return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.image)
 
-    def save(self, folder: str | Path, depth: int = 8, formats: Sequence[str] = ()) -> Path:
+    def save(self, folder: str | Path, depth: int = 8, formats: Sequence[str] = (), overwrite: bool = False) -> Path:
         """Writes restored, sample, mean and std images, a panel and `record.json` to `folder`, and returns its path.
 
         The operator's modality determines which files an image becomes: pictures, arrays, what its field expects.
         `depth` is the number of bits of pictures, and `formats` are further files of each image (`exports.EXPORTS`).
-        Everything appears at once, at the end; files of an earlier record in `folder` are replaced or removed. Raises
-        DataError if the folder cannot be written or a library is missing, and SpecError for an unknown format.
+        All files are written before the first gets its name; those of an earlier record in `folder` are replaced or
+        removed. Files of the user are never touched unless `overwrite` is true. The run's checkpoint, if it has one, is
+        removed at the very end. Raises WriteError if the folder cannot be written, DataError if it holds files of the
+        user with the same names or a library is missing, and SpecError for an unknown format.
         """
+        if folder == "":
+            raise DataError('a result needs a folder; "" is none')
         folder = Path(folder)
-        check_folder(folder)
         exports.check(formats)
-        files = self._files(depth, formats)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            for name, put in files.items():
-                put(stage / name)
-            std_white = self.problem.A.modality.most(self.std)
-            account = {**self.record, "std_white": std_white, "files": sorted([*files, "record.json"])}
-            records.write(stage / "record.json", account)
-            _publish(stage, folder)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+        with alone(folder):
+            settled(folder, overwrite)
+            stage = _staged(folder)
+            try:
+                files = self._files(depth, formats)
+                self._fill(stage, files)
+                publish(stage, folder, overwrite)
+            except WriteError as e:
+                raise WriteError(folder, e.reason) from e
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+            if self.checkpoint:
+                self.checkpoint.remove()
         return folder
+
+    def _fill(self, stage: Path, files: Mapping[str, Put]) -> None:
+        """Writes everything into the folder `stage`, the record last: with a record, a stage is complete."""
+        for name, put in files.items():
+            with told(stage / name):
+                put(stage / name)
+                settle(stage / name)
+        std_white = self.problem.A.modality.most(self.std)
+        account = {**self.record, "std_white": std_white, "files": sorted([*files, RECORD])}
+        records.write(stage / RECORD, account | {"files_sha256": {name: sha256(stage / name) for name in files}})
 
     def _files(self, depth: int, formats: Sequence[str]) -> dict[str, Put]:
         kind = self.problem.A.modality
@@ -111,24 +134,97 @@ def _export(form: str, voxels: np.ndarray, path: Path) -> None:
     EXPORTS[form][1](path, voxels)
 
 
-def check_folder(folder: Path) -> None:
-    """Raises DataError if `folder` cannot be made or cannot take results, before anything is computed."""
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is a file, not a folder")
-    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise DataError(f"{folder}: cannot be written here")
+def _staged(folder: Path) -> Path:
+    """A new hidden folder inside `folder`, on the same disk whatever `folder` is: a mount point, a link."""
+    with told(folder):
+        stage = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
+        stage.chmod(0o755)
+    return stage
 
 
-def _publish(stage: Path, folder: Path) -> None:
-    """Moves the finished files of `stage` into place, `record.json` last."""
-    stage.chmod(0o755)
-    if not folder.exists():
-        os.replace(stage, folder)
+def check_out(folder: Path, inputs: Iterable[str | Path | None] = (), overwrite: bool = False) -> None:
+    """Checks before anything is computed that a restoration may be saved in `folder`.
+
+    Raises DataError if that would overwrite one of the files `inputs`, or a file that xhat has not written there.
+    """
+    for given in inputs:
+        path = None if given is None else Path(split(given)[0])
+        if path and path.is_file() and path.resolve().parent == folder.resolve() and planned(path.name):
+            raise DataError(f"{folder}: the result would overwrite its own input {path}; choose another folder")
+    if folder.is_dir():
+        settled(folder, overwrite)
+        _refuse(folder, [p.name for p in folder.iterdir() if planned(p.name)], {}, overwrite)
+
+
+def planned(name: str) -> bool:
+    """Whether a restoration may write a file called `name`."""
+    stem = name.partition(".")[0]
+    return stem in STEMS or (stem.startswith("sample_") and stem[7:].isdigit())
+
+
+def own(folder: Path) -> dict[str, str]:
+    """The names and SHA-256 of the files that the record in `folder` lists as the restoration's own.
+
+    Empty if there is no such record: a record of something else makes no file ours.
+    """
+    listed = records.read(folder / RECORD)
+    hashes = listed.get("files_sha256")
+    if not isinstance(hashes, dict) or "schema" not in listed:
+        return {}
+    return {k: str(v) for k, v in hashes.items() if Path(k).name == k and k not in ("", ".", "..")}
+
+
+def _refuse(folder: Path, names: Iterable[str], new: Mapping[str, str], overwrite: bool) -> None:
+    """Raises DataError if one of the files called `names` in `folder` is neither of an earlier result nor in `new`."""
+    if overwrite:
         return
-    old = {name for name in records.read(folder / "record.json").get("files", []) if Path(name).name == name}
-    new = sorted((p.name for p in stage.iterdir()), key=lambda name: name == "record.json")
-    for name in old - set(new):
-        (folder / name).unlink(missing_ok=True)
+    old = own(folder)
+    foreign = []
+    for name in names:
+        if os.path.lexists(folder / name):
+            if name == RECORD:
+                mine = bool(old)
+            else:
+                mine = (folder / name).is_file() and sha256(folder / name) in (old.get(name), new.get(name))
+            foreign += [] if mine else [name]
+    if foreign:
+        some = ", ".join(sorted(foreign)[:4])
+        raise DataError(
+            f"{folder}: holds {some}, which xhat has not written or which was changed since; choose another folder, "
+            "or --overwrite (in Python overwrite=True)"
+        )
+
+
+def settled(folder: Path, overwrite: bool = False) -> None:
+    """Completes a result whose writing was cut off between the first and the last file, and removes other remains."""
+    for left in folder.glob(f"{TEMPORARY}*"):
+        if left.is_dir() and not left.is_symlink():
+            if own(left):
+                publish(left, folder, overwrite)
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def publish(stage: Path, folder: Path, overwrite: bool = False) -> None:
+    """Moves the finished files of `stage` into `folder`, the record last, and removes those of an earlier result.
+
+    Raises DataError, with nothing moved, if a file of the user would be overwritten.
+    """
+    hashes = own(stage)
+    new = sorted((p.name for p in stage.iterdir()), key=lambda name: name == RECORD)
+    _refuse(folder, new, hashes, overwrite)
+    for name, was in own(folder).items():
+        old = folder / name
+        if name not in hashes and old.is_file() and sha256(old) == was:
+            with told(old):
+                old.unlink()
     for name in new:
-        os.replace(stage / name, folder / name)
+        with told(folder / name):
+            os.replace(stage / name, folder / name)
+
+
+def sha256(file: Path) -> str:
+    """What `sha256sum` prints for a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,12 +1,15 @@
 """The short way: one measurement in, restored images with their account out."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from ..errors import SpecError
 from ..files import record
+from ..files.folder import alone
 from ..files.measurement import Source
 from ..files.readers.load import load, load_reference, split
 from ..likelihoods import PinvGaussian
@@ -82,8 +85,9 @@ def restore(
             that the noise explains.
         record_every: keep the first sample's estimate after every `record_every` steps, in `frames`; 0 keeps none.
         progress: show a progress bar on stderr.
-        checkpoint: a file in which an interrupted run is kept.
-        resume: continue from `checkpoint`; the result is the same bit for bit.
+        checkpoint: a file in which the run is kept until its result is saved (`Restoration.save` removes the file).
+        resume: continue from `checkpoint`; the result is the same bit for bit. Without it, a file that is there already
+            is refused, so that an interrupted run is not lost by mistake.
 
     Returns a `Restoration`: `images` of shape (samples, *image), their residuals beside the expected ones, metrics,
     calls, seconds, and the record. `save` writes it as a folder.
@@ -94,6 +98,8 @@ def restore(
 
     For batches of different measurements, or to watch every step, see `likelihood`, `trajectory` and `solve`.
     """
+    if checkpoint == "" or (resume and checkpoint is None):
+        raise SpecError('a checkpoint needs a path; "" is none' if checkpoint == "" else "resume needs a checkpoint")
     found = look(load(y), operator, noise, scale, light=not issubclass(as_solver(solver).needs, PinvGaussian))
     truth = None if reference is None else load_reference(reference)
     if truth is not None and (made := operator or found.operator):
@@ -119,10 +125,13 @@ def restore(
     account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else found.file, job.prior)
     account["provenance"]["guessed"] = dict(found.guessed)
     own = identity(account, ("measurement_scale", "record_every"))
-    saver = Checkpoint(Path(checkpoint), own) if checkpoint else None
-    start = saver.load() if saver and resume else Snapshot()
-    with bar(job.solver.steps, -(-samples // (batch_size or samples)), len(start.images), progress) as watch:
-        end = run(job, watch, saver, start)
+    saver = Checkpoint(Path(checkpoint), own) if checkpoint is not None else None
+    with alone(saver.path.parent, f".{saver.path.name}.lock") if saver else nullcontext():
+        if saver and not resume:
+            saver.check_new()
+        start = saver.load() if saver and resume else Snapshot()
+        with bar(job.solver.steps, -(-samples // (batch_size or samples)), len(start.images), progress) as watch:
+            end = run(job, watch, saver, start)
     (result,) = results(job, end, task.truth, scores)
     return Restoration(
         images=result.images,
@@ -135,4 +144,5 @@ def restore(
         problem=job.problem.to("cpu"),
         reference=truth,
         frames=tuple((step, decoded(job, x[None])[0]) for step, x in end.frames),
+        checkpoint=saver,
     )

@@ -65,7 +65,7 @@ Watch = Callable[[Step, Likelihood, Calls], None]  # sees each step, its sub-bat
 def run(
     job: Job, watch: Watch | None = None, checkpoint: Checkpoint | None = None, start: Snapshot | None = None
 ) -> Snapshot:
-    """Runs `job` from `start` and returns the finished run.
+    """Runs `job` from `start` and returns the finished run, which `checkpoint` then holds until it is removed.
 
     On Ctrl-C the last finished step is saved to `checkpoint`, and KeyboardInterrupt is raised again. Raises
     DivergedError if an image is not finite; the checkpoint is then removed.
@@ -84,7 +84,7 @@ def run(
             checkpoint.remove()  # a resumed run would end at the same place
         raise
     if checkpoint:
-        checkpoint.remove()
+        checkpoint.finish(snap)
     return snap
 
 

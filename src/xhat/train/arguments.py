@@ -60,7 +60,7 @@ def train_arguments(p: ArgumentParser) -> None:
 
 
 def _common(p: ArgumentParser) -> None:
-    p.add_argument("-o", "--out", required=True, type=Path, help="the folder to write the prior to")
+    p.add_argument("-o", "--out", required=True, help="the folder to write the prior to")
     p.add_argument(
         "--set", action="append", default=[], metavar="T.K=V", help="set key K in table T of the recipe to V"
     )

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DataError, DivergedError, MismatchError, SpecError
-from ..files.pictures import atomic
+from ..files.writing import save_torch
 from ..rng import Rng
 from .average import Average
 from .dataset import Dataset, Order, stream
@@ -210,7 +210,7 @@ def save(job: Job, adam: Any, progress: Progress) -> None:
         "objective": job.objective.state(),
         "scaler": scaler.state_dict() if scaler else {},
     }
-    atomic(job.checkpoint, lambda file: torch.save(content, file))
+    save_torch(job.checkpoint, content)
 
 
 def load(job: Job, adam: Any) -> Progress:

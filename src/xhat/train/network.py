@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MismatchError, SpecError
-from ..files.pictures import atomic
+from ..files.writing import save_safetensors, write_text
 from ..priors.diffusers_folder import existing, load_unet, read_json
 from ..priors.pixel import in_blocks
 from .edm import Network
@@ -154,7 +154,7 @@ def write_denoiser(root: Path, net: Any, recipe: Recipe, shape: Shape, half: boo
     d, scheduler = recipe.diffusion, cast(Any, diffusers.EDMEulerScheduler)
     write_unet(root / "unet", net, half)
     levels = {"sigma_min": d.sigma_min, "sigma_max": d.sigma_max, "sigma_data": d.sigma_data, "rho": d.rho}
-    scheduler(**levels).save_pretrained(root / "scheduler")
+    write_text(root / "scheduler" / "scheduler_config.json", scheduler(**levels).to_json_string())
     write_extra(root, recipe, shape, d)
 
 
@@ -168,7 +168,7 @@ def write_consistency(root: Path, net: Any, recipe: Recipe, denoiser: str, half:
     d, scheduler = recipe.diffusion, cast(Any, diffusers.CMStochasticIterativeScheduler)
     write_unet(root / "unet", net, half)
     levels = {"sigma_min": d.sigma_min, "sigma_max": d.sigma_max, "sigma_data": d.sigma_data, "rho": d.rho}
-    scheduler(**levels).save_pretrained(root / "scheduler")
+    write_text(root / "scheduler" / "scheduler_config.json", scheduler(**levels).to_json_string())
     index = {
         "_class_name": "ConsistencyModelPipeline",
         "_diffusers_version": diffusers.__version__,
@@ -182,20 +182,18 @@ def write_consistency(root: Path, net: Any, recipe: Recipe, denoiser: str, half:
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
     """Writes `content` to `file` as JSON. If it is interrupted, the previous file remains."""
-    atomic(file, lambda f: f.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
+    write_text(file, json.dumps(content, indent=2) + "\n")
 
 
 def write_unet(folder: Path, net: Any, half: bool) -> None:
     """Writes the weights as safetensors, as 16-bit floats if `half`, and the config. If interrupted, the old file
     remains.
     """
-    from safetensors.torch import save_file
-
     weights = {k: as_stored(v, half) for k, v in net.state_dict().items()}
     config = {**json.loads(net.to_json_string()), "_name_or_path": None}
     text = json.dumps({k: v for k, v in config.items() if k != "_name_or_path"}, indent=2, sort_keys=True)
-    atomic(folder / "diffusion_pytorch_model.safetensors", lambda f: save_file(weights, f, {"format": "pt"}))
-    atomic(folder / "config.json", lambda f: f.write_text(text + "\n", encoding="utf-8"))
+    save_safetensors(folder / "diffusion_pytorch_model.safetensors", weights, {"format": "pt"})
+    write_text(folder / "config.json", text + "\n")
 
 
 def as_stored(x: Tensor, half: bool) -> Tensor:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..files.pictures import atomic
 from ..files.record import finite
+from ..files.writing import atomic
 from .loop import Limit, Progress
 
 Curve = list[dict[str, Any]]

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..errors import SpecError
 from ..files.extras import install
-from ..files.pictures import atomic
 from ..files.record import versions
+from ..files.writing import atomic
 from ..task.checkpoint import digest
 from .dataset import Dataset
 from .loop import Job, Limit, Objective, Progress, run

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from ...files.pictures import atomic
+from ...files.writing import atomic
 from ..folder import open_run
 from .page import page
 from .payload import payload

@@ -1,0 +1,59 @@
+"""Folders of results: checked before any work, held by one run at a time, never taken from the user."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from ..errors import DataError
+from .rows import claim
+from .writing import told
+
+LOCK = ".xhat.lock"
+_held: set[tuple[Path, int]] = set()  # the locks that this process has, each with its thread
+
+
+def check_folder(folder: Path) -> None:
+    """Raises DataError if `folder` cannot be made or cannot take results, before anything is computed."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file, not a folder")
+    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise DataError(f"{folder}: cannot be written here")
+
+
+def check_free(folder: Path, names: Iterable[str], overwrite: bool = False) -> None:
+    """Raises DataError if `folder` holds one of `names`, unless `overwrite` is true."""
+    found = sorted(name for name in names if os.path.lexists(folder / name))
+    if found and not overwrite:
+        some = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
+        raise DataError(f"{folder}: holds {some}, which would be overwritten; choose another folder, or --overwrite")
+
+
+@contextmanager
+def alone(folder: Path, lock: str = LOCK) -> Iterator[None]:
+    """Holds `folder` for this run alone; it is made if there is none, and taken away again if nothing was put into it.
+
+    The same thread may hold a folder several times. A process that dies releases what it holds. Raises DataError if
+    another run holds the folder, and WriteError if the folder cannot be used.
+    """
+    check_folder(folder)
+    me = folder.resolve() / lock, threading.get_ident()
+    if me in _held:
+        yield
+        return
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        with ExitStack() as stack:
+            with told(folder / lock):
+                mine = stack.enter_context(claim(folder / lock))
+            if not mine:
+                raise DataError(f"{folder}: another run writes into it; wait for its end, or choose another folder")
+            _held.add(me)
+            stack.callback(_held.discard, me)
+            yield
+    finally:
+        for made in missing:
+            with suppress(OSError):  # it holds something now
+                made.rmdir()
