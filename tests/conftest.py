@@ -8,6 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from xhat.priors import PRIORS, Prior, build_prior, path_spec
+from xhat.spec import parameters
+
 COMMITTED = Path(__file__).parent / "golden"
 SHARED = Path(os.environ.get("XHAT_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -48,6 +51,17 @@ def golden_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
         pytest.skip(f"golden {name} is not among the {request.param} ones")
 
     return find
+
+
+def untried(spec: str | Prior, device: str = "cpu") -> Prior:
+    """The prior of a spec or path with the option `trial=false`: random networks denoise nothing."""
+    if not isinstance(spec, str):
+        return build_prior(spec, device)
+    spec = path_spec(spec)
+    name = spec.split(":")[0]
+    if name in PRIORS and "trial" in parameters(PRIORS[name]):
+        spec += f"{',' if ':' in spec else ':'}trial=false"
+    return build_prior(spec, device)
 
 
 class Golden(dict[str, Tensor]):

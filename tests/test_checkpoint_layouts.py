@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from conftest import untried
 from xhat.errors import DataError, SpecError
-from xhat.priors import build_prior
 from xhat.priors.checkpoints.ddpm import RELEASES, config_of, ddpm_plan
 from xhat.priors.checkpoints.ddpm_net import DDPMConfig, DDPMUNet
 from xhat.priors.checkpoints.files import Checkpoint
@@ -61,7 +61,7 @@ def test_ddpm_is_the_network_of_diffusers(tmp_path):
     tensors = {as_ddpm(k, 2): v for k, v in theirs.state_dict().items()}
     tensors = {k: v[..., None, None] if ".attn" in k and v.ndim == 2 else v for k, v in tensors.items()}
     torch.save({f"module.{k}": v for k, v in tensors.items()}, tmp_path / "x.ckpt")
-    prior = build_prior(f"{tmp_path / 'x.ckpt'}:noise_schedule=linear", "cpu")
+    prior = untried(f"{tmp_path / 'x.ckpt'}:noise_schedule=linear", "cpu")
     x, t = randn(2, 3, 16, 16), torch.tensor([3.0, 700.5])
     with torch.no_grad():
         expected = theirs(x, t).sample
@@ -98,7 +98,7 @@ def test_what_a_ddpm_file_must_say(tmp_path):
     tensors = drawn(DDPMUNet(DDPMConfig(3, 3, 32, (1, 2), 1, ()))).state_dict()
     torch.save(tensors, tmp_path / "x.pt")
     with pytest.raises(SpecError, match=r"DDPM U-Net, 32 channels.*does not say noise_schedule"):
-        build_prior(str(tmp_path / "x.pt"), "cpu")
+        untried(str(tmp_path / "x.pt"), "cpu")
     torch.save(tensors | {"down.0.block.0.conv2.weight": torch.zeros(48, 32, 3, 3)}, tmp_path / "x.pt")
     with pytest.raises(DataError, match="are no multiples of 32"):
-        build_prior(f"{tmp_path / 'x.pt'}:noise_schedule=linear", "cpu")
+        untried(f"{tmp_path / 'x.pt'}:noise_schedule=linear", "cpu")

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import xhat
+from conftest import untried
 from xhat.cli.arguments import main
 from xhat.errors import SpecError
-from xhat.priors import build_prior
 from xhat.priors.checkpoints.adm_net import ADMConfig, ADMUNet
 from xhat.priors.checkpoints.files import read
 
@@ -177,14 +177,14 @@ def test_it_is_said_and_recorded(tmp_path, monkeypatch, caplog, capsys):
     torch.save({"model": RAW, "ema": EMA}, "x.pt")
     options = "num_head_channels=16,noise_schedule=linear"
     with caplog.at_level(logging.WARNING, logger="xhat"):
-        prior = build_prior(f"x.pt:{options}", "cpu")
+        prior = untried(f"x.pt:{options}", "cpu")
     (line,) = prior.notes
     assert line == "x.pt: took the averaged weights ema; model lies beside (weights=NAME takes another)"
     assert [r.getMessage() for r in caplog.records] == [f"note: {line}"]
-    assert torch.equal(build_prior(f"x.pt:{options},weights=raw", "cpu").net.out[2].bias, RAW["out.2.bias"])
+    assert torch.equal(untried(f"x.pt:{options},weights=raw", "cpu").net.out[2].bias, RAW["out.2.bias"])
     xhat.save_image("y.png", torch.zeros(3, 8, 8))
     run = ["--operator", "denoise", "--noise", "gaussian:sigma=0.1", "--solver", "dps:steps=1", "-q", "-o", "out"]
-    assert main(["restore", "y.png", "--prior", f"x.pt:{options}", *run]) == 0
+    assert main(["restore", "y.png", "--prior", f"x.pt:{options},trial=false", *run]) == 0
     assert json.loads(Path("out/record.json").read_text())["provenance"]["notes"] == [line]
     capsys.readouterr()
     assert main(["prior", "inspect", "x.pt"]) == 0

@@ -20,12 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import xhat
-from conftest import COMMITTED
+from conftest import COMMITTED, untried
 from drawn import drawn
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, SpecError
 from xhat.numerics.autodiff import vjp
-from xhat.priors import PRIORS, GaussianPrior, build_prior
+from xhat.priors import PRIORS, GaussianPrior
 from xhat.priors.checkpoints.adm import adm_plan
 from xhat.priors.checkpoints.adm_config import RELEASES
 from xhat.priors.checkpoints.adm_config import config_of as adm_config_of
@@ -62,7 +62,7 @@ def assert_golden(found: Tensor, wanted: Tensor) -> None:
 
 @pytest.mark.parametrize("name", ["adm_ffhq_tiny", "adm_imagenet_tiny"])
 def test_adm_as_the_original_code(shared, golden, name):
-    prior = build_prior(f"adm:path={shared / 'golden' / name}.pt,{ADM_TINY}", "cpu")
+    prior = untried(f"adm:path={shared / 'golden' / name}.pt,{ADM_TINY}", "cpu")
     io = golden(f"{name}_io")
     assert_golden(prior.net(io["x"], io["t"]), io["output"])
     for i, t in enumerate(io["t"].tolist()):
@@ -78,7 +78,7 @@ def test_drawn_networks_as_the_original_code(name, tmp_path):
     torch.save(drawn(told["shapes"], told["seed"]), tmp_path / "net.pt")
     label = ",label=1" if told["labels"] else ""
     usual = HEADS + ",image_size=32" + label if name.startswith("cm") else ADM_TINY
-    prior = build_prior(f"adm:path={tmp_path / 'net.pt'},{usual}", "cpu")
+    prior = untried(f"adm:path={tmp_path / 'net.pt'},{usual}", "cpu")
     x = np.random.RandomState(told["seed"] + 100).standard_normal((2, 3, 32, 32)).astype(np.float32)
     labels = [torch.tensor(told["labels"])] if told["labels"] else []
     out = prior.net(torch.from_numpy(x), torch.tensor(told["time"]), *labels)
@@ -89,8 +89,8 @@ def test_drawn_networks_as_the_original_code(name, tmp_path):
 def test_consistency_models_and_their_teachers_as_the_original_code(shared, golden, name):
     io, file = golden(f"{name}_io"), shared / "golden" / f"{name}.pt"
     label = ",label=1" if "class_label" in io else ""
-    teacher = build_prior(f"adm:path={file},{HEADS},image_size=32{label}", "cpu")
-    student = build_prior(f"openai_consistency:path={file},{HEADS},image_size=32{label}", "cpu")
+    teacher = untried(f"adm:path={file},{HEADS},image_size=32{label}", "cpu")
+    student = untried(f"openai_consistency:path={file},{HEADS},image_size=32{label}", "cpu")
     for i, sigma in enumerate(io["sigma"].double().tolist()):
         x, told = io["x"][i : i + 1], None
         if label:
@@ -104,7 +104,7 @@ def test_consistency_models_and_their_teachers_as_the_original_code(shared, gold
 
 @pytest.mark.parametrize(("name", "convention"), [("edm_dhariwal_tiny", "edm"), ("vp_songunet_tiny", "vp")])
 def test_inversebench_as_the_original_code(shared, golden, name, convention):
-    prior = build_prior(f"edm:path={shared / 'golden' / name}.pt,convention={convention}", "cpu")
+    prior = untried(f"edm:path={shared / 'golden' / name}.pt,convention={convention}", "cpu")
     io = golden(f"{name}_io")
     for sigma in (0.02, 0.5, 5.0, 80.0):
         x = io["x"] * max(1.0, sigma)
@@ -293,10 +293,10 @@ def edm_pickle(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("name", "wrapper"), [("edm_dhariwal_tiny", "EDMPrecond"), ("vp_songunet_tiny", "VPPrecond")])
 def test_edm_pickles_give_the_original_outputs(shared, golden, edm_pickle, name, wrapper):
     kind = {"EDMPrecond": "edm", "VPPrecond": "vp"}[wrapper]
-    source = build_prior(f"edm:path={shared / 'golden' / name}.pt,convention={kind}", "cpu")
+    source = untried(f"edm:path={shared / 'golden' / name}.pt,convention={kind}", "cpu")
     facts = {"sigma_data": np.float64(0.5)} if kind == "edm" else {"beta_d": 19.9, "beta_min": 0.1, "M": 1000}
     file = edm_pickle(source.net, wrapper, **facts)
-    prior = build_prior(str(file), "cpu")
+    prior = untried(str(file), "cpu")
     assert_golden(prior(golden(f"{name}_io")["x"] * 5, level(5.0)), golden(f"{name}_io")["D_sigma_5.0"])
     assert prior.schedule == source.schedule
 
@@ -317,7 +317,7 @@ def test_conventions_of_edm_pickles(edm_pickle, config, wrapper, facts, schedule
     net.map_augment = nn.Linear(9, 32, bias=False)  # as the released ones have; inference does without
     file = edm_pickle(net, wrapper, **facts)
     label = ",label=3" if config == "adm" else ""
-    prior = build_prior(f"edm:path={file}{label}", "cpu")
+    prior = untried(f"edm:path={file}{label}", "cpu")
     assert prior.schedule == schedule
     x, sigma = randn(2, 3, 16, 16), 0.7
     told = {
@@ -362,7 +362,7 @@ def test_malicious_files_are_refused_and_nothing_is_run(tmp_path, monkeypatch, w
     else:
         torch.save(bombs()[which], file, _use_new_zipfile_serialization=saved == "torch")
     with pytest.raises(DataError, match=r"asks for .*refused, nothing of it was run"):
-        build_prior(str(file), "cpu")
+        untried(str(file), "cpu")
     assert not (tmp_path / "ran").exists()
 
 
@@ -412,7 +412,7 @@ def test_cut_off_files(tmp_path, tiny_adm, edm_pickle, kind, share):
     whole = file.read_bytes()
     file.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(DataError, match=file.name):
-        build_prior(str(file), "cpu")
+        untried(str(file), "cpu")
 
 
 @pytest.mark.parametrize("kind", ["torch", "torchscript"])
@@ -424,7 +424,7 @@ def test_one_flipped_bit(tmp_path, tiny_adm, kind):
     whole[name + 200] ^= 1
     file.write_bytes(whole)
     with pytest.raises(DataError, match=r"x.pt is (cut off or )?damaged"):
-        build_prior(f"{file}:sigma_max=1", "cpu")
+        untried(f"{file}:sigma_max=1", "cpu")
 
 
 def test_rounding_the_weights_leaves_filters_and_frequencies(edm_pickle):
@@ -433,11 +433,11 @@ def test_rounding_the_weights_leaves_filters_and_frequencies(edm_pickle):
     for v in net.state_dict().values():
         nn.init.normal_(v, std=0.05)
     file = edm_pickle(net, "VEPrecond")
-    prior = build_prior(f"edm:path={file},dtype=bfloat16", "cpu")
+    prior = untried(f"edm:path={file},dtype=bfloat16", "cpu")
     assert torch.equal(prior.net.map_noise.freqs, net.map_noise.freqs)
     assert prior.net.map_layer0.weight.dtype == torch.bfloat16
     x = randn(1, 3, 16, 16)
-    exact = build_prior(f"edm:path={file}", "cpu")(x, level(0.7))
+    exact = untried(f"edm:path={file}", "cpu")(x, level(0.7))
     assert torch.allclose(prior(x, level(0.7)), exact, atol=0.05)
 
 
@@ -449,7 +449,7 @@ def test_a_pickle_whose_tensors_lie(edm_pickle):
     shape = whole.index(b"K\x80K ", at)  # (128, 32), the first weight
     file.write_bytes(whole[:shape] + b"K\xffK " + whole[shape + 4 :])
     with pytest.raises(DataError, match=r"net.pkl .*cannot be read"):
-        build_prior(str(file), "cpu")
+        untried(str(file), "cpu")
 
 
 def zipped(name: str) -> bytes:
@@ -475,14 +475,14 @@ def zipped(name: str) -> bytes:
 def test_foreign_files(tmp_path, content, says):
     (tmp_path / "net.pt").write_bytes(content)
     with pytest.raises(DataError, match=f"net.pt.*{says}"):
-        build_prior(str(tmp_path / "net.pt"), "cpu")
+        untried(str(tmp_path / "net.pt"), "cpu")
 
 
 def test_missing_files_and_layouts(tmp_path):
     with pytest.raises(DataError, match=r"ffhq_10m.pt: no such file"):
-        build_prior("ffhq_10m.pt:label=3")
+        untried("ffhq_10m.pt:label=3")
     with pytest.raises(DataError, match="is a folder, not a file"):
-        build_prior(f"adm:path={tmp_path}")
+        untried(f"adm:path={tmp_path}")
     for tensors, says in [
         ({"a.weight": torch.zeros(2)}, "begins with a.weight. Known: OpenAI"),
         ({"model.diffusion_model.a.transformer_blocks.x": torch.zeros(2)}, "latent diffusion"),
@@ -492,7 +492,7 @@ def test_missing_files_and_layouts(tmp_path):
     ]:
         torch.save(tensors, tmp_path / "x.pt")
         with pytest.raises(DataError, match=says):
-            build_prior(str(tmp_path / "x.pt"))
+            untried(str(tmp_path / "x.pt"))
 
 
 def test_the_first_tensors_that_do_not_fit_are_named(tmp_path, tiny_adm):
@@ -502,7 +502,7 @@ def test_the_first_tensors_that_do_not_fit_are_named(tmp_path, tiny_adm):
     def refused(changed, says):
         torch.save(changed, tmp_path / "x.pt")
         with pytest.raises(DataError, match=says):
-            build_prior(f"adm:path={tmp_path / 'x.pt'},{options}", "cpu")
+            untried(f"adm:path={tmp_path / 'x.pt'},{options}", "cpu")
 
     wide = weights | {"middle_block.0.out_layers.3.weight": torch.zeros(64, 32, 3, 3)}
     refused(wide, r"1 of another shape: middle_block.0.out_layers.3.weight is \(64, 32, 3, 3\), not \(64, 64, 3, 3\)")
@@ -530,90 +530,88 @@ def test_the_first_tensors_that_do_not_fit_are_named(tmp_path, tiny_adm):
 )
 def test_what_the_options_must_say(tiny_adm, options, says):
     with pytest.raises(SpecError, match=says):
-        build_prior(f"{tiny_adm}{options}", "cpu")
+        untried(f"{tiny_adm}{options}", "cpu")
 
 
 def test_other_numbers_of_steps(tiny_adm):
     """As guided-diffusion: the linear β shrink with the number of steps; times run to it, or to 1000 if rescaled."""
-    prior = build_prior(f"{tiny_adm}:{HEADS},noise_schedule=linear,steps=4000,rescale_timesteps=true", "cpu")
+    prior = untried(f"{tiny_adm}:{HEADS},noise_schedule=linear,steps=4000,rescale_timesteps=true", "cpu")
     assert prior.schedule == Discrete("linear", 2.5e-5, 0.005, 4000)
     assert prior.precondition(prior.schedule(1.0).ratio).noise == pytest.approx(3999 / 4)
-    prior = build_prior(f"{tiny_adm}:{HEADS},noise_schedule=cosine,steps=4000,rescale_timesteps=false", "cpu")
+    prior = untried(f"{tiny_adm}:{HEADS},noise_schedule=cosine,steps=4000,rescale_timesteps=false", "cpu")
     assert prior.schedule == Discrete("squaredcos_cap_v2", 2.5e-5, 0.005, 4000)
     assert prior.precondition(prior.schedule(1.0).ratio).noise == 3999
     with pytest.raises(SpecError, match=r"rescale_timesteps \(true if times run to 1000 over its 4000 steps"):
-        build_prior(f"{tiny_adm}:{HEADS},noise_schedule=cosine,steps=4000", "cpu")
+        untried(f"{tiny_adm}:{HEADS},noise_schedule=cosine,steps=4000", "cpu")
 
 
 def test_a_table_beside_the_network_is_its_noise_schedule(tmp_path, tiny_adm):
     weights, betas = torch.load(tiny_adm), torch.linspace(0.01, 0.02, 1000)
     content = {f"model.diffusion_model.{k}": v for k, v in weights.items()} | {"betas": betas}
     torch.save({"state_dict": content}, tmp_path / "x.ckpt")
-    prior = build_prior(f"{tmp_path / 'x.ckpt'}:{HEADS}", "cpu")
+    prior = untried(f"{tmp_path / 'x.ckpt'}:{HEADS}", "cpu")
     assert prior.schedule == Discrete(betas=tuple(betas.double().tolist()))
-    assert (
-        build_prior(f"{tmp_path / 'x.ckpt'}:{HEADS},noise_schedule=cosine", "cpu").schedule.kind == "squaredcos_cap_v2"
-    )
+    assert untried(f"{tmp_path / 'x.ckpt'}:{HEADS},noise_schedule=cosine", "cpu").schedule.kind == "squaredcos_cap_v2"
 
 
 def test_shapes_labels_and_names(tmp_path, tiny_adm):
-    prior = build_prior(f"{tiny_adm}:{HEADS},noise_schedule=cosine", "cpu")
+    prior = untried(f"{tiny_adm}:{HEADS},noise_schedule=cosine", "cpu")
     for good in ((3, 8, 8), (3, 16, 32)):
         prior.check(good)
     for bad in ((1, 8, 8), (3, 8, 9), (3, 8)):
         with pytest.raises(MismatchError, match=r"\(3, any, any\) in multiples of 2"):
             prior.check(bad)
     with pytest.raises(MismatchError, match=r"\(3, 16, 16\), the problem has"):
-        build_prior(f"{tiny_adm}:{HEADS},noise_schedule=cosine,image_size=16", "cpu").check((3, 8, 8))
+        untried(f"{tiny_adm}:{HEADS},noise_schedule=cosine,image_size=16", "cpu").check((3, 8, 8))
     conv = {k: v[..., None] if v.ndim == 3 else v for k, v in torch.load(tiny_adm).items()}  # 2-d, as theirs
     conv |= {"label_emb.weight": randn(1000, 128), "out.2.weight": randn(3, 32, 3, 3), "out.2.bias": randn(3)}
     torch.save(conv, tmp_path / "mine.pt")
     weights = (tmp_path / "mine.pt").read_bytes()
     for name, kind in (("edm_imagenet64_ema.pt", "ADM"), ("cd_imagenet64_lpips.pt", "ConsistencyCheckpoint")):
         (tmp_path / name).write_bytes(weights)
-        prior = build_prior(f"{tmp_path / name}:{HEADS},image_size=16,label=0", "cpu")
+        prior = untried(f"{tmp_path / name}:{HEADS},image_size=16,label=0", "cpu")
         assert type(prior).__name__ == kind
         with pytest.raises(SpecError, match="has classes 0 to 999; label is not given"):
-            build_prior(f"{tmp_path / name}:{HEADS},image_size=16", "cpu")
-    teacher = f"adm:path={tmp_path / 'edm_imagenet64_ema.pt'},{HEADS},image_size=16,label=3"
+            untried(f"{tmp_path / name}:{HEADS},image_size=16", "cpu")
+    teacher = f"adm:path={tmp_path / 'edm_imagenet64_ema.pt'},{HEADS},image_size=16,label=3,trial=false"
     student = f"{tmp_path / 'cd_imagenet64_lpips.pt'}:{HEADS},image_size=16,label=3"
     x, t = randn(1, 3, 16, 16), level(2.0)
-    pair = build_prior(f"{student},denoiser='{teacher}'", "cpu")
-    assert torch.equal(pair(x, t), build_prior(teacher, "cpu")(x, t))
+    pair = untried(f"{student},denoiser='{teacher}'", "cpu")
+    assert torch.equal(pair(x, t), untried(teacher, "cpu")(x, t))
     with pytest.raises(MismatchError, match="comes without a denoiser"):
-        build_prior(student, "cpu")(x, t)
+        untried(student, "cpu")(x, t)
     with pytest.raises(SpecError, match="Say --prior openai_consistency:path="):
-        build_prior(str(tmp_path / "mine.pt"))
+        untried(str(tmp_path / "mine.pt"))
     with pytest.raises(MismatchError, match="no consistency model of OpenAI"):
-        build_prior(f"openai_consistency:path={tiny_adm}")
+        untried(f"openai_consistency:path={tiny_adm}")
     for wrong in ("edm", "denoiser"):
         with pytest.raises((SpecError, DataError), match=r"give .* path alone"):
-            build_prior(f"{wrong}:path={tiny_adm}")
+            untried(f"{wrong}:path={tiny_adm}")
 
 
 def test_wrappers_prefixes_and_formats_around_the_same_weights(tmp_path, tiny_adm):
     weights = torch.load(tiny_adm)
     wrong = {k: torch.zeros_like(v) for k, v in weights.items()}
     x, options = randn(1, 3, 8, 8), f"{HEADS},noise_schedule=linear"
-    expected = build_prior(f"{tiny_adm}:{options}", "cpu")(x, level(0.5))
+    expected = untried(f"{tiny_adm}:{options}", "cpu")(x, level(0.5))
     for content in (
         {"net": wrong, "ema": {f"model.{k}": v for k, v in weights.items()}, "optimizer": {"lr": 1.0}},
         {"state_dict": {f"module.{k}": v for k, v in weights.items()}},
         {"step": 3, "model": weights},
     ):
         torch.save(content, tmp_path / "x.pt")
-        assert torch.equal(build_prior(f"{tmp_path / 'x.pt'}:{options}", "cpu")(x, level(0.5)), expected)
+        assert torch.equal(untried(f"{tmp_path / 'x.pt'}:{options}", "cpu")(x, level(0.5)), expected)
     torch.save(weights, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     save_file(weights, tmp_path / "x.safetensors")
     for name in ("old.pt", "x.safetensors"):  # another alignment in memory, another order of summation
-        found = build_prior(f"{tmp_path / name}:{options}", "cpu")(x, level(0.5))
+        found = untried(f"{tmp_path / name}:{options}", "cpu")(x, level(0.5))
         assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5)
     halves = {k: v.half() for k, v in weights.items()}
     torch.save(halves, tmp_path / "half.pt")
-    rounded = build_prior(f"{tmp_path / 'half.pt'}:{options}", "cpu")(x.double(), level(0.5))
+    rounded = untried(f"{tmp_path / 'half.pt'}:{options}", "cpu")(x.double(), level(0.5))
     assert rounded.dtype == torch.float64
     assert torch.allclose(rounded.float(), expected, atol=1e-2)
-    slow = build_prior(f"{tiny_adm}:{options},dtype=bfloat16", "cpu")
+    slow = untried(f"{tiny_adm}:{options},dtype=bfloat16", "cpu")
     assert torch.allclose(slow(x, level(0.5)), expected, atol=0.1)
 
 
@@ -694,7 +692,7 @@ EXACT = GaussianPrior((3, 4, 4), 0.25 * torch.eye(48), 0.2)
     ],
 )
 def test_denoisers_and_scores_by_tweedie_are_the_exact_prior(tmp_path, net, options):
-    prior = build_prior(f"{script(net, tmp_path / 'd.pt')}{options}", "cpu")
+    prior = untried(f"{script(net, tmp_path / 'd.pt')}{options}", "cpu")
     for t in (level(0.05), level(0.7, alpha=0.5), level(20.0)):
         x = t.alpha * (1 + t.ratio) * randn(2, 3, 4, 4)
         found, back = vjp(lambda x, t=t: prior(x, t), x)
@@ -707,7 +705,7 @@ def test_denoisers_and_scores_by_tweedie_are_the_exact_prior(tmp_path, net, opti
 def test_blind_denoisers_by_tweedie(tmp_path, sigma):
     """Where the images have the power the level implies, a blind denoiser judges it exactly, and is the exact prior."""
     file = script(Blind(), tmp_path / "blind.pt")
-    prior = build_prior(f"{file}:output=residual,sigma_max=3", "cpu")
+    prior = untried(f"{file}:output=residual,sigma_max=3", "cpu")
     x = randn(2, 3, 4, 4)
     x = x / x.square().mean((1, 2, 3), keepdim=True).sqrt() * math.hypot(0.5, sigma)
     exact = GaussianPrior((3, 4, 4), 0.25 * torch.eye(48))
@@ -715,16 +713,16 @@ def test_blind_denoisers_by_tweedie(tmp_path, sigma):
         assert torch.allclose(prior(alpha * x, level(sigma, alpha)), exact(x, level(sigma)), rtol=1e-4, atol=1e-6)
     assert prior.schedule == EDM(0.002, 3.0)
     with pytest.raises(SpecError, match="give sigma_max"):
-        build_prior(str(file), "cpu")
+        untried(str(file), "cpu")
     with pytest.raises(SpecError, match="takes 1 inputs, and sigma=vector means 2"):
-        build_prior(f"denoiser:path={file},sigma=vector", "cpu")
+        untried(f"denoiser:path={file},sigma=vector", "cpu")
 
 
 @pytest.mark.parametrize("batch", ["b", 1])
 @pytest.mark.parametrize("column", [True, False])
 def test_onnx(tmp_path, batch, column):
     pytest.importorskip("onnxruntime")
-    prior = build_prior(str(onnx_file(tmp_path / "d.onnx", batch, column)), "cpu")
+    prior = untried(str(onnx_file(tmp_path / "d.onnx", batch, column)), "cpu")
     x, t = randn(3, 3, 4, 6), level(0.7, alpha=0.5)
     assert torch.allclose(prior(x, t), 2 * x / 1.49, atol=1e-6)
     assert prior(x.double(), t).dtype == torch.float64
@@ -737,11 +735,11 @@ def test_onnx(tmp_path, batch, column):
 
 def test_programs_that_lie(tmp_path):
     file = script(nn.Upsample(scale_factor=2), tmp_path / "up.pt")
-    prior = build_prior(f"{file}:sigma_max=1", "cpu")
+    prior = untried(f"{file}:sigma_max=1", "cpu")
     with pytest.raises(MismatchError, match=r"returns shape \(1, 3, 8, 8\)"):
         prior(randn(1, 3, 4, 4), level(0.5))
     with pytest.raises(SpecError, match="low = 1 must be below high = 1"):
-        build_prior(f"{file}:low=1,sigma_max=1", "cpu")
+        untried(f"{file}:low=1,sigma_max=1", "cpu")
 
 
 # The command line
@@ -796,14 +794,15 @@ def test_inspect_refuses(tmp_path, capsys, tiny_adm):
 
 
 def test_restore_with_a_checkpoint(tmp_path, monkeypatch, shared):
+    untried_tiny = f"{ADM_TINY},trial=false"
     monkeypatch.chdir(tmp_path)
     xhat.save_image("y.png", randn(3, 32, 32).clamp(-1, 1))
     physics = ["--operator", "denoise", "--noise", "gaussian:sigma=0.1", "--solver", "dps:steps=2", "-q"]
     file = str(shared / "golden" / "adm_ffhq_tiny.pt")
-    assert main(["restore", "y.png", *physics, "--prior", file, "--prior-config", ADM_TINY, "-o", "a"]) == 0
-    assert main(["restore", "y.png", *physics, "--prior", f"{file}:{ADM_TINY}", "-o", "b"]) == 0
+    assert main(["restore", "y.png", *physics, "--prior", file, "--prior-config", untried_tiny, "-o", "a"]) == 0
+    assert main(["restore", "y.png", *physics, "--prior", f"{file}:{untried_tiny}", "-o", "b"]) == 0
     assert torch.equal(xhat.load_image("a/restored.png"), xhat.load_image("b/restored.png"))
-    assert json.loads(Path("a/record.json").read_text())["prior"] == f"adm:path={file},{ADM_TINY}"
+    assert json.loads(Path("a/record.json").read_text())["prior"] == f"adm:path={file},{untried_tiny}"
     assert main(["restore", "y.png", *physics, "--prior", file, "-o", "c"]) == 2
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import xhat.priors
+from conftest import untried
 from oracles import problem, rbf_prior
 from xhat.cli.arguments import main
 from xhat.errors import MismatchError, SpecError
@@ -16,7 +17,7 @@ from xhat.loop import solve
 from xhat.numerics.autodiff import vjp
 from xhat.numerics.calls import counting
 from xhat.numerics.linalg import dot
-from xhat.priors import ConsistencyModel, ConsistencyPrior, FlowPrior, MixturePrior, build_prior
+from xhat.priors import ConsistencyModel, ConsistencyPrior, FlowPrior, MixturePrior
 from xhat.rng import Rng
 from xhat.schedule import Level
 from xhat.solvers import SOLVERS
@@ -60,7 +61,7 @@ def test_one_jump_is_the_pipelines_one_step(folder):
     pipe.set_progress_bar_config(disable=True)
     theirs = pipe(batch_size=2, generator=torch.Generator().manual_seed(1), output_type="pt").images * 2 - 1
     noise = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    ours = build_prior(str(folder), "cpu").jump(80.0 * noise, level(80.0))
+    ours = untried(str(folder), "cpu").jump(80.0 * noise, level(80.0))
     torch.testing.assert_close(ours.clamp(-1, 1), theirs, rtol=1e-4, atol=1e-4)
     assert ours.std() > 0.05  # not all clipped
 
@@ -73,12 +74,12 @@ def test_jump_is_the_schedulers_formula_at_any_level(folder, sigma):
     when = torch.tensor([1000 * 0.25 * torch.log(torch.tensor(sigma) + 1e-44)])
     with torch.no_grad():
         raw = pipe.unet(u / (sigma**2 + 0.25) ** 0.5, when, return_dict=False)[0]
-    ours = build_prior(str(folder), "cpu").jump(0.3 * u, level(sigma, alpha=0.3))
+    ours = untried(str(folder), "cpu").jump(0.3 * u, level(sigma, alpha=0.3))
     torch.testing.assert_close(ours, skip * u + out * raw, rtol=1e-4, atol=1e-5)
 
 
 def test_at_and_below_its_smallest_level_it_is_the_identity_and_free(folder):
-    prior, u = build_prior(str(folder), "cpu"), torch.randn(1, 3, 16, 16)
+    prior, u = untried(str(folder), "cpu"), torch.randn(1, 3, 16, 16)
     with counting() as calls:
         for sigma in (0.002, 0.001):
             assert torch.equal(prior.jump(u, level(sigma)), u)
@@ -130,7 +131,7 @@ def test_heun_integrates_the_flow_at_second_order():
 
 
 def test_jacobian_transpose_against_differences(folder):
-    prior = build_prior(str(folder), "cpu").double()
+    prior = untried(str(folder), "cpu").double()
     x, v, h = *torch.randn(2, 2, 3, 16, 16, dtype=torch.float64), 1e-5
     w = torch.randn_like(x)
     forward = (prior.jump(x + h * w, level(0.7)) - prior.jump(x - h * w, level(0.7))) / (2 * h)
@@ -139,7 +140,7 @@ def test_jacobian_transpose_against_differences(folder):
 
 
 def test_a_denoiser_is_never_made_up(folder):
-    prior = build_prior(str(folder), "cpu")
+    prior = untried(str(folder), "cpu")
     assert isinstance(prior, ConsistencyPrior)
     with pytest.raises(MismatchError, match="without a denoiser"):
         prior(torch.randn(1, 3, 16, 16), level(1.0))
@@ -152,14 +153,14 @@ def test_a_denoiser_is_never_made_up(folder):
 
 def test_paired_with_its_teacher_it_denoises_like_it(folder, tmp_path):
     x, t = torch.randn(1, 3, 16, 16), level(0.4)
-    paired = build_prior(f"consistency:path={folder},denoiser=photo", "cpu")
-    photo = build_prior("photo", "cpu")
+    paired = untried(f"consistency:path={folder},denoiser=photo", "cpu")
+    photo = untried("photo", "cpu")
     assert torch.equal(paired(x, t), photo(x, t))
     assert paired.mse(t) == photo.mse(t)
     named = tmp_path / "named"
     pipeline().save_pretrained(named)
     (named / "xhat.json").write_text(json.dumps({"denoiser": "photo"}))
-    assert torch.equal(build_prior(str(named), "cpu")(x, t), photo(x, t))
+    assert torch.equal(untried(str(named), "cpu")(x, t), photo(x, t))
     inner = tmp_path / "inner"
     pipeline().save_pretrained(inner)
     from diffusers import DDPMScheduler
@@ -167,39 +168,39 @@ def test_paired_with_its_teacher_it_denoises_like_it(folder, tmp_path):
     unet().save_pretrained(inner / "teacher" / "unet")
     DDPMScheduler().save_pretrained(inner / "teacher" / "scheduler")
     (inner / "xhat.json").write_text(json.dumps({"denoiser": "teacher"}))
-    teacher = build_prior(str(inner / "teacher"), "cpu")
-    assert torch.equal(build_prior(str(inner), "cpu")(x, t), teacher(x, t))
+    teacher = untried(str(inner / "teacher"), "cpu")
+    assert torch.equal(untried(str(inner), "cpu")(x, t), teacher(x, t))
 
 
 def test_class_conditional_networks_want_a_label(folder, tmp_path):
     pipeline(num_class_embeds=10).save_pretrained(tmp_path)
     u = torch.randn(1, 3, 16, 16)
-    three, four = (build_prior(f"consistency:path={tmp_path},label={k}", "cpu").jump(u, level(1.0)) for k in (3, 4))
+    three, four = (untried(f"consistency:path={tmp_path},label={k}", "cpu").jump(u, level(1.0)) for k in (3, 4))
     assert not torch.allclose(three, four)
     for spec in (f"path={tmp_path}", f"path={tmp_path},label=10", f"path={folder},label=3"):
         with pytest.raises(SpecError, match="label is"):
-            build_prior(f"consistency:{spec}", "cpu")
+            untried(f"consistency:{spec}", "cpu")
 
 
 def test_folders_are_told_apart(folder):
     with pytest.raises(SpecError, match="folder itself"):
-        build_prior(f"diffusers:path={folder}", "cpu")
+        untried(f"diffusers:path={folder}", "cpu")
     with pytest.raises(SpecError, match="folder itself"):
-        build_prior(f"consistency:path={Path(xhat.priors.__file__).parent / 'photo'}", "cpu")
+        untried(f"consistency:path={Path(xhat.priors.__file__).parent / 'photo'}", "cpu")
     with pytest.raises(MismatchError, match=r"\(3, 16, 16\)"):
-        build_prior(str(folder), "cpu").check((3, 32, 32))
+        untried(str(folder), "cpu").check((3, 32, 32))
 
 
 def test_command_line_says_it_in_one_line(folder, tmp_path, capsys):
     save_image(tmp_path / "y.png", torch.zeros(3, 16, 16))
     run = ["restore", str(tmp_path / "y.png"), "--operator", "denoise", "--noise", "gaussian:sigma=0.1", "-q"]
-    run += ["--prior", str(folder), "--dtype", "bfloat16", "--device", "cpu", "-o", str(tmp_path / "out")]
+    run += ["--prior", f"{folder}:trial=false", "--dtype", "bfloat16", "--device", "cpu", "-o", str(tmp_path / "out")]
     assert main([*run, "--solver", "dps:steps=2"]) == 2
     assert "without a denoiser" in capsys.readouterr().err
 
 
 def test_copies_are_whole(folder):
-    prior = build_prior(str(folder), "cpu")
+    prior = untried(str(folder), "cpu")
     twin, u = copy.deepcopy(prior).double(), torch.randn(1, 3, 16, 16)
     assert twin.jump(u.double(), level(1.0)).dtype == torch.float64
     assert prior.jump(u, level(1.0)).dtype == torch.float32

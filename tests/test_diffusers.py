@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import untried
 from pipelines import autoencoder, latent_diffusion, randn, scheduler, stable_diffusion, text_unet, unet
 from xhat.errors import DataError, MismatchError, SpecError
 from xhat.likelihoods import LatentLinear, Likelihood, likelihood
@@ -18,7 +19,7 @@ from xhat.loop import trajectory
 from xhat.noise import Gaussian
 from xhat.numerics.calls import counting
 from xhat.operators import OPERATORS
-from xhat.priors import LatentDiffusion, StableDiffusion, build_prior
+from xhat.priors import LatentDiffusion, StableDiffusion
 from xhat.priors.autoencoders import DiffusersAutoencoder
 from xhat.rng import Rng
 from xhat.schedule import CLEAN, VE, Flow, Level, Schedule
@@ -106,7 +107,7 @@ def test_ddim_pipeline(tmp_path, given_start, spacing, prediction, betas):
     given_start("diffusers.pipelines.ddim.pipeline_ddim", x)
     theirs = from_numpy(pipeline(batch_size=2, num_inference_steps=STEPS, eta=0.0, output_type="np").images)
     times = () if spacing == "trailing" else tuple(pipeline.scheduler.timesteps.tolist())
-    prior = build_prior(str(tmp_path))
+    prior = untried(str(tmp_path))
     close(as_pixels(sample(prior, (3, 8, 8), x, times=times)[-1]), theirs, prior.schedule(1.0).ratio)
 
 
@@ -115,7 +116,7 @@ def test_ddpm_step_by_step(tmp_path, given_start):
 
     pipeline = DDPMPipeline(unet(), scheduler("DDPMScheduler"))
     pipeline.save_pretrained(tmp_path)
-    prior, theirs, x = build_prior(str(tmp_path)), pipeline.scheduler, randn(2, 3, 8, 8)
+    prior, theirs, x = untried(str(tmp_path)), pipeline.scheduler, randn(2, 3, 8, 8)
     theirs.set_timesteps(STEPS)
     given_start("diffusers.schedulers.scheduling_ddpm", torch.zeros_like(x))
     levels = prior.schedule.levels(STEPS)
@@ -135,7 +136,7 @@ def test_score_sde_ve(tmp_path, given_start):
     net = unet(time_embedding_type="fourier")
     pipeline = ScoreSdeVePipeline(net, ScoreSdeVeScheduler(sigma_max=50.0))
     pipeline.save_pretrained(tmp_path)
-    prior, theirs, x = build_prior(str(tmp_path)), pipeline.scheduler, randn(2, 3, 8, 8)
+    prior, theirs, x = untried(str(tmp_path)), pipeline.scheduler, randn(2, 3, 8, 8)
     assert prior.schedule == VE(0.02, 100.0)
     theirs.set_timesteps(20)
     theirs.set_sigmas(20)
@@ -162,7 +163,7 @@ def test_rectified_flow(tmp_path):
     net, theirs = unet(), scheduler("FlowMatchEulerDiscreteScheduler", num_train_timesteps=1000, shift=3.0)
     net.save_pretrained(tmp_path / "unet")
     theirs.save_pretrained(tmp_path / "scheduler")
-    prior = build_prior(str(tmp_path))
+    prior = untried(str(tmp_path))
     assert prior.schedule == Flow(shift=3.0)
     theirs.set_timesteps(STEPS)
     x = state = randn(2, 3, 8, 8)
@@ -193,7 +194,7 @@ def test_flow_levels(shift):
 @pytest.mark.parametrize("kind", ["AutoencoderKL", "VQModel", "AutoencoderTiny"])
 def test_latent_diffusion_pipeline(tmp_path, given_start, kind):
     pipeline = latent_diffusion(tmp_path, kind)
-    prior = build_prior(str(tmp_path))
+    prior = untried(str(tmp_path))
     assert isinstance(prior, LatentDiffusion)
     z = randn(2, 4, 8, 8)
     given_start(type(pipeline).__module__, z)
@@ -225,7 +226,7 @@ def test_autoencoders(tmp_path, kind):
 @pytest.mark.parametrize("guidance", [1.0, 7.5])
 def test_stable_diffusion_pipeline(tmp_path, prediction, guidance):
     pipeline = stable_diffusion(tmp_path, prediction_type=prediction)
-    prior = build_prior(f"{tmp_path}:prompt=a b c: d,negative='e, f',guidance={guidance}")
+    prior = untried(f"{tmp_path}:prompt=a b c: d,negative='e, f',guidance={guidance}")
     assert isinstance(prior, StableDiffusion)
     z, seen = randn(2, 4, 8, 8), []
 
@@ -251,14 +252,14 @@ def test_stable_diffusion_pipeline(tmp_path, prediction, guidance):
 def test_a_tiny_autoencoder_in_the_decoders_place(tmp_path, sd):
     tiny = autoencoder("AutoencoderTiny")
     tiny.save_pretrained(tmp_path)
-    prior = build_prior(f"{sd}:autoencoder={tmp_path}")
+    prior = untried(f"{sd}:autoencoder={tmp_path}")
     z = randn(1, 4, 8, 8)
     with torch.no_grad():
         close(prior.image(z), tiny.decode(z).sample)
 
 
 def test_guidance_costs_two_passes(sd):
-    plain, guided = (build_prior(f"{sd}:prompt=a,guidance={w}") for w in (1.0, 2.0))
+    plain, guided = (untried(f"{sd}:prompt=a,guidance={w}") for w in (1.0, 2.0))
     z, t = randn(3, 4, 8, 8), plain.schedule(0.5)
     for prior, passes in ((plain, 3), (guided, 6)):
         with counting() as calls:
@@ -271,22 +272,22 @@ def test_guidance_costs_two_passes(sd):
 
 
 def test_latents_of_any_size_and_dtype(sd):
-    prior = build_prior(f"{sd}:prompt=a,guidance=3")
+    prior = untried(f"{sd}:prompt=a,guidance=3")
     z = randn(1, 4, 7, 5, dtype=torch.float64)
     x0 = prior(z, prior.schedule(0.3))
     assert x0.shape == z.shape
     assert x0.dtype == prior.image(x0).dtype == torch.float64
-    half = build_prior(f"{sd}:prompt=a,guidance=3,dtype=bfloat16")
+    half = untried(f"{sd}:prompt=a,guidance=3,dtype=bfloat16")
     torch.testing.assert_close(half(z, prior.schedule(0.3)), x0, rtol=0.1, atol=0.1 * float(x0.abs().max()))
 
 
 def test_images_as_text(tmp_path, sd):
-    prior = build_prior(str(sd))
+    prior = untried(str(sd))
     assert prior.image_embedding(randn(2, 3, 20, 12).clamp(-1, 1)).shape == (2, 16)
     shutil.copytree(sd, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "image_encoder")
     with pytest.raises(MismatchError, match="no image encoder"):
-        build_prior(str(tmp_path)).image_embedding(randn(1, 3, 16, 16))
+        untried(str(tmp_path)).image_embedding(randn(1, 3, 16, 16))
 
 
 # Problems
@@ -294,7 +295,7 @@ def test_images_as_text(tmp_path, sd):
 
 def test_a_problem_about_latents(tmp_path):
     latent_diffusion(tmp_path)
-    prior = build_prior(str(tmp_path))
+    prior = untried(str(tmp_path))
     like = likelihood(build("inpaint", OPERATORS, (3, 16, 16)), Gaussian(0.1), torch.zeros(2, 3, 16, 16))
     latent = prior.problem(like)
     assert isinstance(latent, LatentLinear)
@@ -338,26 +339,26 @@ def test_what_is_wrong_with_a_folder(tmp_path, sd, spoil, options, error, says):
     shutil.copytree(sd, tmp_path, dirs_exist_ok=True)
     spoil(tmp_path)
     with pytest.raises(error, match=says):
-        build_prior(f"{tmp_path}:{options}")
+        untried(f"{tmp_path}:{options}")
 
 
 def test_latents_of_other_channels(tmp_path):
     latent_diffusion(tmp_path)
     unet(3).save_pretrained(tmp_path / "unet")
     with pytest.raises(MismatchError, match="a UNet of 3 channels, latents of 4"):
-        build_prior(str(tmp_path))
+        untried(str(tmp_path))
 
 
 def test_folders_with_colons_and_options(tmp_path):
     folder = tmp_path / "a:b,c=d"
     latent_diffusion(folder)
-    assert isinstance(build_prior(str(folder)), LatentDiffusion)
-    assert isinstance(build_prior(f"{folder}:dtype=bfloat16"), LatentDiffusion)
+    assert isinstance(untried(str(folder)), LatentDiffusion)
+    assert isinstance(untried(f"{folder}:dtype=bfloat16"), LatentDiffusion)
     with pytest.raises(SpecError, match="latent_diffusion has no option prompt"):
-        build_prior(f"{folder}:prompt=a")
+        untried(f"{folder}:prompt=a")
 
 
 def test_without_transformers(sd, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(SpecError, match=r"\.\[text\]"):
-        build_prior(str(sd))
+        untried(str(sd))

@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from conftest import untried
 from xhat.errors import DataError, SpecError
 from xhat.numerics import convolution, precision
-from xhat.priors import Prior, build_prior, tiles
+from xhat.priors import Prior, tiles
 from xhat.priors.residual_unet import ResidualUNet
 from xhat.schedule import Level
 from xhat.spec import build_as
@@ -42,7 +43,7 @@ def picture(*shape: int) -> torch.Tensor:
 
 
 def test_a_folder_is_recognised_and_keeps_its_shape(folder):
-    prior = build_prior(str(folder), "cpu")
+    prior = untried(str(folder), "cpu")
     assert type(prior).__name__ == "NetworkFolder"
     for shape in ((2, 3, 16, 16), (1, 3, 13, 7), (1, 1, 9, 30)):
         assert prior(picture(*shape), SIGMA).shape == shape
@@ -50,14 +51,14 @@ def test_a_folder_is_recognised_and_keeps_its_shape(folder):
 
 def test_one_level_for_all_is_the_same_as_each_its_own(folder):
     """The convolution that scales and adds by itself, against the formula of the block."""
-    net = build_prior(str(folder), "cpu").net
+    net = untried(str(folder), "cpu").net
     x, time = picture(2, 3, 16, 16), torch.tensor([-0.4])
     torch.testing.assert_close(net(x, time), net(x, time.expand(2)), rtol=1e-5, atol=1e-5)
 
 
 def test_a_grey_picture_stays_grey(folder):
     """By shape: one channel in, one out. The network itself is asked with R = G = B."""
-    prior = build_prior(str(folder), "cpu")
+    prior = untried(str(folder), "cpu")
     x = picture(1, 1, 16, 16)
     wanted = prior(x.expand(-1, 3, -1, -1), SIGMA).mean(1, keepdim=True)
     torch.testing.assert_close(prior(x, SIGMA), wanted)
@@ -86,7 +87,7 @@ def test_wrong_weights_are_refused_with_their_names(what, says, folder):
         w[name] = torch.zeros(1) if what == "shape" else w[name] * torch.nan
     save_file(w, file)
     with pytest.raises(DataError, match=name) as e:
-        build_prior(str(folder), "cpu")
+        untried(str(folder), "cpu")
     assert says in str(e.value)
 
 
@@ -103,13 +104,13 @@ def test_wrong_weights_are_refused_with_their_names(what, says, folder):
 def test_a_wrong_config_is_refused(changes, folder):
     write(folder, **changes)
     with pytest.raises(SpecError, match=r"config\.json"):
-        build_prior(str(folder), "cpu")
+        untried(str(folder), "cpu")
 
 
 def test_auto_is_float32_where_nothing_else_is_fast(folder, monkeypatch):
     for fast in (torch.float32, torch.bfloat16):
         monkeypatch.setattr(precision, "fast_dtype", lambda fast=fast: fast)
-        assert next(build_prior(str(folder), "cpu").parameters()).dtype == fast
+        assert next(untried(str(folder), "cpu").parameters()).dtype == fast
     assert precision.dtype_of("auto", safe=False) == torch.float32
     with pytest.raises(SpecError, match="auto, float32"):
         precision.dtype_of("half")
@@ -121,7 +122,7 @@ def test_bfloat16_is_close_to_float32(folder):
     x = picture(2, 3, 24, 24)
     results = []
     for dtype in ("float32", "bfloat16"):
-        prior = build_prior(f"network:path={folder},dtype={dtype}", "cpu")
+        prior = untried(f"network:path={folder},dtype={dtype}", "cpu")
         u = x.clone().requires_grad_()
         out = prior(u, SIGMA)
         out.square().sum().backward()
@@ -146,7 +147,7 @@ def test_joined_convolutions_compute_the_formula():
 
 def test_tiles_are_the_whole(folder, monkeypatch):
     """Within a quarter of a grey level, in value and in derivative, also at the seams."""
-    prior = build_prior(str(folder), "cpu")
+    prior = untried(str(folder), "cpu")
     x, other = 0.3 * picture(2, 3, 150, 137), picture(2, 3, 150, 137)
 
     def run() -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import untried
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, SpecError
 from xhat.numerics.linalg import sq
-from xhat.priors import PRIORS, DiffusersPrior, GaussianPrior, MixturePrior, Prior, build_prior
+from xhat.priors import PRIORS, DiffusersPrior, GaussianPrior, MixturePrior, Prior
 from xhat.priors.calibrate import Calibration, measure, spaced
 from xhat.priors.pixel import mirror, pad
 from xhat.rng import Rng
@@ -57,13 +58,13 @@ def ddpm(**config: object):
 
 @pytest.fixture(scope="session")
 def photo() -> Prior:
-    return build_prior("photo", device="cpu")
+    return untried("photo", device="cpu")
 
 
 @pytest.fixture(scope="session")
 def vp(tmp_path_factory: pytest.TempPathFactory) -> Prior:
     folder = save(tmp_path_factory.mktemp("vp"), unet(), ddpm())
-    return build_prior(f"diffusers:path={folder}", device="cpu")
+    return untried(f"diffusers:path={folder}", device="cpu")
 
 
 SHAPES = {"photo": (3, 37, 50), "vp": (3, 16, 18), "gaussian": (3, 4, 5), "mixture": (2, 3, 4)}
@@ -147,7 +148,7 @@ def test_grey_is_not_grey_noise_on_colour(photo):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_close_and_stays_inside(photo, dtype):
     x = randn(1, 3, 8, 8)
-    half = build_prior(f"photo:dtype={dtype}", device="cpu")
+    half = untried(f"photo:dtype={dtype}", device="cpu")
     assert half(x, level(0.3)).dtype == torch.float32
     torch.testing.assert_close(half(x, level(0.3)), photo(x, level(0.3)), atol=0.02, rtol=0)
     torch.testing.assert_close(half(x, level(1e-3)), photo(x, level(1e-3)), atol=1e-4, rtol=0)  # x was not rounded
@@ -173,7 +174,7 @@ def test_compiled_network_is_the_network(photo, monkeypatch):
     """The compiler replaced by a stand-in that counts: only the network goes through it."""
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda f, **_: compiled.append(f) or f)
-    prior = build_prior("photo:compile=true", device="cpu")
+    prior = untried("photo:compile=true", device="cpu")
     x = randn(1, 3, 8, 8)
     torch.testing.assert_close(prior(x, level(0.3)), photo(x, level(0.3)))
     assert len(compiled) == 1
@@ -225,19 +226,19 @@ def test_class_conditional_folders(tmp_path, capsys):
     """The class is given as `label`; without it, or with one that there is not, the folder is refused at once."""
     net, root, x = unet(num_class_embeds=10), str(tmp_path), randn(2, 3, 16, 16)
     save(tmp_path, net, ddpm())
-    prior = build_prior(f"{root}:label=3", "cpu")
+    prior = untried(f"{root}:label=3", "cpu")
     t = prior.schedule(0.41)
     with torch.no_grad():
         noise = net(t.alpha * x, 40, torch.tensor([3, 3])).sample
     torch.testing.assert_close(prior(t.alpha * x, t), x - t.ratio * noise, rtol=1e-4, atol=1e-4)
     for options, says in (("", "classes 0 to 9; label is not given"), (":label=10", "classes 0 to 9; label is 10")):
         with pytest.raises(SpecError, match=says):
-            build_prior(root + options, "cpu")
+            untried(root + options, "cpu")
     assert main(["prior", "inspect", root]) == 0
     assert "classes          10: give label=0 to 9" in capsys.readouterr().out
     save(tmp_path, unet(), ddpm())
     with pytest.raises(SpecError, match="is not class-conditional; label is 3"):
-        build_prior(f"{root}:label=3", "cpu")
+        untried(f"{root}:label=3", "cpu")
 
 
 def test_averaged_weights_in_a_folder_beside(tmp_path):
@@ -245,13 +246,13 @@ def test_averaged_weights_in_a_folder_beside(tmp_path):
     averaged.conv_out.bias.data += 1
     save(tmp_path, raw, ddpm())
     averaged.save_pretrained(tmp_path / "unet_ema")
-    prior = build_prior(str(tmp_path), "cpu")
+    prior = untried(str(tmp_path), "cpu")
     assert torch.equal(prior.net.conv_out.bias, averaged.conv_out.bias)
     assert "took the averaged weights unet_ema; unet lies beside" in prior.notes[0]
     for name in ("unet", "raw"):
-        assert torch.equal(build_prior(f"{tmp_path}:weights={name}", "cpu").net.conv_out.bias, raw.conv_out.bias)
+        assert torch.equal(untried(f"{tmp_path}:weights={name}", "cpu").net.conv_out.bias, raw.conv_out.bias)
     with pytest.raises(SpecError, match="no weights 'swa'; it has unet, unet_ema"):
-        build_prior(f"{tmp_path}:weights=swa", "cpu")
+        untried(f"{tmp_path}:weights=swa", "cpu")
 
 
 def test_trained_betas(tmp_path):
@@ -369,9 +370,9 @@ def test_older_layout_without_subfolders(tmp_path, vp):
 
 def test_build_prior(tmp_path, photo, vp):
     folder = save(tmp_path / "a,b=c", unet(), ddpm())
-    assert isinstance(build_prior(str(folder)), DiffusersPrior)
+    assert isinstance(untried(str(folder)), DiffusersPrior)
     assert isinstance(photo, DiffusersPrior)
-    assert build_prior(vp, device="cpu") is vp
+    assert untried(vp, device="cpu") is vp
     for name, cls in PRIORS.items():
         assert cls.source, name
 
@@ -382,12 +383,12 @@ def test_build_prior(tmp_path, photo, vp):
 )
 def test_unknown_specs_list_the_known(spec, says):
     with pytest.raises(SpecError, match=says):
-        build_prior(spec)
+        untried(spec)
 
 
 def test_missing_folder():
     with pytest.raises(DataError, match="no/such is not a folder"):
-        build_prior("diffusers:path=no/such")
+        untried("diffusers:path=no/such")
 
 
 # Exact priors

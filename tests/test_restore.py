@@ -199,7 +199,11 @@ def interrupted(path, after, error=KeyboardInterrupt, **options):
             return super().forward(x, t)
 
     with pytest.raises(error):
-        restore(prior=prior_for(options.get("solver", Wandering()), Fragile(denoise)), checkpoint=path, **options)
+        restore(
+            prior=prior_for(options.get("solver", Wandering()), Fragile(denoise, trial=False)),
+            checkpoint=path,
+            **options,
+        )
 
 
 @pytest.mark.parametrize("after", [1, 4, 6, 7, 11])

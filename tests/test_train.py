@@ -20,10 +20,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from conftest import untried
 from recipes import NETWORK
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError
-from xhat.priors import Denoiser, DiffusersPrior, build_prior
+from xhat.priors import Denoiser, DiffusersPrior
 from xhat.priors.precondition import Karras
 from xhat.rng import Rng
 from xhat.schedule import EDM, Level
@@ -376,7 +377,7 @@ def test_the_folder_is_whole_and_loads_in_diffusers_and_here():
     card = Path("out/README.md").read_text()
     assert "public domain" in card
     assert "9 for training, 3 held out" in card
-    prior = build_prior("out", "cpu")
+    prior = untried("out", "cpu")
     assert isinstance(prior, DiffusersPrior)
     assert prior.mse(Level(0.0, 1.0, 0.3)) is not None
     prior.check((3, 8, 8))
@@ -389,7 +390,7 @@ def test_diffusers_own_scheduler_samples_what_our_euler_does(out):
     from diffusers import EDMEulerScheduler, UNet2DModel
 
     net, scheduler = UNet2DModel.from_pretrained("out/unet"), EDMEulerScheduler.from_pretrained("out/scheduler")
-    prior = build_prior("out", "cpu")
+    prior = untried("out", "cpu")
     scheduler.set_timesteps(5)
     noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     theirs = noise * scheduler.init_noise_sigma
@@ -414,9 +415,9 @@ def test_the_cards_table_has_the_first_look_the_last_and_no_gap_it_need_not_have
 
 @pytest.mark.usefixtures("out")
 def test_going_on_from_a_folder_starts_at_its_denoiser():
-    before = build_prior("out", "cpu")
+    before = untried("out", "cpu")
     assert train("--init", "out", "--set", "optimiser.lr=1e-9", out="two", steps=1) == 0
-    after = build_prior("two", "cpu")
+    after = untried("two", "cpu")
     x, t = torch.randn(2, 3, 8, 8), Level(0.0, 1.0, 0.5)
     torch.testing.assert_close(after(x, t), before(x, t), rtol=1e-4, atol=1e-4)
     assert after.precondition == before.precondition
@@ -522,11 +523,11 @@ def test_a_consistency_folder_is_a_pipeline_of_diffusers_and_a_prior_here(method
     pipe.set_progress_bar_config(disable=True)
     theirs = pipe(batch_size=2, generator=torch.Generator().manual_seed(1), output_type="pt").images * 2 - 1
     noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    prior = build_prior("cm", "cpu")
+    prior = untried("cm", "cpu")
     ours = prior.jump(80.0 * noise, Level(0.0, 1.0, 80.0))
     torch.testing.assert_close(ours.clamp(-1, 1), theirs, rtol=1e-4, atol=1e-4)
     x, t = torch.randn(2, 3, 8, 8), Level(0.0, 1.0, 0.5)
-    assert torch.equal(prior(x, t), build_prior("out", "cpu")(x, t))  # its denoiser is the teacher
+    assert torch.equal(prior(x, t), untried("out", "cpu")(x, t))  # its denoiser is the teacher
     last = json.loads(Path("cm/log.jsonl").read_text().splitlines()[-1])
     assert list(last["psnr"]) == ["0.05", "0.1", "0.2", "0.5", "1.0", "3.0", "80.0"]
 

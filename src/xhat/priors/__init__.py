@@ -23,6 +23,7 @@ from .none import NoPrior
 from .powerlaw import PowerLaw
 from .shipped import SHIPPED
 from .stable_diffusion import StableDiffusion
+from .trial import tried
 from .unet import DiffusersPrior
 
 __all__ = [
@@ -104,7 +105,10 @@ def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior
 
     A path may be followed by options, as a name may: `ffhq_10m.pt:dtype=bfloat16`, `FOLDER:prompt=a cat,guidance=7.5`.
     `device` "auto" is cuda if there is one, otherwise mps, otherwise cpu. A `Prior` object is only moved to the device.
-    Raises SpecError for an unknown name or option, and DataError if the file cannot be read.
+    A network is tried once: see `trial.py`. Raises SpecError for an unknown name or option, DataError if the file
+    cannot be read, and MismatchError if the network does not denoise.
     """
     prior: Prior = build(spec, PRIORS) if isinstance(spec, str) else spec
-    return prior.to(best_device() if device == "auto" else device)
+    prior = prior.to(best_device() if device == "auto" else device)
+    tried(prior)
+    return prior

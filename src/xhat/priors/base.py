@@ -19,6 +19,8 @@ from ..registry import Recorded
 from ..schedule import EDM, Level, Schedule
 from ..types import Image
 
+SIDE = 64  # pixels of a picture on which a network is tried: a fraction of a second for the largest
+
 
 class Prior(Recorded, nn.Module):
     """E[x₀ | x_t]; depends on (x_t, α, σ) only through (x_t / α, σ / α).
@@ -31,6 +33,9 @@ class Prior(Recorded, nn.Module):
 
     schedule: Schedule  # the levels it is best run on; a solver may be given others
 
+    trial: bool = True  # whether it is tried when it is loaded, see `trial.py`
+    tried: bool = False
+
     notes: tuple[str, ...] = ()  # what was chosen or guessed when it was loaded; a record states it
 
     @abstractmethod
@@ -41,6 +46,19 @@ class Prior(Recorded, nn.Module):
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises MismatchError if the prior cannot handle images of `shape`, which is (*image) without the batch."""
+
+    def specimen(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+        """The shape, (channels, height, width), of the pictures on which this prior is tried when it is loaded.
+
+        `shape` is that of the images of a problem, if one is known. None means that there is nothing to try: a prior in
+        closed form cannot be misread, and what models no pictures need not denoise one.
+        """
+        return None
+
+    def judged(self, u: Tensor, rho: float) -> Tensor:
+        """What the prior makes of u = x₀ + ρ ε when it is tried, a picture of any size of its `specimen`."""
+        out: Tensor = self.forward(u, Level(0.5, 1.0, rho))
+        return out
 
     def say(self, *lines: str) -> None:
         """Says what was chosen or guessed, as a warning of the logger `xhat`, and keeps it in `notes`."""
@@ -124,13 +142,19 @@ class Denoiser(Prior):
     """Your own denoiser as a prior: `Denoiser(lambda x, sigma: ...)`.
 
     `denoise` is given x = x₀ + σ n, a (b, *image) tensor, and the float σ, and returns its estimate of x₀. `schedule`
-    is EDM's if it is left out.
+    is EDM's if it is left out. A function that returns the noise or the score instead, or works in [0, 1], is refused
+    when a problem about pictures is solved with it, unless `trial` is false.
     """
 
-    def __init__(self, denoise: Callable[[Tensor, float], Tensor], schedule: Schedule | None = None) -> None:
+    def __init__(
+        self, denoise: Callable[[Tensor, float], Tensor], schedule: Schedule | None = None, trial: bool = True
+    ) -> None:
         super().__init__()
-        self.denoise = denoise
+        self.denoise, self.trial = denoise, trial
         self.schedule = schedule or EDM()
 
     def forward(self, x: Image, t: Level) -> Image:
         return self.denoise(x / t.alpha, t.ratio)
+
+    def specimen(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+        return shape if shape is not None and len(shape) == 3 and shape[0] in (1, 3) else None

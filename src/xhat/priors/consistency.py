@@ -134,7 +134,7 @@ class ConsistencyFolder(LayeredConsistency):
 
     The scheduler is CMStochasticIterativeScheduler. `denoiser` is the prior that gives E[x₀|x_t].
     If it is left out, `xhat.json` in the folder may name it (`denoiser`: a spec, or a folder relative to this one);
-    otherwise there is none. `label`, `weights`, `dtype` and `compile` mean the same as for `diffusers`. The
+    otherwise there is none. `label`, `weights`, `dtype`, `compile` and `trial` mean the same as for `diffusers`. The
     output is not clipped to [−1, 1], even if the scheduler's config has `clip_denoised`.
     """
 
@@ -148,13 +148,16 @@ class ConsistencyFolder(LayeredConsistency):
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
+        trial: bool = True,
     ) -> None:
         root = folder.existing(path)
-        unet = ConsistencyUNet(root, label, weights, dtype, compile)
+        unet = ConsistencyUNet(root, label, weights, dtype, compile, trial)
         teacher = denoiser
         if denoiser is None and (extra := root / "xhat.json").exists():
             named = folder.read_json(extra).get("denoiser")
             teacher = _named(str(named), root) if named else None
+            if teacher is not None:
+                teacher.trial = trial
         size = unet.net.config.sample_size
         sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
         if not all(isinstance(n, int) for n in sides):

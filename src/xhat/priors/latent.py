@@ -45,6 +45,7 @@ class Autoencoded(LatentPrior):
 
     def __init__(self, denoiser: Prior, autoencoder: Autoencoder) -> None:
         super().__init__()
+        denoiser.trial = False  # it is tried on pictures, and what it models are latents
         self.denoiser, self.autoencoder, self.schedule = denoiser, autoencoder, denoiser.schedule
 
     def check(self, shape: tuple[int, ...]) -> None:

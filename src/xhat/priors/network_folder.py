@@ -30,14 +30,16 @@ class NetworkFolder(PixelPrior):
     it was trained on grey pictures with grey noise, too) and `shape`, the only (channels, height, width) it takes;
     `model.safetensors` has its weights, and `calibration.json`, which may be missing, its errors. The network runs in
     `dtype` (auto, float32, bfloat16, float16), everything around it in the dtype of the image. `compile` passes the
-    network through torch.compile: the first call is slow, later ones are faster. Raises DataError if a file is missing
-    or damaged or a tensor is missing, too many or of another shape, and SpecError for a wrong config.
+    network through torch.compile: the first call is slow, later ones are faster. Unless `trial` is false, it is tried
+    when it is loaded. Raises DataError if a file is missing or damaged or a tensor is missing, too many or of another
+    shape, and SpecError for a wrong config.
     """
 
     source = "a residual U-Net without normalisation, trained by xhat"
 
-    def __init__(self, path: str | Path, dtype: str = "auto", compile: bool = False) -> None:
+    def __init__(self, path: str | Path, dtype: str = "auto", compile: bool = False, trial: bool = True) -> None:
         super().__init__()
+        self.trial = trial
         root = existing(path)
         config = read_config(root)
         self.net = network(root, config)

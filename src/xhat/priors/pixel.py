@@ -14,7 +14,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from ..errors import MismatchError
 from ..schedule import Level
 from ..types import Image
-from .base import Prior
+from .base import SIDE, Prior
 from .calibrate import Calibration
 from .precondition import Coefficients, Precondition
 from .tiles import in_tiles
@@ -39,6 +39,12 @@ class PixelPrior(Prior):
     @abstractmethod
     def network(self, x: Tensor, time: float) -> Tensor:
         """The network alone, with `x` (b, channels, h, w) converted to its dtype and pixel arrangement and back."""
+
+    def specimen(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+        return (self.channels, *(self.size or (SIDE, SIDE))) if self.channels in (1, 3) else None
+
+    def judged(self, u: Tensor, rho: float) -> Tensor:
+        return self.denoise(u, rho)
 
     def check(self, shape: tuple[int, ...]) -> None:
         takes = (self.channels, 1) if self.channels == 3 else (self.channels,)

@@ -17,8 +17,8 @@ HERE = Path(__file__).parent
 def network(name: str, source: str, about: str) -> Builder[DiffusersPrior]:
     """The denoiser in the folder `name`."""
 
-    def make(dtype: str = "auto", compile: bool = False) -> DiffusersPrior:
-        return DiffusersPrior(HERE / name, dtype=dtype, compile=compile)
+    def make(dtype: str = "auto", compile: bool = False, trial: bool = True) -> DiffusersPrior:
+        return DiffusersPrior(HERE / name, dtype=dtype, compile=compile, trial=trial)
 
     return _shipped(DiffusersPrior, make, name, source, about)
 
@@ -26,8 +26,8 @@ def network(name: str, source: str, about: str) -> Builder[DiffusersPrior]:
 def consistency(name: str, source: str, about: str) -> Builder[ConsistencyFolder]:
     """The consistency model in the folder `name`, with its denoiser."""
 
-    def make(dtype: str = "auto", compile: bool = False) -> ConsistencyFolder:
-        return ConsistencyFolder(HERE / name, dtype=dtype, compile=compile)
+    def make(dtype: str = "auto", compile: bool = False, trial: bool = True) -> ConsistencyFolder:
+        return ConsistencyFolder(HERE / name, dtype=dtype, compile=compile, trial=trial)
 
     return _shipped(ConsistencyFolder, make, name, source, about)
 

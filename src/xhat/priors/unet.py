@@ -23,11 +23,12 @@ class DiffusersPrior(PixelPrior):
     scheduler. `label` is the class, for class-conditional networks. Where a folder with averaged weights (`unet_ema`)
     lies beside `unet/`, the averaged ones are taken; `weights` names the other. The network runs in `dtype` (auto,
     float32, bfloat16, float16), everything around it in the dtype of the image.
-    `compile` passes the network through torch.compile: the first call is slow, later ones are faster. Two files are
-    optional: `xhat.json` (`schedule`: a spec string; `pixel_unshuffle`: 2 if the network works on 2x2 blocks as
-    channels; `shape`: [c, h, w] if it accepts no other), and `calibration.json` (see `calibrate.py`). The output is not
-    clipped to [−1, 1], even if the scheduler's config has `clip_sample`: E[x₀|x_t] does not need it. Raises DataError
-    if files are missing or damaged, SpecError or MismatchError for networks of another kind.
+    `compile` passes the network through torch.compile: the first call is slow, later ones are faster. Unless `trial` is
+    false, the network is tried when it is loaded: see `trial.py`. Two files are optional: `xhat.json` (`schedule`: a
+    spec string; `pixel_unshuffle`: 2 if the network works on 2x2 blocks as channels; `shape`: [c, h, w] if it accepts
+    no other), and `calibration.json` (see `calibrate.py`). The output is not clipped to [−1, 1], even if the
+    scheduler's config has `clip_sample`: E[x₀|x_t] does not need it. Raises DataError if files are missing or damaged,
+    SpecError or MismatchError for networks of another kind.
     """
 
     source = "any UNet2DModel of Hugging Face diffusers, github.com/huggingface/diffusers"
@@ -43,8 +44,10 @@ class DiffusersPrior(PixelPrior):
         weights: str | None = None,
         dtype: str = "auto",
         compile: bool = False,
+        trial: bool = True,
     ) -> None:
         super().__init__()
+        self.trial = trial
         root = folder.existing(path)
         extra = folder.read_json(root / "xhat.json") if (root / "xhat.json").exists() else {}
         unet = folder.unet_folder(root, weights)
@@ -74,6 +77,12 @@ class DiffusersPrior(PixelPrior):
         self.eval()
         if compile:
             self.net.compile()
+
+    def specimen(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+        own, usual = self.net.config.sample_size, super().specimen(shape)
+        if usual is None or self.size or not isinstance(own, int):
+            return usual
+        return (usual[0], *(min(n, own * self.block) for n in usual[1:]))
 
     def network(self, x: Tensor, time: float) -> Tensor:
         """The network alone, with `x` (b, channels, h, w) converted to its dtype and pixel arrangement and back."""

@@ -13,6 +13,7 @@ from ..likelihoods import Likelihood, likelihood
 from ..noise import Noise
 from ..operators.base import Operator
 from ..priors import Prior
+from ..priors.trial import tried
 from ..schedule import Schedule
 from ..solvers.base import Solver
 from .parts import Shape, as_noise, as_operator, as_schedule, as_solver, pick_device, prior_for
@@ -95,4 +96,5 @@ class Task:
             record_every=self.record_every,
         )
         prior.fits(job.like)
+        tried(prior, job.like.A.shape)
         return job

@@ -51,13 +51,14 @@ class ADM(NetworkPrior):
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
+        trial: bool = True,
     ) -> None:
         file = read(path, is_adm, weights)
         plan = adm_plan(
             file, image_size, num_heads, num_head_channels, noise_schedule, use_new_attention_order, steps,
             rescale_timesteps, prediction,
         )  # fmt: skip
-        super().__init__(plan, label, dtype, compile)
+        super().__init__(plan, label, dtype, compile, trial)
 
 
 def adm_plan(

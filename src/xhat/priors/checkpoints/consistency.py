@@ -36,12 +36,13 @@ class ConsistencyCheckpoint(ConsistencyPrior):
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
+        trial: bool = True,
     ) -> None:
         plan = consistency_plan(read(path, is_adm, weights), image_size, num_heads, num_head_channels)
         sides = [n for n in plan.shape if n is not None]
         if len(sides) != 3:
             raise SpecError(f"{path}: the file does not say image_size, the side of its images. Give it")
-        jump = NetworkPrior(plan, label, dtype, compile)
+        jump = NetworkPrior(plan, label, dtype, compile, trial)
         super().__init__(tuple(sides), denoiser=denoiser)
         self.network = jump
 

@@ -47,9 +47,10 @@ class DDPM(NetworkPrior):
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
+        trial: bool = True,
     ) -> None:
         plan = ddpm_plan(read(path, is_ddpm, weights), image_size, noise_schedule, steps, prediction)
-        super().__init__(plan, None, dtype, compile)
+        super().__init__(plan, None, dtype, compile, trial)
 
 
 def ddpm_plan(

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...errors import MismatchError, SpecError
 from ...schedule import EDM, Level
 from ...types import Image
-from ..base import Prior
+from ..base import SIDE, Prior
 from .programs import Program, load_program
 
 Told = Literal["vector", "scalar", "column", "map", "channel", "none"]
@@ -32,7 +32,8 @@ class FileDenoiser(Prior):
     A blind denoiser is a prior by the same formula (Kadkhodaie & Simoncelli, 2021; arXiv:2007.13640): D − x = σ² ∇log p
     if it judges σ correctly. It needs `sigma_max`, the largest σ it was trained for. `low` and `high` are the file's
     values for −1 and 1: a denoiser of images in [0, 1] has low=0, and σ is scaled with the range. `sigma_min` and
-    `sigma_max` are in units of [−1, 1]. Raises DataError if the file cannot be read, and SpecError if the options
+    `sigma_max` are in units of [−1, 1]. The file is tried once, at the latest when a problem about pictures is solved
+    with it, unless `trial` is false. Raises DataError if the file cannot be read, and SpecError if the options
     contradict it.
     """
 
@@ -47,8 +48,10 @@ class FileDenoiser(Prior):
         high: float = 1.0,
         sigma_min: float = 0.002,
         sigma_max: float | None = None,
+        trial: bool = True,
     ) -> None:
         super().__init__()
+        self.trial = trial
         if not low < high:
             raise SpecError(f"low = {low:g} must be below high = {high:g}")
         self.program = load_program(path)
@@ -63,6 +66,16 @@ class FileDenoiser(Prior):
             )
         self.output, self.low, self.scale = output, low, (high - low) / 2
         self.schedule = EDM(sigma_min, 80.0 if sigma_max is None else sigma_max)
+
+    def specimen(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+        known = self.program.shapes[0] or ()
+        first = next((p.shape[1] for p in self.program.parameters() if p.ndim == 4), None)
+        channels = known[1] if len(known) == 4 else first
+        if isinstance(channels, int) and self.told == "channel":
+            channels -= 1
+        if channels not in (1, 3) or any(isinstance(n, int) for n in known[2:]):  # the problem will say
+            return shape if shape is not None and len(shape) == 3 and shape[0] in (1, 3) else None
+        return (int(channels), SIDE, SIDE)
 
     def check(self, shape: tuple[int, ...]) -> None:
         known = self.program.shapes[0]

@@ -46,8 +46,9 @@ class EDMNetwork(NetworkPrior):
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,
+        trial: bool = True,
     ) -> None:
-        super().__init__(edm_plan(read(path, is_karras, weights), convention, sigma_data), label, dtype, compile)
+        super().__init__(edm_plan(read(path, is_karras, weights), convention, sigma_data), label, dtype, compile, trial)
 
 
 def edm_plan(file: Checkpoint, convention: str | None = None, sigma_data: float | None = None) -> Plan:

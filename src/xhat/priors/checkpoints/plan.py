@@ -11,7 +11,7 @@ from ...errors import MismatchError, SpecError
 from ...numerics.precision import dtype_of
 from ...schedule import Discrete, Level, Schedule
 from ...types import Image
-from ..base import Prior, class_of
+from ..base import SIDE, Prior, class_of
 from ..precondition import DIRECT, Precondition
 from .files import Checkpoint
 from .fit import fit
@@ -84,12 +84,13 @@ class NetworkPrior(Prior):
     """A network from a checkpoint: x̂₀ = c_skip u + c_out net(c_in u, c_noise), u = x_t/α_t.
 
     It runs in `dtype` (auto, float32, bfloat16, float16), everything around it in the dtype of the image. The output is
-    not clipped to [−1, 1]. Raises SpecError if the plan still lacks something or `label` or `dtype` is wrong.
+    not clipped to [−1, 1]. Unless `trial` is false, it is tried when it is loaded. Raises SpecError if the plan still
+    lacks something or `label` or `dtype` is wrong.
     """
 
     label: Tensor | None
 
-    def __init__(self, plan: Plan, label: int | None, dtype: str, compile: bool) -> None:
+    def __init__(self, plan: Plan, label: int | None, dtype: str, compile: bool, trial: bool) -> None:
         super().__init__()
         own = dtype_of(dtype, safe=plan.precondition is not None and plan.precondition.prediction not in DIRECT)
         if plan.needs or plan.precondition is None or plan.schedule is None:
@@ -104,6 +105,7 @@ class NetworkPrior(Prior):
         for p in self.net.parameters():  # buffers are filters and frequencies, which rounding would move
             p.data = p.data.to(own)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.trial = trial
         self.say(*plan.notes)
         self.eval()
         if compile:
@@ -120,6 +122,15 @@ class NetworkPrior(Prior):
     def forward(self, x: Image, t: Level) -> Image:
         self.check(tuple(x.shape[1:]))
         return self.denoise(x / t.alpha, t.ratio)
+
+    def specimen(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+        channels, *sides = self.shape
+        small = (SIDE if n is None else min(n, SIDE) for n in sides)
+        fits = tuple(max(self.multiple, n // self.multiple * self.multiple) for n in small)
+        return (channels, *fits) if channels in (1, 3) else None
+
+    def judged(self, u: Tensor, rho: float) -> Tensor:
+        return self.denoise(u, rho)
 
     def denoise(self, u: Tensor, ratio: float) -> Tensor:
         """x̂₀ from u = x₀ + ρ ε with ρ = `ratio`, both (b, *image)."""
