@@ -59,7 +59,7 @@ def untried(spec: str | Prior, device: str = "cpu") -> Prior:
         return build_prior(spec, device)
     spec = path_spec(spec)
     name = spec.split(":")[0]
-    if name in PRIORS and "trial" in parameters(PRIORS[name]):
+    if name in PRIORS and "trial" in parameters(PRIORS[name]) and not spec.endswith("trial=false"):
         spec += f"{',' if ':' in spec else ':'}trial=false"
     return build_prior(spec, device)
 
