@@ -20,7 +20,7 @@ from xhat.operators import OPERATORS
 from xhat.operators.jpeg import JPEG, libjpeg_tables
 from xhat.operators.jpeg_codec import FACTORS, Codec
 from xhat.rng import Rng
-from xhat.solvers import DDNM, LMAPS
+from xhat.solvers import DDNM, LMAPS, DiffPIR
 from xhat.spec import build
 
 double = pytest.mark.usefixtures("float64")
@@ -59,6 +59,15 @@ def test_truncated_is_scipys(at, width):
     torch.testing.assert_close(got[0].item(), theirs.mean(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(got[1].item(), theirs.var(), rtol=2e-3, atol=0)  # scipy's own digits at 0.01
     torch.testing.assert_close(got[2].item(), -mass, rtol=1e-4, atol=1e-4)
+
+
+def test_truncated_in_pieces_is_truncated(monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    mean, low = torch.randn(7, 5, generator=g), torch.randn(7, 5, generator=g)
+    whole = truncated(mean, torch.tensor(0.3), low, low + 1)
+    monkeypatch.setattr("xhat.numerics.truncated.CHUNK", 4)
+    for a, b in zip(whole, truncated(mean, torch.tensor(0.3), low, low + 1), strict=True):
+        assert torch.equal(a, b)
 
 
 # --- JPEG ------------------------------------------------------------------------------------------
@@ -250,11 +259,12 @@ def test_projections_fit_the_data_and_are_the_nearest(name):
 
 
 @pytest.mark.parametrize("spec", ["jpeg:quality=20", "quantize", "hdr"])
-def test_lmaps_ends_in_the_cells(spec):
+@pytest.mark.parametrize("solver", [LMAPS(steps=6, k=3.0), DiffPIR(steps=6)], ids=["lmaps", "diffpir"])
+def test_solvers_end_in_the_cells(spec, solver):
     prior = rbf_prior((3, 16, 16)).float()
     A = build(spec, OPERATORS, (3, 16, 16))
     y = A(drawn((3, 16, 16)))
-    x = solve(LMAPS(steps=6, k=3.0), prior, likelihood(A, Noiseless(), y), Rng([0, 1]))
+    x = solve(solver, prior, likelihood(A, Noiseless(), y), Rng([0, 1]))
     torch.testing.assert_close(A(x), y, rtol=0, atol=1e-6)
 
 

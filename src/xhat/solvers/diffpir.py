@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .base import Image, Level, LinearGaussian, PointEstimator, Prior, Rng, Rule
+from .base import Image, Level, PinvGaussian, PointEstimator, Prior, Rng, Rule
 
 
 @dataclass(frozen=True)
-class DiffPIR(PointEstimator[LinearGaussian]):
+class DiffPIR(PointEstimator[PinvGaussian]):
     """Plug-and-play diffusion restoration, Algorithm 1 (Zhu et al., 2023). arXiv:2305.08995
 
         x̂₀ = argmin ‖y − A x‖² + λ σ_y²/ρ_t² ‖x − E[x₀|x_t]‖²,   then ζ with the recomputed noise
 
     λ = 1 is the exact mean under Cov[x₀|x_t] = ρ_t² I. The defaults are those of the official yaml files, where ζ is
-    0.25 for super-resolution, 0.1 for deblurring and 1 for inpainting.
+    0.25 for super-resolution, 0.1 for deblurring and 1 for inpainting. The paper is about linear A; for JPEG,
+    quantisation and clipping the data step is the mean on the cells that y names, see `CellGaussian.prox`.
     """
 
-    needs = LinearGaussian
+    needs = PinvGaussian
     returns: ClassVar[str] = "sample"  # the paper draws with ζ < 1
 
     steps: int = 100
@@ -24,5 +25,5 @@ class DiffPIR(PointEstimator[LinearGaussian]):
     zeta: float = 0.25
     renoise: Rule = "full"
 
-    def estimate(self, x: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Image:
+    def estimate(self, x: Image, t: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> Image:
         return like.prox(prior(x, t), self.lam * like.var / t.ratio**2)
