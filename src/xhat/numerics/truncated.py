@@ -19,10 +19,10 @@ def truncated(mean: Tensor, std: Tensor, low: Tensor, high: Tensor) -> tuple[Ten
     quadrature runs over that part of it where the density is not negligible beside its peak. The relative error of the
     variance is below 1e-3, that of the mean below 1e-5 of the smaller one of the interval and `std`.
     """
-    parts = [v.reshape(-1) for v in torch.broadcast_tensors(mean, std, low, high)]
+    shape = (mean + std + low + high).shape
+    parts = [v.expand(shape).reshape(-1) for v in (mean, std, low, high)]
     starts = range(0, max(1, parts[0].numel()), CHUNK)
     found = [_truncated(*(v[i : i + CHUNK] for v in parts)) for i in starts]
-    shape = torch.broadcast_shapes(mean.shape, std.shape, low.shape, high.shape)
     middle, spread, mass = (torch.cat(v).reshape(shape) for v in zip(*found, strict=True))
     return middle, spread, mass
 
