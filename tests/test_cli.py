@@ -52,7 +52,7 @@ def names(folder):
 @pytest.mark.parametrize("image", ["x.png", "grey.png", "deep.png"])
 def test_restore_a_picture(tmp_path, capsys, image):
     assert main(["restore", image, *PHYSICS, *RUN, "--reference", image]) == 0
-    assert names(tmp_path / "out") == {"restored.png", "panel.png", "record.json"}
+    assert names(tmp_path / "out") == {"restored.png", "panel.png", "compare.html", "record.json"}
     out = capsys.readouterr().out
     assert "12.8 of 255 grey levels" in out
     assert "psnr" in out

@@ -11,6 +11,7 @@ from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, centre_crop, is_picture, resize, save_image
 from ..files.readers.load import load_reference
 from ..files.writing import atomic
+from ..likelihoods.verdict import MEANS, verdict
 from ..noise import Gaussian, Noise
 from ..priors import path_spec
 from ..priors.generated import GENERATORS
@@ -91,6 +92,8 @@ def summary(result: Restoration) -> str:
     )
     for i, (found, expected) in enumerate(zip(result.residual.tolist(), result.expected.tolist(), strict=True)):
         fit = f"residual {found:.4g}" + (f", {found / expected:.2f} times the expected" if expected else "")
+        word = verdict(found, expected)
+        fit += f": {word}" + (f" ({MEANS[word]})" if MEANS[word] else "")
         scores = "".join(f", {k} {float(v[i]):.4g}" for k, v in result.metrics.items() if not k.startswith("mean_"))
         lines.append(f"seed {r['seeds'][i]}: {fit}{scores}")
     if len(result.images) > 1:

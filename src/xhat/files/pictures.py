@@ -21,17 +21,33 @@ ARRAYS = (".npy", ".npz", ".pt")
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # Pillow drops one byte of each sample; in this byte order, the other one
 
 
+def layers(path: str | Path) -> tuple[Tensor, Tensor | None]:
+    """A picture as (c, h, w) in [−1, 1], upright, and how opaque it is, (h, w) from 0 to 1; None if it is all opaque.
+
+    Raises DataError like `load_image`, but not for transparent pixels.
+    """
+    pixels = _opened(path)
+    if pixels.ndim != 3 or pixels.shape[-1] not in (2, 4):
+        return from_pixels(pixels, path), None
+    alpha = torch.from_numpy(pixels[..., -1].astype(np.float32)) / float(np.iinfo(pixels.dtype).max)
+    return from_pixels(pixels[..., :-1], path), None if bool((alpha == 1).all()) else alpha
+
+
 def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:
     """A PNG, JPEG, WebP, TIFF … of 8 or 16 bits as (c, h, w) in [−1, 1], upright; palettes become RGB.
 
     `content` holds the bytes of a file that is not in a folder, for example in an archive; `path` then only names it.
     Raises DataError for a file that is unreadable, has transparent pixels or is neither grey nor colour.
     """
+    return from_pixels(_opened(path, content), path)
+
+
+def _opened(path: str | Path, content: BytesIO | None = None) -> Pixels:
     try:
         with Image.open(content or path) as picture:
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # MPO: a phone's JPEG with a preview
                 raise DataError(f"{path}: holds several images; save the one you mean as a file of its own")
-            return from_pixels(_pixels(picture, path, content), path)
+            return _pixels(picture, path, content)
     except DataError:
         raise
     except FileNotFoundError as e:

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 from torch import Generator, Tensor
 
 from ..errors import DataError, ShapeError, SpecError
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import Number, planes, seeds_of
+from .masks import is_colour, painted, read_mask
 
 
 class Inpaint(SpectralOperator):
@@ -22,13 +22,17 @@ class Inpaint(SpectralOperator):
 
         random      a fraction `keep` of the pixels stays
         box         a square of side `box` is lost, by default half the image, an eighth of it or more from the border
-        a file      an image file or array, whose white or nonzero pixels stay
+        a file      a picture or array, whose white or nonzero pixels stay, as with `known`
         box50       MAP-GA's: the central box of half of each side is lost
         box25       MAP-GA's: the central box of a quarter of each side is lost
         half        MAP-GA's: the right half is lost
         expand      MAP-GA's: all is lost but the central quarter of each side
         sr2x        MAP-GA's: every second row and column stays
         altlines    MAP-GA's: every second row stays
+
+    `fill` is a picture or array in which white is to be filled, or a colour painted into the measured picture,
+    `#ff0000`, which is then `picture`; `known` is one in which white is known. They may be soft, transparent, saved as
+    JPEG or resized (`masks.read_mask`). What any of them drops is dropped.
 
     A list of seeds draws a mask for each image. Raises ShapeError, SpecError or DataError if the mask does not fit, its
     options are out of range, or it is empty.
@@ -42,13 +46,23 @@ class Inpaint(SpectralOperator):
     def __init__(
         self,
         shape: tuple[int, ...],
-        mask: str | Path | Tensor | np.ndarray = "random",
+        mask: str | Path | Tensor | np.ndarray | None = None,
         keep: Number = 0.3,
         box: int | None = None,
         seed: int | Sequence[int] = 0,
+        fill: str | Path | None = None,
+        known: str | Path | None = None,
+        picture: Tensor | None = None,
     ) -> None:
         super().__init__(shape)
         c, h, w = planes(shape)
+        drawn = from_files((h, w), fill, known, picture)
+        if mask is None and drawn is None:
+            mask = "random"
+        if mask is None:
+            assert drawn is not None
+            self.register_buffer("s", drawn[None, None].to(torch.get_default_dtype()))
+            return
         generators = [Generator().manual_seed(s) for s in seeds_of(seed)]
         if isinstance(mask, str) and mask == "random":
             m = torch.stack([random(h, w, keep, g) for g in generators])[:, None]
@@ -57,10 +71,12 @@ class Inpaint(SpectralOperator):
         elif isinstance(mask, str) and mask in FIXED:
             m = fixed(mask, h, w)[None, None]
         else:
-            m = binary(load(mask) if isinstance(mask, str | Path) else torch.as_tensor(mask))
+            m = read_mask(named(mask), (h, w), fill=False) if isinstance(mask, str | Path) else torch.as_tensor(mask)
+            m = binary(m)
             m = m.reshape(-1, *[1] * max(0, 3 - m.ndim), *m.shape[-3:]) if m.ndim in (2, 3, 4) else m
         if m.ndim != 4 or m.shape[-2:] != (h, w) or m.shape[1] not in (1, c):
             raise ShapeError(f"the mask of shape {tuple(m.shape)} does not fit images of {c} channels, {h}x{w}")
+        m = m if drawn is None else m.bool() & drawn
         if not m.flatten(1).any(1).all():
             raise DataError("the mask is empty: nothing of the image would be kept")
         self.register_buffer("s", m.to(torch.get_default_dtype()))
@@ -121,13 +137,27 @@ def fixed(name: str, h: int, w: int) -> Tensor:
     return ~m if name == "expand" else m
 
 
-def load(path: str | Path) -> Tensor:
-    """The grey values of an image file, (h, w). Raises DataError if it cannot be read."""
-    try:
-        with Pillow.open(path) as image:
-            return torch.from_numpy(np.array(image.convert("L")))
-    except OSError as e:
-        raise DataError(f"mask must be random, box, {', '.join(FIXED)} or an image file: {e}") from e
+def named(mask: str | Path) -> Path:
+    """The file of a mask. Raises DataError that lists the other masks if there is none."""
+    if not Path(mask).exists():
+        raise DataError(f"mask must be random, box, {', '.join(FIXED)} or a file, and there is no file {mask}")
+    return Path(mask)
+
+
+def from_files(
+    size: tuple[int, int], fill: str | Path | None, known: str | Path | None, picture: Tensor | None
+) -> Tensor | None:
+    """Which pixels stay, (h, w), by the options `fill` and `known`; None without them."""
+    found = None if known is None else read_mask(named(known), size, fill=False)
+    if fill is None:
+        return found
+    if is_colour(fill):
+        if picture is None:
+            raise SpecError(f"inpaint:fill={fill} needs the picture that the colour was painted into")
+        rest = painted(picture, str(fill))
+    else:
+        rest = read_mask(named(fill), size, fill=True)
+    return rest if found is None else rest & found
 
 
 def binary(m: Tensor) -> Tensor:

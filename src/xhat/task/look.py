@@ -17,7 +17,8 @@ from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..noise.estimate import estimate_noise, estimate_sigma
 from ..operators.base import LinearOperator, Operator, ProxyOperator
 from ..operators.building import factors, kind
-from ..spec import spec_of
+from ..operators.masks import is_colour
+from ..spec import parse, spec_of
 from .parts import as_operator
 
 AUTO = "auto"  # the noise that is to be estimated
@@ -45,6 +46,7 @@ def look(
     given = operator or found.operator
     if scale is not None and given:
         raise SpecError(f"a scale stands for super_resolution:factor={scale}; give it or an operator, not both")
+    found = _with_holes(found, given)
     picture = found.file is not None and is_picture(tuple(found.y.shape))
     header = jpeg_header(found.file) if picture and found.file else None
     guessed: dict[str, str] = {}
@@ -71,6 +73,22 @@ def look(
         noise=guessed.get("noise", found.noise),
         guessed={**found.guessed, **guessed},
     )
+
+
+def _with_holes(found: Measurement, given: Given) -> Measurement:
+    """`found` with what an inpainting operator must know of the picture. Refuses masks that nobody can have meant."""
+    masked = [part for part in factors(given) if parse(part).name == "inpaint"] if isinstance(given, str) else []
+    if found.file is not None and "mask" in found.physics and given is not None and not masked:
+        raise DataError(f"{found.origin}: has transparent pixels; flatten it onto a background first")
+    options = parse(masked[0]).options if masked else {}
+    if masked and found.file is not None and not options and not found.physics:
+        raise SpecError(
+            f"inpaint would drop pixels of {found.origin} at random; say which are lost: inpaint:fill=mask.png (white "
+            "is to be filled), inpaint:known=mask.png (white is known), inpaint:fill=#ff0000 (painted red)"
+        )
+    if is_colour(options.get("fill")):
+        return replace(found, physics={**found.physics, "picture": found.y})
+    return found
 
 
 def _operator(found: Measurement, header: JpegHeader | None, scale: int | None) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import DataError, WriteError
 from ..figures import panel
+from ..figures.compare import compare
 from ..files import exports
 from ..files import record as records
 from ..files.exports import EXPORTS
@@ -125,6 +126,14 @@ class Restoration:
             files |= {f"{stem}.{form}": partial(_export, form, kind.voxels(x)) for stem, x in images.items()}
         files |= kind.files(self)
         files["panel.png"] = panel.of(self, self.problem, f"{self.record['operator']}, {self.record['noise']}").save
+        before, after = (
+            panel.measurement_tile(self.problem)[1],
+            kind.show(self.image if len(self.images) == 1 else self.mean),
+        )
+        if before is not None and after is not None:
+            caption = f"{self.record['operator']}, {self.record['noise']}, {self.record['solver']}"
+            page = compare(before, after, f"before and after: {self.record['measurement']}", caption)
+            files["compare.html"] = lambda path: path.write_text(page, encoding="utf-8")
         if self.frames:
             files["trajectory.png"] = panel.strip(self.frames, kind).save
         return files

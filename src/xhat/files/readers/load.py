@@ -13,7 +13,7 @@ from ...errors import DataError
 from ...spec import without_code
 from ..extras import pick
 from ..measurement import KNOWN, Measurement, Source
-from ..pictures import ARRAYS, from_pixels, is_picture, load_image, pixels_of
+from ..pictures import ARRAYS, from_pixels, is_picture, layers, pixels_of
 from . import reader_for
 
 
@@ -46,6 +46,8 @@ def load(source: Source) -> Measurement:
 def load_reference(source: Source) -> Tensor:
     """A true image (*image); if the file holds a measurement and its truth, the truth. Raises DataError like `load`."""
     found = load(source)
+    if found.file is not None and "mask" in found.physics:
+        raise DataError(f"{found.origin}: has transparent pixels; flatten it onto a background first")
     return found.y if found.truth is None else found.truth
 
 
@@ -69,7 +71,9 @@ def _from_file(path: Path, item: int | None) -> Measurement:
     if item is not None and suffix not in ARRAYS:
         raise DataError(f"{path}: is one picture, it has no items")
     if suffix not in ARRAYS:
-        return Measurement(load_image(path), origin=str(path), file=path)
+        x, alpha = layers(path)
+        hole = {} if alpha is None else {"mask": alpha == 1}
+        return Measurement(x, origin=str(path), file=path, physics=hole)
     try:
         if suffix == ".pt":
             content = torch.load(path, map_location="cpu", weights_only=True)

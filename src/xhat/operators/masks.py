@@ -1,0 +1,107 @@
+"""Masks as people have them: painted, soft, JPEG, in the alpha channel, resized, or a colour in the picture."""
+
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import DataError, ShapeError, SpecError
+from ..files.pictures import layers
+
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+TOUCHED = 0.1  # of white: what a soft brush has touched at least so much is filled, so that no rim of it stays
+LIKE = 0.25  # how far a channel may lie from the painted colour, in [−1, 1]: 32 of 255 grey levels, as JPEG makes it
+RIM = 2  # pixels around painted ones, where brush and picture are mixed
+MUCH = 0.6  # of a picture; a mask that drops more may be meant the other way round
+say = logging.getLogger("xhat").warning
+
+
+def read_mask(path: str | Path, size: tuple[int, int], fill: bool) -> Tensor:
+    """Which pixels are known, (h, w) of bool, by a picture or a .npy or .npz file.
+
+    White, or what is not 0, is to be filled if `fill`, otherwise it is known. A transparent place counts as black; if
+    only the alpha channel tells places apart, opaque counts as white. Grey is decided so that no touched pixel is taken
+    for known. A mask of other size but the same form is resized. Says so in one line if it drops most of the picture.
+    Raises DataError if the file cannot be read or the mask is empty, and ShapeError if it has another form.
+    """
+    white = _whiteness(Path(path))
+    h, w = white.shape
+    if (h, w) != size:
+        if abs(h * size[1] / (w * size[0]) - 1) > 0.02:
+            raise ShapeError(f"{path}: the mask has {h}x{w} pixels, the image {size[0]}x{size[1]}: not the same form")
+        white = F.interpolate(white[None, None], size, mode="bilinear", antialias=True)[0, 0]
+    known = white < TOUCHED if fill else white > 1 - TOUCHED
+    return checked(known, path, fill)
+
+
+def checked(known: Tensor, origin: object, fill: bool) -> Tensor:
+    """`known` after a look at how much it keeps."""
+    if not known.any():
+        raise DataError(f"{origin}: the mask is empty: nothing of the image would be kept")
+    if known.all():
+        raise DataError(f"{origin}: the mask drops nothing; white is {'to be filled' if fill else 'known'} here")
+    dropped = 1 - float(known.double().mean())
+    if dropped > MUCH:
+        words = ("to be filled", "known=") if fill else ("known", "fill=")
+        say(
+            "xhat: %s: white is %s, which drops %.0f %% of the picture; if it is meant the other way, say %s",
+            origin,
+            words[0],
+            100 * dropped,
+            words[1],
+        )
+    return known
+
+
+def _whiteness(path: Path) -> Tensor:
+    """How white each pixel is, (h, w) from 0 to 1."""
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _array(path)
+    x, alpha = layers(path)
+    grey = (x.mean(0) + 1) / 2
+    if alpha is None:
+        return grey
+    if float(grey.max() - grey.min()) < TOUCHED:
+        return alpha
+    return grey * alpha
+
+
+def _array(path: Path) -> Tensor:
+    try:
+        found = np.load(path, allow_pickle=False)
+        array = found["mask" if "mask" in found.files else found.files[0]] if path.suffix.lower() == ".npz" else found
+        values = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+    except (OSError, ValueError, TypeError, IndexError) as e:
+        raise DataError(f"{path}: cannot be read as a mask ({e})") from e
+    values = values.squeeze()
+    if values.ndim != 2 or not torch.isfinite(values).all() or (values < 0).any():
+        raise DataError(f"{path}: a mask has shape (h, w) and values from 0 on, not {tuple(values.shape)}")
+    return values / values.max().clamp_min(1e-12)
+
+
+def painted(picture: Tensor, colour: str) -> Tensor:
+    """Which pixels of `picture` (3, h, w) are known, (h, w): all but those near `colour`, #rrggbb, and their rim.
+
+    Raises DataError if nothing has that colour, or if the picture is grey.
+    """
+    if picture.ndim != 3 or len(picture) != 3:
+        raise DataError(f"a colour, {colour}, can be painted into colour pictures only")
+    wanted = torch.tensor([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=picture.dtype) / 127.5 - 1
+    hit = ((picture - wanted[:, None, None]).abs() < LIKE).all(0)
+    if not hit.any():
+        raise DataError(f"nothing in the picture has the colour {colour}")
+    wide = F.max_pool2d(hit[None, None].float(), 2 * RIM + 1, 1, RIM)[0, 0] > 0
+    return checked(~wide, f"what is painted in {colour}", True)
+
+
+def is_colour(fill: object) -> bool:
+    """Whether `fill` is a colour, #rrggbb. Raises SpecError for text that begins like one and is none."""
+    if not isinstance(fill, str) or not fill.startswith("#"):
+        return False
+    if not COLOUR.fullmatch(fill):
+        raise SpecError(f"inpaint: a colour is written #rrggbb, such as #ff0000 for red, not {fill!r}")
+    return True

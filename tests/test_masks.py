@@ -1,0 +1,132 @@
+"""Masks in every form that people save them in mean the same pixels."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+import xhat
+from xhat.errors import DataError, ShapeError, SpecError
+from xhat.files.readers.load import load, load_reference
+from xhat.operators.inpaint import Inpaint
+from xhat.task.look import look
+
+SIZE = (40, 60)
+HOLE = np.zeros(SIZE, bool)
+HOLE[10:22, 20:44] = True
+SHAPE = (3, *SIZE)
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def layer(white, alpha):
+    return Image.fromarray(np.stack([np.uint8(white) * np.ones(SIZE, np.uint8)] * 3 + [alpha.astype(np.uint8)], -1))
+
+
+def turned():
+    """Stored on its side, upright by EXIF only."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(HOLE * np.uint8(255))).save("m.png", exif=exif)
+
+
+HOLE8 = HOLE * np.uint8(255)
+FORMS = {
+    "white": lambda: Image.fromarray(HOLE8).save("m.png"),
+    "turned": turned,
+    "16 bit": lambda: Image.fromarray(HOLE.astype(np.uint16) * 65535).save("m.png"),
+    "palette": lambda: Image.fromarray(HOLE8).convert("RGB").convert("P").save("m.png"),
+    "painted on glass": lambda: layer(255, HOLE8).save("m.png"),
+    "black on glass": lambda: layer(0, HOLE8).save("m.png"),
+    "bits": lambda: Image.fromarray(HOLE8).convert("1").save("m.png"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_mask(form):
+    FORMS[form]()
+    assert (Inpaint(SHAPE, fill="m.png").s[0, 0] == torch.from_numpy(~HOLE)).all()
+
+
+def test_arrays_are_masks():
+    np.save("m.npy", HOLE)
+    np.savez("m.npz", mask=HOLE8)
+    for name in ("m.npy", "m.npz"):
+        assert (Inpaint(SHAPE, fill=name).s[0, 0] == torch.from_numpy(~HOLE)).all()
+        assert (Inpaint(SHAPE, known=name).s[0, 0] == torch.from_numpy(HOLE)).all()
+        assert (Inpaint(SHAPE, mask=name).s[0, 0] == torch.from_numpy(HOLE)).all()
+
+
+@pytest.mark.parametrize("how", ["soft", "jpeg", "resized"])
+def test_a_mask_that_is_not_black_and_white_leaves_no_touched_pixel(how):
+    picture = Image.fromarray(HOLE8)
+    if how == "soft":
+        picture.filter(ImageFilter.GaussianBlur(1)).save("m.png")
+    elif how == "jpeg":
+        picture.save("m.jpg", quality=60)
+    else:
+        picture.resize((150, 100), Image.Resampling.BILINEAR).save("m.png")
+    known = Inpaint(SHAPE, fill="m.jpg" if how == "jpeg" else "m.png").s[0, 0].numpy() > 0
+    assert not known[HOLE].any()
+    near = np.array(Image.fromarray(HOLE8).filter(ImageFilter.MaxFilter(7))) > 0
+    assert known[~near].all()  # what lies 3 pixels away is not lost
+
+
+def test_masks_that_cannot_be_meant(caplog):
+    Image.fromarray(255 - HOLE8).save("inverted.png")
+    with caplog.at_level(logging.WARNING, "xhat"):
+        Inpaint(SHAPE, fill="inverted.png")
+    assert "drops 88 % of the picture; if it is meant the other way, say known=" in caplog.text
+    caplog.clear()
+    Inpaint(SHAPE, known="inverted.png")
+    assert caplog.text == ""
+    Image.fromarray(HOLE8[:, :30]).save("half.png")
+    with pytest.raises(ShapeError, match="not the same form"):
+        Inpaint(SHAPE, fill="half.png")
+    Image.new("L", SIZE[::-1]).save("black.png")
+    with pytest.raises(DataError, match="drops nothing"):
+        Inpaint(SHAPE, fill="black.png")
+    with pytest.raises(DataError, match="is empty"):
+        Inpaint(SHAPE, known="black.png")
+    with pytest.raises(SpecError, match="#rrggbb"):
+        Inpaint(SHAPE, fill="#f00")
+
+
+def test_a_colour_painted_into_the_picture():
+    x = np.full((*SIZE, 3), (90, 120, 60), np.uint8)
+    x[HOLE] = 255, 0, 0
+    Image.fromarray(x).save("x.jpg", quality=85)
+    found = look(load("x.jpg"), "inpaint:fill=#ff0000", "noiseless")
+    r = xhat.restore("x.jpg", "inpaint:fill=#ff0000", "noiseless", solver="pinv")
+    known = r.problem.A.s[0, 0].numpy() > 0
+    assert not known[HOLE].any()
+    assert known.mean() > 0.75
+    assert "picture" in found.physics
+    with pytest.raises(DataError, match="nothing in the picture has the colour #0000ff"):
+        xhat.restore("x.jpg", "inpaint:fill=#0000ff", "noiseless", solver="pinv")
+
+
+def test_a_transparent_picture_is_its_own_mask():
+    layer(120, 255 - HOLE8).save("x.png")
+    found = load("x.png")
+    assert look(found, noise="noiseless").operator == "inpaint"
+    r = xhat.restore("x.png", noise="noiseless", solver="pinv")
+    assert (r.problem.A.s[0, 0] == torch.from_numpy(~HOLE)).all()
+    for wrong in (
+        lambda: xhat.restore("x.png", "denoise", "noiseless", solver="pinv"),
+        lambda: load_reference("x.png"),
+    ):
+        with pytest.raises(DataError, match="transparent"):
+            wrong()
+
+
+def test_a_picture_is_not_thinned_at_random():
+    Image.fromarray(HOLE8).convert("RGB").save("x.png")
+    with pytest.raises(SpecError, match=r"say which are lost: inpaint:fill=mask\.png"):
+        look(load("x.png"), "inpaint", "noiseless")
+    assert look(load("x.png"), "inpaint:keep=0.5", "noiseless").operator is None
