@@ -304,7 +304,12 @@ def test_save_writes_everything_or_nothing(tmp_path, monkeypatch):
     assert (xhat.load_image(tmp_path / "a" / "out" / "mean.png") - r.mean.clamp(-1, 1)).abs().max() <= 1.01 / 255
 
     restore().save(tmp_path / "a" / "out")  # one sample only: files of the earlier record go
-    assert {p.name for p in (tmp_path / "a" / "out").iterdir()} == {"restored.png", "panel.png", "record.json"}
+    assert {p.name for p in (tmp_path / "a" / "out").iterdir()} == {
+        "restored.png",
+        "panel.png",
+        "compare.html",
+        "record.json",
+    }
 
     monkeypatch.setattr("xhat.figures.panel.of", lambda *_: pytest.raises)  # something without .save
     with pytest.raises(AttributeError):
