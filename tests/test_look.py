@@ -100,11 +100,11 @@ def told(caplog, path, **given):
 def test_what_is_guessed(caplog):
     Image.fromarray(CAT).save("low.jpg", quality=10)
     found, text = told(caplog, "low.jpg")
-    assert (found.operator, found.noise) == ("jpeg:quality=10,subsampling=4:2:0", "noiseless")
+    assert (found.operator, found.noise) == ("jpeg:tables=low.jpg", "noiseless")
     assert text.count("\n") == 1
     assert "give --operator and --noise" in text
     found, _ = told(caplog, "low.jpg", scale=2)
-    assert found.operator == "jpeg:quality=10,subsampling=4:2:0 @ super_resolution:factor=2"
+    assert found.operator == "jpeg:tables=low.jpg @ super_resolution:factor=2"
     noisy(15).save("night.jpg", quality=97)
     noisy(15).save("night.png")
     for name in ("night.jpg", "night.png"):

@@ -296,7 +296,7 @@ def test_save_writes_everything_or_nothing(tmp_path, monkeypatch):
     r.save(tmp_path / "a" / "out")
     names = {p.name for p in (tmp_path / "a" / "out").iterdir()}
     pictures = {"restored", "mean", "std", "sample_000", "sample_001", "panel", "trajectory"}
-    assert names == {f"{n}.png" for n in pictures} | {"record.json"}
+    assert names == {f"{n}.png" for n in pictures} | {"record.json", "compare.html"}
     record = json.loads((tmp_path / "a" / "out" / "record.json").read_text(), parse_constant=pytest.fail)
     assert set(record["files"]) == names
     assert record["seeds"] == [0, 1]

@@ -18,7 +18,7 @@ from ..noise.estimate import estimate_noise, estimate_sigma
 from ..operators.base import LinearOperator, Operator, ProxyOperator
 from ..operators.building import factors, kind
 from ..operators.masks import is_colour
-from ..spec import parse, spec_of
+from ..spec import Spec, parse, spec_of
 from .parts import as_operator
 
 AUTO = "auto"  # the noise that is to be estimated
@@ -114,7 +114,9 @@ def _jpeg(found: Measurement, header: JpegHeader) -> tuple[str, str]:
     turned = header.turned and any(side % 16 for side in header.size)
     what = f"is a JPEG, {near} of quality {header.quality}"
     what += ", and lies turned, so that its blocks are not where this takes them to be" if turned else ""
-    return f"jpeg:quality={header.quality}{chroma}", what
+    if found.file and not header.turned:
+        return str(Spec("jpeg", {"tables": str(found.file)})), what
+    return f"jpeg:quality={header.quality}{chroma}", what  # tables of a turned picture belong to its stored axes
 
 
 def _noise(
