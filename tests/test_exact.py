@@ -251,6 +251,25 @@ def test_a_second_run_adds_nothing(tmp_path):
     assert run([Cell("two", "ddrm:eta=0.85,steps=3", 0, 20)], Results(path)) == 0  # the same with a default stated
 
 
+def test_a_row_of_other_code_is_stale(tmp_path):
+    path = tmp_path / "results.jsonl"
+    run(TINY, Results(path))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1]["made"]["code"] = "0" * 16
+    del rows[2]["made"]  # written before rows told what made them
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert [c.key[1:3] for c in Results(path).stale(TINY)] == [(rows[i]["solver"], rows[i]["seed"]) for i in (1, 2)]
+    assert run(TINY, Results(path)) == 2
+    assert not Results(path).stale(TINY)
+
+
+def test_particles_are_as_many_as_were_asked_for():
+    few, many = (evaluate(Cell("two", f"tds:steps=5,particles={p}", 0, 30)) for p in (4, 30))
+    assert (few["populations"], many["populations"]) == (8, 1)
+    assert few["sw1"] != many["sw1"]
+    assert few["calls"] == many["calls"] == 10  # for each particle
+
+
 def test_a_cut_off_line_is_computed_again(tmp_path):
     path = tmp_path / "results.jsonl"
     run(TINY, Results(path))

@@ -1,13 +1,15 @@
 """One cell of the grid: one solver, one problem, one seed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from platform import machine
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from ..files.record import versions
 from ..likelihoods import Likelihood
 from ..loop import Step
 from ..numerics.calls import Calls
@@ -15,7 +17,8 @@ from ..rng import Rng
 from ..solvers import SOLVERS
 from ..solvers.base import Solver, State
 from ..spec import build, spec_of
-from ..task.account import code_of, failure
+from ..task.account import failure
+from ..task.fingerprint import CODE
 from ..task.run import Job, run
 from .metrics import Reference
 from .problems import PROBLEMS, double
@@ -52,6 +55,15 @@ def canonical_solver(spec: str) -> str:
     return FLOOR if spec == FLOOR else spec_of(build(spec, SOLVERS), SOLVERS, full=True)
 
 
+@lru_cache(None)
+def made(problem: str, solver: str) -> dict[str, str]:
+    """What decides a row besides its key: the code of solver, problem and scores, the versions, the processor."""
+    recipe = build(problem, PROBLEMS)
+    parts = (recipe, Reference, evaluate) if solver == FLOOR else (build(solver, SOLVERS), recipe, Reference, evaluate)
+    processor = f"{machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return {"code": CODE.fingerprint(*parts), "processor": processor} | versions()
+
+
 def evaluate(cell: Cell) -> dict[str, Any]:
     """The result of `cell` as one flat record.
 
@@ -59,11 +71,12 @@ def evaluate(cell: Cell) -> dict[str, Any]:
     """
     problem, solver, seed, n = cell.key
     record: dict[str, Any] = {"problem": problem, "label": cell.solver, "solver": solver, "seed": seed, "samples": n}
+    record["made"] = made(problem, solver)
     with double():
         ref = reference(problem, seed, n)
         try:
             if solver == FLOOR:
-                return record | {"status": "ok", "calls": 0.0, "seconds": 0.0} | ref.floor()
+                return record | {"status": "ok", "calls": 0.0, "seconds": 0.0} | ref.scored(ref.draws[1])
             return record | _solved(build(cell.solver, SOLVERS), ref)
         except Exception as e:
             status, text = failure(e)
@@ -78,27 +91,26 @@ def reference(problem: str, seed: int, n: int) -> Reference:
 
 def _solved(solver: Solver[Any], ref: Reference) -> dict[str, Any]:
     coupled = any(f.name == "particles" for f in fields(solver))
-    chains = 1 if coupled else ref.n
-    if coupled:
-        solver = replace(solver, **{"particles": ref.n})
+    size = getattr(solver, "particles") if coupled else 1  # noqa: B009
+    chains = -(-ref.n // size)  # independent populations, as many as it takes to have n samples
     like, prior = ref.problem.like, ref.problem.prior
     one = lambda seeds: OneStream(seeds[0], len(seeds))
     job = Job(solver, prior, like, like, seeds=[ref.seed] * chains, source=[0] * chains, streams=one)
     last = Last()
     end = run(job, watch=last)
-    x: Tensor = getattr(last.state, "samples")[0] if coupled else end.images[0]  # noqa: B009
+    x: Tensor = getattr(last.state, "samples").flatten(0, 1)[: ref.n] if coupled else end.images[0]  # noqa: B009
     calls = end.calls
     points = ref.pointed(x.flatten(1)) if solver.returns == "point" else {}
-    metrics: Mapping[str, float] = ref.sampled(x.flatten(1)) | points
+    metrics: Mapping[str, float] = ref.scored(x.flatten(1)) | points
     far = solver.returns == "sample" and metrics["sw1"] > ref.problem.scale
     return {
         "status": "far" if far else "ok",
         "returns": solver.returns,
-        "forwards": calls.forwards / ref.n,
-        "backwards": calls.backwards / ref.n,
-        "calls": (calls.forwards + calls.backwards) / ref.n,
+        "populations": chains if coupled else None,
+        "forwards": calls.forwards / (chains * size),
+        "backwards": calls.backwards / (chains * size),
+        "calls": (calls.forwards + calls.backwards) / (chains * size),
         "seconds": end.seconds,
-        "code": code_of(solver, like.A, like.noise, prior, prior.schedule),
         **metrics,
     }
 

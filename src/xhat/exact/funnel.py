@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -63,10 +64,8 @@ class FunnelPosterior:
     def sample(self, n: int, g: Generator) -> Tensor:
         """`n` draws, (n, d), exact up to the grid's spacing in z₁ of 0.008 a."""
         p, A = self.prior, self.A
-        edges = torch.linspace(-8 * p.a, 8 * p.a, self.grid + 1, dtype=A.dtype)
-        z = (edges[1:] + edges[:-1]) / 2
-        logs = torch.stack([self.evidence(c, r, z) for c, r in zip(p.centres, p.axes, strict=True)])
-        cell = torch.multinomial(logs.flatten().softmax(0), n, replacement=True, generator=g)
+        z, mass = self.cells
+        cell = torch.multinomial(mass.flatten(), n, replacement=True, generator=g)
         k, i = cell // self.grid, cell % self.grid
         z1 = z[i] + (torch.rand(n, dtype=A.dtype, generator=g) - 0.5) * (z[1] - z[0])
         e, noise = (torch.randn(n, size, dtype=A.dtype, generator=g) for size in (A.shape[1], len(A)))
@@ -77,6 +76,29 @@ class FunnelPosterior:
         res = self.y - x @ A.T - math.sqrt(self.noise_var) * noise
         out: Tensor = x + width**2 * (torch.linalg.solve(S, res)[:, None] @ AP)[:, 0]
         return out
+
+    @cached_property
+    def cells(self) -> tuple[Tensor, Tensor]:
+        """The grid in z₁, (grid,), and the posterior mass of each of its cells for each funnel, (K, grid)."""
+        p = self.prior
+        edges = torch.linspace(-8 * p.a, 8 * p.a, self.grid + 1, dtype=self.A.dtype)
+        z = (edges[1:] + edges[:-1]) / 2
+        logs = torch.stack([self.evidence(c, r, z) for c, r in zip(p.centres, p.axes, strict=True)])
+        return z, logs.flatten().softmax(0).reshape(logs.shape)
+
+    @property
+    def weights(self) -> Tensor:
+        """The posterior mass of each funnel, (K,)."""
+        return self.cells[1].sum(1)
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """p(funnel | x) for each row of `x` (n, d): (n, K). Given x, the data tell nothing more."""
+        p = self.prior
+        gap = x[:, None] - p.centres
+        along = (gap * p.axes).sum(2)
+        across = (gap.square().sum(2) - along**2).clamp_min(0)
+        log_p = -(along**2) / (2 * p.a**2) - across / 2 * (-2 * p.b * along).exp() - (x.shape[1] - 1) * p.b * along
+        return log_p.softmax(1)
 
     def evidence(self, centre: Tensor, axis: Tensor, z: Tensor) -> Tensor:
         """log N(z₁; 0, a²) p(y|funnel, z₁) on the grid `z`, up to a constant, for the funnel at `centre` along

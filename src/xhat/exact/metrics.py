@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Generator, Tensor
 
+from .deviations import Deviations
 from .mixture import MixturePosterior
 from .problems import Problem
 
@@ -27,6 +28,11 @@ class Reference:
         return self.problem.posterior.sample(self.n, g), self.problem.posterior.sample(self.n, g)
 
     @cached_property
+    def deviations(self) -> Deviations:
+        """What tells samples from exact ones, respect by respect."""
+        return Deviations(self.problem, self.n, self.seed, self.draws[0])
+
+    @cached_property
     def directions(self) -> Tensor:
         """Random unit vectors, (100, d)."""
         g = Generator().manual_seed(20_000 + self.seed)
@@ -46,6 +52,10 @@ class Reference:
     def floor(self) -> dict[str, float]:
         """The scores of exact samples."""
         return self.sampled(self.draws[1])
+
+    def scored(self, x: Tensor) -> dict[str, float]:
+        """All scores of `x` (n, d) as samples: those of `sampled`, and what `Deviations` finds, with p-values."""
+        return self.sampled(x) | self.deviations.scored(x)
 
     def sampled(self, x: Tensor) -> dict[str, float]:
         """Scores of `x` (n, d) as samples.

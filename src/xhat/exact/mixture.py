@@ -1,6 +1,7 @@
 """Mixtures of Gaussians with one covariance: denoiser, posterior and modes, all in closed form."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -46,10 +47,21 @@ class MixturePosterior:
     def sample(self, n: int, g: Generator) -> Tensor:
         """`n` exact draws, (n, d), by the symmetric root of C, which no eigenvector's sign changes."""
         k = torch.multinomial(self.log_w.exp(), n, replacement=True, generator=g)
-        values, basis = torch.linalg.eigh(self.C)
         z = torch.randn(n, len(self.C), dtype=self.C.dtype, generator=g)
-        x: Tensor = self.means[k] + (z @ basis * values.clamp_min(0).sqrt()) @ basis.T
-        return x
+        return self.means[k] + z @ self.root
+
+    @cached_property
+    def root(self) -> Tensor:
+        """The symmetric root of C, (d, d)."""
+        values, basis = torch.linalg.eigh(self.C)
+        root: Tensor = basis * values.clamp_min(0).sqrt() @ basis.T
+        return root
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """p(k | x) for each row of `x` (n, d): (n, K)."""
+        precise = torch.linalg.solve(self.C, self.means.T)  # (d, K)
+        p: Tensor = (self.log_w - (self.means.T * precise).sum(0) / 2 + x @ precise).softmax(1)
+        return p
 
     @property
     def mean(self) -> Tensor:

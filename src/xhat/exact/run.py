@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ..files.rows import Row, Rows
-from .cell import Cell, evaluate
+from .cell import Cell, evaluate, made
 
 Key = tuple[str, str, int, int]
 
@@ -20,10 +20,14 @@ class Results(Rows[Key]):
         super().__init__(path, key)
 
     def left(self, cells: Iterable[Cell]) -> list[Cell]:
-        """The cells without a row, each once; those that broke are tried again."""
+        """The cells without a row, each once; those that broke are tried again, and so are stale ones."""
         wanted = {cell.key: cell for cell in cells}
-        missing = self.missing(wanted)
+        missing = self.missing(wanted) | {cell.key for cell in self.stale(wanted.values())}
         return [c for k, c in wanted.items() if k in missing]
+
+    def stale(self, cells: Iterable[Cell]) -> list[Cell]:
+        """The cells whose row was made by other code, other versions or on another kind of processor."""
+        return [c for c in cells if c.key in self.rows and self.rows[c.key].get("made") != made(*c.key[:2])]
 
     def of(self, cells: Iterable[Cell]) -> list[Row]:
         """The rows of `cells`, in their order, each once."""

@@ -27,6 +27,9 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
     if jobs < 1:
         raise SpecError(f"jobs must be at least 1, not {jobs}")
     results = Results(out / "results.jsonl")
+    if stale := results.stale(cells):
+        text = f"{len(stale)} rows of {results.path} are of other code, versions or processor; they are computed again"
+        print(f"xhat: note: {text}", file=sys.stderr)
     with bar(len(results.left(cells)), not quiet and sys.stderr.isatty()) as watch:
         run(cells, results, jobs, watch)
     rows = results.of(cells)
