@@ -28,6 +28,7 @@ from .efficient_score_prior import EfficientScorePrior
 from .flowdps import FlowDPS
 from .fps import FPS, FPSSMC
 from .gibbs_ddrm import GibbsDDRM
+from .hqs import HQS
 from .ilo import ILO
 from .ilvr import ILVR
 from .implicit_prior import ImplicitPrior
@@ -45,8 +46,10 @@ from .p2l import P2L
 from .pigdm import PiGDM
 from .pigdm_score import PiGDMScore
 from .pmc import PMCRED, PMCPnP
+from .pnp_admm import PnPADMM
 from .pnpdm import PnPDM
 from .psld import PSLD
+from .red import RED
 from .reddiff import REDDiff
 from .repaint import RePaint
 from .resample import ReSample

@@ -104,6 +104,7 @@ class Solver(ABC, Generic[L, S]):
     needs: ClassVar[type[Likelihood]] = Likelihood
     needs_prior: ClassVar[type[Prior]] = Prior
     returns: ClassVar[str] = "sample"  # or "point": whether it claims a posterior draw or one best answer
+    draws: ClassVar[bool] = True  # whether it uses random numbers; if not, all seeds give the same image
 
     steps: int = 100
 

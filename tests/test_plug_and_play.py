@@ -1,0 +1,76 @@
+"""The classics of plug and play, against closed forms on a Gaussian prior."""
+
+import pytest
+import torch
+
+from oracles import covariance, matrix, posterior, problem, rbf_prior
+from xhat.errors import MismatchError, SpecError
+from xhat.likelihoods import likelihood
+from xhat.loop import solve
+from xhat.noise import Gaussian
+from xhat.rng import Rng
+from xhat.solvers import SOLVERS
+from xhat.solvers.hqs import first
+
+BLUR = "gaussian_blur:std=1,size=7,boundary=circular"
+
+
+@pytest.fixture(scope="module")
+def task():
+    prior = rbf_prior().double()
+    _, like = problem(prior, [0, 1], BLUR)
+    return prior, like, posterior(prior, like)[0]
+
+
+def gap(a, b) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+def test_hqs_comes_to_the_map_with_the_length_of_its_ladder(task):
+    """λ = 1; what is left at the last level ρ is the bias of splitting, the MAP under a prior widened by ρ²."""
+    prior, like, mode = task
+    far = [
+        gap(solve(SOLVERS["hqs"](steps=n, lam=1.0, high=3.0, low=0.02), prior, like, Rng([0, 1])), mode)
+        for n in (10, 40, 160)
+    ]
+    assert far[0] > far[1] > far[2]
+    assert far[2] < 0.01
+
+
+def test_hqs_at_one_level_is_the_papers_two_steps(task):
+    prior, like, _ = task
+    A, y, w = matrix(like.A), like.y.flatten(1), 0.23 * 0.1**2 / 0.4**2
+    z = first(like).flatten(1)
+    x = torch.linalg.solve(A.T @ A + w * torch.eye(64).double(), (y @ A + w * z).T).T
+    C = covariance(prior)
+    want = x @ torch.linalg.solve(C + 0.4**2 * torch.eye(64).double(), C)
+    got = solve(SOLVERS["hqs"](steps=1, high=0.4, low=0.1), prior, like, Rng([0, 1]))
+    torch.testing.assert_close(got.flatten(1), want, rtol=1e-6, atol=1e-6)
+
+
+def test_admm_converges_to_the_map_at_a_level_that_is_held(task):
+    """D is then the proximal map of the prior itself, so that the fixed point does not depend on ρ."""
+    prior, like, mode = task
+    for high, low in ((0.3, 0.299), (0.6, 0.599)):
+        got = solve(SOLVERS["pnp_admm"](steps=150, lam=1.0, high=high, low=low), prior, like, Rng([0, 1]))
+        assert gap(got, mode) < 1e-3
+
+
+def test_red_ends_where_its_gradient_is_zero(task):
+    prior, like, _ = task
+    lam, rho = 30.0, 0.2
+    got = solve(SOLVERS["red"](steps=600, lam=lam, level=rho), prior, like, Rng([0, 1]))
+    A, C, eye = matrix(like.A), covariance(prior), torch.eye(64).double()
+    D = torch.linalg.solve(C + rho**2 * eye, C)
+    want = torch.linalg.solve(A.T @ A / 0.1**2 + lam * (eye - D), (like.y.flatten(1) @ A / 0.1**2).T).T
+    torch.testing.assert_close(got.flatten(1), want, rtol=1e-4, atol=1e-4)
+
+
+def test_a_ladder_that_does_not_fall_or_differs_from_image_to_image_is_refused(task):
+    prior, like, _ = task
+    with pytest.raises(SpecError, match="high must be larger"):
+        solve(SOLVERS["hqs"](high=0.05), prior, like, Rng([0, 1]))
+    mixed = likelihood(like.A, Gaussian((0.1, 0.2)), like.y)
+    with pytest.raises(MismatchError, match="give low"):
+        solve(SOLVERS["pnp_admm"](), prior, mixed, Rng([0, 1]))
+    solve(SOLVERS["pnp_admm"](low=0.1, steps=2), prior, mixed, Rng([0, 1]))
