@@ -10,15 +10,13 @@ at the end: `fresh`. Images are (b, *image).
 import math
 from typing import Literal
 
-from torch import Tensor
-
 from .errors import SpecError
 from .rng import Rng
 from .schedule import Level
 from .types import Image
 
 Rule = Literal["full", "calibrated", "none"]
-FACTOR = 4.0  # fresh noise ends where the prior's error is a quarter of the noise that would be added
+FACTOR = 5.0  # fresh noise ends where the prior's error is a fifth of the variance that would be added
 VARIANCE = 0.25  # of an image whose prior does not state its error: EDM's σ_data² of pictures in [−1, 1]
 
 
@@ -27,37 +25,29 @@ def noise_in(x: Image, x0: Image, t: Level) -> Image:
     return (x - t.alpha * x0) / t.sigma
 
 
-def fresh(rule: Rule, t: Level, s: Level, error: float | None) -> float:
-    """γ of a method that looks for one best image, for the step from level `t` to `s`; its option `renoise` is `rule`.
+def fresh(rule: Rule, t: Level, s: Level, error: float | None) -> tuple[float, float]:
+    """γ and β of a method that looks for one best image, for the step from level `t` to `s`; `rule` is its `renoise`.
 
-        full         γ = 1
-        calibrated   γ² = max(0, 1 − 4 E_t/ρ_s²)
-        none         γ = 0, half-quadratic splitting
+        full         γ = 1,  β = 0
+        calibrated   γ² = max(0, 1 − q),  β = max(0, 1 − 1/q),  q = 5 E_t/ρ_s²
+        none         γ = 0,  β = 0: half-quadratic splitting
 
     `error` is E_t, the mean squared error of the prior at level t per number of the image, which `Prior.mse` states.
     With γ = 1 the state is noisier than the prior is told, because x̂₀ is itself wrong, and the run never comes to the
-    mode. Noise is wanted while ρ is large, where it chooses between modes and keeps a learned prior on inputs that it
-    knows. None stands for a prior that does not state its error: it is taken at the largest that it can have for images
-    of variance V = 0.25, that of the best linear denoiser, ρ²V/(ρ² + V). There is then less noise, never too much.
-    Raises SpecError for another `rule`.
+    mode. Noise is wanted while ρ is large, where it keeps a learned prior on inputs that it knows. Without noise the
+    run is a fixed-point iteration, which contracts by the mean derivative of the denoiser, E_t/ρ_t²: where that is
+    close to 1 it is slow, and β is the momentum that speeds it up. None stands for a prior that does not state its
+    error: it is taken at the largest that it can have for images of variance V = 0.25, that of the best linear
+    denoiser, ρ²V/(ρ² + V). There is then less noise, never too much. Raises SpecError for another `rule`.
     """
     if rule == "full":
-        return 1.0
+        return 1.0, 0.0
     if rule == "none" or s.sigma == 0:
-        return 0.0
+        return 0.0, 0.0
     if rule != "calibrated":
         raise SpecError(f"renoise must be full, calibrated or none, not {rule!r}")
-    known = t.ratio**2 * VARIANCE / (t.ratio**2 + VARIANCE) if error is None else error
-    return math.sqrt(max(0.0, 1 - FACTOR * known / s.ratio**2))
-
-
-def momentum(quiet: Tensor) -> Tensor:
-    """β of x̂₀ + β (x̂₀ − the x̂₀ before), (b,), after `quiet` steps (b,) without fresh noise: Nesterov's j/(j + 3).
-
-    Without noise the run is a fixed-point iteration, which this speeds up at no cost (Su, Boyd & Candès, 2016, eq. 2).
-    arXiv:1503.01243
-    """
-    return quiet / (quiet + 3)
+    q = FACTOR * (t.ratio**2 * VARIANCE / (t.ratio**2 + VARIANCE) if error is None else error) / s.ratio**2
+    return math.sqrt(max(0.0, 1 - q)), 1 - 1 / max(1.0, q)
 
 
 def renoise(

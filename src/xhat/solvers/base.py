@@ -15,8 +15,8 @@ from ..numerics.linalg import bcast
 from ..priors.base import Prior
 from ..rng import Rng
 from ..schedule import Level, Schedule
-from ..transition import Rule, fresh, momentum, renoise
-from ..types import Image, PerImage
+from ..transition import Rule, fresh, renoise
+from ..types import Image
 
 __all__ = [
     "Count",
@@ -104,7 +104,7 @@ class Solver(ABC, Generic[L, S]):
     needs: ClassVar[type[Likelihood]] = Likelihood
     needs_prior: ClassVar[type[Prior]] = Prior
     returns: ClassVar[str] = "sample"  # or "point": whether it claims a posterior draw or one best answer
-    draws: ClassVar[bool] = True  # whether it uses random numbers; if not, all seeds give the same image
+    seeded: ClassVar[bool] = True  # whether it uses random numbers; if not, all seeds give the same image
 
     steps: int = 100
 
@@ -177,37 +177,18 @@ class Estimator(Solver[L]):
         return State(renoise(state.x, x0, t, s, self.fraction(t, s), rng), x0)
 
 
-@dataclass(frozen=True)
-class Quiet(State):
-    """A state with the number of steps, (b,), that the image has made without fresh noise; `x0` is its last x̂₀."""
-
-    quiet: PerImage
-
-
-class PointEstimator(Solver[L, Quiet]):
+class PointEstimator(Estimator[L]):
     """An estimator of one best image: it adds only the noise that helps, by the rule `renoise` (`transition.fresh`).
 
-    Steps without any are a fixed-point iteration, and those with ζ = 1 go on from x̂₀ with Nesterov's momentum.
+    x_s = renoise(x̂₀ + β (x̂₀ − the x̂₀ before), γ),   β only with ζ = 1
     """
 
     returns: ClassVar[str] = "point"
 
-    zeta: float
     renoise: Rule
 
-    @abstractmethod
-    def estimate(self, x: Image, t: Level, prior: Prior, like: L, rng: Rng) -> Image:
-        """x̂₀ given x_t = `x` and y, (b, *image)."""
-
-    def init(self, t: Level, prior: Prior, like: L, rng: Rng) -> Quiet:
-        noise = like.noise_image(rng)
-        return Quiet(t.sigma * noise, torch.zeros_like(noise), torch.zeros_like(noise.flatten(1)[:, 0]))
-
-    def step(self, state: Quiet, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> Quiet:
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
         x0 = self.estimate(state.x, t, prior, like, rng)
-        gamma = fresh(self.renoise, t, s, prior.mse(t) if self.renoise == "calibrated" else None)
-        ahead = x0
-        if gamma == 0 and self.zeta == 1 and s.sigma > 0:
-            ahead = x0 + bcast(momentum(state.quiet), x0) * (x0 - state.x0)
-        x = renoise(state.x, ahead, t, s, self.zeta, rng, gamma=gamma)
-        return Quiet(x, x0, state.quiet + 1 if gamma == 0 else torch.zeros_like(state.quiet))
+        gamma, beta = fresh(self.renoise, t, s, prior.mse(t) if self.renoise == "calibrated" else None)
+        moved = x0 + beta * (x0 - state.x0) if k.before and self.zeta == 1 else x0
+        return State(renoise(state.x, moved, t, s, self.fraction(t, s), rng, gamma=gamma), x0)

@@ -26,7 +26,7 @@ class HQS(Solver[LinearGaussian]):
 
     needs = LinearGaussian
     returns: ClassVar[str] = "point"
-    draws: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
 
     steps: int = 24
     lam: float = 0.23

@@ -30,7 +30,7 @@ class PnPADMM(Solver[LinearGaussian, Dual]):
     name: ClassVar[str] = "pnp_admm"
     needs = LinearGaussian
     returns: ClassVar[str] = "point"
-    draws: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
 
     steps: int = 24
     lam: float = 0.23

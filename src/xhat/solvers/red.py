@@ -21,7 +21,7 @@ class RED(Solver[LinearGaussian]):
     name: ClassVar[str] = "red"
     needs = LinearGaussian
     returns: ClassVar[str] = "point"
-    draws: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
 
     steps: int = 100
     lam: float = 0.02 * 127.5**2

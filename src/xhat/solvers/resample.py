@@ -54,5 +54,6 @@ class ReSample(Solver[Likelihood]):
         abar_t, abar_s = (t.alpha / t.norm) ** 2, (s.alpha / s.norm) ** 2
         g = self.gamma * (1 - abar_s) / (1 - abar_t) * (1 - abar_t / abar_s) * s.norm**2
         v = s.sigma**2
-        noise = fresh(self.renoise, t, s, error) * math.sqrt(g * v / (g + v))
+        share, _ = fresh(self.renoise, t, s, error)
+        noise = share * math.sqrt(g * v / (g + v))
         return (g * s.alpha * z + v * x) / (g + v) + noise * rng.randn_like(x)
