@@ -11,7 +11,7 @@ from xhat.errors import SpecError
 from xhat.noise import NOISES
 from xhat.schedule import SCHEDULES
 from xhat.solvers import SOLVERS
-from xhat.spec import build, parse, spec_of, text_of, value
+from xhat.spec import build, lookup, parse, spec_of, text_of, value
 
 
 @dataclass(frozen=True)
@@ -119,3 +119,9 @@ def test_text_of_and_value_are_inverse(v):
 def test_negative_sigma_is_refused():
     with pytest.raises(SpecError, match=r"sigma must be positive, not -0\.1"):
         build("gaussian:sigma=-0.1", NOISES)
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("lmap", "lmaps"), ("dp", "dps"), ("DDRM", "ddrm")])
+def test_a_typing_error_is_told_what_was_meant(typed, meant):
+    with pytest.raises(SpecError, match=rf"did you mean {meant}\?"):
+        lookup(typed, SOLVERS)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -56,7 +57,9 @@ def lookup(name: str, registry: Mapping[str, Callable[..., T]]) -> Callable[...,
         return registry[name]
     if ":" in name and isinstance(registry, Registry):
         return _imported(name, registry)
-    raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}")
+    near = get_close_matches(name.lower().replace("-", "_"), registry, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}{hint}")
 
 
 def _imported(name: str, registry: Registry[Callable[..., T]]) -> Callable[..., T]:
