@@ -18,6 +18,7 @@ from xhat.rng import Rng
 from xhat.schedule import CLEAN, EDM, VP, Level
 from xhat.solvers import SOLVERS, State
 from xhat.solvers.base import Count
+from xhat.solvers.daps import flow
 from xhat.solvers.diffstategrad import project
 from xhat.spec import build, spec_of
 from xhat.transition import ddpm, noise_in, renoise
@@ -100,7 +101,7 @@ def test_ilvr_keeps_the_low_pass_of_its_reference_and_the_rest_of_the_proposal(p
     reference = s.alpha * like.A.pinv(like.y) + s.sigma * rng.randn_like(x)
     torch.testing.assert_close(phi(out), phi(reference), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(out - phi(out), proposal - phi(proposal), rtol=1e-9, atol=1e-9)
-    free = SOLVERS["ilvr"](range_t=0.7).step(State(xt, x), ONLY, t, s, prior, like, Rng([3, 4])).x
+    free = SOLVERS["ilvr"](until=VP()(0.7).ratio).step(State(xt, x), ONLY, t, s, prior, like, Rng([3, 4])).x
     torch.testing.assert_close(free, proposal)
 
 
@@ -296,7 +297,7 @@ def test_dds_without_noise_is_ddnm_and_keeps_the_old_noise(prior):
 def test_ddpg_moves_from_back_projection_to_a_gradient_step(prior):
     x, like = problem(prior, [0, 1], BLUR)
     solver, rng, A = SOLVERS["ddpg"](zeta=0.0), Rng([0, 1]), like.A
-    for t, s, weight in ((EDM()(0.9), EDM()(0.85), 0.0), (EDM()(0.1), CLEAN, 1.0)):
+    for t, s, weight in ((EDM()(0.9), EDM()(0.85), 0.0), (EDM()(0.1), Level(0.01, 1.0, 1e-4), 1.0)):
         start = solver.init(t, prior, like, Rng([0, 1]))
         torch.testing.assert_close(start.c, torch.ones(2, dtype=x.dtype), rtol=1e-2, atol=0)  # ‖A‖ = 1
         new = solver.step(replace(start, x=noised(x, t), c=torch.ones_like(start.c)), ONLY, t, s, prior, like, rng)
@@ -305,7 +306,8 @@ def test_ddpg_moves_from_back_projection_to_a_gradient_step(prior):
         want = x0 + (1 - weight) * A.ridge(res, 0.7 * 0.1**2) + weight * A.adjoint(res)
         torch.testing.assert_close(new.x0, want, rtol=1e-6, atol=1e-6)
         # far from the clean level nothing is left of the old noise either
-        torch.testing.assert_close(new.x, s.alpha * want, rtol=1e-6, atol=1e-6)
+        left = 1e-6 if weight == 0 else 10 * s.sigma  # close to it, the old noise is as small as its level
+        torch.testing.assert_close(new.x, s.alpha * want, rtol=1e-6, atol=left)
 
 
 def test_ddpg_without_noise_is_ddnm_with_recomputed_noise(prior):
@@ -418,7 +420,8 @@ def test_dcdp_fits_the_data_by_momentum_and_then_purifies(prior):
     x, like = problem(prior, [0, 1], SMALL)
     solver = SOLVERS["dcdp"](inner_steps=3, lr=0.5, ode_steps=1, steps=4)
     levels = solver.levels(VP(), like)
-    assert [round(level.t, 6) for level in levels] == [0.4, 0.3, 0.2, 0.1, 0.0]
+    assert levels[0].ratio == pytest.approx(2.03)
+    assert [level.t / levels[0].t for level in levels] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
     A, z, m = matrix(like.A), torch.zeros(2, 64, dtype=x.dtype), torch.zeros(2, 64, dtype=x.dtype)
     for _ in range(3):
         m = 0.9 * m + (z @ A.T - like.y.flatten(1)) @ A
@@ -579,3 +582,35 @@ def test_diffstategrad_is_named_and_counted_as_its_inner_solver():
     assert (solver.returns, solver.inner.lam, solver.solver.steps) == ("point", 0.5, 7)
     assert build(spec_of(solver, SOLVERS), SOLVERS) == solver
     assert build("diffstategrad", SOLVERS).returns == "sample"
+
+
+def test_ddpg_does_not_put_the_noise_of_the_data_back(prior):
+    """Denoising: its last step would otherwise be a plain gradient step on the data, which ends on y itself."""
+    x, like = problem(prior, [0, 1], "denoise", Gaussian(0.5))
+    got = solve(SOLVERS["ddpg"](steps=20), prior, like, Rng([0, 1]), EDM(0.5, 10.0))
+    assert (norm(got - x) < 0.8 * norm(like.y - x)).all()  # 1 is y itself
+
+
+def test_a_start_or_an_end_is_a_noise_level_and_means_the_same_on_any_schedule(prior):
+    _, like = problem(prior, [0, 1], BLUR)
+    for schedule in (VP(), EDM(), EDM(0.03, 3.0)):
+        assert SOLVERS["dcdp"]().levels(schedule, like)[0].ratio == pytest.approx(2.03)
+    assert SOLVERS["dcdp"]().levels(EDM(0.03, 1.0), like)[0].ratio == pytest.approx(1.0)
+    quick = {"steps": 100, "every": 1, "inner_steps": 1}
+    for ratio, fits in ((9.5, False), (9.3, True)):
+        state, t = State(torch.zeros_like(like.y), torch.zeros_like(like.y)), Level(0.9, 1.0, ratio)
+        out = SOLVERS["resample"](**quick).step(state, Count(2, 100), t, Level(0.8, 1.0, 9.0), prior, like, Rng([0, 1]))
+        assert torch.equal(out.x0, prior(state.x, t)) != fits
+
+
+def test_daps_can_be_told_the_papers_tau_and_decay(prior):
+    """τ² = 2σ_y² is the noise model's own likelihood; a step size that falls to 0 moves nothing at the end."""
+    x, like = problem(prior, [0, 1], BLUR)
+    t, s = VP()(0.3), VP()(0.2)
+    state = State(noised(x, t), x)
+    own, told = (SOLVERS["daps"](mcmc_steps=5, **o) for o in ({}, {"tau": 0.1 * 2**0.5}))
+    a, b = (solver.step(state, Count(1, 9), t, s, prior, like, Rng([3, 4])).x for solver in (own, told))
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    still = SOLVERS["daps"](mcmc_steps=5, lr=1e-3, absolute=True, decay=0.0)
+    last = still.step(state, Count(9, 9), t, s, prior, like, Rng([3, 4])).x0
+    torch.testing.assert_close(last, flow(state.x, t, prior, 5))

@@ -48,6 +48,17 @@ class Schedule(ABC):
         return [self(start * (1 - i / steps)) for i in range(steps)] + [CLEAN]
 
 
+def time_of(schedule: Schedule, ratio: float) -> float:
+    """The t in (0, 1] at which `schedule` has the noise level ρ = `ratio`, by bisection; 1 if it never has so much."""
+    low, high = 0.0, 1.0
+    if schedule(high).ratio <= ratio:
+        return high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if schedule(middle).ratio < ratio else (low, middle)
+    return high
+
+
 def _positive(**values: float) -> None:
     for name, v in values.items():
         if not 0 < v < math.inf:

@@ -8,7 +8,7 @@ from ..numerics.inner import langevin
 from ..numerics.linalg import sq
 from ..schedule import EDM
 from ..transition import renoise
-from .base import Estimator, Image, Level, Likelihood, LinearGaussian, Prior, Rng
+from .base import Count, Estimator, Image, Level, Likelihood, LinearGaussian, Prior, Rng, State
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,11 @@ class DAPS(Estimator[Likelihood]):
     """Decoupled annealing posterior sampling, Algorithm 1 (Zhang et al., 2024). arXiv:2407.01521
 
     x̂₀ comes from the probability flow in `ode_steps` steps, then x₀ ~ p(y|x₀) N(x₀; x̂₀, ρ_t² I) from `mcmc_steps`
-    steps of Langevin dynamics; the next level forgets x_t (ζ = 1). The likelihood is the noise model's own: the
-    official code's τ = 0.01 without ½ counts the data 50 times at σ_y = 0.05. `lr` is in units of 1/(1/σ_y² + 1/ρ_t²)
-    and stable below 2 if ‖A‖ = 1.
+    steps of Langevin dynamics; the next level forgets x_t (ζ = 1). The likelihood is the noise model's own, unless
+    `tau` is given: the official code has exp(−‖y − A(x)‖²/τ²) with τ = 0.01, which counts the data 50 times at σ_y =
+    0.05. `lr` is in units of 1/(1/σ² + 1/ρ_t²), σ² = σ_y² or τ²/2, and stable below 2 if ‖A‖ = 1; with `absolute` it
+    is the step size itself. Over the run it falls linearly to `decay` times its size. The official setting for linear
+    tasks is tau=0.01, lr=1e-4, absolute=true, decay=0.01 on the schedule edm:sigma_min=0.1,sigma_max=100.
     """
 
     steps: int = 50
@@ -26,11 +28,25 @@ class DAPS(Estimator[Likelihood]):
     mcmc_steps: int = 100
     lr: float = 0.2
     zeta: float = 1.0
+    tau: float | None = None
+    absolute: bool = False
+    decay: float = 1.0
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
-        x, r = flow(x, t, prior, self.ode_steps), t.ratio
-        lr = self.lr / (1 / like.noise.scale(like.y) ** 2 + 1 / r**2)
-        return langevin(lambda x0: like.nll(x0) + sq(x0 - x) / (2 * r**2), x, lr, self.mcmc_steps, rng)
+        return self.draw(x, t, prior, like, rng, 1.0)
+
+    def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        late = k.before / max(1, k.total - 1)
+        x0 = self.draw(state.x, t, prior, like, rng, 1 + late * (self.decay - 1))
+        return State(renoise(state.x, x0, t, s, self.zeta, rng), x0)
+
+    def draw(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng, size: float) -> Image:
+        """The end of the Langevin chain, (b, *image), with `size` times the step size."""
+        x, r, tau = flow(x, t, prior, self.ode_steps), t.ratio, self.tau
+        misfit = like.nll if tau is None else lambda x0: sq(like.residual(x0)) / tau**2
+        var = like.noise.scale(like.y) ** 2 if tau is None else tau**2 / 2
+        lr = size * (self.lr if self.absolute else self.lr / (1 / var + 1 / r**2))
+        return langevin(lambda x0: misfit(x0) + sq(x0 - x) / (2 * r**2), x, lr, self.mcmc_steps, rng)
 
 
 @dataclass(frozen=True)

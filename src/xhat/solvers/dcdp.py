@@ -7,7 +7,7 @@ import torch
 
 from ..numerics.autodiff import grad
 from ..numerics.linalg import sq
-from ..schedule import Schedule
+from ..schedule import Schedule, time_of
 from ..transition import fresh
 from .base import Count, Image, Level, Likelihood, Prior, Rng, Rule, Solver, State
 from .daps import flow
@@ -18,9 +18,10 @@ class DCDP(Solver[Likelihood]):
     """Decoupled data consistency via diffusion purification (Li et al., 2024). arXiv:2403.06054
 
     Fit the data by `inner_steps` steps of gradient descent with momentum on ½ ‖y − A(x)‖², starting from x = 0; add
-    noise of level t to the fit; purify it by `ode_steps` steps of DDIM; fit again. t falls from `start` of the schedule
-    to 0, where the last fit is the answer. `lr` belongs to the sum of squares: the paper's 10⁵ for blur, on a mean over
-    3×256×256 numbers, is 1.02 here. `ode_steps` = 1 is the paper's Tweedie purification.
+    noise of level t to the fit; purify it by `ode_steps` steps of DDIM; fit again. t falls from the time of ρ = `start`
+    to 0, where the last fit is the answer; 2.03 is t = 400 of the paper's table of 1000. `lr` belongs to the sum of
+    squares: the paper's 10⁵ for blur, on a mean over 3×256×256 numbers, is 1.02 here. `ode_steps` = 1 is the paper's
+    Tweedie purification.
     """
 
     returns: ClassVar[str] = "point"
@@ -30,11 +31,11 @@ class DCDP(Solver[Likelihood]):
     lr: float = 1.0
     momentum: float = 0.9
     ode_steps: int = 20
-    start: float = 0.4
+    start: float = 2.03
     renoise: Rule = "full"
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
-        return schedule.levels(self.steps, self.start)
+        return schedule.levels(self.steps, time_of(schedule, self.start))
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x = self.fit(torch.zeros_like(like.noise_image(rng)), like)

@@ -28,7 +28,8 @@ class DDPG(Solver[LinearGaussian, Scaled]):
         x̂₀' = x̂₀ + (1−δ) Aᵀ (A Aᵀ + η I)⁻¹ (y − A x̂₀) + δ c Aᵀ (y − A x̂₀),   δ = (1 + ρ_s²)^{−γ}
         x_s = α_s x̂₀' + σ_s (√ζ ε + √(1−ζ) δ ê)
 
-    with η = max(10⁻⁴, 0.7 σ_y²) and c = 1/‖A‖². For noiseless data δ = 0, and the weight of ê is 1.
+    with η = max(10⁻⁴, 0.7 σ_y²) and c = 1/‖A‖². For noiseless data δ = 0, and the weight of ê is 1. A noisy run ends
+    with the network's own x̂₀, as in the official code: the plain gradient would put the noise of the data back.
     """
 
     needs = LinearGaussian
@@ -48,5 +49,7 @@ class DDPG(Solver[LinearGaussian, Scaled]):
         delta = bcast(torch.where(noisy, late, 0.0), x0)
         back = like.A.ridge(res, (0.7 * like.var).clamp_min(1e-4))
         new = x0 + (1 - delta) * back + delta * bcast(state.c, x0) * like.A.adjoint(res)
+        if s.sigma == 0:
+            new = torch.where(bcast(noisy, x0), x0, new)
         old = bcast(torch.where(noisy, late, 1.0), x0) * noise_in(state.x, new, t)
         return Scaled(renoise(state.x, new, t, s, self.zeta, rng, old=old), new, state.c)

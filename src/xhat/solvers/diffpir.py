@@ -21,7 +21,7 @@ class DiffPIR(PointEstimator[PinvGaussian]):
     returns: ClassVar[str] = "sample"  # the paper draws with ζ < 1
 
     steps: int = 100
-    lam: float = 1.0
+    lam: float = 0.25
     zeta: float = 0.25
     renoise: Rule = "full"
 

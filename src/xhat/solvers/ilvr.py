@@ -12,16 +12,16 @@ class ILVR(Solver[NoiselessLinear]):
 
         x_s = x' + Φ(r_s) − Φ(x'),   x' = DDPM(x_t),   Φ = A⁺ A,
 
-    where r_s = α_s r + σ_s ε for a reference r with A r = y. The paper's A is a low-pass down-sampling. If `range_t` >
-    0, the refinement ends at that time t. The reference is noised to level s, whereas the code takes t.
+    where r_s = α_s r + σ_s ε for a reference r with A r = y. The paper's A is a low-pass down-sampling. The
+    refinement ends at ρ = `until`; 0 refines to the end. The reference is noised to level s, whereas the code takes t.
     """
 
     needs = NoiselessLinear
 
     steps: int = 100
-    range_t: float = 0.0
+    until: float = 0.0
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
         x0 = prior(state.x, t)
         x = ancestral(state.x, x0, t, s, rng)
-        return State(like.overwrite(x, s, rng) if t.t > self.range_t else x, x0)
+        return State(like.overwrite(x, s, rng) if t.ratio > self.until else x, x0)

@@ -32,7 +32,7 @@ class LMAPS(PointEstimator[Likelihood]):
     as well. Raises SpecError if only one of k1 and k2 is given.
     """
 
-    steps: int = 50
+    steps: int = 20
     k: float = 1.0
     k1: float | None = None
     k2: float | None = None

@@ -16,7 +16,7 @@ class ReSample(Solver[Likelihood]):
 
         x' = DDIM(x_t, x̂₀) − c ᾱ_t ∇_{x_t} ‖y − A(x̂₀)‖
 
-    At every `every`-th level of the last two thirds, and at the end, z = argmin ‖y − A(z)‖² by Adam from x̂₀, stopped
+    At every `every`-th level below ρ = `below`, and at the end, z = argmin ‖y − A(z)‖² by Adam from x̂₀, stopped
     when the residual is the one that the noise explains, and
 
         x_s ~ N( (g α_s z + σ_s² x')/(g + σ_s²), g σ_s²/(g + σ_s²) ),   g = gamma (1−ᾱ_s)/(1−ᾱ_t) (1 − ᾱ_t/ᾱ_s),
@@ -28,6 +28,7 @@ class ReSample(Solver[Likelihood]):
     steps: int = 500
     c: float = 0.5
     every: int = 10
+    below: float = 9.4  # the paper's last two thirds, t ≤ 2/3 of a variance-preserving table
     inner_steps: int = 200
     lr: float = 0.01
     gamma: float = 40.0
@@ -38,7 +39,7 @@ class ReSample(Solver[Likelihood]):
         direction = grad(lambda x0: norm(like.residual(x0)), x0)
         abar = (t.alpha / t.norm) ** 2
         x = renoise(state.x, x0, t, s, 0.0, rng) - self.c * abar * t.norm * s.norm * pullback(direction)
-        if s.sigma > 0 and (3 * k.before < k.total or k.left % self.every):
+        if s.sigma > 0 and (t.ratio > self.below or k.left % self.every):
             return State(x, x0)
         z = self.fit(x0, like)
         return State(self.resample(x, z, t, s, rng, prior.mse(t)), z)
