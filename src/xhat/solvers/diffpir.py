@@ -12,8 +12,9 @@ class DiffPIR(PointEstimator[PinvGaussian]):
 
         x̂₀ = argmin ‖y − A x‖² + λ σ_y²/ρ_t² ‖x − E[x₀|x_t]‖²,   then ζ with the recomputed noise
 
-    λ = 1 is the exact mean under Cov[x₀|x_t] = ρ_t² I. The defaults are those of the official yaml files, where ζ is
-    0.25 for super-resolution, 0.1 for deblurring and 1 for inpainting. The paper is about linear A; for JPEG,
+    λ = 1 is the exact mean under Cov[x₀|x_t] = ρ_t² I. The defaults are those of the official yaml files, whose
+    λ = 1 is 0.25 here, because σ_y is in units of [0, 1] there and ρ_t in units of [−1, 1]. ζ is 0.25 there for
+    super-resolution, 0.1 for deblurring and 1 for inpainting. The paper is about linear A; for JPEG,
     quantisation and clipping the data step is the mean on the cells that y names, see `CellGaussian.prox`.
     """
 
