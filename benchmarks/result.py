@@ -14,6 +14,7 @@ from xhat.bench.report.payload import names
 from xhat.bench.report.text import table_line
 from xhat.bench.stats import Mean, digits, higher, summary
 from xhat.bench.tables import overviews
+from xhat.files.markup import markdown
 
 from .page import fill
 
@@ -46,7 +47,7 @@ def headline(content: Line, rows: Sequence[Line]) -> str:
     view = next(v for v in overviews(rows, [metric]))
     best = [max(m.value for line in lines if (m := at(line, metric)) and line["task"] == t) for t in view.tasks]
     out = [
-        table_line(["solver", "gives", *view.tasks, "forwards", "backwards", "s/image"]),
+        table_line(["solver", "gives", *map(markdown, view.tasks), "forwards", "backwards", "s/image"]),
         "|---" * (5 + len(best)) + "|",
     ]
     for kind, block in view.blocks.items():
@@ -55,7 +56,9 @@ def headline(content: Line, rows: Sequence[Line]) -> str:
             shown = [marked(x, top) for x, top in zip(numbers, best, strict=True)]
             mine = [line for line in lines if line["label"] == label]
             out.append(
-                table_line([label, kind, *shown, *(spread(mine, n) for n in ("forwards", "backwards", "seconds"))])
+                table_line(
+                    [markdown(label), kind, *shown, *(spread(mine, n) for n in ("forwards", "backwards", "seconds"))]
+                )
             )
     return "\n".join(out)
 
@@ -72,7 +75,12 @@ def tasks(content: Line, rows: Sequence[Line]) -> Iterator[str]:
         best = {m: (max if higher(m) else min)(n.value for s in mine if (n := at(s, m))) for m in metrics}
         out = [
             table_line(
-                [task, "gives", *(title for _, title, _ in columns), *(f"{t['metric']}, published" for t in tables)]
+                [
+                    markdown(task),
+                    "gives",
+                    *(title for _, title, _ in columns),
+                    *(f"{markdown(t['metric'])}, published" for t in tables),
+                ]
             )
         ]
         out.append("|---" * (2 + len(columns) + len(tables)) + "|")
@@ -80,16 +88,16 @@ def tasks(content: Line, rows: Sequence[Line]) -> Iterator[str]:
             failed = f" ({s['failed']} of {s['records']} failed)" if s["failed"] else ""
             cells = [plain(at(s, name), places, best.get(name)) for name, _, places in columns]
             theirs = [published(t, task, lambda row, s=s: names(row.get("ours", ""), s["label"])) for t in tables]
-            out.append(table_line([s["label"] + failed, s["returns"], *cells, *theirs]))
+            out.append(table_line([markdown(s["label"] + failed), s["returns"], *cells, *theirs]))
         for method in dict.fromkeys(r["method"] for t in tables for r in t["rows"] if "ours" not in r and task in r):
             theirs = [published(t, task, lambda row, method=method: row["method"] == method) for t in tables]
-            out.append(table_line([f"{method} (published only)", *["–"] * (1 + len(columns)), *theirs]))
+            out.append(table_line([f"{markdown(method)} (published only)", *["–"] * (1 + len(columns)), *theirs]))
         yield "\n".join(out)
 
 
 def published(table: Line, task: str, wanted: Callable[[Line], bool]) -> str:
     """The number of the first row that is `wanted`."""
-    return next((str(row[task]) for row in table["rows"] if task in row and wanted(row)), "–")
+    return next((markdown(row[task]) for row in table["rows"] if task in row and wanted(row)), "–")
 
 
 def at(line: Line, name: str) -> Mean | None:

@@ -424,7 +424,7 @@ def test_one_flipped_bit(tmp_path, tiny_adm, kind):
     whole[name + 200] ^= 1
     file.write_bytes(whole)
     with pytest.raises(DataError, match=r"x.pt is (cut off or )?damaged"):
-        untried(f"{file}:sigma_max=1", "cpu")
+        untried(f"{file}:trust=true,sigma_max=1", "cpu")
 
 
 def test_rounding_the_weights_leaves_filters_and_frequencies(edm_pickle):
@@ -685,14 +685,14 @@ EXACT = GaussianPrior((3, 4, 4), 0.25 * torch.eye(48), 0.2)
     ("net", "options"),
     [
         (Shrink(), ""),
-        (Unit(), ":sigma=channel,low=0,output=residual"),
-        (Score(), ":sigma=scalar,output=score"),
-        (Noise(), ":sigma=column,output=noise"),
-        (Noise(), ":sigma=map,output=noise"),
+        (Unit(), ",sigma=channel,low=0,output=residual"),
+        (Score(), ",sigma=scalar,output=score"),
+        (Noise(), ",sigma=column,output=noise"),
+        (Noise(), ",sigma=map,output=noise"),
     ],
 )
 def test_denoisers_and_scores_by_tweedie_are_the_exact_prior(tmp_path, net, options):
-    prior = untried(f"{script(net, tmp_path / 'd.pt')}{options}", "cpu")
+    prior = untried(f"{script(net, tmp_path / 'd.pt')}:trust=true{options}", "cpu")
     for t in (level(0.05), level(0.7, alpha=0.5), level(20.0)):
         x = t.alpha * (1 + t.ratio) * randn(2, 3, 4, 4)
         found, back = vjp(lambda x, t=t: prior(x, t), x)
@@ -705,7 +705,7 @@ def test_denoisers_and_scores_by_tweedie_are_the_exact_prior(tmp_path, net, opti
 def test_blind_denoisers_by_tweedie(tmp_path, sigma):
     """Where the images have the power the level implies, a blind denoiser judges it exactly, and is the exact prior."""
     file = script(Blind(), tmp_path / "blind.pt")
-    prior = untried(f"{file}:output=residual,sigma_max=3", "cpu")
+    prior = untried(f"{file}:trust=true,output=residual,sigma_max=3", "cpu")
     x = randn(2, 3, 4, 4)
     x = x / x.square().mean((1, 2, 3), keepdim=True).sqrt() * math.hypot(0.5, sigma)
     exact = GaussianPrior((3, 4, 4), 0.25 * torch.eye(48))
@@ -713,9 +713,9 @@ def test_blind_denoisers_by_tweedie(tmp_path, sigma):
         assert torch.allclose(prior(alpha * x, level(sigma, alpha)), exact(x, level(sigma)), rtol=1e-4, atol=1e-6)
     assert prior.schedule == EDM(0.002, 3.0)
     with pytest.raises(SpecError, match="give sigma_max"):
-        untried(str(file), "cpu")
+        untried(f"{file}:trust=true", "cpu")
     with pytest.raises(SpecError, match="takes 1 inputs, and sigma=vector means 2"):
-        untried(f"denoiser:path={file},sigma=vector", "cpu")
+        untried(f"denoiser:path={file},trust=true,sigma=vector", "cpu")
 
 
 @pytest.mark.parametrize("batch", ["b", 1])
@@ -735,11 +735,11 @@ def test_onnx(tmp_path, batch, column):
 
 def test_programs_that_lie(tmp_path):
     file = script(nn.Upsample(scale_factor=2), tmp_path / "up.pt")
-    prior = untried(f"{file}:sigma_max=1", "cpu")
+    prior = untried(f"{file}:trust=true,sigma_max=1", "cpu")
     with pytest.raises(MismatchError, match=r"returns shape \(1, 3, 8, 8\)"):
         prior(randn(1, 3, 4, 4), level(0.5))
     with pytest.raises(SpecError, match="low = 1 must be below high = 1"):
-        untried(f"{file}:low=1,sigma_max=1", "cpu")
+        untried(f"{file}:trust=true,low=1,sigma_max=1", "cpu")
 
 
 # The command line

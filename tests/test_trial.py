@@ -116,10 +116,10 @@ def test_a_file_is_tried_and_the_options_are_named(tmp_path):
     file = tmp_path / "d.pt"
     with pytest.warns(DeprecationWarning, match="jit"):
         torch.jit.script(Program()).save(str(file))
-    assert build_prior(f"{file}:output=residual,sigma_max=1", "cpu").tried
+    assert build_prior(f"{file}:trust=true,output=residual,sigma_max=1", "cpu").tried
     with pytest.raises(MismatchError, match=rf"FileDenoiser {file} .*it returns the residual \(output=residual\)"):
-        build_prior(f"{file}:sigma_max=1", "cpu")
-    assert not build_prior(f"{file}:sigma_max=1,trial=false", "cpu").tried
+        build_prior(f"{file}:trust=true,sigma_max=1", "cpu")
+    assert not build_prior(f"{file}:trust=true,sigma_max=1,trial=false", "cpu").tried
 
 
 def test_a_folder_with_another_prediction_is_refused(tmp_path):

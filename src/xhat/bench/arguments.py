@@ -37,6 +37,7 @@ Objectives: a metric (see xhat list metrics), residual (logarithm of the residua
 Tune on a validation set, and report on other images.
 """
 
+TRUST = "run the TorchScript file that --prior names: code of its author runs on this machine with your rights"
 Command = Callable[[str, str, str], ArgumentParser]
 
 
@@ -67,6 +68,7 @@ def _bench(p: ArgumentParser) -> None:
     p.add_argument(
         "--data", action="append", default=[], metavar="SPEC", help="data in place of the grid's; may be repeated"
     )
+    p.add_argument("--trust", action="store_true", help=TRUST)
     p.add_argument("--solver", action="append", default=[], metavar="NAME", help="run only these solvers; * is allowed")
     p.add_argument("--task", action="append", default=[], metavar="NAME", help="run only these tasks; * is allowed")
     p.add_argument("--images", type=int, metavar="N", help="use only the first N images of each data set")
@@ -91,6 +93,7 @@ def _tune(p: ArgumentParser) -> None:
     p.add_argument("--data", required=True, metavar="SPEC", help="validation images: a spec, or a folder")
     p.add_argument("--solver", default="lmaps", metavar="SPEC", help="options given here are kept; default: lmaps")
     p.add_argument("--prior", default="photo", metavar="SPEC", help="default: photo")
+    p.add_argument("--trust", action="store_true", help=TRUST)
     p.add_argument("--schedule", metavar="SPEC", help="noise levels; default: those of the prior")
     p.add_argument("--vary", action="append", default=[], metavar="RANGE", help="k=0.1:10:log, steps=20:100, inner=a|b")
     p.add_argument("--objective", default="psnr", metavar="NAME", help="a metric, residual or heldout; default: psnr")

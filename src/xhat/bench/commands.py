@@ -5,6 +5,7 @@ from argparse import Namespace
 from dataclasses import replace
 
 from ..errors import SpecError
+from ..priors import trusted
 from ..spec import value
 from ..task.parts import spec_in
 
@@ -16,7 +17,9 @@ def run_bench(args: Namespace) -> int:
     from .options import Options
     from .tables import terminal
 
-    grid = load(args.grid).over(args.prior, args.data)
+    if args.trust and not args.prior:
+        raise SpecError("--trust goes with --prior: a grid cannot ask to be trusted")
+    grid = load(args.grid).over([trusted(p) for p in args.prior] if args.trust else args.prior, args.data)
     if args.images is not None:
         if args.images < 1:
             raise SpecError(f"--images must be at least 1, not {args.images}")
@@ -68,7 +71,7 @@ def run_tune(args: Namespace) -> int:
     cell = Cell(
         task=args.operator,
         label=solver,
-        prior=args.prior,
+        prior=trusted(args.prior) if args.trust else args.prior,
         data=args.data,
         operator=args.operator,
         noise=args.noise,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files.markup import markdown
 from ..files.record import versions
 from ..files.rows import Row
 from .folder import open_run
@@ -77,7 +78,7 @@ def show(changes: Sequence[Change], notes: Sequence[str], everything: bool = Fal
     """The changes as Markdown; cells that are equal to the last bit are only counted, unless `everything` is true."""
     shown = [c for c in changes if everything or c.same < c.records]
     metrics = list(dict.fromkeys(m for c in shown for m in c.gains))
-    out = [*(f"- {n}" for n in notes), *([""] if notes else [])]
+    out = [*(f"- {markdown(n)}" for n in notes), *([""] if notes else [])]
     records, same = sum(c.records for c in changes), sum(c.same for c in changes)
     out.append(f"{same} of {records} records in both runs are the same to the last bit.")
     if shown:
@@ -86,7 +87,7 @@ def show(changes: Sequence[Change], notes: Sequence[str], everything: bool = Fal
             "solver",
             "records",
             "same",
-            *(f"{m}, difference" for m in metrics),
+            *(f"{markdown(m)}, difference" for m in metrics),
             "seconds, difference",
             "status",
         ]
@@ -97,7 +98,15 @@ def show(changes: Sequence[Change], notes: Sequence[str], everything: bool = Fal
 
 def _cells(c: Change, metrics: Sequence[str]) -> list[Any]:
     gains = [_signed(c.gains.get(m), digits(m) + 1) for m in metrics]
-    return [c.task, c.label, str(c.records), str(c.same), *gains, _signed(c.seconds, 2), ", ".join(c.statuses)]
+    return [
+        markdown(c.task),
+        markdown(c.label),
+        str(c.records),
+        str(c.same),
+        *gains,
+        _signed(c.seconds, 2),
+        markdown(", ".join(c.statuses)),
+    ]
 
 
 def _signed(m: Mean | None, places: int) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..files import record
 from ..files.folder import check_folder
+from ..files.inside import inside
 from ..files.pictures import save_array, save_image
 from ..files.rows import Row, Rows, flat, parquet
 from ..files.writing import settle
@@ -105,9 +106,12 @@ class RunFolder:
         return ["records.parquet"]
 
     def picture(self, row: Row, name: str) -> Path | None:
-        """The file of a kept picture (truth, y or x); None if there is none."""
+        """The file of a kept picture (truth, y or x); None if there is none.
+
+        Raises DataError if it is a link that leads out of the run.
+        """
         file = self.path / "images" / f"{_picture_name(row, name)}.png"
-        return file if file.exists() else None
+        return inside(file, self.path) if file.exists() else None
 
 
 def as_table_row(row: Row) -> Row:

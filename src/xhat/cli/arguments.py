@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..bench import arguments as bench
+from ..bench.arguments import TRUST
 from ..errors import SpecError, XhatError
 from ..priors.generated import GENERATORS
 from ..train.arguments import train_arguments
@@ -185,6 +186,7 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--solver", metavar="SPEC", default="lmaps", help="the method; default: lmaps")
     p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
+    p.add_argument("--trust", action="store_true", help=TRUST)
     p.add_argument(
         "--schedule", metavar="SPEC", help="noise levels, e.g. edm:sigma_max=100,rho=7; default: those of the prior"
     )
@@ -252,6 +254,7 @@ def _demo_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--size", type=int, default=256, metavar="N", help="use photographs of N x N pixels; default: 256")
     p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
+    p.add_argument("--trust", action="store_true", help=TRUST)
     p.add_argument("--dtype", help="the option dtype of the prior, e.g. bfloat16")
     p.add_argument("--compile", action="store_true", help="set the option compile of the prior")
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bars")

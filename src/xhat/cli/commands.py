@@ -13,7 +13,7 @@ from ..files.readers.load import load_reference
 from ..files.writing import atomic
 from ..likelihoods.verdict import MEANS, verdict
 from ..noise import Gaussian, Noise
-from ..priors import path_spec
+from ..priors import path_spec, trusted
 from ..priors.generated import GENERATORS
 from ..priors.inspect import inspect
 from ..spec import parse, value
@@ -206,6 +206,7 @@ def _prior_spec(args: Namespace) -> str:
     prior: str = args.prior
     if args.dtype or args.compile or args.prior_config:
         prior = path_spec(prior)
+    prior = trusted(prior) if args.trust else prior
     return _with(prior, **(read_options(args.prior_config) if args.prior_config else {}))
 
 

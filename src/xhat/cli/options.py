@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..spec import parse
+from ..spec import parse, without_code
 
 
 def read_options(text: str) -> dict[str, Any]:
@@ -24,4 +24,4 @@ def read_options(text: str) -> dict[str, Any]:
         raise DataError(f"{file} cannot be read as {file.suffix[1:].upper()}: {e}") from e
     if not isinstance(content, dict) or any(isinstance(v, dict) for v in content.values()):
         raise DataError(f"{file} does not hold plain options, key = value")
-    return content
+    return dict(without_code(content, file))

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from statistics import mean, median, stdev
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
+from ..files.markup import markdown as md
 from ..files.rows import Row
 from .cell import FLOOR
 
@@ -77,11 +79,11 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
     """One table per problem, for the terminal."""
     for problem, records in summary(rows).items():
         shown = [name for name in COLUMNS if any(r[name] is not None for r in records)]
-        table = Table(title=problem, title_justify="left")
+        table = Table(title=escape(problem), title_justify="left")
         for name in shown:
             table.add_column(COLUMNS[name], justify="left" if name == "label" else "right")
         for record in records:
-            table.add_row(*[_cell(record, name) for name in shown])
+            table.add_row(*[escape(_cell(record, name)) for name in shown])
         yield table
 
 
@@ -90,9 +92,9 @@ def markdown(rows: Sequence[Row]) -> str:
     lines = []
     for problem, records in summary(rows).items():
         shown = [name for name in COLUMNS if any(r[name] is not None for r in records)]
-        lines += [f"### {problem}", "", f"| {' | '.join(COLUMNS[name] for name in shown)} |"]
+        lines += [f"### {md(problem)}", "", f"| {' | '.join(COLUMNS[name] for name in shown)} |"]
         lines += ["|---" + "|---:" * (len(shown) - 1) + "|"]
-        lines += [f"| {' | '.join(_cell(r, name) for name in shown)} |" for r in records] + [""]
+        lines += [f"| {' | '.join(md(_cell(r, name)) for name in shown)} |" for r in records] + [""]
     return "\n".join(lines)
 
 
@@ -100,9 +102,9 @@ def overview(rows: Sequence[Row]) -> str:
     """All problems in one Markdown table, solvers by problems: the median of each and, in brackets, the failures."""
     found = summary(rows)
     labels = dict.fromkeys(r["label"] for records in found.values() for r in records)
-    lines = [f"| solver | {' | '.join(found)} |", "|---" + "|---:" * len(found) + "|"]
+    lines = [f"| solver | {' | '.join(map(md, found))} |", "|---" + "|---:" * len(found) + "|"]
     for label in labels:
         records = [next((r for r in rs if r["label"] == label), None) for rs in found.values()]
         texts = [f"{_cell(r, 'median')} ({r['failed']})" if r and r["fits"] else "–" for r in records]
-        lines.append(f"| {label} | {' | '.join(texts)} |")
+        lines.append(f"| {md(label)} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"

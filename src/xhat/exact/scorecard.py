@@ -82,7 +82,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         panel.set_axis_off()
     drawn = {}
     for panel, (problem, records) in zip(axes, found.items(), strict=False):
-        panel.set(title=problem, xscale="log", yscale="log", xlabel="network calls per sample", ylabel="sliced W1")
+        panel.set_title(problem, parse_math=False)
+        panel.set(xscale="log", yscale="log", xlabel="network calls per sample", ylabel="sliced W1")
         for r in records:
             if r["label"] == FLOOR:
                 panel.axhline(r["median"], color="grey", linestyle=":")
@@ -90,5 +91,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             colour, marker = looks[r["label"]]
             marker = "x" if r["point"] else marker
             (drawn[r["label"]],) = panel.plot(r["calls"], r["median"], marker, color=colour, alpha=0.8, linestyle="")
-    figure.legend([drawn[k] for k in labels], labels, loc="outside right upper", fontsize=8)
+    legend = figure.legend([drawn[k] for k in labels], labels, loc="outside right upper", fontsize=8)
+    for label in legend.get_texts():
+        label.set_parse_math(False)
     atomic(path, lambda file: figure.savefig(file, dpi=110, format="png"))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image, JpegImagePlugin
 
+from .pictures import opened
+
 SAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}  # as Pillow numbers them
 ORIENTATION = 0x0112  # the EXIF tag
 
@@ -27,7 +29,7 @@ class JpegHeader:
 def jpeg_header(path: str | Path) -> JpegHeader | None:
     """The compression that the header of `path` tells, or None if it is no JPEG file."""
     try:
-        with Image.open(path) as picture:
+        with opened(path) as picture:
             if not isinstance(picture, JpegImagePlugin.JpegImageFile) or not picture.quantization:
                 return None
             tables = picture.quantization
@@ -50,7 +52,7 @@ def _standard(quality: int) -> tuple[int, ...]:
     """The luma table that libjpeg writes at `quality`, as Pillow reads it back."""
     file = BytesIO()
     Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
-    with Image.open(file) as picture:
+    with opened(file) as picture:
         assert isinstance(picture, JpegImagePlugin.JpegImageFile)
         return tuple(picture.quantization[0])
 

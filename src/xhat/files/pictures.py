@@ -18,7 +18,18 @@ from .writing import atomic
 Pixels = np.ndarray
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm")
 ARRAYS = (".npy", ".npz", ".pt")
+# Formats of Pillow that are programs or are drawn by other programs: EPS is PostScript, which it has Ghostscript run.
+PROGRAMS = ("EPS", "WMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR", "FPX", "MIC")
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # Pillow drops one byte of each sample; in this byte order, the other one
+
+
+def opened(file: str | Path | BytesIO) -> ImageFile:
+    """The picture in `file`, its pixels not read yet. A format that is a program is no picture.
+
+    Raises what Pillow raises, UnidentifiedImageError (an OSError) if it is none.
+    """
+    Image.init()
+    return Image.open(file, formats=[name for name in Image.OPEN if name not in PROGRAMS])
 
 
 def layers(path: str | Path) -> tuple[Tensor, Tensor | None]:
@@ -44,7 +55,7 @@ def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:
 
 def _opened(path: str | Path, content: BytesIO | None = None) -> Pixels:
     try:
-        with Image.open(content or path) as picture:
+        with opened(content or path) as picture:
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # MPO: a phone's JPEG with a preview
                 raise DataError(f"{path}: holds several images; save the one you mean as a file of its own")
             return _pixels(picture, path, content)
@@ -63,7 +74,7 @@ def _pixels(picture: ImageFile, path: str | Path, content: BytesIO | None) -> Pi
     """
     if not any(";16" in _raw_mode(tile.args) for tile in picture.tile) or picture.mode.startswith("I;16"):
         return pixels_of(picture, path)
-    with Image.open(BytesIO(content.getvalue()) if content else path) as other:
+    with opened(BytesIO(content.getvalue()) if content else path) as other:
         try:
             for i, tile in enumerate(other.tile):
                 mode = _raw_mode(tile.args)

@@ -95,7 +95,7 @@ class JPEG(ProxyOperator, CellOperator):
         Pillow.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(
             file, "JPEG", qtables=tables.reshape(2, 64).long().tolist(), subsampling=MODES[sampled]
         )
-        decoded = torch.from_numpy(np.array(Pillow.open(file))).to(image)
+        decoded = torch.from_numpy(np.array(Pillow.open(file, formats=["JPEG"]))).to(image)
         return decoded.reshape(*pixels.shape).permute(2, 0, 1) / 127.5 - 1
 
     # --- its cells: coefficients (1, mcu, n) of each image, in grey levels --------------------------------
@@ -200,7 +200,7 @@ def libjpeg_tables(quality: int) -> list[list[float]]:
     """Luma and chroma steps, row by row, that libjpeg writes at a quality."""
     file = BytesIO()
     Pillow.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
-    with Pillow.open(file) as picture:
+    with Pillow.open(file, formats=["JPEG"]) as picture:
         return [[float(v) for v in picture.quantization[i]] for i in (0, 1)]  # type: ignore[attr-defined]
 
 

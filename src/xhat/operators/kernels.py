@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 from torch import Tensor
 
 from ..errors import DataError, ShapeError
+from ..files.pictures import opened
 from .checks import Number, positive, seeds_of
 
 Array = str | Path | Tensor | np.ndarray
@@ -77,13 +77,13 @@ def read(path: str | Path) -> np.ndarray:
     path = Path(path)
     try:
         if path.suffix == ".npy":
-            return np.asarray(np.load(path), float)
+            return np.asarray(np.load(path, allow_pickle=False), float)
         if path.suffix == ".npz":
-            with np.load(path) as arrays:
+            with np.load(path, allow_pickle=False) as arrays:
                 return np.asarray(arrays["kernel" if "kernel" in arrays else arrays.files[0]], float)
         if path.suffix == ".txt":
             return np.loadtxt(path, ndmin=2)
-        with Pillow.open(path) as image:
+        with opened(path) as image:
             return np.asarray(image.convert("F"), float)
     except (OSError, ValueError, IndexError) as e:
         raise DataError(f"cannot read a kernel from {path}: {e}") from e

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from ..errors import DataError
+from ..errors import DataError, SpecError
 from ..numerics.device import best_device
 from ..registry import Registry
-from ..spec import build, text_of
+from ..spec import build, parse, text_of
 from .base import Denoiser, FixedShape, Prior
 from .checkpoints import FORMATS, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
@@ -51,6 +51,7 @@ __all__ = [
     "build_prior",
     "folder_spec",
     "path_spec",
+    "trusted",
 ]
 
 
@@ -69,6 +70,14 @@ def path_spec(text: str) -> str:
     if (name := text.split(":")[0]).endswith(SUFFIXES):
         raise DataError(f"{name}: no such file")
     return text
+
+
+def trusted(text: str) -> str:
+    """The spec that `text`, a spec or a path, stands for, with trust=true. Raises SpecError if it is no program."""
+    spec = parse(path_spec(text))
+    if spec.name != "denoiser":
+        raise SpecError(f"--trust lets a TorchScript file run as a prior, and {text} is none")
+    return str(spec.with_(trust=True))
 
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors", ".onnx", ".bin")

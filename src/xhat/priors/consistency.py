@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import MismatchError
+from ..errors import DataError, MismatchError
+from ..files.inside import inside
 from ..registry import kind_of, registry_of
 from ..schedule import EDM, Level
 from ..spec import build_as, without_code
@@ -253,9 +254,14 @@ def _fitting(cls: type[Prior]) -> str:
 
 
 def _named(text: str, root: Path) -> Prior:
-    """The prior that `xhat.json` names. A file names no code: `package.module:Class` is refused."""
+    """The prior that `xhat.json` names: a spec, or a folder in or beside the folder `root`.
+
+    Raises SpecError if it names code, `package.module:Class`, and DataError if it names a file or a folder elsewhere.
+    """
     if (root / text).is_dir():
-        text = str(root / text)
+        text = str(inside(root / text, root.resolve().parent, f"{root / 'xhat.json'}"))
     else:
         without_code(text, root / "xhat.json")
+        if any(path in text for path in ("/", "\\", "path=")):
+            raise DataError(f"{root / 'xhat.json'} names {text}, which leads out of {root}; give denoiser in the spec")
     return build_as(Prior, text)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import DataError, SpecError
+from ..files.inside import check_links, inside
 from ..schedule import EDM, VE, Discrete, Flow, Schedule
 from .averages import says
 from .precondition import Consistent, Karras, Precondition, Score, Tabulated, Velocity
@@ -27,11 +28,19 @@ TABULATED = (
 
 
 def existing(path: str | Path) -> Path:
-    """The folder at `path`, with ~ expanded. Raises DataError if there is none."""
+    """The folder at `path`, with ~ expanded. Raises DataError if there is none, or if a link in it leads out of it."""
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; a diffusers model has the folders unet and scheduler in it")
-    return root
+    return check_links(root)
+
+
+def check_indices(root: Path) -> None:
+    """Raises DataError if an index of weights in the folder `root` names a file outside of it."""
+    for index in root.glob("*.index.json"):
+        names = read_json(index).get("weight_map")
+        for name in set(names.values()) if isinstance(names, dict) else ():
+            inside(root / str(name), root, str(index))
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -56,6 +65,7 @@ def load_network(root: Path, kinds: tuple[str, ...], dtype: torch.dtype) -> Any:
     name = read_json(root / "config.json").get("_class_name", kinds[0])
     if name not in kinds:
         raise SpecError(f"{root} holds a {name}; known here: {', '.join(kinds)}")
+    check_indices(root)
     import diffusers
     from diffusers.utils import logging
 

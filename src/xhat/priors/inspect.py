@@ -13,10 +13,12 @@ from . import PRIORS, path_spec
 from . import diffusers_folder as folder
 from .autoencoders import DiffusersAutoencoder
 from .base import FixedShape
-from .checkpoints.files import existing, read
+from .checkpoints.archive import read_archive
+from .checkpoints.files import container, existing, read
 from .checkpoints.formats import FORMATS
+from .checkpoints.graph import inputs_of, read_graph
 from .checkpoints.plan import sizes
-from .checkpoints.programs import load_program
+from .checkpoints.programs import TRUST
 from .checkpoints.recognise import kind_of, known_layout
 from .latent import Autoencoded, LatentPrior
 from .pixel import PixelPrior
@@ -81,16 +83,27 @@ def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]
 
 
 def program_rows(file: Path) -> Iterator[tuple[str, str]]:
-    """Rows (name, text) about a TorchScript or ONNX file."""
-    program = load_program(file)
-    yield "layout", f"{program.kind}, a function of {program.inputs} input{'s' if program.inputs > 1 else ''}"
-    for i, known in enumerate(program.shapes):
-        yield f"input {i}", "any shape" if known is None else str(list(known))
-    if n := count(program):
-        yield "parameters", f"{n:,}"
+    """Rows (name, text) about a TorchScript or ONNX file, which is not loaded: its listing and its text tell them."""
+    program = container(file) == "torchscript"
+    if program:
+        archive = read_archive(file)
+        known = archive.inputs
+        yield "layout", f"TorchScript, a function of {count_of(known, 'input')}"
+        yield "weights", count_of(sum(name.startswith("data/") for name in archive.listing), "tensor")
+        yield "needs", f"trust=true: it is a program, {TRUST}"
+    else:
+        shapes = inputs_of(read_graph(file))
+        yield "layout", f"ONNX, a function of {count_of(len(shapes), 'input')}"
+        for i, shape in enumerate(shapes):
+            yield f"input {i}", str(list(shape))
     yield "parametrisation", "option output: clean, residual, noise or score; option sigma: how the level is passed"
     yield "noise range", "not in the file: options sigma_min, sigma_max, in units of images in [-1, 1]"
-    yield "prior", f"denoiser:path={text_of(str(file))}"
+    yield "prior", f"denoiser:path={text_of(str(file))}" + (",trust=true" if program else "")
+
+
+def count_of(n: int | None, thing: str) -> str:
+    """A number of things as text."""
+    return f"an unknown number of {thing}s" if n is None else f"{n} {thing}{'' if n == 1 else 's'}"
 
 
 def prior_rows(spec: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -67,6 +67,7 @@ def load(place: Path, kinds: tuple[str, ...]) -> Any:
         raise DataError(f"{place} is missing")
     config = place / ("tokenizer_config.json" if place.name == "tokenizer" else "config.json")
     content = folder.read_json(config)
+    folder.check_indices(place)
     name = content.get("tokenizer_class") or next(iter(content.get("architectures") or kinds))
     if name not in kinds:
         raise SpecError(f"{place} holds a {name}; known here: {', '.join(kinds)}")

@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from ..errors import DataError, SpecError
 from ..files.extras import extra
+from ..files.inside import inside
 from ..files.measurement import Measurement
 from ..files.readers import FOLDER
 from ..registry import Plugin
@@ -131,6 +132,7 @@ class Folder:
         lmdb, folder = extra("lmdb", f"{self.path}"), self.path / part
         if not (folder / "data.mdb").is_file():
             raise DataError(f"{folder}: holds no data.mdb")
+        inside(folder / "data.mdb", self.path)
         try:
             with lmdb.open(str(folder), readonly=True, lock=False) as env, env.begin() as transaction:
                 yield transaction

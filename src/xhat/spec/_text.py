@@ -42,11 +42,14 @@ class Spec(NamedTuple):
 
 
 def names_code(content: Any) -> str | None:
-    """The first `package.module:Class` in what a file says: a spec string, or lists and tables of them; None if none.
+    """The first thing that would run code in what a file says, a spec string or lists and tables of them; None if none.
 
-    To build such a part imports a module. Only the command line and Python may ask for that, never a file.
+    That is `package.module:Class`, which imports a module, and the option `trust`, which lets a program run. Only the
+    command line and Python may ask for that, never a file.
     """
     if isinstance(content, Mapping):
+        if "trust" in content:
+            return "trust"
         content = list(content.values())
     if isinstance(content, list | tuple):
         return next((found for item in content if (found := names_code(item))), None)
@@ -59,7 +62,10 @@ def names_code(content: Any) -> str | None:
         if match := IMPORTED.fullmatch(text):
             return match[1]
         if "=" in text:
-            nested = [value(item.partition("=")[2].strip()) for item in split(text.partition(":")[2])]
+            options = [item.partition("=") for item in split(text.partition(":")[2])]
+            if any(key.strip() == "trust" for key, _, _ in options):
+                return "trust"
+            nested = [value(given.strip()) for _, _, given in options]
             if inner := names_code(nested):
                 return inner
     return None
@@ -69,7 +75,7 @@ def without_code(content: Any, origin: object) -> Any:
     """`content`, which a file says. Raises SpecError if it names code to import."""
     if found := names_code(content):
         raise SpecError(
-            f"{origin}: {found} would import code, which no file may ask for; give it on the command line or in "
+            f"{origin}: {found} would run code, which no file may ask for; give it on the command line or in "
             "Python, or install it as a plug-in"
         )
     return content

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import DataError
-from ..files.pictures import load_image, to_pixels
+from ..files.pictures import PROGRAMS, load_image, to_pixels
 
 Named = tuple[str, Tensor]
 
@@ -47,7 +47,7 @@ def read_images(path: str | Path) -> list[Named]:
 def suffixes() -> set[str]:
     """The suffixes of the picture files that Pillow reads."""
     endings = Image.registered_extensions()
-    return {end for end, name in endings.items() if name in Image.OPEN and name not in ("PDF", "MPEG", "HDF5")}
+    return {end for end, name in endings.items() if name in Image.OPEN and name not in PROGRAMS}
 
 
 def _is_picture(name: str) -> bool:

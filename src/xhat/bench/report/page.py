@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ def page(content: Mapping[str, Any]) -> str:
         "TITLE": html.escape(str(content["title"])),
         "STYLE": (HERE / "page.css").read_text(encoding="utf-8"),
         "SCRIPT": "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        "DATA": data,  # last, so that nothing in the data is taken for a placeholder
+        "DATA": data,
     }
-    for name, part in parts.items():
-        text = text.replace(f"@@{name}@@", part)
-    return text
+    # In one pass, so that nothing in a title or in the data is taken for a placeholder.
+    return re.sub("@@([A-Z]+)@@", lambda found: parts[found[1]], text)

@@ -7,9 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ...errors import DataError
+from ...files.pictures import opened
 from ...files.rows import Row
 from ..folder import RunFolder
 from ..stats import COSTS, Mean, digits, higher, summary, value
@@ -151,7 +150,7 @@ def _by_task(problems: Sequence[list[Row]]) -> list[list[Row]]:
 def _uri(file: Path) -> str:
     """A picture as lossless WebP in a data URI."""
     buffer = io.BytesIO()
-    with Image.open(file) as image:
+    with opened(file) as image:
         image.convert("RGB").save(buffer, "WEBP", lossless=True)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

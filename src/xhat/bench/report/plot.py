@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...files.markup import one_line
 from ...files.rows import Row
 from ..stats import front, higher, summary
 from ..tables import arrow
 from .payload import metric_names
 
 MOST = 10  # the most tasks side by side
+LONGEST = 48  # letters of a title or label
 
 
 def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
@@ -24,7 +26,7 @@ def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
     tasks = list(dict.fromkeys((s["task"], s["prior"], s["data"]) for s in lines if metric in s["numbers"]))[:MOST]
     labels = list(dict.fromkeys(s["label"] for s in lines))
     figure = Figure(figsize=(3.4 * max(1, len(tasks)) + 2.6, 6.4), layout="constrained")
-    figure.suptitle(str(content["title"]))
+    figure.suptitle(one_line(content["title"])[:LONGEST], parse_math=False)
     axes = figure.subplots(2, max(1, len(tasks)), squeeze=False)
     drawn: dict[str, Any] = {}
     for column, (task, prior, data) in enumerate(tasks):
@@ -34,7 +36,7 @@ def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
         for line, panel in enumerate(axes[:, column]):
             panel.set(xscale="log", xlabel="seconds per image" if line else "network calls per image")
             panel.set_ylabel(arrow(metric) if column == 0 else "")
-            panel.set_title("" if line else task, fontsize=10)
+            panel.set_title("" if line else one_line(task)[:LONGEST], fontsize=10, parse_math=False)
             panel.grid(alpha=0.25)
             panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
@@ -53,7 +55,11 @@ def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
                 drawn[s["label"]] = panel.errorbar(
                     x, y, yerr=half, fmt=marker, color=colormaps["tab10"](k % 10), capsize=2
                 )
-    figure.legend([drawn[k] for k in drawn], list(drawn), loc="outside right upper", fontsize=8)
+    legend = figure.legend(
+        [drawn[k] for k in drawn], [one_line(k)[:LONGEST] for k in drawn], loc="outside right upper", fontsize=8
+    )
+    for label in legend.get_texts():
+        label.set_parse_math(False)
     figure.savefig(path, dpi=110, format="png")
 
 

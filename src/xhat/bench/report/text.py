@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import DataError
+from ...files.markup import latex as tex
+from ...files.markup import markdown as md
 from ...files.rows import Row
 from ..stats import COSTS, cells, digits, paired, summary, written
 from ..tables import Overview, arrow, number, overviews, text
@@ -17,9 +19,10 @@ def markdown(content: Mapping[str, Any], rows: Sequence[Row], sets: Mapping[str,
     if not rows:
         raise DataError("no record of this grid yet")
     f, lines = facts(rows), summary(rows)
-    out = [f"# {content['title']}", "", *([content["about"], ""] if content["about"] else []), _stated(f), ""]
+    about = [md(content["about"]), ""] if content["about"] else []
+    out = [f"# {md(content['title'])}", "", *about, md(_stated(f)), ""]
     for view in overviews(rows, metric_names(content, rows)):
-        out += [f"## {arrow(view.metric)}: {view.prior} on {view.data}", "", *_overview(view), ""]
+        out += [f"## {md(f'{arrow(view.metric)}: {view.prior} on {view.data}')}", "", *_overview(view), ""]
     out += ["## Cost of an image", "", *_costs(lines), ""]
     if content.get("baseline"):
         out += [*_differences(content, rows), ""]
@@ -46,11 +49,11 @@ def _rule(columns: int) -> str:
 
 def table_line(cells: Sequence[str]) -> str:
     """A line of a Markdown table."""
-    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+    return f"| {' | '.join(cells)} |"
 
 
 def _overview(view: Overview) -> Iterator[str]:
-    yield table_line(["solver", *view.tasks])
+    yield table_line(["solver", *map(md, view.tasks)])
     yield _rule(len(view.tasks) + 1)
     for kind, block in view.blocks.items():
         for label, row in block:
@@ -58,7 +61,7 @@ def _overview(view: Overview) -> Iterator[str]:
             for i, cell in enumerate(row):
                 m, t = number(cell, view.metric), text(cell, view.metric)
                 shown.append(f"**{t}**" if m and m.value == view.best(kind, i) else t)
-            yield table_line([f"{label} ({kind})", *shown])
+            yield table_line([md(f"{label} ({kind})"), *shown])
 
 
 def _costs(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -68,13 +71,13 @@ def _costs(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for line in lines:
         if line["fits"]:
             shown = [written(line["numbers"].get(n), digits(n)) for n in names]
-            yield table_line([line["label"], line["task"], *shown, str(line["records"]), str(line["failed"])])
+            yield table_line([md(line["label"]), md(line["task"]), *shown, str(line["records"]), str(line["failed"])])
 
 
 def _differences(content: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     """Every solver against the baseline on the same task, prior and data, in the first metric."""
     metric, base = content["metrics"][0], content["baseline"]
-    yield f"## Paired differences to {base}: {arrow(metric)}"
+    yield f"## {md(f'Paired differences to {base}: {arrow(metric)}')}"
     yield ""
     groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
     for mine in cells(rows).values():
@@ -86,26 +89,26 @@ def _differences(content: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[st
         for label, mine in found.items():
             gain = paired(found[at], mine, metric) if at and label != at else None
             if gain:
-                yield table_line([task, label, written(gain[0], digits(metric)), str(gain[1]), str(gain[0].images)])
+                shown = [written(gain[0], digits(metric)), str(gain[1]), str(gain[0].images)]
+                yield table_line([md(task), md(label), *shown])
 
 
 def _sets(lines: Sequence[Mapping[str, Any]], sets: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     names = sorted({k for s in sets.values() for k in s} - {"images"})
-    yield table_line(["solver", "task", *(arrow(n) for n in names), "images"])
+    yield table_line(["solver", "task", *(md(arrow(n)) for n in names), "images"])
     yield _rule(len(names) + 3)
     for line in lines:
         if (s := sets.get(line["cell"])) is not None:
-            yield table_line(
-                [line["label"], line["task"], *(f"{s[n]:.{digits(n)}f}" for n in names), f"{s['images']:.0f}"]
-            )
+            shown = [*(f"{s[n]:.{digits(n)}f}" for n in names), f"{s['images']:.0f}"]
+            yield table_line([md(line["label"]), md(line["task"]), *shown])
 
 
 def _published(table: Mapping[str, Any]) -> Iterator[str]:
-    yield f"## Published beside measured: {table['metric']}"
+    yield f"## Published beside measured: {md(table['metric'])}"
     yield ""
-    yield f"{table['source']}. Published on other weights and images ({table['data']}): not to be ranked together."
+    yield md(f"{table['source']}. Published on other weights and images ({table['data']}): not to be ranked together.")
     yield ""
-    yield table_line(["method", *(f"{t}, {w}" for t in table["tasks"] for w in ("published", "here"))])
+    yield table_line(["method", *(md(f"{t}, {w}") for t in table["tasks"] for w in ("published", "here"))])
     yield _rule(1 + 2 * len(table["tasks"]))
     for row in table["rows"]:
         shown = []
@@ -114,33 +117,23 @@ def _published(table: Mapping[str, Any]) -> Iterator[str]:
             shown.append("–" if theirs is None else f"{theirs:.{table['digits']}f}")
             half = "" if not ours or ours[1] is None else f" ± {ours[1]:.{table['digits']}f}"
             shown.append(f"{ours[0]:.{table['digits']}f}{half}" if ours else "–")
-        yield table_line([row["method"], *shown])
-
-
-TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
-TEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "↑": r"$\uparrow$"}
-TEX |= {"↓": r"$\downarrow$", "×": r"$\times$", "η": r"$\eta$", "σ": r"$\sigma$"}
-
-
-def escaped(t: str) -> str:
-    """The text `t` with the characters escaped that LaTeX treats specially."""
-    return "".join(TEX.get(c, c) for c in t)
+        yield table_line([md(row["method"]), *shown])
 
 
 def latex(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """One table per metric, for a document that loads booktabs."""
-    out = [f"% {content['title']}: made by xhat report; needs \\usepackage{{booktabs}}"]
+    out = [f"% {tex(content['title'])}: made by xhat report; needs \\usepackage{{booktabs}}"]
     for view in overviews(rows, metric_names(content, rows)):
         out += ["\\begin{table}", "\\centering", f"\\begin{{tabular}}{{l{'r' * len(view.tasks)}}}", "\\toprule"]
-        out += [" & ".join(["solver", *map(escaped, view.tasks)]) + r" \\"]
+        out += [" & ".join(["solver", *map(tex, view.tasks)]) + r" \\"]
         for kind, block in view.blocks.items():
             out.append("\\midrule")
             for label, row in block:
                 shown = []
                 for i, cell in enumerate(row):
-                    m, t = number(cell, view.metric), escaped(text(cell, view.metric, "±"))
+                    m, t = number(cell, view.metric), tex(text(cell, view.metric, "±"))
                     shown.append(f"\\textbf{{{t}}}" if m and m.value == view.best(kind, i) else t)
-                out.append(" & ".join([escaped(label), *shown]) + r" \\")
-        caption = escaped(f"{arrow(view.metric)}, {view.prior} on {view.data}. {_stated(facts(rows))}")
+                out.append(" & ".join([tex(label), *shown]) + r" \\")
+        caption = tex(f"{arrow(view.metric)}, {view.prior} on {view.data}. {_stated(facts(rows))}")
         out += ["\\bottomrule", "\\end{tabular}", f"\\caption{{{caption}}}", "\\end{table}", ""]
     return "\n".join(out)

@@ -32,9 +32,10 @@ class FileDenoiser(Prior):
     A blind denoiser is a prior by the same formula (Kadkhodaie & Simoncelli, 2021; arXiv:2007.13640): D − x = σ² ∇log p
     if it judges σ correctly. It needs `sigma_max`, the largest σ it was trained for. `low` and `high` are the file's
     values for −1 and 1: a denoiser of images in [0, 1] has low=0, and σ is scaled with the range. `sigma_min` and
-    `sigma_max` are in units of [−1, 1]. The file is tried once, at the latest when a problem about pictures is solved
-    with it, unless `trial` is false. Raises DataError if the file cannot be read, and SpecError if the options
-    contradict it.
+    `sigma_max` are in units of [−1, 1]. A TorchScript file is a program: it is run only with `trust`, which means that
+    code of its author runs on this machine with your rights. The file is tried once, at the latest when a problem about
+    pictures is solved with it, unless `trial` is false. Raises DataError if the file cannot be read or is a program
+    that is not trusted, and SpecError if the options contradict it.
     """
 
     source = "any TorchScript or ONNX file"
@@ -49,12 +50,13 @@ class FileDenoiser(Prior):
         sigma_min: float = 0.002,
         sigma_max: float | None = None,
         trial: bool = True,
+        trust: bool = False,
     ) -> None:
         super().__init__()
         self.trial = trial
         if not low < high:
             raise SpecError(f"low = {low:g} must be below high = {high:g}")
-        self.program = load_program(path)
+        self.program = load_program(path, trust)
         self.told = sigma or inferred(self.program)
         wanted = 1 if self.told in ("none", "channel") else 2
         if self.program.inputs != wanted:

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from ...errors import DataError, MismatchError
 from ...files.extras import install
+from .archive import read_archive
 from .files import container, existing
+from .graph import Sizes, read_graph
 
-Sizes = tuple[int | str | None, ...]
+TRUST = "trust means that code of the file's author runs on this machine with your rights"
 
 
 class Program(nn.Module):
@@ -34,12 +36,16 @@ class Program(nn.Module):
 
 
 class TorchScript(Program):
-    """A file of torch.jit.save; it is differentiable. It runs its author's code, so use only files that you trust."""
+    """A file of torch.jit.save; it is differentiable. To load it is to run it, so that somebody must trust its author.
+
+    Code that opens files, and code that runs while it is loaded, is refused all the same.
+    """
 
     kind = "TorchScript"
 
     def __init__(self, file: Path) -> None:
         super().__init__()
+        read_archive(file).check()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather have torch.export
             try:
@@ -68,6 +74,7 @@ class ONNX(Program):
             import onnxruntime  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
             raise DataError(f"{file}: ONNX files need the extra onnx: {install('onnx')}") from None
+        read_graph(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         try:
@@ -121,10 +128,19 @@ class NoDerivative(torch.autograd.Function):
         )
 
 
-def load_program(path: str | Path) -> Program:
-    """The function in a TorchScript or ONNX file. Raises DataError if the file is neither or damaged."""
+def load_program(path: str | Path, trust: bool = False) -> Program:
+    """The function in a TorchScript or ONNX file.
+
+    An ONNX file is a graph of arithmetic; TorchScript is a program, which runs only if `trust` says so. Raises
+    DataError if the file is neither, damaged, or not trusted.
+    """
     file = existing(path)
     kind = container(file)
+    if kind == "torchscript" and not trust:
+        raise DataError(
+            f"{file} is a TorchScript program and was not run; if you trust its author, say trust=true behind the path "
+            f"of the prior, or --trust: {TRUST}"
+        )
     if kind == "torchscript":
         return TorchScript(file)
     if kind == "onnx":

@@ -93,7 +93,7 @@ def draw(path: Path, answer: Answer, sky: Sky, scale: float, most: int = 4) -> N
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.1 * columns + 0.3, 3.7 * rows + 0.5), dpi=110, layout="constrained")
-    figure.suptitle(f"{title(o)}\n{chi(answer, None) if n > 1 else chi(answer, 0)}", fontsize=11)
+    figure.suptitle(f"{title(o)}\n{chi(answer, None) if n > 1 else chi(answer, 0)}", fontsize=11, parse_math=False)
     half_w, half_h = (k * sky.pixel / MICROARCSECOND / 2 for k in (answer.image.shape[2], answer.image.shape[1]))
     for i, (name, jansky, colours) in enumerate(panels):
         axes: Any = figure.add_subplot(rows, columns, i + 1)
