@@ -186,7 +186,7 @@ def test_folders_are_told_apart(folder):
     with pytest.raises(SpecError, match="folder itself"):
         untried(f"diffusers:path={folder}", "cpu")
     with pytest.raises(SpecError, match="folder itself"):
-        untried(f"consistency:path={Path(xhat.priors.__file__).parent / 'photo'}", "cpu")
+        untried(f"consistency:path={Path(xhat.priors.__file__).parent / 'faces' / 'denoiser'}", "cpu")
     with pytest.raises(MismatchError, match=r"\(3, 16, 16\)"):
         untried(str(folder), "cpu").check((3, 32, 32))
 

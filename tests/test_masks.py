@@ -10,7 +10,9 @@ from PIL import Image, ImageFilter
 import xhat
 from xhat.errors import DataError, ShapeError, SpecError
 from xhat.files.readers.load import load, load_reference
+from xhat.operators import OPERATORS
 from xhat.operators.inpaint import Inpaint
+from xhat.spec import build
 from xhat.task.look import look
 
 SIZE = (40, 60)
@@ -130,3 +132,12 @@ def test_a_picture_is_not_thinned_at_random():
     with pytest.raises(SpecError, match=r"say which are lost: inpaint:fill=mask\.png"):
         look(load("x.png"), "inpaint", "noiseless")
     assert look(load("x.png"), "inpaint:keep=0.5", "noiseless").operator is None
+
+
+def test_the_side_of_a_box_asks_for_a_box():
+    """`inpaint:box=5` dropped random pixels, and said nothing of the box."""
+    mask = build("inpaint:box=5", OPERATORS, (3, 16, 16)).s[0, 0] == 0
+    rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
+    assert (len(rows), len(columns), int(mask.sum())) == (5, 5, 25)
+    assert (rows.diff() == 1).all()
+    assert (columns.diff() == 1).all()

@@ -34,7 +34,14 @@ def folder(tmp_path) -> Path:
 
 
 def write(folder: Path, **changes: object) -> None:
-    config = {"network": "residual_unet", "options": OPTIONS, "sigma_data": 0.5, "schedule": "edm", "grey": True}
+    config = {
+        "network": "residual_unet",
+        "options": OPTIONS,
+        "sigma_data": 0.5,
+        "schedule": "edm",
+        "trained": [0.002, 40],
+    }
+    config["grey"] = True
     (folder / "config.json").write_text(json.dumps(config | changes))
 
 

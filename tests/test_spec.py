@@ -125,3 +125,10 @@ def test_negative_sigma_is_refused():
 def test_a_typing_error_is_told_what_was_meant(typed, meant):
     with pytest.raises(SpecError, match=rf"did you mean {meant}\?"):
         lookup(typed, SOLVERS)
+
+
+def test_the_word_none_can_be_chosen():
+    """An option that has none among its words takes it as a word; elsewhere none is a value that is left out."""
+    assert build("lmaps:renoise=none", SOLVERS).renoise == "none"
+    with pytest.raises(SpecError, match="zeta must be"):
+        build("lmaps:zeta=none", SOLVERS)

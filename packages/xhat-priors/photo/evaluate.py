@@ -23,12 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from net import ResidualUNet, denoise, psnr
+from net import denoise, psnr
 from photographs import Photographs, centre
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from xhat.priors.residual_unet import ResidualUNet
 
 Denoiser = Callable[[Tensor, float], Tensor]
 """An estimate of x0, (1, c, h, w) in [-1, 1], from x0 + s n and the standard deviation s in the same units."""
@@ -57,12 +59,12 @@ def photographs(data: Path, grey: bool) -> dict[str, Tensor]:
 def load(path: Path) -> ResidualUNet:
     """The network of a folder or of a file of train.py, with the averaged weights, ready to be called."""
     if path.is_dir():
-        config = json.loads((path / "config.json").read_text())["network"]
+        config = json.loads((path / "config.json").read_text())["options"]
         weights = load_file(path / "model.safetensors")
     else:
         saved = torch.load(path, weights_only=False)
         config, weights = saved["config"], saved.get("mean", saved.get("weights"))
-    net = ResidualUNet.from_config(config)
+    net = ResidualUNet(**config)
     net.load_state_dict({k: v.float() for k, v in weights.items()})
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
@@ -92,7 +94,7 @@ def with_chroma(net: ResidualUNet) -> Denoiser:
 
 
 def present() -> Denoiser:
-    """The `photo` prior of the installed xhat, in bfloat16."""
+    """The `photo` prior of the installed xhat, in bfloat16: the former one with xhat 0.1.0."""
     from xhat.priors import build_prior
     from xhat.schedule import Level
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
-from net import SIGMA_DATA
+from net import LEVELS, SIGMA_DATA
 from safetensors.torch import save_file
 
 
@@ -18,7 +18,14 @@ def main(checkpoint: Path, out: Path) -> None:
     weights = saved["mean"] if "mean" in saved else saved["weights"]
     out.mkdir(parents=True, exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in weights.items()}, out / "model.safetensors")
-    config = {"network": saved["config"], "sigma_data": SIGMA_DATA}
+    config = {
+        "network": "residual_unet",
+        "options": {"channels": 3} | saved["config"],
+        "sigma_data": SIGMA_DATA,
+        "schedule": "edm:sigma_min=0.03,sigma_max=3.0,rho=7.0",
+        "trained": LEVELS,
+        "grey": True,
+    }
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 

@@ -20,20 +20,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from net import SIGMA_DATA, ResidualUNet, denoise, inherit, psnr
+from net import LEVELS as TRAINED
+from net import SIGMA_DATA, denoise, inherit, psnr
 from photographs import Photographs, centre, marks
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
+
+from xhat.priors.residual_unet import ResidualUNet
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
 
 # (from which share of the time on, crops a step, their side in pixels). Small crops come first, because more of them
 # are seen in a minute; only large ones show what lies far apart.
-PHASES = ((0.0, 32, 64), (0.3, 20, 96), (0.65, 16, 128))
+PHASES = ((0.0, 32, 64), (0.4, 20, 96), (0.8, 16, 128))
 FLOOR = 0.001
 """Bounds the weight of a crop without any texture; the mean error is about 0.1 at sigma = 0.2."""
 
-STEADY = 0.35
+STEADY = 0.55
 """The share of the time with the full learning rate; a cosine follows."""
 
 
@@ -45,8 +48,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, required=True, help="of training, in all")
     parser.add_argument("--resume", action="store_true", help="go on from OUT's checkpoint.pt")
     parser.add_argument("--init", type=Path, help="safetensors of the same or a smaller shape to start from")
-    parser.add_argument("--widths", default="64,128,256")
-    parser.add_argument("--blocks", default="1,2,3")
+    parser.add_argument("--widths", default="96,128,256")
+    parser.add_argument("--blocks", default="2,1,2")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--plain", action="store_true", help="EDM's loss itself, without the logarithm")
     parser.add_argument("--first-phase-only", action="store_true", help="64 x 64 crops throughout, to compare shapes")
@@ -65,10 +68,10 @@ def noise_levels(n: int) -> Tensor:
     """Standard deviations (n,): most where photographs are denoised, a fifth spread evenly in ln s over 0.005..20."""
     middle = -1.5 + 1.1 * torch.randn(n)
     wide = math.log(0.005) + math.log(20 / 0.005) * torch.rand(n)
-    return torch.where(torch.rand(n) < 0.2, wide, middle).clamp(math.log(0.002), math.log(40)).exp()
+    return torch.where(torch.rand(n) < 0.2, wide, middle).clamp(*map(math.log, TRAINED)).exp()
 
 
-def objective(net: nn.Module, plain: bool, x: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+def objective(net: ResidualUNet, plain: bool, x: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     """The mean over the crops of ln(e + FLOOR), e being EDM's loss of the crop: each crop and level counts alike.
 
     e = mean |D(x + sigma n) - x|^2 (sigma^2 + d^2) / (sigma d)^2 is the error of the network's own output. Its plain
@@ -85,7 +88,7 @@ class Run:
     """A training in progress: what a checkpoint holds, and the step."""
 
     def __init__(self, options: argparse.Namespace, config: dict[str, Any]) -> None:
-        self.net = ResidualUNet.from_config(config).to(memory_format=torch.channels_last)
+        self.net = ResidualUNet(**config).to(memory_format=torch.channels_last)
         if options.init:
             inherit(self.net, {k: v.float() for k, v in load_file(options.init).items()})
         self.mean = copy.deepcopy(self.net).requires_grad_(False)
@@ -101,10 +104,9 @@ class Run:
             group["lr"] = lr
         x = photographs.draw(batch, side, self.rng)
         noise = torch.randn_like(x)
-        if self.step_count % 6 == 0:
-            # Grey pictures under grey noise, which the network would take for texture otherwise.
-            half = batch // 2
-            x[:half], noise[:half] = x[:half].mean(1, keepdim=True), noise[:half, :1]
+        # Grey pictures under grey noise, which the network would take for texture otherwise.
+        grey = batch // 6
+        x[:grey], noise[:grey] = x[:grey].mean(1, keepdim=True), noise[:grey, :1]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = self.loss(x, noise, noise_levels(batch))
         loss.backward()  # type: ignore[no-untyped-call]
@@ -196,11 +198,15 @@ def main(options: argparse.Namespace) -> None:
         report()
     phases = PHASES[:1] if options.first_phase_only else PHASES
     compiled: set[int] = set()
+    steady = options.out / "steady.pt"
     last = run.seconds
     while (done := run.seconds / 60 / options.minutes) < 1:
         _, batch, side = [p for p in phases if p[0] <= done][-1]
         start = time.perf_counter()
         run.step(photographs, batch, side, options.lr * rate(done, run.step_count))
+        if done >= STEADY and not steady.exists():
+            # The last state at the full learning rate: what a longer training goes on from.
+            write(steady, run.state())
         if side in compiled:
             run.seconds += time.perf_counter() - start
         compiled.add(side)

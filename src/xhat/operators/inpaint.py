@@ -58,7 +58,7 @@ class Inpaint(SpectralOperator):
         c, h, w = planes(shape)
         drawn = from_files((h, w), fill, known, picture)
         if mask is None and drawn is None:
-            mask = "random"
+            mask = "random" if box is None else "box"
         if mask is None:
             assert drawn is not None
             self.register_buffer("s", drawn[None, None].to(torch.get_default_dtype()))

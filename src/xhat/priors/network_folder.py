@@ -1,5 +1,6 @@
 """Priors trained here: a folder with the weights as safetensors and a config that says what they are."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,15 @@ from .residual_unet import ResidualUNet
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 NETWORKS: dict[str, type[ResidualUNet]] = {"residual_unet": ResidualUNet}
-KEYS = ("network", "options", "sigma_data", "schedule", "grey", "shape")
+KEYS = ("network", "options", "sigma_data", "schedule", "trained", "grey", "shape")
 
 
 class NetworkFolder(PixelPrior):
     """A denoiser from a folder that `xhat train` wrote, in EDM's preconditioning. arXiv:2206.00364
 
     `config.json` in the folder `path` has the kind of `network` (residual_unet) and its `options`, `sigma_data`, the
-    standard deviation of the training images, the `schedule` it is best run on, and, where they apply, `grey` (true if
+    standard deviation of the training images, the `schedule` it is best run on, the lowest and highest noise level that
+    it was `trained` on, beyond which it is told these, and, where they apply, `grey` (true if
     it was trained on grey pictures with grey noise, too) and `shape`, the only (channels, height, width) it takes;
     `model.safetensors` has its weights, and `calibration.json`, which may be missing, its errors. The network runs in
     `dtype` (auto, float32, bfloat16, float16), everything around it in the dtype of the image. `compile` passes the
@@ -46,6 +48,7 @@ class NetworkFolder(PixelPrior):
         self.net.to(dtype_of(dtype)).to(memory_format=torch.channels_last)
         self.precondition = Karras("epsilon", float(config["sigma_data"]))
         self.schedule = build(without_code(config["schedule"], root / CONFIG), SCHEDULES)
+        self.times = tuple(math.log(float(s)) / 4 for s in config["trained"])
         self.channels, self.multiple = self.net.config["channels"], self.net.multiple
         self.grey = bool(config.get("grey", False))
         self.size = tuple(config["shape"][1:]) if "shape" in config else None
@@ -55,14 +58,15 @@ class NetworkFolder(PixelPrior):
 
     def network(self, x: Tensor, time: float) -> Tensor:
         own = next(self.net.parameters()).dtype
-        out: Tensor = self.net(x.to(own), torch.full((1,), time, device=x.device))
+        known = min(max(time, self.times[0]), self.times[1])
+        out: Tensor = self.net(x.to(own), torch.full((1,), known, device=x.device))
         return out.to(x.dtype)
 
 
 def read_config(root: Path) -> dict[str, Any]:
     """The config in the folder `root`. Raises DataError if it lacks something, SpecError for what is unknown."""
     config = read_json(root / CONFIG)
-    if missing := [k for k in KEYS[:4] if k not in config]:
+    if missing := [k for k in KEYS[:5] if k not in config]:
         raise DataError(f"{root / CONFIG} lacks {', '.join(missing)}")
     if unknown := [k for k in config if k not in KEYS]:
         raise SpecError(f"{root / CONFIG}: unknown {', '.join(unknown)}; known: {', '.join(KEYS)}")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from ..registry import Builder, builds
 from .base import Prior
 from .consistency import ConsistencyFolder
+from .network_folder import NetworkFolder
 from .unet import DiffusersPrior
 
 P = TypeVar("P", bound=Prior)
@@ -14,8 +15,17 @@ P = TypeVar("P", bound=Prior)
 HERE = Path(__file__).parent
 
 
+def trained(name: str, source: str, about: str) -> Builder[NetworkFolder]:
+    """The denoiser of our own network family in the folder `name`."""
+
+    def make(dtype: str = "auto", compile: bool = False, trial: bool = True) -> NetworkFolder:
+        return NetworkFolder(HERE / name, dtype=dtype, compile=compile, trial=trial)
+
+    return _shipped(NetworkFolder, make, name, source, about)
+
+
 def network(name: str, source: str, about: str) -> Builder[DiffusersPrior]:
-    """The denoiser in the folder `name`."""
+    """The UNet2DModel in the folder `name`."""
 
     def make(dtype: str = "auto", compile: bool = False, trial: bool = True) -> DiffusersPrior:
         return DiffusersPrior(HERE / name, dtype=dtype, compile=compile, trial=trial)
@@ -39,9 +49,9 @@ def _shipped(kind: type[P], make: Callable[..., P], name: str, source: str, abou
 
 
 SHIPPED: dict[str, Builder[Any]] = {
-    "photo": network(
+    "photo": trained(
         "photo",
-        "BSDS500 and ImageNet photographs",
+        "photographs of BSDS500, ImageNet and free wallpapers",
         "Natural photographs of any size, colour or grey, in [−1, 1]: the default prior.",
     ),
     "fashion": consistency(

@@ -29,11 +29,12 @@ class LMAPS(PointEstimator[Likelihood]):
     N(E[x₀|x_t], k ρ_t² I) on the cells that y names. proxy is the paper's way for codes: one step of the proxy
     gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without which it drifts; the code's own error there counts as
     noise, so that the prior takes over once ρ_t is smaller than one quantisation step. For Poisson noise auto is adam
-    as well. Raises SpecError if only one of k1 and k2 is given.
+    as well. `k` is 1 if it is left out, and 3 for JPEG, quantisation and clipping. Raises SpecError if only one of k1
+    and k2 is given.
     """
 
     steps: int = 20
-    k: float = 1.0
+    k: float | None = None
     k1: float | None = None
     k2: float | None = None
     zeta: float = 1.0
@@ -48,11 +49,17 @@ class LMAPS(PointEstimator[Likelihood]):
         if self.inner not in ("auto", "proxy", "adam"):
             raise SpecError(f"lmaps: inner must be auto, proxy or adam, not {self.inner!r}")
 
+    def spread(self, like: Likelihood) -> float:
+        """k, or its default: what is best on photographs for codes, and what comes to the mode for other data."""
+        if self.k is not None:
+            return self.k
+        return 3.0 if isinstance(like, CellGaussian) else 1.0
+
     def weight(self, t: Level, like: Likelihood) -> Tensor | float:
         """w_t, a number or one per image."""
         if self.k1 is not None and self.k2 is not None:
             return self.k1**2 / (2 * self.k2 * t.sigma**2)
-        return like.noise.scale(like.y) ** 2 / (self.k * t.ratio**2)
+        return like.noise.scale(like.y) ** 2 / (self.spread(like) * t.ratio**2)
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
         m = prior(x, t)
@@ -62,7 +69,7 @@ class LMAPS(PointEstimator[Likelihood]):
         if self.inner != "adam" and isinstance(like.A, ProxyOperator):
             m = m.clamp(-1, 1)
             code = like.A(m)
-            w = w + rms(code - m) ** 2 / (self.k * t.ratio**2)
+            w = w + rms(code - m) ** 2 / (self.spread(like) * t.ratio**2)
             return m + (like.y - code) / (1 + bcast(w, m))
         if self.inner != "adam" and not isinstance(like.noise, Poisson):
             return gauss_newton(like.residual, torch.zeros(()), w, m)

@@ -103,7 +103,7 @@ def fits(v: Any, hint: Any) -> bool:
     if registry_of(origin or hint):
         return isinstance(v, str | (origin or hint))
     if origin is Literal:
-        return v in args
+        return v in args or (v is None and "none" in args)
     if hint in (float, int):
         return isinstance(v, (int, float) if hint is float else int) and not isinstance(v, bool)
     if hint is str:
@@ -122,6 +122,8 @@ def cast(v: Any, hint: Any) -> Any:
         return build(v[1:-1] if v[:1] + v[-1:] == "()" else v, nested)
     if hint is str:
         return str(v)
+    if v is None and get_origin(hint) is Literal and None not in get_args(hint):
+        return "none"  # one of the words that may be chosen, and not a value that is left out
     if isinstance(v, int) and not isinstance(v, bool) and float in choices and int not in choices:
         return float(v)
     if isinstance(v, list | tuple):

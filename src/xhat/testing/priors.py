@@ -131,7 +131,7 @@ def counts_its_calls(prior: Prior, shape: Shape) -> None:
 def little_noise_changes_little(prior: Prior, shape: Shape) -> None:
     """Where σ/α = 0.001, E[x₀|x_t] is x_t/α to 0.02."""
     law = Law(prior, "little noise changes little", "the network's output is taken as noise where it is an image")
-    x = noisy(prior, shape)
+    x = noisy(prior, shape) / 4  # within the range of images, [-1, 1], up to rare numbers
     law.near(prior(x, level(1e-3)), x, 0.0, 0.02)
 
 
