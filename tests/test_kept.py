@@ -318,3 +318,20 @@ def test_kill_at_random_moments_loses_nothing(solver):
     if os.path.exists("out/checkpoint.pt"):
         assert main([*command, "-o", "out", "--resume"]) == 0
     assert torch.equal(xhat.load_image("out/restored.png"), xhat.load_image("whole/restored.png"))
+
+
+def test_a_checkpoint_of_a_training_that_cannot_be_written_is_a_note(full, capsys):
+    from types import SimpleNamespace
+
+    from xhat.train.loop import Job, Progress, save
+
+    net = torch.nn.Linear(2, 2)
+    parts = {"net": net, "average": SimpleNamespace(weights={}), "objective": SimpleNamespace(state=dict)}
+    job = object.__new__(Job)  # only what `save` asks for
+    vars(job).update(parts, accelerator=None, identity={}, checkpoint=Path("c.pt"))
+    full(1)
+    save(job, torch.optim.AdamW(net.parameters()), Progress())
+    assert "the training goes on" in capsys.readouterr().err
+    assert not left()
+    save(job, torch.optim.AdamW(net.parameters()), Progress())
+    assert os.path.exists("c.pt")

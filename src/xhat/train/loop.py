@@ -7,6 +7,7 @@ the clock, and no two runs are the same. A look is a pause in which the model is
 
 import math
 import signal
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import DataError, DivergedError, MismatchError, SpecError
+from ..errors import DataError, DivergedError, MismatchError, SpecError, WriteError
 from ..files.writing import save_torch
 from ..rng import Rng
 from .average import Average
@@ -210,7 +211,10 @@ def save(job: Job, adam: Any, progress: Progress) -> None:
         "objective": job.objective.state(),
         "scaler": scaler.state_dict() if scaler else {},
     }
-    save_torch(job.checkpoint, content)
+    try:
+        save_torch(job.checkpoint, content)
+    except WriteError as e:  # the training is worth more than its checkpoint
+        print(f"xhat: note: {e}; the training goes on without this checkpoint", file=sys.stderr)
 
 
 def load(job: Job, adam: Any) -> Progress:
