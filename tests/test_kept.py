@@ -190,6 +190,32 @@ def test_an_edited_result_and_the_own_input_are_kept(capsys):
     assert "restored.png, which xhat has not written or which was changed since" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [["-o", "x.png"], ["-o", "y.png", "--reference-out", "./x.png"], ["-o", "mask.png"]])
+def test_simulate_keeps_what_it_reads(capsys, more):
+    xhat.save_image("x.png", torch.zeros(3, 16, 16))
+    xhat.save_image("mask.png", torch.eye(16).expand(1, 16, 16) * 2 - 1)
+    before = {name: Path(name).read_bytes() for name in os.listdir()}
+    mask = "jpeg:quality=75 @ inpaint:mask=mask.png"
+    assert main(["simulate", "x.png", "--operator", mask, "--noise", "noiseless", *more]) == 2
+    assert "would overwrite its own input" in capsys.readouterr().err
+    assert {name: Path(name).read_bytes() for name in os.listdir()} == before
+
+
+def test_simulate_does_not_write_one_file_twice(capsys):
+    xhat.save_image("x.png", torch.zeros(3, 16, 16))
+    physics = ["--operator", "denoise", "--noise", "noiseless"]
+    assert main(["simulate", "x.png", *physics, "-o", "y.png", "--reference-out", "./y.png"]) == 2
+    assert "would be written twice" in capsys.readouterr().err
+
+
+def test_a_mask_in_the_folder_of_the_results_is_kept(capsys):
+    os.mkdir("out")
+    np.save("out/restored.npy", np.eye(16, dtype=np.float32))
+    physics = ["--operator", "inpaint:mask=out/restored.npy", "--noise", "gaussian:sigma=0.1"]
+    assert main(["restore", "y.npz", *physics, *RUN, "-o", "out", "--overwrite"]) == 2
+    assert "would overwrite its own input" in capsys.readouterr().err
+
+
 def test_a_result_cut_off_between_two_files_is_completed(monkeypatch):
     r = xhat.restore("y.npz", prior="powerlaw", solver="ddrm:steps=3")
     r.save("whole")

@@ -3,13 +3,14 @@
 import os
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 from ..errors import DataError, SpecError
 from ..files import exports
-from ..files.folder import alone
+from ..files.folder import alone, check_apart, files_in
 from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, centre_crop, is_picture, resize, save_image
-from ..files.readers.load import load_reference
+from ..files.readers.load import load_reference, split
 from ..files.writing import atomic
 from ..likelihoods.verdict import MEANS, verdict
 from ..noise import Gaussian, Noise
@@ -31,7 +32,8 @@ def run_restore(args: Namespace) -> int:
     formats = args.formats.split(",") if args.formats else []
     exports.check(formats)
     with alone(args.out):
-        check_out(args.out, (args.measurement, args.reference), args.overwrite)
+        named = files_in(args.operator, args.noise, args.prior, args.solver)
+        check_out(args.out, (args.measurement, args.reference, *named), args.overwrite)
         return _restored(args, formats)
 
 
@@ -111,6 +113,8 @@ def in_levels(noise: Noise) -> str:
 
 def run_simulate(args: Namespace) -> int:
     """`xhat simulate`: writes the measurement and, if asked, the image that it is of."""
+    outputs = [Path(p) for p in (args.out, args.reference_out) if p]
+    check_apart(outputs, [split(args.image)[0], *files_in(args.operator, args.noise)])
     x = load_reference(args.image)
     if args.size or args.crop_multiple:
         if not is_picture(tuple(x.shape)):

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DataError
+from ..spec import walk
 from .rows import claim
 from .writing import told
 
@@ -29,6 +30,23 @@ def check_free(folder: Path, names: Iterable[str], overwrite: bool = False) -> N
     if found and not overwrite:
         some = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
         raise DataError(f"{folder}: holds {some}, which would be overwritten; choose another folder, or --overwrite")
+
+
+def files_in(*specs: str | None) -> list[Path]:
+    """The files that options of spec strings name: masks, kernels, tables, weights."""
+    return [Path(said) for _, said in walk(specs) if isinstance(said, str) and os.path.isfile(said)]
+
+
+def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises DataError if two of the files `outputs` are one, or if one is a file that is read, by whatever name."""
+    seen: set[Path] = set()
+    for out in outputs:
+        if out.resolve() in seen:
+            raise DataError(f"{out}: would be written twice; give two names")
+        seen.add(out.resolve())
+        for path in inputs:
+            if out.exists() and path.exists() and out.samefile(path):
+                raise DataError(f"{out}: would overwrite its own input {path}; choose another file")
 
 
 @contextmanager

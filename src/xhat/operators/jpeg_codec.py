@@ -80,6 +80,7 @@ class Codec:
         return F.pad(x, pad, mode="replicate")
 
     def cropped(self, x: Tensor) -> Tensor:
+        """Planes or images of whole MCUs without what `padded` added, (b, c, height, width)."""
         return x[..., : self.height, : self.width]
 
     def lower(self, plane: Tensor) -> Tensor:
@@ -113,6 +114,7 @@ class Codec:
         return (C @ x @ C.T).reshape(len(luma), p * q, self.luma)
 
     def unblocks(self, z: Tensor) -> Tensor:
+        """The inverse of `blocks`: luma planes (b, 1, h, w) of whole MCUs."""
         p, q = self.size
         C = dct().to(z)
         x = C.T @ z.reshape(-1, p, q, self.down, self.across, 8, 8) @ C
@@ -138,6 +140,7 @@ class Codec:
         return luma, torch.cat([self.small.unblocks(z[..., i : i + 64]) for i in starts], 1)
 
     def colours(self, x: Tensor) -> Tensor:
+        """Images (b, 3, h, w) of R, G and B as Y, Cb and Cr of the same shape; grey images stay as they are."""
         out: Tensor = torch.einsum("ij,bjhw->bihw", self.matrix.to(x), x)
         return out
 

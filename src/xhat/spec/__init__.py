@@ -2,7 +2,7 @@
 
 from ._build import build, build_as, cast, checked, fits, lookup, parameters, wanted
 from ._describe import spec_of
-from ._text import Spec, names_code, parse, split, text_of, value, without_code
+from ._text import Spec, names_code, parse, split, text_of, value, walk, without_code
 
 __all__ = [
     "Spec",
@@ -19,6 +19,7 @@ __all__ = [
     "split",
     "text_of",
     "value",
+    "walk",
     "wanted",
     "without_code",
 ]

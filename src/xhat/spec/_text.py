@@ -47,28 +47,35 @@ def names_code(content: Any) -> str | None:
     That is `package.module:Class`, which imports a module, and the option `trust`, which lets a program run. Only the
     command line and Python may ask for that, never a file.
     """
-    if isinstance(content, Mapping):
-        if "trust" in content:
-            return "trust"
-        content = list(content.values())
-    if isinstance(content, list | tuple):
-        return next((found for item in content if (found := names_code(item))), None)
-    if not isinstance(content, str):
-        return None
-    for part in content.split(" @ "):
-        text = part.strip()
-        if text[:1] + text[-1:] == "()":
-            text = text[1:-1]
-        if match := IMPORTED.fullmatch(text):
-            return match[1]
-        if "=" in text:
-            options = [item.partition("=") for item in split(text.partition(":")[2])]
-            if any(key.strip() == "trust" for key, _, _ in options):
-                return "trust"
-            nested = [value(given.strip()) for _, _, given in options]
-            if inner := names_code(nested):
-                return inner
+    for key, said in walk(content):
+        if key == "trust":
+            return key
+        if isinstance(said, str) and (found := IMPORTED.fullmatch(said)):
+            return found[1]
     return None
+
+
+def walk(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every option and its value in spec strings, or in lists and tables of them, however deep they lie.
+
+    What no option names comes with an empty key: `content` itself, items of lists, the parts of `A @ B`.
+    """
+    yield key, content
+    if isinstance(content, Mapping):
+        for name, item in content.items():
+            yield from walk(item, name)
+    elif isinstance(content, list | tuple):
+        for item in content:
+            yield from walk(item)
+    elif isinstance(content, str):
+        for part in content.split(" @ "):
+            text = part.strip()
+            if text[:1] + text[-1:] == "()":
+                text = text[1:-1]
+            yield "", text
+            if "=" in text:
+                for name, _, given in (item.partition("=") for item in split(text.partition(":")[2])):
+                    yield from walk(value(given.strip()), name.strip())
 
 
 def without_code(content: Any, origin: object) -> Any:
