@@ -126,8 +126,8 @@ def test_lists_and_help(capsys):
     assert "diffpir" in capsys.readouterr().out
     main(["list", "solvers", "diffpir"])
     out = capsys.readouterr().out
-    assert "steps=100, lam=1" in out
-    assert "needs LinearGaussian, returns sample; arXiv:2305.08995" in out
+    assert "options: steps=100, lam=0.25, zeta=0.25" in out
+    assert "needs PinvGaussian, returns sample; arXiv:2305.08995" in out
     main(["list", "solvers"])
     row = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.split("operator\n")[1].splitlines()}
     assert set(row["dps"]) == {"◐"}
