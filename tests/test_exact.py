@@ -226,6 +226,7 @@ def test_distances_of_point_estimates():
     assert shifted["to_mean"] == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 def test_exact_guidance_reaches_the_floor_of_the_field():
     """TMPD is exact for a Gaussian prior: only the discretisation is left."""
     row = evaluate(Cell("grf:side=8", "tmpd:steps=100", 0, 200))

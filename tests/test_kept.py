@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import xhat
+from pipelines import latent_diffusion
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, WriteError
 from xhat.files import writing
@@ -332,9 +333,16 @@ def test_sigterm_saves_and_ends_cleanly():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solver", ["ddrm:steps=40", "lmaps:steps=20", "daps:steps=12", "fps_smc:steps=20"])
+@pytest.mark.parametrize(
+    "solver", ["ddrm:steps=40", "lmaps:steps=20", "daps:steps=12", "fps_smc:steps=20", "psld:steps=20"]
+)
 def test_kill_at_random_moments_loses_nothing(solver):
-    command = ["restore", "y.npz", "--prior", "powerlaw", "--solver", solver, "-q"]
+    prior = "powerlaw"
+    if solver.startswith("psld"):
+        pytest.importorskip("diffusers")
+        latent_diffusion(Path("latents"))
+        prior = "latents"
+    command = ["restore", "y.npz", "--prior", prior, "--solver", solver, "-q"]
     assert main([*command, "-o", "whole"]) == 0
     draw = random.Random(solver)
     with started(0, *command, "-o", "out") as run:
