@@ -221,10 +221,10 @@ def test_there_is_no_registry_of_unknown_kinds():
 def test_a_file_that_names_code_is_refused(text, tmp_path):
     assert names_code({"tasks": [{"operator": text}]})
     np.savez(tmp_path / "y.npz", y=np.zeros((1, 4, 4), np.float32), operator=text, noise="gaussian")
-    with pytest.raises(SpecError, match=r"y\.npz: minexhat.* would import code"):
+    with pytest.raises(SpecError, match=r"y\.npz: minexhat.* would run code"):
         load(tmp_path / "y.npz")
     (tmp_path / "grid.toml").write_text(f"solvers = [{text!r}]\noperators = ['denoise']\nnoises = ['gaussian']\n")
-    with pytest.raises(SpecError, match="would import code"):
+    with pytest.raises(SpecError, match="would run code"):
         xhat_grid(tmp_path / "grid.toml")
 
 

@@ -426,8 +426,8 @@ def test_weights_of_onnx_lie_beside_it(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_diffusers_keeps_to_itself(tmp_path):
-    here = tmp_path / "photo"
-    shutil.copytree(ROOT / "src/xhat/priors/photo", here)
+    here = tmp_path / "nuclei"
+    shutil.copytree(ROOT / "src/xhat/priors/nuclei", here)
     build_prior(str(here), "cpu")
     weights = next(here.rglob("*.safetensors"))
     index = weights.with_name(f"{weights.name}.index.json")
@@ -435,7 +435,14 @@ def test_a_folder_of_diffusers_keeps_to_itself(tmp_path):
         index.write_text(json.dumps({"weight_map": {"a": name}}))
         with pytest.raises(DataError, match=r"index.json names .*leads out of"):
             build_prior(str(here), "cpu")
-    index.unlink()
+
+
+@pytest.mark.parametrize("name", ["nuclei", "photo"])
+def test_weights_are_no_link_out_of_a_folder(tmp_path, name):
+    """Of diffusers, and of a network trained here."""
+    here = tmp_path / name
+    shutil.copytree(ROOT / "src/xhat/priors" / name, here)
+    weights = next(here.rglob("*.safetensors"))
     weights.rename(tmp_path / "w.safetensors")
     weights.symlink_to(tmp_path / "w.safetensors")
     with pytest.raises(DataError, match="is a link, which leads out of"):
