@@ -259,7 +259,7 @@ def test_projections_fit_the_data_and_are_the_nearest(name):
 
 
 @pytest.mark.parametrize("spec", ["jpeg:quality=20", "quantize", "hdr"])
-@pytest.mark.parametrize("solver", [LMAPS(steps=6, k=3.0), DiffPIR(steps=6)], ids=["lmaps", "diffpir"])
+@pytest.mark.parametrize("solver", [LMAPS(steps=6), DiffPIR(steps=6)], ids=["lmaps", "diffpir"])
 def test_solvers_end_in_the_cells(spec, solver):
     prior = rbf_prior((3, 16, 16)).float()
     A = build(spec, OPERATORS, (3, 16, 16))

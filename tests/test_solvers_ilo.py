@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from conftest import untried
 from oracles import LayeredGaussian, matrix, posterior, problem, rbf_prior
 from xhat.errors import MismatchError
 from xhat.loop import solve, trajectory
@@ -12,7 +13,7 @@ from xhat.noise import Gaussian, Noiseless
 from xhat.numerics.autodiff import grad
 from xhat.numerics.calls import counting
 from xhat.numerics.linalg import dot, project_l1, sq
-from xhat.priors import FlowPrior, Prior, build_prior
+from xhat.priors import FlowPrior, Prior
 from xhat.rng import Rng
 from xhat.schedule import EDM, Level
 from xhat.solvers import SOLVERS
@@ -42,7 +43,7 @@ def unet(tmp_path_factory: pytest.TempPathFactory) -> Prior:
     net = UNet2DModel(in_channels=3, out_channels=3, **blocks, **size)
     root: Path = tmp_path_factory.mktemp("cm")
     ConsistencyModelPipeline(net, CMStochasticIterativeScheduler()).save_pretrained(root)
-    return build_prior(str(root), "cpu").double()
+    return untried(str(root), "cpu").double()
 
 
 def test_consistent_csgm_finds_the_posterior_mean(prior):

@@ -74,13 +74,16 @@ def summary(state, mean, cov):
 
 @pytest.mark.parametrize("schedule", [EDM(), VP()], ids=["edm", "vp"])
 def test_tds_converges_with_particles(prior, schedule):
-    _, like = problem(prior, [3], "inpaint:keep=0.5")
-    exact = posterior(prior, like)
-    few, _ = summary(end(SOLVERS["tds"](particles=4), prior, like, 40, schedule), *exact)
-    many, var = summary(end(SOLVERS["tds"](particles=64), prior, like, 40, schedule), *exact)
-    assert many < 0.45 * few  # 4 times better is the Monte Carlo rate
-    assert many < 0.35
-    assert abs(var - 1) < 0.12
+    """On average over four measurements: one alone is off by a tenth more or less."""
+    few, many, var = (torch.empty(4) for _ in range(3))
+    for i, seed in enumerate((3, 4, 5, 6)):
+        _, like = problem(prior, [seed], "inpaint:keep=0.5")
+        exact = posterior(prior, like)
+        few[i], _ = summary(end(SOLVERS["tds"](particles=4), prior, like, 40, schedule), *exact)
+        many[i], var[i] = summary(end(SOLVERS["tds"](particles=64), prior, like, 40, schedule), *exact)
+    assert many.mean() < 0.45 * few.mean()  # 4 times better is the Monte Carlo rate
+    assert many.mean() < 0.35
+    assert abs(var.mean() - 1) < 0.12
 
 
 @pytest.mark.parametrize("op", ["inpaint:keep=0.5", "gaussian_blur:std=0.6,size=3,boundary=circular"])

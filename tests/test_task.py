@@ -26,7 +26,7 @@ from xhat.task.schema import FIELDS, validate
 
 PARTS = (*SOLVERS.values(), *OPERATORS.values(), *NOISES.values(), *PRIORS.values())
 MODULES = sorted(Code().reached({*RUNNER, *modules_of(PARTS)}))  # all that a fingerprint can cover
-RESTORATION = ("measurement_scale", "record_every", "std_white", "files")
+RESTORATION = ("measurement_scale", "record_every", "std_white", "files", "files_sha256")
 
 
 # --- the fingerprint ----------------------------------------------------------------------------

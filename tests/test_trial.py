@@ -17,12 +17,17 @@ from xhat.priors.trial import LEVELS, LIMIT, smooth, tried, worst
 from xhat.schedule import Discrete, Level
 
 SHIPPED = ("photo", "nuclei", "brain", "faces", "fashion")
+FACES = build_prior(f"diffusers:path={Path(xhat.__file__).parent / 'priors' / 'faces' / 'denoiser'}", "cpu")
 PHOTO = build_prior("photo", "cpu")
 LINEAR, COSINE = Discrete(), Discrete("squaredcos_cap_v2")
 LONG = Discrete("squaredcos_cap_v2", steps=4000)
 
 
 def denoised(x: Tensor, sigma: float) -> Tensor:
+    return FACES(x, Level(0.5, 1.0, sigma))
+
+
+def of_photographs(x: Tensor, sigma: float) -> Tensor:
     return PHOTO(x, Level(0.5, 1.0, sigma))
 
 
@@ -52,14 +57,14 @@ WRONG = {
 def test_a_function_that_is_misread_is_refused_with_what_it_is(says):
     run = {"operator": "denoise", "noise": "gaussian:sigma=0.1", "solver": "lmaps:steps=2", "device": "cpu"}
     with pytest.raises(MismatchError, match=f"it denoises if {says} .*trial=false"):
-        xhat.restore(torch.zeros(3, 32, 32), prior=WRONG[says], **run)
-    xhat.restore(torch.zeros(3, 32, 32), prior=Denoiser(WRONG[says], trial=False), **run)
+        xhat.restore(torch.zeros(3, 64, 64), prior=WRONG[says], **run)
+    xhat.restore(torch.zeros(3, 64, 64), prior=Denoiser(WRONG[says], trial=False), **run)
 
 
 def test_a_function_may_model_anything():
     """White noise, the identity: no denoisers of pictures, and not misread either."""
     for function in (lambda x, s: x / (1 + s**2), lambda x, s: x, lambda x, s: 0 * x, denoised):
-        tried(Denoiser(function), (3, 32, 32))
+        tried(Denoiser(function), (3, 64, 64))
 
 
 class Told(Prior):
@@ -77,7 +82,7 @@ class Told(Prior):
         c = self.precondition(t.ratio)
         at = self.trained(min(1.0, (c.noise + 1) / (len(self.trained.ratios) - 1)))
         u = c.into * x / at.alpha
-        return c.skip * x + c.out * (u - denoised(u, at.ratio)) / at.ratio
+        return c.skip * x + c.out * (u - of_photographs(u, at.ratio)) / at.ratio
 
 
 @pytest.mark.parametrize("table", [LINEAR, COSINE])

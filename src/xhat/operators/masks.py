@@ -63,6 +63,8 @@ def _whiteness(path: Path) -> Tensor:
         return _array(path)
     x, alpha = layers(path)
     grey = (x.mean(0) + 1) / 2
+    if 0 < float(grey.max()) < 1.5 / 255:
+        grey = grey / grey.max()  # written with 1 for white
     if alpha is None:
         return grey
     if float(grey.max() - grey.min()) < TOUCHED:

@@ -29,12 +29,12 @@ class LMAPS(PointEstimator[Likelihood]):
     N(E[x₀|x_t], k ρ_t² I) on the cells that y names. proxy is the paper's way for codes: one step of the proxy
     gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without which it drifts; the code's own error there counts as
     noise, so that the prior takes over once ρ_t is smaller than one quantisation step. For Poisson noise auto is adam
-    as well. `k` is 1 if it is left out, and 3 for JPEG, quantisation and clipping. Raises SpecError if only one of k1
+    as well. For JPEG, quantisation and clipping the spread is 3 k. Raises SpecError if only one of k1
     and k2 is given.
     """
 
     steps: int = 20
-    k: float | None = None
+    k: float = 1.0
     k1: float | None = None
     k2: float | None = None
     zeta: float = 1.0
@@ -50,10 +50,8 @@ class LMAPS(PointEstimator[Likelihood]):
             raise SpecError(f"lmaps: inner must be auto, proxy or adam, not {self.inner!r}")
 
     def spread(self, like: Likelihood) -> float:
-        """k, or its default: what is best on photographs for codes, and what comes to the mode for other data."""
-        if self.k is not None:
-            return self.k
-        return 3.0 if isinstance(like, CellGaussian) else 1.0
+        """k, three times as large for codes: the best on photographs there; for other data k = 1 comes to the mode."""
+        return 3 * self.k if isinstance(like, CellGaussian) else self.k
 
     def weight(self, t: Level, like: Likelihood) -> Tensor | float:
         """w_t, a number or one per image."""
