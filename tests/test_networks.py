@@ -49,6 +49,13 @@ def picture(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
+def sizes(prior, monkeypatch) -> list[tuple[int, ...]]:
+    """The shapes of what the network is given from now on."""
+    seen, network = [], prior.network
+    monkeypatch.setattr(prior, "network", lambda x, time: seen.append(tuple(x.shape)) or network(x, time))
+    return seen
+
+
 def test_a_folder_is_recognised_and_keeps_its_shape(folder):
     prior = untried(str(folder), "cpu")
     assert type(prior).__name__ == "NetworkFolder"
@@ -167,14 +174,19 @@ def test_tiles_are_the_whole(folder, monkeypatch):
     monkeypatch.setattr(tiles, "SIDE", 96)
     monkeypatch.setattr(tiles, "MARGIN", 24)
     monkeypatch.setattr(tiles, "RAMP", 8)
-    monkeypatch.setattr(tiles.in_tiles, "__defaults__", (1, 64 * 64))
+    monkeypatch.setattr(tiles, "WHOLE", 64 * 64)
+    seen = sizes(prior, monkeypatch)
     for a, b in zip(whole, run(), strict=True):
         assert float((a - b).abs().max()) < 0.25 / 127.5
+    assert {size[0] for size in seen} == {1}
+    assert max(max(size[2:]) for size in seen) <= 96
 
 
 def test_a_batch_is_split_into_images(folder, monkeypatch):
     prior = build_as(Prior, str(folder))
     x = picture(5, 3, 16, 16)
     whole = prior(x, SIGMA)
-    monkeypatch.setattr(tiles.in_tiles, "__defaults__", (1, 2 * 16 * 16))
+    monkeypatch.setattr(tiles, "WHOLE", 2 * 16 * 16)
+    seen = sizes(prior, monkeypatch)
     torch.testing.assert_close(prior(x, SIGMA), whole, rtol=1e-5, atol=1e-5)
+    assert [size[0] for size in seen] == [2, 2, 1]

@@ -51,15 +51,6 @@ def inherit(net: ResidualUNet, weights: dict[str, Tensor]) -> None:
                 own[tuple(slice(n) for n in old.shape)] = old
 
 
-def gigaflops(net: ResidualUNet, side: int = 256) -> float:
-    """10^9 floating-point operations of one call on an image of `side` x `side` pixels, a multiply-add being two."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(torch.zeros(1, 3, side, side), torch.zeros(1))
-    return counter.get_total_flops() / 1e9
-
-
 def psnr(estimate: Tensor, truth: Tensor) -> Tensor:
     """PSNR in dB of each image, (b,), of images in [-1, 1]; the estimate is clipped to that range."""
     error = (estimate.clamp(-1, 1) - truth).square().flatten(1).mean(1)

@@ -19,8 +19,8 @@ RAMP = 32
 """Pixels over which one tile fades into the next."""
 
 
-def in_tiles(run: Callable[[Tensor], Tensor], u: Tensor, multiple: int = 1, whole: int = WHOLE) -> Tensor:
-    """run(u) for images `u` (b, c, h, w), by parts of a batch and of an image if it has over `whole` pixels in all.
+def in_tiles(run: Callable[[Tensor], Tensor], u: Tensor, multiple: int = 1) -> Tensor:
+    """run(u) for images `u` (b, c, h, w), by parts of a batch and of an image if it has over `WHOLE` pixels in all.
 
     `run` keeps the shape, and a pixel of its result hardly depends on pixels more than `MARGIN` away, as in a
     convolutional network without normalisation; one with normalisation sees the contrast of the tile. Tiles begin
@@ -28,13 +28,13 @@ def in_tiles(run: Callable[[Tensor], Tensor], u: Tensor, multiple: int = 1, whol
     of kept.
     """
     b, _, h, w = u.shape
-    if b * h * w <= whole:
+    if b * h * w <= WHOLE:
         return run(u)
     step: Callable[[Tensor], Tensor] = run
     if torch.is_grad_enabled() and u.requires_grad:
         step = lambda part: checkpoint(run, part, use_reentrant=False)
-    if h * w <= whole:
-        return torch.cat([step(part) for part in torch.split(u, max(1, whole // (h * w)))])
+    if h * w <= WHOLE:
+        return torch.cat([step(part) for part in torch.split(u, max(1, WHOLE // (h * w)))])
     return torch.cat([_blended(step, image, multiple) for image in torch.split(u, 1)])
 
 

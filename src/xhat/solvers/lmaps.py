@@ -26,11 +26,10 @@ class LMAPS(PointEstimator[Likelihood]):
     reading of the paper; calibrated ends it where the prior's own error is large beside it, so that the run comes to
     the mode. `inner` = adam is the paper's loop of gradient steps. auto solves for x̂₀: in closed form or by conjugate
     gradient if A is linear, otherwise by Gauss-Newton. For JPEG, quantisation and clipping x̂₀ is the mean of
-    N(E[x₀|x_t], k ρ_t² I) on the cells that y names. proxy is the paper's way for codes: one step of the proxy
+    N(E[x₀|x_t], 3 k ρ_t² I) on the cells that y names. proxy is the paper's way for codes: one step of the proxy
     gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without which it drifts; the code's own error there counts as
     noise, so that the prior takes over once ρ_t is smaller than one quantisation step. For Poisson noise auto is adam
-    as well. For JPEG, quantisation and clipping the spread is 3 k. Raises SpecError if only one of k1
-    and k2 is given.
+    as well. Raises SpecError if only one of k1 and k2 is given.
     """
 
     steps: int = 20
@@ -50,8 +49,8 @@ class LMAPS(PointEstimator[Likelihood]):
             raise SpecError(f"lmaps: inner must be auto, proxy or adam, not {self.inner!r}")
 
     def spread(self, like: Likelihood) -> float:
-        """k, three times as large for codes: the best on photographs there; for other data k = 1 comes to the mode."""
-        return 3 * self.k if isinstance(like, CellGaussian) else self.k
+        """k, and 3 k for the mean on cells: best on photographs there; for other data k = 1 comes to the mode."""
+        return 3 * self.k if self.inner == "auto" and isinstance(like, CellGaussian) else self.k
 
     def weight(self, t: Level, like: Likelihood) -> Tensor | float:
         """w_t, a number or one per image."""
