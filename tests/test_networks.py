@@ -70,6 +70,15 @@ def test_one_level_for_all_is_the_same_as_each_its_own(folder):
     torch.testing.assert_close(net(x, time), net(x, time.expand(2)), rtol=1e-5, atol=1e-5)
 
 
+def test_autocast_runs_the_network_in_bfloat16(folder):
+    """As training looks at it: float32 weights under autocast, without derivatives."""
+    prior = untried(f"network:path={folder},dtype=float32")
+    x = picture(1, 3, 16, 16)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = prior(x, SIGMA)
+    assert float((cast - prior(x, SIGMA)).norm() / cast.norm()) < 0.02
+
+
 def test_a_grey_picture_stays_grey(folder):
     """By shape: one channel in, one out. The network itself is asked with R = G = B."""
     prior = untried(str(folder), "cpu")

@@ -35,7 +35,7 @@ def _joined(x: Tensor, weight: Tensor) -> bool:
     return (
         POINTWISE is not None
         and x.device.type == "cpu"
-        and x.dtype == torch.bfloat16
+        and x.dtype == weight.dtype == torch.bfloat16  # under autocast the weights are still float32
         and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
         and not torch.compiler.is_compiling()
     )
