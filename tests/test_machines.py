@@ -8,6 +8,7 @@ from oracles import problem, rbf_prior
 from solver_cases import noise_for, operator_for, prior_for, quick
 from xhat.exact.mixture import MixturePosterior
 from xhat.loop import solve
+from xhat.priors.low_rank import LowRankMixture, fit
 from xhat.rng import Rng
 from xhat.solvers import SOLVERS
 
@@ -46,6 +47,18 @@ def test_draws_of_a_gaussian(other_signs):
     before = rbf_prior(SHAPE).double().sample(Rng([0, 1]))
     other_signs()
     assert close(rbf_prior(SHAPE).double().sample(Rng([0, 1])), before)
+
+
+def test_draws_of_a_fitted_mixture(other_signs):
+    pictures = torch.randn(40, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+    def run() -> torch.Tensor:
+        found = fit(pictures, components=2, rank=5)
+        return LowRankMixture(found.pop("means").reshape(2, *SHAPE), **found).double().sample(Rng(range(4)))
+
+    before = run()
+    other_signs()
+    assert close(run(), before)
 
 
 def test_draws_of_an_exact_posterior(other_signs):

@@ -458,18 +458,18 @@ def test_optimisation_stops_at_the_noise_image_by_image(prior, name):
     assert float(norm(like.residual(got))[1]) < 0.8 * float(norm(like.residual(x0))[1])
 
 
-def test_resample_draws_from_the_product_of_its_two_gaussians():
+def test_resample_draws_from_the_product_of_its_two_gaussians(prior):
     n, t, s = 20000, VP()(0.5), VP()(0.48)
     solver = SOLVERS["resample"]()
     z, x = torch.full((n, 1, 1, 1), 0.7, dtype=torch.float64), torch.full((n, 1, 1, 1), -0.2, dtype=torch.float64)
-    out = solver.resample(x, z, t, s, Rng(range(n)))
+    out = solver.resample(x, z, t, s, prior, Rng(range(n)))
     g = 40 * (s.sigma / t.sigma) ** 2 * (1 - (t.alpha / s.alpha) ** 2)
     precision = 1 / g + 1 / s.sigma**2
     mean = (0.7 * s.alpha / s.sigma**2 - 0.2 / g) / precision  # x' is known to g, α_s z to σ_s²
     assert abs(float(out.mean()) - mean) < 5 * precision**-0.5 / n**0.5
     assert abs(float(out.std()) * precision**0.5 - 1) < 0.03
     ve = [Level(level.t, 1.0, level.ratio) for level in (t, s)]  # another schedule of the same ratios
-    there = solver.resample(x / s.alpha, z, *ve, Rng(range(n)))
+    there = solver.resample(x / s.alpha, z, *ve, prior, Rng(range(n)))
     torch.testing.assert_close(there * s.alpha, out, rtol=1e-9, atol=1e-9)
 
 

@@ -8,6 +8,7 @@ at the end: `fresh`. Images are (b, *image).
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from .errors import SpecError
@@ -25,14 +26,15 @@ def noise_in(x: Image, x0: Image, t: Level) -> Image:
     return (x - t.alpha * x0) / t.sigma
 
 
-def fresh(rule: Rule, t: Level, s: Level, error: float | None) -> tuple[float, float]:
+def fresh(rule: Rule, t: Level, s: Level, mse: Callable[[Level], float | None]) -> tuple[float, float]:
     """γ and β of a method that looks for one best image, for the step from level `t` to `s`; `rule` is its `renoise`.
 
         full         γ = 1,  β = 0
         calibrated   γ² = max(0, 1 − q),  β = max(0, 1 − 1/q),  q = 5 E_t/ρ_s²
         none         γ = 0,  β = 0: half-quadratic splitting
 
-    `error` is E_t, the mean squared error of the prior at level t per number of the image, which `Prior.mse` states.
+    `mse` gives E_t, the mean squared error of the prior at level t per number of the image, as `Prior.mse` does; only
+    `calibrated` asks it.
     With γ = 1 the state is noisier than the prior is told, because x̂₀ is itself wrong, and the run never comes to the
     mode. Noise is wanted while ρ is large, where it keeps a learned prior on inputs that it knows. Without noise the
     run is a fixed-point iteration, which contracts by the mean derivative of the denoiser, E_t/ρ_t²: where that is
@@ -46,6 +48,7 @@ def fresh(rule: Rule, t: Level, s: Level, error: float | None) -> tuple[float, f
         return 0.0, 0.0
     if rule != "calibrated":
         raise SpecError(f"renoise must be full, calibrated or none, not {rule!r}")
+    error = mse(t)
     q = FACTOR * (t.ratio**2 * VARIANCE / (t.ratio**2 + VARIANCE) if error is None else error) / s.ratio**2
     return math.sqrt(max(0.0, 1 - q)), 1 - 1 / max(1.0, q)
 

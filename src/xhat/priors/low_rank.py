@@ -68,13 +68,20 @@ class LowRankMixture(FixedShape):
         return d, z, log_p
 
     def sample(self, rng: Rng) -> Image:
-        """One exact draw per stream of `rng`: (b, *shape)."""
+        """One exact draw per stream of `rng`, (b, *shape): with one white image z and the axes a of the component,
+
+            μ_k + √v_k z + Σ (√(λ + v_k) − √v_k) (a·z) a
+
+        This is the symmetric root of the covariance. It does not depend on the signs and the order of the axes, which
+        differ from one machine's LAPACK to the next, so that a seed means the same picture everywhere.
+        """
         like = self.means[:1].expand(len(rng.generators), *self.shape)
         k = torch.searchsorted(self.log_w.exp().cumsum(0), rng.rand_like(like.flatten(1)[:, 0]))
         k = k.clamp_max(len(self.v) - 1)
-        z = rng.randn_like(self.lam[k]) * self.lam[k].sqrt()
-        along = torch.einsum("br,brn->bn", z, self.axes[k]).reshape(like.shape)
-        return self.means[k] + along + self.v[k].sqrt().reshape(-1, *[1] * len(self.shape)) * rng.randn_like(like)
+        z, v = rng.randn_like(like).flatten(1), self.v[k][:, None]
+        more = ((self.lam[k] + v).sqrt() - v.sqrt()) * torch.einsum("bn,brn->br", z, self.axes[k])
+        drawn = v.sqrt() * z + torch.einsum("br,brn->bn", more, self.axes[k])
+        return self.means[k] + drawn.reshape(like.shape)
 
 
 def fit(x: Tensor, components: int, rank: int, rounds: int = 12, floor: float = 1e-4) -> dict[str, Tensor]:

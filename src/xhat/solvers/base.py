@@ -189,6 +189,6 @@ class PointEstimator(Estimator[L]):
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
         x0 = self.estimate(state.x, t, prior, like, rng)
-        gamma, beta = fresh(self.renoise, t, s, prior.mse(t) if self.renoise == "calibrated" else None)
+        gamma, beta = fresh(self.renoise, t, s, prior.mse)
         moved = x0 + beta * (x0 - state.x0) if k.before and self.zeta == 1 else x0
         return State(renoise(state.x, moved, t, s, self.fraction(t, s), rng, gamma=gamma), x0)

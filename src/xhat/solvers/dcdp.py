@@ -42,7 +42,7 @@ class DCDP(Solver[Likelihood]):
         return State(x, x)
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        gamma, _ = fresh(self.renoise, t, t, prior.mse(t))
+        gamma, _ = fresh(self.renoise, t, t, prior.mse)
         noised = t.alpha * state.x + t.sigma * gamma * rng.randn_like(state.x)
         x = self.fit(flow(noised, t, prior, self.ode_steps), like)
         return State(x, x)

@@ -50,7 +50,7 @@ class LatentReSample(Solver[LatentLikelihood]):
             hard = like.encode(fit(like.decode(z0), like.pixel, self.pixel_lr, self.pixel_steps))
         else:
             hard = fit(z0, like, self.latent_lr, self.latent_steps)
-        return State(ReSample(gamma=self.gamma).resample(z, hard, t, s, rng), hard)
+        return State(ReSample(gamma=self.gamma).resample(z, hard, t, s, prior, rng), hard)
 
     def ahead(self, z: Image, z0: Image, t: Level, s: Level, prior: Prior, rng: Rng) -> Image:
         """ẑ₀ after `look_ahead` DDIM steps from s, each as long in ln ρ as the one from t to s; z itself at the clean

@@ -42,19 +42,19 @@ class ReSample(Solver[Likelihood]):
         if s.sigma > 0 and (t.ratio > self.below or k.left % self.every):
             return State(x, x0)
         z = self.fit(x0, like)
-        return State(self.resample(x, z, t, s, rng, prior.mse(t)), z)
+        return State(self.resample(x, z, t, s, prior, rng), z)
 
     def fit(self, x0: Image, like: Likelihood) -> Image:
         """Hard consistency: z near x̂₀ with a residual as large as the noise."""
         return adam(lambda z: sq(like.residual(z)), x0, self.lr, self.inner_steps, goal=like.explained)
 
-    def resample(self, x: Image, z: Image, t: Level, s: Level, rng: Rng, error: float | None = None) -> Image:
-        """x_s given both z and the chain's own x'; `error` is that of the prior at level t, if it states it."""
+    def resample(self, x: Image, z: Image, t: Level, s: Level, prior: Prior, rng: Rng) -> Image:
+        """x_s given both z and the chain's own x', (b, *image)."""
         if s.sigma == 0:
             return z
         abar_t, abar_s = (t.alpha / t.norm) ** 2, (s.alpha / s.norm) ** 2
         g = self.gamma * (1 - abar_s) / (1 - abar_t) * (1 - abar_t / abar_s) * s.norm**2
         v = s.sigma**2
-        share, _ = fresh(self.renoise, t, s, error)
+        share, _ = fresh(self.renoise, t, s, prior.mse)
         noise = share * math.sqrt(g * v / (g + v))
         return (g * s.alpha * z + v * x) / (g + v) + noise * rng.randn_like(x)
