@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -382,6 +384,62 @@ def test_command_writes_everything(tmp_path, capsys):
     assert main([*COMMAND, "-q", "-o", str(tmp_path)]) == 0
     assert (tmp_path / "results.jsonl").read_bytes() == lines
     assert capsys.readouterr().out == ""
+
+
+def own_sampler():
+    """The lines of docs/exactness.md that stand for a sampler of the reader's own."""
+    page = (Path(__file__).parents[1] / "docs" / "exactness.md").read_text(encoding="utf-8")
+    return re.search(r"<!-- own sampler.*?```python\n(.*?)```", page, re.DOTALL)[1]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder as a user has it: the program does not have it on its path."""
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("mine", None)
+
+
+def test_a_sampler_from_a_file_is_scored_by_one_command(folder, capsys):
+    """The one on the page: DiffPIR with λ = ζ = 1, so it must score as that one does."""
+    (folder / "mine.py").write_text(own_sampler())
+    command = ["exact", "--problem", "two", "--seeds", "1", "--samples", "20", "--jobs", "1", "-o", "out"]
+    command += ["--solver", "mine:Mine:steps=5", "--solver", "diffpir:steps=5,lam=1,zeta=1"]
+    assert main(command) == 0
+    assert "mine:Mine:steps=5" in capsys.readouterr().out
+    mine, diffpir = (json.loads(line) for line in (folder / "out" / "results.jsonl").read_text().splitlines())
+    assert mine["solver"] == "mine:Mine:steps=5,zeta=1"
+    assert mine["sw1"] == pytest.approx(diffpir["sw1"], rel=1e-9)
+    assert mine["calls"] == 5
+    assert str(folder) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No module named 'mine'"),
+        ("x = 1", "no attribute 'Mine'"),
+        ("class Mine: pass", "not a subclass of Solver"),
+        ("1 / 0", "breaks when it is imported, ZeroDivisionError"),
+        ("class Mine(:", "breaks when it is imported, SyntaxError"),
+    ],
+)
+def test_a_file_that_holds_no_sampler_is_refused_in_one_line(folder, capsys, text, said):
+    if text is not None:
+        (folder / "mine.py").write_text(text)
+    assert main(["exact", "--solver", "mine:Mine", "-o", "out"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (folder / "out").exists()
+
+
+def test_a_sampler_that_breaks_is_told(folder, capsys):
+    (folder / "mine.py").write_text(own_sampler().replace("like.prox(", "like.no_such("))
+    main(["exact", "--problem", "two", "--seeds", "2", "--samples", "20", "--jobs", "1", "--solver", "mine:Mine"])
+    err = capsys.readouterr().err
+    assert "mine:Mine broke in 2 of 2 runs; the first is two with seed 0: AttributeError" in err
+    assert "no_such" in err
 
 
 def test_command_without_the_extra_keeps_the_results(tmp_path, capsys, monkeypatch):

@@ -59,6 +59,7 @@ EXACT = """examples:
   xhat exact -o full/                        the full table; takes under 2 hours on two cores
   xhat exact -o full/                        the same again continues where it stopped
   xhat exact -o mine/ --problem mixture:d=80,m=2 --problem grf:side=16 --solver lmaps --solver dps:c=0.2 --seeds 5
+  xhat exact -o mine/ --quick --solver exact --solver mine:Sampler    your own class, from the file mine.py here
 
 Problems are mixture:d=8,m=1 (sigma is drawn), mixture:d=8,m=1,sigma=0.1, two, grf and funnel. docs/exactness.md
 explains them, the columns of the table and its results.

@@ -33,6 +33,8 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
     with bar(len(results.left(cells)), not quiet and sys.stderr.isatty()) as watch:
         run(cells, results, jobs, watch)
     rows = results.of(cells)
+    for line in broken(rows):
+        print(f"xhat: note: {line}", file=sys.stderr)
     if not quiet:
         console = Console(width=None if sys.stdout.isatty() else 200)
         for table in tables(rows):
@@ -47,6 +49,17 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
         except ImportError as e:
             print(f"xhat: note: {out / name} not written, it {EXTRA} ({e.name} is missing)", file=sys.stderr)
     return written
+
+
+def broken(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each solver that broke or diverged somewhere: in how many of its runs, and how the first one did."""
+    for label in dict.fromkeys(r["label"] for r in rows):
+        runs = [r for r in rows if r["label"] == label and r["status"] != "n/a"]
+        bad = [r for r in runs if r["status"] in ("error", "diverged")]
+        if bad:
+            first = bad[0]
+            where = f"the first is {first['problem']} with seed {first['seed']}: {first['error']}"
+            yield f"{label} broke in {len(bad)} of {len(runs)} runs; {where}"
 
 
 @contextmanager

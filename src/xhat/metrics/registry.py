@@ -1,13 +1,13 @@
 """The metrics by name: one row each. A new metric is a function and a row here, or in the plug-in of a science."""
 
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 
 from torch import Tensor
 
 from ..errors import ShapeError, SpecError
 from ..operators.modality import Modality
 from ..registry import Registry
+from ..spec import own
 from .base import Metric, Number, by_name
 from .perceptual import lpips, lpips_alex, stlpips
 from .pixels import psnr, relative_l2, ssim
@@ -39,11 +39,7 @@ def metric(name: str, more: Iterable[str] = ()) -> Metric:
         return METRICS[name]
     if ":" not in name:
         raise SpecError(f"unknown metric {name!r}; choose from {', '.join([*sorted(METRICS), *more])}")
-    module, _, attribute = name.partition(":")
-    try:
-        row = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise SpecError(f"{name}: {e}; a metric of your own is written package.module:ROW") from e
+    row = own(name, "a metric of your own is written package.module:ROW")
     if not isinstance(row, Metric):
         raise SpecError(f"{name} is not a metric, a row of the class Metric, but {type(row).__name__}")
     return row

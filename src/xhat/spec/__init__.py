@@ -2,6 +2,7 @@
 
 from ._build import build, build_as, cast, checked, fits, lookup, parameters, wanted
 from ._describe import spec_of
+from ._own import own
 from ._text import Spec, names_code, parse, split, text_of, value, walk, without_code
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "fits",
     "lookup",
     "names_code",
+    "own",
     "parameters",
     "parse",
     "spec_of",

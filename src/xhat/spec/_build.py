@@ -3,12 +3,12 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from importlib import import_module
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ..errors import SpecError, XhatError
 from ..registry import Registry, kind_of, registry_of
+from ._own import own
 from ._text import Spec, parse
 
 T = TypeVar("T")
@@ -67,10 +67,7 @@ def _imported(name: str, registry: Registry[Callable[..., T]]) -> Callable[..., 
     module, _, attribute = name.partition(":")
     if module in registry:
         raise SpecError(f"{module}: expected key=value, found {attribute!r}")
-    try:
-        part = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        raise SpecError(f"{name}: {e}; a class of your own is written package.module:Class") from e
+    part = own(name, "a class of your own is written package.module:Class")
     kind = kind_of(part)
     if not (isinstance(kind, type) and issubclass(kind, registry.bases)):
         wanted_kinds = " or ".join(b.__name__ for b in registry.bases)
