@@ -275,7 +275,7 @@ def test_a_diverged_run_leaves_nothing(monkeypatch, tmp_path):
     [
         ({"operator": None}, SpecError, "does not say which operator"),
         ({"noise": None}, SpecError, "does not say which noise"),
-        ({"solver": "lmaps:steps=0"}, SpecError, "steps must be at least 1"),
+        ({"solver": "lmaps:steps=0"}, SpecError, "steps must be a whole number from 1"),
         ({"samples": 0}, SpecError, "at least 1"),
         ({"batch_size": 0}, SpecError, "at least 1"),
         ({"stop_at": -1.0}, SpecError, "stop_at must be positive"),

@@ -15,6 +15,7 @@ from inspect import signature
 from typing import Any, Generic, TypeVar
 
 from .errors import SpecError
+from .ranges import Checked, check, name_of
 
 T = TypeVar("T")
 Q = TypeVar("Q")
@@ -178,6 +179,7 @@ class Builder(Generic[T]):
         self.__signature__ = signature(make)
 
     def __call__(self, *args: Any, **options: Any) -> T:
+        check(self, args, options)
         made = self.make(*args, **options)
         object.__setattr__(made, "given", Given(self, args, options))
         return made
@@ -213,13 +215,13 @@ class Given:
     options: Mapping[str, Any]
 
 
-class Recorded:
+class Recorded(Checked):
     """A base for parts that are no dataclasses: each remembers the call that made it (`given`)."""
 
     given: Given
 
     def __new__(cls: type[R], *args: Any, **options: Any) -> R:
-        made = super().__new__(cls)
+        made = super().__new__(cls, *args, **options)
         object.__setattr__(made, "given", Given(cls, args, options))  # an nn.Module takes no attributes so early
         return made
 
@@ -237,10 +239,9 @@ def concrete(namespace: Mapping[str, object], base: type[T]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for thing in namespace.values():
-        if isinstance(thing, Builder) and issubclass(thing.kind, base):
-            found[thing.make.__name__] = thing
-        elif isinstance(thing, type) and issubclass(thing, base) and is_final(thing):
-            found[thing.__dict__.get("name", thing.__name__.lower())] = thing
+        kind = thing.kind if isinstance(thing, Builder) else thing
+        if isinstance(kind, type) and issubclass(kind, base) and (isinstance(thing, Builder) or is_final(kind)):
+            found[name_of(thing)] = thing
     return found
 
 

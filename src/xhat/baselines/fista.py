@@ -2,15 +2,15 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..errors import SpecError
 from ..files.extras import extra
 from ..numerics.linalg import bcast, norm
 from ..operators.algebra import squared_norm
+from ..ranges import Positive, Range
 from ..solvers.base import Count, Image, Level, LinearGaussian, Prior, Rng, State
 from .base import Baseline
 
@@ -35,17 +35,13 @@ class FISTA(Baseline[LinearGaussian, Momentum]):
 
     Without `lam`, λ follows from the noise by the discrepancy principle (Morozov, 1966): the residual should have the
     size s of the noise. λ starts at max|Aᵀy|, at which x is blank, and is multiplied by √(s/rms(y − A z_k)) in each
-    step. Raises SpecError if `lam` is not positive.
+    step.
     """
 
     needs = LinearGaussian
 
     steps: int = 100
-    lam: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.lam is not None and not self.lam > 0:
-            raise SpecError(f"lam must be positive, not {self.lam}")
+    lam: Annotated[float, Positive] | None = None
 
     @abstractmethod
     def prox(self, x: Image, weight: Tensor) -> Image:
@@ -124,7 +120,7 @@ class Wavelet(FISTA):
     """
 
     wavelet: str = "db4"
-    depth: int = 4
+    depth: Annotated[int, Range(1, 20)] = 4
 
     def prox(self, x: Image, weight: Tensor) -> Image:
         pywt = extra("pywt", "the wavelet baseline")

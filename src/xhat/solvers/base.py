@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Generic, cast
+from typing import Annotated, Any, ClassVar, Generic, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from ..errors import MismatchError
 from ..likelihoods import Likelihood, LinearGaussian, NoiselessLinear, PinvGaussian, SpectralGaussian
 from ..numerics.linalg import bcast
 from ..priors.base import Prior
+from ..ranges import Checked, Fraction, Steps
 from ..rng import Rng
 from ..schedule import Level, Schedule
 from ..transition import Rule, fresh, renoise
@@ -95,7 +96,7 @@ def mapped(f: Callable[..., Tensor], first: D, *others: D) -> D:
 
 
 @dataclass(frozen=True)
-class Solver(ABC, Generic[L, S]):
+class Solver(Checked, ABC, Generic[L, S]):
     """A frozen set of hyper-parameters and one pure step.
 
     `needs` and `needs_prior` are the types of likelihood and prior that it is written for.
@@ -106,7 +107,7 @@ class Solver(ABC, Generic[L, S]):
     returns: ClassVar[str] = "sample"  # or "point": whether it claims a posterior draw or one best answer
     seeded: ClassVar[bool] = True  # whether it uses random numbers; if not, all seeds give the same image
 
-    steps: int = 100
+    steps: Annotated[int, Steps] = 100
 
     def levels(self, schedule: Schedule, like: L) -> list[Level]:
         """The noise levels of the run, from the noisiest to the clean one; there is one step between neighbours."""
@@ -162,7 +163,7 @@ class Solver(ABC, Generic[L, S]):
 class Estimator(Solver[L]):
     """A solver that only says what x₀ is given x_t and y; the state is then renoised with the fraction ζ."""
 
-    zeta: float
+    zeta: Annotated[float, Fraction]
 
     def fraction(self, t: Level, s: Level) -> float:
         """ζ for the transition from t to s; the constant `zeta` unless overridden."""

@@ -1,13 +1,14 @@
 """Blind DPS."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from ..likelihoods import BlindGaussian
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
+from ..ranges import NonNegative
 from ..transition import ancestral
 from .base import Count, Level, Prior, Rng, Solver
 from .blind import Blind, kernels, simplex
@@ -27,7 +28,7 @@ class BlindDPS(Solver[BlindGaussian, Blind]):
     needs = BlindGaussian
 
     steps: int = 1000
-    c: float = 0.3
+    c: Annotated[float, NonNegative] = 0.3
 
     def init(self, t: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
         noise = like.noise_image(rng)

@@ -1,7 +1,7 @@
 """Blind RED-diff."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from ..likelihoods import BlindGaussian
 from ..numerics.autodiff import grad
 from ..numerics.inner import Adam
 from ..numerics.linalg import sq
+from ..ranges import NonNegative, Positive
 from ..types import PerImage
 from .base import Count, Image, Level, Prior, Rng, Solver
 from .blind import Blind, first, kernels, simplex
@@ -41,10 +42,10 @@ class BlindREDDiff(Solver[BlindGaussian, BlindMoments]):
     needs = BlindGaussian
 
     steps: int = 400
-    lam: float = 0.25
-    lam_phi: float = 1.0
-    lr: float = 0.1
-    lr_phi: float = 0.02
+    lam: Annotated[float, NonNegative] = 0.25
+    lam_phi: Annotated[float, NonNegative] = 1.0
+    lr: Annotated[float, Positive] = 0.1
+    lr_phi: Annotated[float, Positive] = 0.02
 
     def init(self, t: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> BlindMoments:
         zero, phi = torch.zeros_like(like.noise_image(rng)), first(like)

@@ -1,10 +1,11 @@
 """Compressed sensing with a consistency model."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..numerics.linalg import sq
 from ..priors.consistency import consistency
+from ..ranges import NonNegative, Positive
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior
 from .latent import LatentSolver
@@ -22,8 +23,8 @@ class ConsistentCSGM(LatentSolver):
     name: ClassVar[str] = "consistent_csgm"
 
     steps: int = 1000
-    lam: float = 1.0
-    lr: float = 0.02
+    lam: Annotated[float, NonNegative] = 1.0
+    lr: Annotated[float, Positive] = 0.02
 
     def check(self, prior: Prior) -> None:
         consistency(prior)

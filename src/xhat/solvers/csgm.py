@@ -1,8 +1,10 @@
 """Compressed sensing with a generative model."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.linalg import sq
+from ..ranges import NonNegative, Positive, Steps
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior
 from .latent import LatentSolver, ddim
@@ -20,9 +22,9 @@ class CSGM(LatentSolver):
     """
 
     steps: int = 1000
-    ode_steps: int = 10
-    lam: float = 1.0
-    lr: float = 0.02
+    ode_steps: Annotated[int, Steps] = 10
+    lam: Annotated[float, NonNegative] = 1.0
+    lr: Annotated[float, Positive] = 0.02
 
     def generate(self, z: Image, t: Level, prior: Prior) -> Image:
         return ddim(z, t, prior, self.ode_steps)

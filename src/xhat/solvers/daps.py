@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..numerics.inner import langevin
 from ..numerics.linalg import sq
+from ..ranges import Fraction, Positive, Steps
 from ..schedule import EDM
 from ..transition import renoise
 from .base import Count, Estimator, Image, Level, Likelihood, LinearGaussian, Prior, Rng, State
@@ -24,13 +25,13 @@ class DAPS(Estimator[Likelihood]):
     """
 
     steps: int = 50
-    ode_steps: int = 5
-    mcmc_steps: int = 100
-    lr: float = 0.2
-    zeta: float = 1.0
-    tau: float | None = None
+    ode_steps: Annotated[int, Steps] = 5
+    mcmc_steps: Annotated[int, Steps] = 100
+    lr: Annotated[float, Positive] = 0.2
+    zeta: Annotated[float, Fraction] = 1.0
+    tau: Annotated[float, Positive] | None = None
     absolute: bool = False
-    decay: float = 1.0
+    decay: Annotated[float, Fraction] = 1.0
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
         return self.draw(x, t, prior, like, rng, 1.0)
@@ -60,8 +61,8 @@ class DAPSExact(Estimator[LinearGaussian]):
     needs = LinearGaussian
 
     steps: int = 50
-    ode_steps: int = 5
-    zeta: float = 1.0
+    ode_steps: Annotated[int, Steps] = 5
+    zeta: Annotated[float, Fraction] = 1.0
     mode: bool = False
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Image:

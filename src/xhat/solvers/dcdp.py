@@ -1,12 +1,13 @@
 """Data consistency and diffusion purification in turn."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from ..numerics.autodiff import grad
 from ..numerics.linalg import sq
+from ..ranges import Positive, Range, Steps
 from ..schedule import Schedule, time_of
 from ..transition import fresh
 from .base import Count, Image, Level, Likelihood, Prior, Rng, Rule, Solver, State
@@ -27,11 +28,11 @@ class DCDP(Solver[Likelihood]):
     returns: ClassVar[str] = "point"
 
     steps: int = 10
-    inner_steps: int = 100
-    lr: float = 1.0
-    momentum: float = 0.9
-    ode_steps: int = 20
-    start: float = 2.03
+    inner_steps: Annotated[int, Steps] = 100
+    lr: Annotated[float, Positive] = 1.0
+    momentum: Annotated[float, Range(least=0, below=1)] = 0.9
+    ode_steps: Annotated[int, Steps] = 20
+    start: Annotated[float, Positive] = 2.03
     renoise: Rule = "full"
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:

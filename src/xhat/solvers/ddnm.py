@@ -1,7 +1,9 @@
 """Denoising diffusion null-space model."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from ..ranges import Fraction
 from ..transition import noise_in, renoise
 from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
 
@@ -18,7 +20,7 @@ class DDNM(Solver[PinvGaussian]):
     needs = PinvGaussian
 
     steps: int = 100
-    eta: float = 0.85
+    eta: Annotated[float, Fraction] = 0.85
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
         x0 = prior(state.x, t)

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
+from ..ranges import Fraction
 from ..transition import noise_in
 from .base import Count, Level, Prior, Rng, Solver, SpectralGaussian, State
 
@@ -23,7 +24,7 @@ class DDNMPlus(Solver[SpectralGaussian]):
     needs = SpectralGaussian
 
     steps: int = 100
-    eta: float = 0.85
+    eta: Annotated[float, Fraction] = 0.85
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
         A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar

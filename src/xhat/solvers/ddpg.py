@@ -1,12 +1,13 @@
 """Diffusion with preconditioned guidance."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from ..numerics.linalg import bcast
 from ..operators.algebra import squared_norm
+from ..ranges import Fraction, NonNegative
 from ..transition import noise_in, renoise
 from ..types import PerImage
 from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
@@ -36,8 +37,8 @@ class DDPG(Solver[LinearGaussian, Scaled]):
     returns: ClassVar[str] = "point"
 
     steps: int = 100
-    gamma: float = 8.0
-    zeta: float = 0.5
+    gamma: Annotated[float, NonNegative] = 8.0
+    zeta: Annotated[float, Fraction] = 0.5
 
     def init(self, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Scaled:
         noise = like.noise_image(rng)

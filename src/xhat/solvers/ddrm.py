@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
+from ..ranges import Fraction
 from ..transition import noise_in
 from .base import Count, Level, Prior, Rng, Solver, SpectralGaussian, State
 
@@ -23,8 +25,8 @@ class DDRM(Solver[SpectralGaussian]):
     needs = SpectralGaussian
 
     steps: int = 20
-    eta: float = 0.85
-    eta_b: float = 1.0
+    eta: Annotated[float, Fraction] = 0.85
+    eta_b: Annotated[float, Fraction] = 1.0
 
     def init(self, t: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
         A, noise, (ybar, sd) = like.A, like.noise_image(rng), like.ybar

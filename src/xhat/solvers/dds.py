@@ -1,8 +1,10 @@
 """Decomposed diffusion sampling."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.linalg import bcast, cg
+from ..ranges import Fraction, NonNegative, Steps
 from ..transition import noise_in, renoise
 from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
 
@@ -18,9 +20,9 @@ class DDS(Solver[LinearGaussian]):
     needs = LinearGaussian
 
     steps: int = 50
-    gamma: float = 1.0
-    cg_steps: int = 5
-    eta: float = 0.85
+    gamma: Annotated[float, NonNegative] = 1.0
+    cg_steps: Annotated[int, Steps] = 5
+    eta: Annotated[float, Fraction] = 0.85
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
         A, x0 = like.A, prior(state.x, t)

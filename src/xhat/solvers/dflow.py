@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 from ..numerics.linalg import norm, sq
+from ..ranges import Fraction, NonNegative, Positive, Steps
 from ..types import PerImage
 from .base import Image, Level, Likelihood, LinearGaussian, Prior, Rng
 from .latent import LatentSolver
@@ -21,10 +23,10 @@ class DFlow(LatentSolver):
     """
 
     steps: int = 400
-    ode_steps: int = 6
-    lam: float = 0.01
-    a: float = 0.1
-    lr: float = 0.02
+    ode_steps: Annotated[int, Steps] = 6
+    lam: Annotated[float, NonNegative] = 0.01
+    a: Annotated[float, Fraction] = 0.1
+    lr: Annotated[float, Positive] = 0.02
 
     def start(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
         z = like.noise_image(rng)

@@ -1,8 +1,9 @@
 """Plug-and-play diffusion restoration."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from ..ranges import Fraction, Positive
 from .base import Image, Level, PinvGaussian, PointEstimator, Prior, Rng, Rule
 
 
@@ -22,8 +23,8 @@ class DiffPIR(PointEstimator[PinvGaussian]):
     returns: ClassVar[str] = "sample"  # the paper draws with ζ < 1
 
     steps: int = 100
-    lam: float = 0.25
-    zeta: float = 0.25
+    lam: Annotated[float, Positive] = 0.25
+    zeta: Annotated[float, Fraction] = 0.25
     renoise: Rule = "full"
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> Image:

@@ -1,7 +1,7 @@
 """A solver around a solver, which projects its gradients."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from ..errors import MismatchError, ShapeError, SpecError
 from ..likelihoods import Likelihood
 from ..operators.base import Operator
 from ..priors.base import Prior
+from ..ranges import Portion, Repeats
 from ..rng import Rng
 from ..schedule import Level, Schedule
 from ..types import Data, Image
@@ -28,14 +29,12 @@ class DiffStateGrad(Solver[Likelihood]):
     those of the inner solver.
     """
 
-    steps: int = 0
+    steps: Annotated[int, Repeats] = 0
     inner: Solver[Any] = field(default_factory=DPS)
     at: Literal["state", "estimate"] = "state"
-    variance: float = 0.99
+    variance: Annotated[float, Portion] = 0.99
 
     def __post_init__(self) -> None:
-        if not 0 < self.variance <= 1:
-            raise SpecError(f"diffstategrad: variance must lie in (0, 1], not {self.variance}")
         if self.at == "estimate" and self.inner.needs is not Likelihood:
             name = type(self.inner).__name__
             raise SpecError(f"diffstategrad: {name} takes no gradient of A, at=estimate projects nothing")

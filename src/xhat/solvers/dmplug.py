@@ -1,8 +1,10 @@
 """DMPlug."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.linalg import sq
+from ..ranges import Positive, Steps
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior
 from .latent import LatentSolver, ddim
@@ -19,8 +21,8 @@ class DMPlug(LatentSolver):
     """
 
     steps: int = 5000
-    ode_steps: int = 3
-    lr: float = 0.01
+    ode_steps: Annotated[int, Steps] = 3
+    lr: Annotated[float, Positive] = 0.01
 
     def generate(self, z: Image, t: Level, prior: Prior) -> Image:
         return ddim(z, t, prior, self.ode_steps)

@@ -1,7 +1,9 @@
 """Diffusion model posterior sampling."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from ..ranges import NonNegative
 from ..transition import ddpm
 from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng
 
@@ -19,7 +21,7 @@ class DMPS(Estimator[LinearGaussian]):
     needs = LinearGaussian
 
     steps: int = 1000
-    lam: float = 1.75
+    lam: Annotated[float, NonNegative] = 1.75
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Image:
         u = x / t.alpha

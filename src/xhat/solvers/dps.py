@@ -1,9 +1,11 @@
 """Diffusion posterior sampling."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
+from ..ranges import NonNegative
 from ..transition import ancestral
 from .base import Count, Level, Likelihood, Prior, Rng, Solver, State
 
@@ -18,7 +20,7 @@ class DPS(Solver[Likelihood]):
     """
 
     steps: int = 1000
-    c: float = 0.5
+    c: Annotated[float, NonNegative] = 0.5
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)

@@ -1,11 +1,13 @@
 """DreamSampler."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..likelihoods import LatentLinear
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
 from ..priors.latent import TextPrior
+from ..ranges import Fraction, Positive, Steps
 from ..transition import noise_in, renoise
 from .base import Count, Image, Level, Prior, Rng, Solver, State
 from .treg import consistent
@@ -29,10 +31,10 @@ class DreamSampler(Solver[LatentLinear]):
     needs = LatentLinear
 
     steps: int = 200
-    every: int = 3
-    until: float = 0.85
-    lam: float = 1e-4
-    cg_steps: int = 10
+    every: Annotated[int, Steps] = 3
+    until: Annotated[float, Fraction] = 0.85
+    lam: Annotated[float, Positive] = 1e-4
+    cg_steps: Annotated[int, Steps] = 10
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
         z = state.x

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..numerics.autodiff import grad
 from ..numerics.linalg import sq
+from ..ranges import Positive
 from ..schedule import CLEAN, Schedule
 from .base import Image, Level, Likelihood, Prior, Rng
 from .flow_fit import FlowFit
@@ -22,8 +23,8 @@ class EfficientScorePrior(FlowFit):
 
     name: ClassVar[str] = "efficient_score_prior"
 
-    sigma_min: float = 0.01
-    sigma_max: float = 50.0
+    sigma_min: Annotated[float, Positive] = 0.01
+    sigma_max: Annotated[float, Positive] = 50.0
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         part = [k * (5**0.5 - 1) / 2 % 1 for k in range(self.steps)]

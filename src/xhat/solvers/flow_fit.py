@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from ..numerics.autodiff import grad
 from ..numerics.inner import Adam
 from ..numerics.particles import ParticleRng, grouped
 from ..numerics.realnvp import RealNVP
+from ..ranges import Many, Positive, Range
 from ..schedule import CLEAN, Schedule
 from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 
@@ -38,11 +40,11 @@ class FlowFit(Solver[Likelihood, Fitted]):
     """
 
     steps: int = 5000
-    sigma_min: float = 0.05
-    draws: int = 16
-    layers: int = 8
-    hidden: int = 64
-    lr: float = 2e-3
+    sigma_min: Annotated[float, Positive] = 0.05
+    draws: Annotated[int, Many] = 16
+    layers: Annotated[int, Range(1, 1_000)] = 8
+    hidden: Annotated[int, Range(1, 10_000)] = 64
+    lr: Annotated[float, Positive] = 2e-3
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         """Step k is at the level at which its term of the prior is evaluated, here the lowest one."""

@@ -1,10 +1,12 @@
 """FlowDPS."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..likelihoods import LatentLinear
 from ..numerics.autodiff import vjp
 from ..numerics.linalg import bcast, norm
+from ..ranges import Positive, Repeats
 from ..transition import noise_in, renoise
 from .base import Count, Image, Level, Prior, Rng, Solver, State
 
@@ -25,8 +27,8 @@ class FlowDPS(Solver[LatentLinear]):
     needs = LatentLinear
 
     steps: int = 28
-    inner_steps: int = 3
-    step_size: float = 15 / 384
+    inner_steps: Annotated[int, Repeats] = 3
+    step_size: Annotated[float, Positive] = 15 / 384
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
         z0 = prior(state.x, t)

@@ -1,12 +1,13 @@
 """Filtering posterior sampling, with one particle or several."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from ..numerics.linalg import bcast, sq
 from ..numerics.particles import ParticleRng, grouped, multinomial, take
+from ..ranges import Many, Portion
 from ..transition import mean, noise_in
 from ..types import Data
 from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, SpectralGaussian, State
@@ -42,7 +43,7 @@ class FPS(Solver[LinearGaussian, Filtering]):
     needs = LinearGaussian
 
     steps: int = 100
-    c: float = 0.95
+    c: Annotated[float, Portion] = 0.95
 
     def init(self, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Filtering:
         noise = like.noise_image(rng)
@@ -72,8 +73,8 @@ class FPSSMC(Solver[SpectralGaussian, FilteringParticles]):
     needs = SpectralGaussian
 
     steps: int = 100
-    particles: int = 5
-    c: float = 0.95
+    particles: Annotated[int, Many] = 5
+    c: Annotated[float, Portion] = 0.95
 
     def init(self, t: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> FilteringParticles:
         packed = start(self.particles, t, like, rng)

@@ -1,13 +1,14 @@
 """GibbsDDRM, a blind solver."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..likelihoods import BlindGaussian
 from ..numerics.inner import langevin
+from ..ranges import Fraction, Positive, Steps
 from ..schedule import CLEAN
 from ..types import PerImage
 from .base import Count, Level, Prior, Rng, Solver
@@ -32,11 +33,11 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
     needs = BlindGaussian
 
     steps: int = 100
-    eta: float = 0.85
-    eta_b: float = 0.9
-    inner_steps: int = 50
-    lr: float = 0.5
-    start: float = 0.7
+    eta: Annotated[float, Fraction] = 0.85
+    eta_b: Annotated[float, Fraction] = 0.9
+    inner_steps: Annotated[int, Steps] = 50
+    lr: Annotated[float, Positive] = 0.5
+    start: Annotated[float, Fraction] = 0.7
 
     @property
     def ddrm(self) -> DDRM:

@@ -1,11 +1,12 @@
 """Half-quadratic splitting with a denoiser."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from ..errors import MismatchError, SpecError
+from ..ranges import Positive
 from ..schedule import VE, Schedule
 from .base import Count, Image, Level, LinearGaussian, Prior, Rng, Solver, State
 
@@ -29,9 +30,9 @@ class HQS(Solver[LinearGaussian]):
     seeded: ClassVar[bool] = False
 
     steps: int = 24
-    lam: float = 0.23
-    high: float = 2 * 49 / 255
-    low: float | None = None
+    lam: Annotated[float, Positive] = 0.23
+    high: Annotated[float, Positive] = 2 * 49 / 255
+    low: Annotated[float, Positive] | None = None
 
     def levels(self, schedule: Schedule, like: LinearGaussian) -> list[Level]:
         return ladder(self.high, self.low, self.steps, like)

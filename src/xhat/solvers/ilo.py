@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import prod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from ..numerics.autodiff import grad, vjp
 from ..numerics.inner import Adam
 from ..numerics.linalg import project_l1
 from ..priors.consistency import LayeredConsistency, layered
+from ..ranges import NonNegative, Positive, Steps
 from ..schedule import CLEAN, Schedule
 from .base import Count, Level, Likelihood, Prior, Rng, Solver, State
 
@@ -41,10 +42,10 @@ class ILO(Solver[Likelihood, Layers]):
     returns: ClassVar[str] = "point"
 
     steps: int = 200
-    stages: int = 4
-    radius: float = 0.1
-    lam: float = 1.0
-    lr: float = 0.02
+    stages: Annotated[int, Steps] = 4
+    radius: Annotated[float, NonNegative] = 0.1
+    lam: Annotated[float, NonNegative] = 1.0
+    lr: Annotated[float, Positive] = 0.02
 
     def check(self, prior: Prior) -> None:
         layered(prior)

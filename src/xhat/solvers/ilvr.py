@@ -1,7 +1,9 @@
 """Iterative latent variable refinement."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from ..ranges import NonNegative
 from ..transition import ancestral
 from .base import Count, Level, NoiselessLinear, Prior, Rng, Solver, State
 
@@ -19,7 +21,7 @@ class ILVR(Solver[NoiselessLinear]):
     needs = NoiselessLinear
 
     steps: int = 100
-    until: float = 0.0
+    until: Annotated[float, NonNegative] = 0.0
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
         x0 = prior(state.x, t)

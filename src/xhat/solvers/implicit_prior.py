@@ -1,8 +1,9 @@
 """Stochastic ascent of a denoiser's implicit prior."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from ..ranges import Portion
 from .base import Estimator, Image, Level, NoiselessLinear, Prior, Rng
 
 
@@ -20,7 +21,7 @@ class ImplicitPrior(Estimator[NoiselessLinear]):
     needs = NoiselessLinear
 
     steps: int = 500
-    beta: float = 0.1
+    beta: Annotated[float, Portion] = 0.1
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> Image:
         return like.prox(prior(x, t), 0.0)

@@ -3,12 +3,13 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from ..numerics.autodiff import grad, vjp
 from ..numerics.inner import Adam
+from ..ranges import Positive
 from ..schedule import CLEAN, Schedule
 from ..transition import renoise
 from ..types import PerImage
@@ -34,7 +35,7 @@ class LatentSolver(Solver[Likelihood, Latent]):
 
     returns: ClassVar[str] = "point"
 
-    lr: float
+    lr: Annotated[float, Positive]
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         return [schedule.levels(1)[0]] * self.steps + [CLEAN]

@@ -1,12 +1,13 @@
 """ReSample for latent priors."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..likelihoods import LatentLikelihood
 from ..numerics.autodiff import grad, vjp
 from ..numerics.inner import adam
 from ..numerics.linalg import norm, sq
+from ..ranges import NonNegative, Positive, Repeats, Steps
 from ..transition import renoise
 from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 from .resample import ReSample
@@ -29,14 +30,14 @@ class LatentReSample(Solver[LatentLikelihood]):
     needs = LatentLikelihood
 
     steps: int = 500
-    c: float = 0.5
-    every: int = 10
-    look_ahead: int = 5
-    pixel_steps: int = 2000
-    pixel_lr: float = 0.01
-    latent_steps: int = 500
-    latent_lr: float = 0.005
-    gamma: float = 40.0
+    c: Annotated[float, NonNegative] = 0.5
+    every: Annotated[int, Steps] = 10
+    look_ahead: Annotated[int, Repeats] = 5
+    pixel_steps: Annotated[int, Steps] = 2000
+    pixel_lr: Annotated[float, Positive] = 0.01
+    latent_steps: Annotated[int, Steps] = 500
+    latent_lr: Annotated[float, Positive] = 0.005
+    gamma: Annotated[float, Positive] = 40.0
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLikelihood, rng: Rng) -> State:
         z0, pullback = vjp(lambda z: prior(z, t), state.x)

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
+from ..ranges import Many, NonNegative
 from ..transition import ancestral
 from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 
@@ -23,8 +25,8 @@ class LGD(Solver[Likelihood]):
     """
 
     steps: int = 1000
-    c: float = 0.5
-    n: int = 10
+    c: Annotated[float, NonNegative] = 0.5
+    n: Annotated[int, Many] = 10
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)

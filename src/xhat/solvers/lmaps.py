@@ -1,6 +1,7 @@
 """Local MAP sampling."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from ..noise import Poisson
 from ..numerics.inner import adam, gauss_newton
 from ..numerics.linalg import bcast, rms, sq
 from ..operators.base import ProxyOperator
+from ..ranges import Fraction, NonNegative, Positive, Steps
 from .base import Image, Level, Likelihood, LinearGaussian, PointEstimator, Prior, Rng, Rule
 
 
@@ -33,14 +35,14 @@ class LMAPS(PointEstimator[Likelihood]):
     """
 
     steps: int = 20
-    k: float = 1.0
-    k1: float | None = None
-    k2: float | None = None
-    zeta: float = 1.0
+    k: Annotated[float, Positive] = 1.0
+    k1: Annotated[float, NonNegative] | None = None
+    k2: Annotated[float, NonNegative] | None = None
+    zeta: Annotated[float, Fraction] = 1.0
     renoise: Rule = "calibrated"
     inner: str = "auto"
-    inner_steps: int = 30
-    lr: float = 0.1
+    inner_steps: Annotated[int, Steps] = 30
+    lr: Annotated[float, Positive] = 0.1
 
     def __post_init__(self) -> None:
         if (self.k1 is None) != (self.k2 is None):

@@ -1,7 +1,7 @@
 """MAP by gradient ascent through a consistency model."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
@@ -10,6 +10,7 @@ from ..numerics.autodiff import vjp
 from ..numerics.inner import normal_map
 from ..numerics.linalg import bcast, cg
 from ..priors.consistency import ConsistencyPrior, consistency
+from ..ranges import Positive, Repeats
 from ..schedule import CLEAN, Schedule
 from ..types import PerImage
 from .base import Count, Image, Level, Likelihood, LinearGaussian, NoiselessLinear, Prior, Rng, Solver, State
@@ -34,11 +35,11 @@ class MAPGA(Solver[Likelihood]):
     returns: ClassVar[str] = "point"
 
     steps: int = 50
-    inner_steps: int = 20
+    inner_steps: Annotated[int, Repeats] = 20
     use_prior: bool = False
     lam: str = "level"
     model: str = "auto"
-    eps: float = 0.002
+    eps: Annotated[float, Positive] = 0.002
 
     def __post_init__(self) -> None:
         for key, value, known in (("lam", self.lam, LAMBDAS), ("model", self.model, MODELS)):

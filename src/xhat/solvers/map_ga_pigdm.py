@@ -1,9 +1,10 @@
 """MAP by gradient ascent, followed by ΠGDM."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..errors import MismatchError
+from ..ranges import Positive, Repeats
 from ..schedule import CLEAN, EDM, Schedule
 from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
 from .map_ga import MAPGA, settle
@@ -26,11 +27,11 @@ class MAPGAPiGDM(Solver[PinvGaussian]):
     returns: ClassVar[str] = "point"
 
     steps: int = 50
-    inner_steps: int = 20
-    pigdm_steps: int = 20
+    inner_steps: Annotated[int, Repeats] = 20
+    pigdm_steps: Annotated[int, Repeats] = 20
     lam: str = "paper"
     model: str = "auto"
-    eps: float = 0.002
+    eps: Annotated[float, Positive] = 0.002
 
     @property
     def above(self) -> MAPGA:

@@ -1,7 +1,9 @@
 """Manifold constrained gradient."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from ..ranges import NonNegative
 from .base import Count, Level, NoiselessLinear, Prior, Rng, Solver, State
 from .dps import DPS
 
@@ -18,7 +20,7 @@ class MCG(Solver[NoiselessLinear]):
     needs = NoiselessLinear
 
     steps: int = 1000
-    c: float = 1.0
+    c: Annotated[float, NonNegative] = 1.0
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
         guided = DPS(c=self.c).step(state, k, t, s, prior, like, rng)

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..numerics.linalg import bcast, sq
 from ..numerics.particles import ParticleRng, grouped, multinomial, take
+from ..ranges import Fraction, Many, Positive
 from ..schedule import Schedule
 from ..transition import ddpm, mean
 from .base import Count, Level, Prior, Rng, SpectralGaussian
@@ -32,9 +34,9 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
     needs = SpectralGaussian
 
     steps: int = 100
-    particles: int = 64
-    eta: float = 0.85
-    kappa: float = 1e-4
+    particles: Annotated[int, Many] = 64
+    eta: Annotated[float, Fraction] = 0.85
+    kappa: Annotated[float, Positive] = 1e-4
 
     def levels(self, schedule: Schedule, like: SpectralGaussian) -> list[Level]:
         ladder = schedule.levels(self.steps)

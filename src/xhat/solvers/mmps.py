@@ -1,9 +1,11 @@
 """Moment matching posterior sampling."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.autodiff import vjp
 from ..numerics.linalg import bcast, cg
+from ..ranges import Fraction, Steps
 from ..transition import ddpm
 from .base import Estimator, Image, Level, LinearGaussian, Prior, Rng
 
@@ -20,8 +22,8 @@ class MMPS(Estimator[LinearGaussian]):
     needs = LinearGaussian
 
     steps: int = 100
-    cg_steps: int = 3
-    eta: float = 1.0
+    cg_steps: Annotated[int, Steps] = 3
+    eta: Annotated[float, Fraction] = 1.0
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Image:
         A, var = like.A, like.var

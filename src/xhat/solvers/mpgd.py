@@ -1,9 +1,11 @@
 """Manifold preserving guided diffusion."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.autodiff import grad
 from ..numerics.linalg import norm
+from ..ranges import Fraction, NonNegative
 from ..transition import ddpm, noise_in, renoise
 from .base import Count, Level, Likelihood, Prior, Rng, Solver, State
 
@@ -19,8 +21,8 @@ class MPGD(Solver[Likelihood]):
     """
 
     steps: int = 100
-    kappa: float = 10.0
-    eta: float = 0.5
+    kappa: Annotated[float, NonNegative] = 10.0
+    eta: Annotated[float, Fraction] = 0.5
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0 = prior(state.x, t)

@@ -1,7 +1,7 @@
 """Prompt tuning for latent diffusion models."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 from torch import Tensor
 
@@ -10,6 +10,7 @@ from ..numerics.autodiff import grad, vjp
 from ..numerics.inner import Adam
 from ..numerics.linalg import norm, sq
 from ..priors.latent import TextPrior
+from ..ranges import NonNegative, Positive, Repeats, Steps
 from ..transition import noise_in, renoise
 from .base import Count, Level, Prior, Rng, Solver, State
 
@@ -40,11 +41,11 @@ class P2L(Solver[LatentLinear, Prompted]):
     needs_prior = TextPrior
 
     steps: int = 1000
-    omega: float = 1.0
-    lr: float = 1e-4
-    prompt_steps: int = 1
-    every: int = 4
-    lam: float = 1.0
+    omega: Annotated[float, NonNegative] = 1.0
+    lr: Annotated[float, Positive] = 1e-4
+    prompt_steps: Annotated[int, Repeats] = 1
+    every: Annotated[int, Steps] = 4
+    lam: Annotated[float, Positive] = 1.0
 
     def init(self, t: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Prompted:
         start = super().init(t, prior, like, rng)

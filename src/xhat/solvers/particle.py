@@ -1,12 +1,14 @@
 """What the solvers with particles share."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..numerics.particles import ParticleRng, Weights, grouped, normalised, systematic, take
+from ..ranges import Many
 from .base import Image, L, Level, Likelihood, Prior, Rng, Solver, State
 
 Flat = Float[Tensor, "bp *image"]
@@ -37,7 +39,7 @@ class Particles(State):
 class ParticleSolver(Solver[L, Particles]):
     """Sequential Monte Carlo with `particles` particles per image, so that a step costs as much as that many images."""
 
-    particles: int
+    particles: Annotated[int, Many]
 
     def init(self, t: Level, prior: Prior, like: L, rng: Rng) -> Particles:
         return start(self.particles, t, like, rng)

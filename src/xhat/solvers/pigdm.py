@@ -1,8 +1,10 @@
 """Pseudo-inverse guided diffusion."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.autodiff import vjp
+from ..ranges import Fraction
 from ..transition import ddpm, noise_in, renoise
 from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
 
@@ -20,7 +22,7 @@ class PiGDM(Solver[PinvGaussian]):
     needs = PinvGaussian
 
     steps: int = 100
-    eta: float = 1.0
+    eta: Annotated[float, Fraction] = 1.0
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)

@@ -1,9 +1,10 @@
 """Pseudo-inverse guidance as a correction of the score."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..numerics.autodiff import vjp
+from ..ranges import Fraction
 from ..transition import ddpm
 from .base import Estimator, Image, Level, PinvGaussian, Prior, Rng
 
@@ -22,7 +23,7 @@ class PiGDMScore(Estimator[PinvGaussian]):
     needs = PinvGaussian
 
     steps: int = 100
-    eta: float = 1.0
+    eta: Annotated[float, Fraction] = 1.0
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> Image:
         x0, pullback = vjp(lambda x: prior(x, t), x)

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..numerics.autodiff import grad
+from ..ranges import Portion, Positive
 from ..schedule import CLEAN, Schedule
 from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
 
@@ -15,10 +16,10 @@ class PMC(Solver[Likelihood]):
     σ_k falls from `sigma_max` to `sigma_min` in the fraction `anneal` of the steps.
     """
 
-    gamma: float
-    sigma_max: float
-    sigma_min: float
-    anneal: float
+    gamma: Annotated[float, Positive]
+    sigma_max: Annotated[float, Positive]
+    sigma_min: Annotated[float, Positive]
+    anneal: Annotated[float, Portion]
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         part = [min(1.0, k / max(1.0, self.anneal * self.steps)) for k in range(self.steps)]
@@ -52,10 +53,10 @@ class PMCRED(PMC):
     name: ClassVar[str] = "pmc_red"
 
     steps: int = 3000
-    gamma: float = 1e-5
-    sigma_max: float = 348.0
-    sigma_min: float = 9e-3
-    anneal: float = 0.35
+    gamma: Annotated[float, Positive] = 1e-5
+    sigma_max: Annotated[float, Positive] = 348.0
+    sigma_min: Annotated[float, Positive] = 9e-3
+    anneal: Annotated[float, Portion] = 0.35
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x = state.x
@@ -75,10 +76,10 @@ class PMCPnP(PMC):
     name: ClassVar[str] = "pmc_pnp"
 
     steps: int = 3000
-    gamma: float = 1e-5
-    sigma_max: float = 348.0
-    sigma_min: float = 9e-3
-    anneal: float = 0.35
+    gamma: Annotated[float, Positive] = 1e-5
+    sigma_max: Annotated[float, Positive] = 348.0
+    sigma_min: Annotated[float, Positive] = 9e-3
+    anneal: Annotated[float, Portion] = 0.35
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         z = state.x - self.gamma * grad(like.nll, state.x)

@@ -1,10 +1,11 @@
 """Plug-and-play ADMM."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
+from ..ranges import Positive
 from ..schedule import Schedule
 from .base import Count, Image, Level, LinearGaussian, Prior, Rng, Solver, State
 from .hqs import first, ladder
@@ -33,9 +34,9 @@ class PnPADMM(Solver[LinearGaussian, Dual]):
     seeded: ClassVar[bool] = False
 
     steps: int = 24
-    lam: float = 0.23
-    high: float = 2 * 49 / 255
-    low: float | None = None
+    lam: Annotated[float, Positive] = 0.23
+    high: Annotated[float, Positive] = 2 * 49 / 255
+    low: Annotated[float, Positive] | None = None
 
     def levels(self, schedule: Schedule, like: LinearGaussian) -> list[Level]:
         return ladder(self.high, self.low, self.steps, like)

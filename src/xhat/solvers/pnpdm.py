@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 from ..numerics.inner import langevin
 from ..numerics.linalg import sq
+from ..ranges import Portion, Positive, Steps
 from ..schedule import CLEAN, EDM, Schedule
 from ..transition import ancestral
 from .base import Count, Image, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
@@ -24,12 +26,12 @@ class PnPDM(Solver[Likelihood]):
     """
 
     steps: int = 100
-    rho: float = 10.0
-    decay: float = 0.9
-    rho_min: float = 0.3
-    reverse_steps: int = 20
-    mcmc_steps: int = 100
-    lr: float = 0.2
+    rho: Annotated[float, Positive] = 10.0
+    decay: Annotated[float, Portion] = 0.9
+    rho_min: Annotated[float, Positive] = 0.3
+    reverse_steps: Annotated[int, Steps] = 20
+    mcmc_steps: Annotated[int, Steps] = 100
+    lr: Annotated[float, Positive] = 0.2
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         ratios = [max(self.rho * self.decay**k, self.rho_min) for k in range(self.steps)]

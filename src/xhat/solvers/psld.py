@@ -1,10 +1,12 @@
 """Posterior sampling with latent diffusion."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..likelihoods import LatentLinear
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import bcast, norm
+from ..ranges import Fraction, NonNegative
 from ..transition import ddpm, renoise
 from .base import Count, Image, Level, Prior, Rng, Solver, State
 
@@ -23,9 +25,9 @@ class PSLD(Solver[LatentLinear]):
     needs = LatentLinear
 
     steps: int = 1000
-    omega: float = 0.1
-    gamma: float = 0.1
-    eta: float = 0.0
+    omega: Annotated[float, NonNegative] = 0.1
+    gamma: Annotated[float, NonNegative] = 0.1
+    eta: Annotated[float, Fraction] = 0.0
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
         z0, pullback = vjp(lambda z: prior(z, t), state.x)

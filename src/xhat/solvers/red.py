@@ -1,8 +1,9 @@
 """Regularisation by denoising."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from ..ranges import Positive
 from ..schedule import CLEAN, Schedule
 from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
 from .hqs import first
@@ -24,8 +25,8 @@ class RED(Solver[LinearGaussian]):
     seeded: ClassVar[bool] = False
 
     steps: int = 100
-    lam: float = 0.02 * 127.5**2
-    level: float = 3.25 / 127.5
+    lam: Annotated[float, Positive] = 0.02 * 127.5**2
+    level: Annotated[float, Positive] = 3.25 / 127.5
 
     def levels(self, schedule: Schedule, like: LinearGaussian) -> list[Level]:
         return [Level(0.5, 1.0, self.level)] * self.steps + [CLEAN]

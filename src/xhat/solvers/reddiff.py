@@ -1,13 +1,14 @@
 """Regularisation by denoising diffusion."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from ..numerics.autodiff import grad
 from ..numerics.inner import Adam
 from ..numerics.linalg import sq
+from ..ranges import NonNegative, Positive
 from .base import Count, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
 
 
@@ -29,8 +30,8 @@ class REDDiff(Solver[Likelihood, Moments]):
     returns: ClassVar[str] = "point"
 
     steps: int = 100
-    lam: float = 0.25
-    lr: float = 0.1
+    lam: Annotated[float, NonNegative] = 0.25
+    lr: Annotated[float, Positive] = 0.1
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
         zero = torch.zeros_like(like.noise_image(rng))

@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from ..errors import SpecError
+from ..ranges import Steps
 from ..schedule import Schedule
 from ..transition import ancestral
 from .base import Count, Image, Level, NoiselessLinear, Prior, Rng, Solver, State
@@ -17,18 +18,14 @@ class RePaint(Solver[NoiselessLinear]):
 
     or, for any linear A, DDPM + A⁺(α_s y + σ_s A ε − A DDPM). After every `jump` levels the chain is noised `jump`
     levels up again, so that each stretch is run `resample` times; `steps` levels thus cost about `steps * resample`
-    network calls. Jumps start where they do in the official code. Raises SpecError if jump or resample is below 1.
+    network calls. Jumps start where they do in the official code.
     """
 
     needs = NoiselessLinear
 
     steps: int = 250
-    jump: int = 10
-    resample: int = 10
-
-    def __post_init__(self) -> None:
-        if self.jump < 1 or self.resample < 1:
-            raise SpecError("repaint: jump and resample must be at least 1")
+    jump: Annotated[int, Steps] = 10
+    resample: Annotated[int, Steps] = 10
 
     def levels(self, schedule: Schedule, like: NoiselessLinear) -> list[Level]:
         """The levels downwards, with jumps up: [5, 4, 3, 2, 4, 3, 2, 1, 0] has one jump of length 2."""

@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.autodiff import grad, vjp
 from ..numerics.inner import adam
 from ..numerics.linalg import norm, sq
+from ..ranges import NonNegative, Positive, Steps
 from ..transition import fresh, renoise
 from .base import Count, Image, Level, Likelihood, Prior, Rng, Rule, Solver, State
 
@@ -26,12 +28,12 @@ class ReSample(Solver[Likelihood]):
     """
 
     steps: int = 500
-    c: float = 0.5
-    every: int = 10
-    below: float = 9.4  # the paper's last two thirds, t ≤ 2/3 of a variance-preserving table
-    inner_steps: int = 200
-    lr: float = 0.01
-    gamma: float = 40.0
+    c: Annotated[float, NonNegative] = 0.5
+    every: Annotated[int, Steps] = 10
+    below: Annotated[float, Positive] = 9.4  # the paper's last two thirds, t ≤ 2/3 of a variance-preserving table
+    inner_steps: Annotated[int, Steps] = 200
+    lr: Annotated[float, Positive] = 0.01
+    gamma: Annotated[float, Positive] = 40.0
     renoise: Rule = "full"
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:

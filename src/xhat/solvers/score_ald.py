@@ -1,9 +1,10 @@
 """Annealed Langevin dynamics."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..numerics.linalg import bcast
+from ..ranges import NonNegative, Positive, Steps
 from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
 
 
@@ -23,9 +24,9 @@ class ScoreALD(Solver[LinearGaussian]):
     needs = LinearGaussian
 
     steps: int = 500
-    inner_steps: int = 3
-    lr: float = 0.5
-    gamma: float = 1.0
+    inner_steps: Annotated[int, Steps] = 3
+    lr: Annotated[float, Positive] = 0.5
+    gamma: Annotated[float, NonNegative] = 1.0
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
         u, tau = state.x / t.alpha, self.lr * t.ratio**2

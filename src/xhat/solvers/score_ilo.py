@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..priors.consistency import layered
+from ..ranges import Many, NonNegative
 from ..rng import Rng
 from .base import Level, Likelihood, Prior
 from .ilo import ILO, Layers
@@ -34,9 +35,9 @@ class ScoreILO(ILO):
 
     name: ClassVar[str] = "score_ilo"
 
-    temperature: float = 0.1
-    noise_temp: float = 0.025
-    draws: int = 64
+    temperature: Annotated[float, NonNegative] = 0.1
+    noise_temp: Annotated[float, NonNegative] = 0.025
+    draws: Annotated[int, Many] = 64
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Scored:
         start, net = super().init(t, prior, like, rng), layered(prior)

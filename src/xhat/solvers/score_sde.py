@@ -1,9 +1,10 @@
 """Projection in a predictor-corrector sampler."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ..numerics.linalg import bcast, norm
+from ..ranges import Fraction, Positive, Repeats
 from ..transition import ancestral, noise_in
 from .base import Count, Image, Level, NoiselessLinear, Prior, Rng, Solver, State
 
@@ -25,9 +26,9 @@ class ScoreSDE(Solver[NoiselessLinear]):
     needs = NoiselessLinear
 
     steps: int = 1000
-    lam: float = 1.0
-    corrections: int = 1
-    snr: float = 0.16
+    lam: Annotated[float, Fraction] = 1.0
+    corrections: Annotated[int, Repeats] = 1
+    snr: Annotated[float, Positive] = 0.16
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: NoiselessLinear, rng: Rng) -> State:
         x = state.x

@@ -1,8 +1,10 @@
 """Zero-shot restoration by inverting a coarse DDIM."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.linalg import bcast, norm, rms
+from ..ranges import Positive, Steps
 from ..types import PerImage
 from .base import Image, Level, Likelihood, Prior
 from .latent import LatentSolver, ddim
@@ -19,8 +21,8 @@ class SHRED(LatentSolver):
     """
 
     steps: int = 200
-    ode_steps: int = 10
-    lr: float = 0.01
+    ode_steps: Annotated[int, Steps] = 10
+    lr: Annotated[float, Positive] = 0.01
 
     def generate(self, z: Image, t: Level, prior: Prior) -> Image:
         return ddim(z, t, prior, self.ode_steps)

@@ -1,9 +1,11 @@
 """Step-wise triple-consistent sampling."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..numerics.inner import adam
 from ..numerics.linalg import sq
+from ..ranges import Fraction, NonNegative, Positive, Steps
 from .base import Image, Level, Likelihood, PointEstimator, Prior, Rng, Rule
 
 
@@ -17,10 +19,10 @@ class SITCOM(PointEstimator[Likelihood]):
     """
 
     steps: int = 20
-    inner_steps: int = 20
-    lr: float = 0.02
-    lam: float = 0.0
-    zeta: float = 1.0
+    inner_steps: Annotated[int, Steps] = 20
+    lr: Annotated[float, Positive] = 0.02
+    lam: Annotated[float, NonNegative] = 0.0
+    zeta: Annotated[float, Fraction] = 1.0
     renoise: Rule = "full"
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:

@@ -1,12 +1,14 @@
 """Particles for noiseless measurements."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
 from ..likelihoods import NoiselessSpectral
 from ..numerics.linalg import sq
 from ..numerics.particles import ParticleRng, grouped, residual, take
+from ..ranges import Many, Range
 from ..transition import ancestral, ddpm, mean
 from .base import Count, Level, Prior, Rng
 from .particle import Particles, ParticleSolver, pack
@@ -27,8 +29,8 @@ class SMCDiff(ParticleSolver[NoiselessSpectral]):
     needs = NoiselessSpectral
 
     steps: int = 100
-    particles: int = 16
-    threshold: float = 0.75
+    particles: Annotated[int, Many] = 16
+    threshold: Annotated[float, Range(0, 2)] = 0.75
 
     def init(self, t: Level, prior: Prior, like: NoiselessSpectral, rng: Rng) -> Particles:
         start, A, p = super().init(t, prior, like, rng), like.A, self.particles

@@ -1,10 +1,12 @@
 """Stochastic solution of noisy inverse problems."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
 from ..numerics.linalg import bcast
+from ..ranges import Positive, Steps
 from .base import Count, Level, Prior, Rng, Solver, SpectralGaussian, State
 
 
@@ -24,8 +26,8 @@ class SNIPS(Solver[SpectralGaussian]):
     needs = SpectralGaussian
 
     steps: int = 500
-    inner_steps: int = 5
-    lr: float = 0.033
+    inner_steps: Annotated[int, Steps] = 5
+    lr: Annotated[float, Positive] = 0.033
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
         A, u, r = like.A, state.x / t.alpha, t.ratio

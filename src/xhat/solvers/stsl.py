@@ -1,10 +1,12 @@
 """Second-order Tweedie sampling from a surrogate loss."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..likelihoods import LatentLinear
 from ..numerics.autodiff import grad
 from ..numerics.linalg import dot, norm
+from ..ranges import NonNegative, Repeats
 from ..transition import renoise
 from ..types import PerImage
 from .base import Count, Image, Level, Prior, Rng, Solver, State
@@ -25,9 +27,9 @@ class STSL(Solver[LatentLinear]):
     needs = LatentLinear
 
     steps: int = 50
-    lam: float = 1.0
-    eta: float = 0.02
-    inner_steps: int = 3
+    lam: Annotated[float, NonNegative] = 1.0
+    eta: Annotated[float, NonNegative] = 0.02
+    inner_steps: Annotated[int, Repeats] = 3
 
     def init(self, t: Level, prior: Prior, like: LatentLinear, rng: Rng) -> State:
         z = like.encode(like.pixel.A.adjoint(like.y))

@@ -1,12 +1,14 @@
 """Twisted diffusion sampling."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
 from ..numerics.autodiff import vjp
 from ..numerics.linalg import bcast, sq
 from ..numerics.particles import ParticleRng, ess, grouped, systematic, take
+from ..ranges import Fraction, Many
 from ..transition import ancestral, ddpm, mean
 from ..types import PerImage
 from .base import Count, Image, Level, Likelihood, Prior, Rng, SpectralGaussian
@@ -26,8 +28,8 @@ class TDS(ParticleSolver[Likelihood]):
     """
 
     steps: int = 100
-    particles: int = 16
-    threshold: float = 0.5
+    particles: Annotated[int, Many] = 16
+    threshold: Annotated[float, Fraction] = 0.5
 
     def step(
         self, state: Particles, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng

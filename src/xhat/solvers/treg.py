@@ -1,7 +1,7 @@
 """Regularisation by texts."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 from torch import Tensor
 
@@ -10,6 +10,7 @@ from ..likelihoods import LatentLinear
 from ..numerics.inner import adam
 from ..numerics.linalg import cg
 from ..priors.latent import TextPrior
+from ..ranges import Fraction, Positive, Repeats, Steps
 from ..transition import noise_in, renoise
 from .base import Count, Image, Level, Prior, Rng, Solver, State
 
@@ -38,12 +39,12 @@ class TReg(Solver[LatentLinear, Negated]):
     needs_prior = TextPrior
 
     steps: int = 200
-    every: int = 3
-    until: float = 0.85
-    lam: float = 1e-4
-    cg_steps: int = 5
-    negation: int = 10
-    lr: float = 1e-3
+    every: Annotated[int, Steps] = 3
+    until: Annotated[float, Fraction] = 0.85
+    lam: Annotated[float, Positive] = 1e-4
+    cg_steps: Annotated[int, Steps] = 5
+    negation: Annotated[int, Repeats] = 10
+    lr: Annotated[float, Positive] = 1e-3
 
     def init(self, t: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Negated:
         start, text = super().init(t, prior, like, rng), cast(TextPrior, prior)

@@ -1,6 +1,7 @@
 """Spec strings, `name:key=value,…`: at once command-line argument, benchmark key and record."""
 
-from ._build import build, build_as, cast, checked, fits, lookup, parameters, wanted
+from ..ranges import parameters
+from ._build import build, build_as, cast, checked, fits, lookup
 from ._describe import spec_of
 from ._own import own
 from ._text import Spec, names_code, parse, split, text_of, value, walk, without_code
@@ -22,6 +23,5 @@ __all__ = [
     "text_of",
     "value",
     "walk",
-    "wanted",
     "without_code",
 ]

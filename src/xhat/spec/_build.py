@@ -1,12 +1,13 @@
 """From a spec string to the part that it names, its options checked against the annotations of the constructor."""
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+from .. import ranges
 from ..errors import SpecError, XhatError
+from ..ranges import bare, demand, parameters
 from ..registry import Registry, kind_of, registry_of
 from ._own import own
 from ._text import Spec, parse
@@ -82,39 +83,33 @@ def checked(name: str, maker: Callable[..., Any], options: Mapping[str, Any], sk
     if unknown := sorted(options.keys() - known.keys()):
         raise SpecError(f"{name} has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     for key, v in options.items():
-        if not fits(v, known[key]):
-            raise SpecError(f"{name}: {key} must be {wanted(known[key])}, not {v!r}")
+        demand(name, key, v, known[key], _written)
     return {key: cast(v, known[key]) for key, v in options.items()}
-
-
-def parameters(maker: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a class or builder by name, in order."""
-    return dict(inspect.signature(maker).parameters)
 
 
 def fits(v: Any, hint: Any) -> bool:
     """Whether a value from a spec string can be what the annotation asks for; unknown annotations accept all."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(fits(v, a) for a in args)
+    return ranges.fits(v, hint, _written)
+
+
+def _written(v: Any, hint: Any) -> bool:
+    """What `fits` says of annotations that are neither numbers nor made of others."""
+    origin = get_origin(hint)
     if registry_of(origin or hint):
         return isinstance(v, str | (origin or hint))
     if origin is Literal:
-        return v in args or (v is None and "none" in args)
-    if hint in (float, int):
-        return isinstance(v, (int, float) if hint is float else int) and not isinstance(v, bool)
+        return v in get_args(hint) or (v is None and "none" in get_args(hint))
     if hint is str:
         return not isinstance(v, list | tuple | bool | NoneType)
     if hint in (bool, None, NoneType):
         return isinstance(v, bool) if hint is bool else v is None
-    if origin in (tuple, list, Sequence):
-        return isinstance(v, list | tuple) and all(fits(item, args[0]) for item in v)
     return True
 
 
 def cast(v: Any, hint: Any) -> Any:
     """A value that fits as what the annotation names: 1 as 1.0 or as text, a list as a tuple."""
-    choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    hint = bare(hint)
+    choices = tuple(map(bare, get_args(hint))) if get_origin(hint) in (Union, UnionType) else (hint,)
     if isinstance(v, str) and (nested := next(filter(None, (registry_of(get_origin(h) or h) for h in choices)), None)):
         return build(v[1:-1] if v[:1] + v[-1:] == "()" else v, nested)
     if hint is str:
@@ -127,11 +122,3 @@ def cast(v: Any, hint: Any) -> Any:
         row = next((h for h in choices if get_origin(h) is tuple), None)
         return v if row is None else tuple(cast(item, get_args(row)[0]) for item in v)
     return v
-
-
-def wanted(hint: Any) -> str:
-    """An annotation in words."""
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(map(str, get_args(hint)))}"
-    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-    return words.get(hint, str(hint))

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import SpecError
+from ..ranges import parameters
 from ..registry import Given, kind_of, registry_of
-from ._build import parameters
 from ._text import Spec
 
 
