@@ -175,7 +175,9 @@ BAD = [
     (["x.png", *PHYSICS, "--schedule", "edm:sigma_max=0.001"], "must exceed sigma_min"),
     (["x.png", *PHYSICS, "--device", "gpu"], "device gpu is not available"),
     (["x.png", *PHYSICS, "--resume"], "nothing to resume"),
-    (["x.png", *PHYSICS, "-o", "x.png"], "x.png: is a file, not a folder"),
+    (["x.png", *PHYSICS, "-o", "x.png"], "x.png: would overwrite its own input"),
+    (["x.png", *PHYSICS, "-o", "broken.png"], "nothing says that xhat wrote it"),
+    (["x.png", *PHYSICS, "-o", "nan.npy"], "nan.npy: is a file, not a folder"),
 ]
 
 

@@ -20,6 +20,9 @@ from .listing import KINDS
 
 RESTORE = """examples:
   xhat restore photo.jpg -o out/               looks at the file, and says what it took the damage to be
+  xhat restore photo.jpg -o better.png         writes one picture and nothing else
+  xhat restore a.jpg b.png holiday/ -o out/    several files: a picture of each, contact.png and summary.jsonl
+  xhat restore 'scans/*.tif' -o '{folder}/{stem}_restored.png' --resume       goes on where it was interrupted
   xhat restore small.png --scale 4 --sigma 2/255 -o out/
   xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 -o out/
   xhat restore y.png --operator inpaint:fill=mask.png --noise noiseless --solver ddnm -o out/
@@ -168,11 +171,21 @@ def parser() -> argparse.ArgumentParser:
 
 def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
-        "measurement",
-        help="the file of the measurement: a picture of 8 or 16 bits, .npy, .npz, .pt, or a file of a science; "
-        "scan.h5#12 is item 12 of scan.h5",
+        "measurements",
+        nargs="+",
+        metavar="measurement",
+        help="files of measurements: pictures of 8 or 16 bits, .npy, .npz, .pt, or files of a science; scan.h5#12 is "
+        "item 12 of scan.h5; a folder stands for the pictures in it, 'scans/*.jpg' for all that fit",
     )
-    p.add_argument("-o", "--out", required=True, help="the folder to write the results to")
+    p.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        help="the folder to write the results to; x.png, .jpg, .tif or .webp writes just that picture, of several "
+        "samples their mean; '{stem}_restored.png' names the pictures of several files, and {name}, {suffix} and "
+        "{folder} are known there, too",
+    )
+    p.add_argument("--record", action="store_true", help="with a picture as -o, write its record beside it")
     p.add_argument("--operator", metavar="SPEC", help="what made the measurement; default: what its file says or shows")
     p.add_argument(
         "--noise", metavar="SPEC", help="the noise of the measurement; default: what its file says, or an estimate"
@@ -226,11 +239,13 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--formats", metavar="NAMES", help="also write each image in these formats, separated by commas: nii"
     )
-    p.add_argument("--resume", action="store_true", help="continue the interrupted run in the folder")
+    p.add_argument(
+        "--resume", action="store_true", help="continue the interrupted run; of several files, skip those that are done"
+    )
     p.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace files in the folder that xhat has not written, and an interrupted run that is not resumed",
+        help="replace files that xhat has not written, and an interrupted run that is not resumed",
     )
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and no summary")
     p.set_defaults(run=run_restore)

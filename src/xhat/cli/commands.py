@@ -6,109 +6,30 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..errors import DataError, SpecError
-from ..files import exports
-from ..files.folder import alone, check_apart, files_in
+from ..files.folder import check_apart, files_in
 from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, centre_crop, is_picture, resize, save_image
 from ..files.readers.load import load_reference, split
+from ..files.targets import is_pattern, sources
 from ..files.writing import atomic
-from ..likelihoods.verdict import MEANS, verdict
-from ..noise import Gaussian, Noise
-from ..priors import path_spec, trusted
 from ..priors.generated import GENERATORS
 from ..priors.inspect import inspect
-from ..spec import parse, value
-from ..task.look import AUTO
-from ..task.parts import spec_in
-from ..task.restoration import Restoration, check_out
-from ..task.restore import restore
 from ..task.simulate import simulate
 from .listing import listing, overview
 from .options import read_options
+from .restoring import prior_spec, run_one
+from .several import run_several
 
 
 def run_restore(args: Namespace) -> int:
-    """`xhat restore`: 0 when finished, 130 when interrupted. Raises an XhatError for a mistake of the user."""
-    formats = args.formats.split(",") if args.formats else []
-    exports.check(formats)
-    with alone(args.out):
-        named = files_in(args.operator, args.noise, args.prior, args.solver)
-        check_out(args.out, (args.measurement, args.reference, *named), args.overwrite)
-        return _restored(args, formats)
-
-
-def _restored(args: Namespace, formats: list[str]) -> int:
-    saved = args.out / "checkpoint.pt"
-    if args.overwrite and not args.resume:
-        saved.unlink(missing_ok=True)
-    given = spec_in(args.solver)
-    solver = _with(given, steps=value(args.steps)) if args.steps else given
-    prior = _with(_prior_spec(args), **({"dtype": args.dtype} if args.dtype else {}))
-    try:
-        result = restore(
-            args.measurement,
-            args.operator,
-            _noise_spec(args),
-            _with(prior, **({"compile": True} if args.compile else {})),
-            solver,
-            schedule=args.schedule,
-            scale=args.scale,
-            seed=args.seed,
-            samples=args.samples,
-            batch_size=args.batch_size,
-            shape=_shape(args.shape),
-            reference=args.reference,
-            metrics=args.metrics.split(",") if args.metrics else None,
-            device=args.device,
-            stop_at=args.stop_at,
-            record_every=args.record_every,
-            progress=not args.quiet and sys.stderr.isatty(),
-            checkpoint=saved,
-            resume=args.resume,
-        )
-    except KeyboardInterrupt:
-        where = f"; repeat the command with --resume to continue ({saved})" if saved.exists() else ""
-        print(f"xhat: interrupted{where}", file=sys.stderr)
-        return 130
-    try:
-        result.save(args.out, args.depth, formats, args.overwrite)
-    except DataError as e:
-        if result.checkpoint and result.checkpoint.stored is result.checkpoint.last:
-            again = f"the finished run is kept in {saved}: repeat the command with --resume once that is mended"
-            raise DataError(f"{e}; {again}") from e
-        raise
-    if not args.quiet:
-        print(summary(result))
-        print(f"{args.out}: {', '.join(sorted(p.name for p in args.out.iterdir() if not p.name.startswith('.')))}")
-    return 0
-
-
-def summary(result: Restoration) -> str:
-    """The parts, the cost, the residuals and the metrics of a restoration, in a few lines of text."""
-    r, calls = result.record, result.calls
-    knows = "" if r["prior"] == "none" else f" with {r['prior']}"
-    lines = [f"{r['operator']}, {r['noise']}{in_levels(result.problem.noise)}; {r['solver']}{knows}"]
-    lines.append(
-        f"{calls.forwards} network forwards, {calls.backwards} backwards, {calls.operator} operator calls, "
-        f"{result.seconds:.1f} s on {r['device']}"
-    )
-    for i, (found, expected) in enumerate(zip(result.residual.tolist(), result.expected.tolist(), strict=True)):
-        fit = f"residual {found:.4g}" + (f", {found / expected:.2f} times the expected" if expected else "")
-        word = verdict(found, expected)
-        fit += f": {word}" + (f" ({MEANS[word]})" if MEANS[word] else "")
-        scores = "".join(f", {k} {float(v[i]):.4g}" for k, v in result.metrics.items() if not k.startswith("mean_"))
-        lines.append(f"seed {r['seeds'][i]}: {fit}{scores}")
-    if len(result.images) > 1:
-        means = "".join(f", {k[5:]} {float(v):.4g}" for k, v in result.metrics.items() if k.startswith("mean_"))
-        lines.append(f"mean of {len(result.images)}{means}; smallest residual: sample_{result.best:03d}")
-    return "\n".join(lines)
-
-
-def in_levels(noise: Noise) -> str:
-    """σ of Gaussian noise also in 8-bit grey levels, as text; empty for other noise."""
-    if isinstance(noise, Gaussian) and isinstance(noise.sigma, float | int):
-        return f" ({noise.sigma * 127.5:.3g} of 255 grey levels)"
-    return ""
+    """`xhat restore` of one measurement or of several: 0 when finished, 1 if some of several failed, 130 when
+    interrupted. Raises an XhatError for a mistake of the user.
+    """
+    out = str(args.out)
+    found = sources(args.measurements, None if is_pattern(out) else args.out)
+    if [source.path for source in found] == args.measurements[:1] and not is_pattern(out):
+        return run_one(args, found[0].path)
+    return run_several(args, found)
 
 
 def run_simulate(args: Namespace) -> int:
@@ -177,7 +98,7 @@ def run_demo(args: Namespace) -> int:
     """`xhat demo`: restores the photographs of the demo."""
     from .demo import demo
 
-    demo(args.out, args.size, _prior_spec(args), args.quiet)
+    demo(args.out, args.size, prior_spec(args), args.quiet)
     return 0
 
 
@@ -195,53 +116,3 @@ def run_exact(args: Namespace) -> int:
     if not args.quiet:
         print(f"{args.out}: {', '.join(written)}")
     return 0
-
-
-def _with(spec: str, **options: object) -> str:
-    """`spec` with more options. Raises SpecError for one that it has already."""
-    found = parse(spec)
-    if twice := sorted(found.options.keys() & options.keys()):
-        raise SpecError(f"{spec!r}: option {', '.join(twice)} is given twice")
-    return str(found.with_(**options)) if options else spec
-
-
-def _prior_spec(args: Namespace) -> str:
-    """A path takes options only as the spec it stands for."""
-    prior: str = args.prior
-    if args.dtype or args.compile or args.prior_config:
-        prior = path_spec(prior)
-    prior = trusted(prior) if args.trust else prior
-    return _with(prior, **(read_options(args.prior_config) if args.prior_config else {}))
-
-
-def _noise_spec(args: Namespace) -> str | None:
-    """The noise that --noise or --sigma names: `12/255` is 12 of 255 grey levels, `auto` is to be estimated."""
-    if args.sigma is None:
-        noise: str | None = args.noise
-        return noise
-    if args.noise:
-        raise SpecError("--sigma stands for --noise gaussian:sigma=...; give one of them")
-    if args.sigma == AUTO:
-        return AUTO
-    number, slash, white = args.sigma.partition("/")
-    try:
-        sigma = float(number) * 2 / float(white) if slash else float(number)
-    except (ValueError, ZeroDivisionError):
-        raise SpecError(f"--sigma: expected 0.05, 12/255 or auto, not {args.sigma!r}") from None
-    if not 0 < sigma < 2:
-        raise SpecError(
-            f"--sigma {args.sigma}: images lie in [-1, 1]; for {number} of 255 grey levels say {number}/255"
-        )
-    return f"gaussian:sigma={sigma:.4g}"
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        shape = tuple(int(n) for n in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise SpecError(f"--shape: expected numbers such as 3,256,256, not {text!r}")
-    return shape

@@ -1,5 +1,6 @@
 """Folders of results: checked before any work, held by one run at a time, never taken from the user."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -75,3 +76,9 @@ def alone(folder: Path, lock: str = LOCK) -> Iterator[None]:
         for made in missing:
             with suppress(OSError):  # it holds something now
                 made.rmdir()
+
+
+def sha256(file: Path) -> str:
+    """What `sha256sum` prints for a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -118,6 +118,8 @@ def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior
     cannot be read, and MismatchError if the network does not denoise.
     """
     prior: Prior = build(spec, PRIORS) if isinstance(spec, str) else spec
+    if isinstance(spec, str):
+        prior.spec = spec
     prior = prior.to(best_device() if device == "auto" else device)
     tried(prior)
     return prior

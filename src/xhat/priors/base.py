@@ -36,6 +36,8 @@ class Prior(Recorded, nn.Module):
     trial: bool = True  # whether it is tried when it is loaded, see `trial.py`
     tried: bool = False
 
+    spec: str = ""  # the text that it was built from, if any; a record names it
+
     notes: tuple[str, ...] = ()  # what was chosen or guessed when it was loaded; a record states it
 
     @abstractmethod

@@ -162,6 +162,8 @@ def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
         return name_of(given.f)  # as for the function itself
     if isinstance(given, Operator):
         return operator_spec(given)
+    if isinstance(given, Prior) and given.spec:
+        return given.spec
     if is_dataclass(given) and not isinstance(given, type):
         spec = spec_of(given, registry or {}, full=True)
         return spec if len(spec) < 500 else type(given).__name__.lower()  # nobody can read a table of 1000 betas

@@ -12,9 +12,9 @@ from .run import Watch, residuals
 
 @contextmanager
 def bar(
-    steps: int, batches: int = 1, finished: int = 0, visible: bool = True, every: float = 0.5
+    steps: int, batches: int = 1, finished: int = 0, visible: bool | str = True, every: float = 0.5
 ) -> Iterator[Watch | None]:
-    """A bar on stderr over `batches` runs of `steps` steps, of which some are `finished`.
+    """A bar on stderr over `batches` runs of `steps` steps, of which some are `finished`; a text stands before it.
 
     Gives the function that `run` calls after each step, or None if the bar is not `visible`. The residual is computed
     at most every `every` seconds, because A may cost more than a step.
@@ -23,17 +23,25 @@ def bar(
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
+        TextColumn("{task.description}"),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         BarColumn(bar_width=16),
         TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=steps * batches, completed=steps * finished, note="")
+        task = progress.add_task(
+            escape(visible) if isinstance(visible, str) else "",
+            total=steps * batches,
+            completed=steps * finished,
+            note="",
+        )
         batch, previous, looked, ratio = finished, 0, 0.0, ""
 
         def watch(step: Step, like: Likelihood, calls: Calls) -> None:

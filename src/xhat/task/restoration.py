@@ -1,6 +1,5 @@
 """What `restore` returns, and how it becomes a folder of pictures."""
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -20,13 +19,15 @@ from ..figures.compare import compare
 from ..files import exports
 from ..files import record as records
 from ..files.exports import EXPORTS
-from ..files.folder import alone
+from ..files.folder import alone, sha256
+from ..files.pictures import save_image
 from ..files.readers.load import split
-from ..files.writing import TEMPORARY, settle, told
+from ..files.writing import TEMPORARY, settle, together, told
 from ..likelihoods import Likelihood
 from ..numerics.calls import Calls
-from ..operators.modality import Put
+from ..operators.modality import Put, Raster
 from .checkpoint import Checkpoint
+from .picture import check_picture, names_picture, record_beside, recorded_beside
 
 RECORD = "record.json"
 STEMS = ("restored", "mean", "std", "panel", "trajectory", "figure", "record")  # of the files of a restoration
@@ -78,6 +79,8 @@ class Restoration:
     def save(self, folder: str | Path, depth: int = 8, formats: Sequence[str] = (), overwrite: bool = False) -> Path:
         """Writes restored, sample, mean and std images, a panel and `record.json` to `folder`, and returns its path.
 
+        A path with the suffix of a picture, which is no folder, becomes that picture alone: see `save_picture`.
+
         The operator's modality determines which files an image becomes: pictures, arrays, what its field expects.
         `depth` is the number of bits of pictures, and `formats` are further files of each image (`exports.EXPORTS`).
         All files are written before the first gets its name; those of an earlier record in `folder` are replaced or
@@ -88,6 +91,8 @@ class Restoration:
         if folder == "":
             raise DataError('a result needs a folder; "" is none')
         folder = Path(folder)
+        if names_picture(folder):
+            return self.save_picture(folder, depth, overwrite=overwrite)
         exports.check(formats)
         with alone(folder):
             settled(folder, overwrite)
@@ -103,6 +108,36 @@ class Restoration:
             if self.checkpoint:
                 self.checkpoint.remove()
         return folder
+
+    def save_picture(
+        self, path: str | Path, depth: int = 8, record: bool = False, overwrite: bool = False, mine: str = ""
+    ) -> Path:
+        """Writes the restored picture, of several samples their mean, as `path`, in the format of its suffix.
+
+        With `record`, the record goes beside it: `photo.record.json` for `photo.png`. A file at `path` is replaced only
+        if such a record says that it is of xhat, if `mine` is its SHA-256, or if `overwrite` is true. The run's
+        checkpoint is removed at the end. Returns the path. Raises DataError if a file would be overwritten or there is
+        no picture of such images, and WriteError if it cannot be written.
+        """
+        path, kind = Path(path), self.problem.A.modality
+        check_picture(path, overwrite=overwrite, mine=mine, record=record)
+        best = self.image if len(self.images) == 1 else self.mean
+        shown = best if isinstance(kind, Raster) else kind.show(best)
+        if shown is None:
+            raise DataError(f"{path}: a {kind.name} is no picture; give a folder")
+        account = {**self.record, "files": [path.name]}
+
+        def put(file: Path) -> None:
+            save_image(file, shown, depth)
+            account["files_sha256"] = {path.name: sha256(file)}
+
+        files: dict[Path, Put] = {path: put}
+        if record or recorded_beside(path):  # an old record would be wrong now
+            files[record_beside(path)] = lambda file: records.write(file, account)
+        together(files)
+        if self.checkpoint:
+            self.checkpoint.remove()
+        return path
 
     def _fill(self, stage: Path, files: Mapping[str, Put]) -> None:
         """Writes everything into the folder `stage`, the record last: with a record, a stage is complete."""
@@ -231,9 +266,3 @@ def publish(stage: Path, folder: Path, overwrite: bool = False) -> None:
     for name in new:
         with told(folder / name):
             os.replace(stage / name, folder / name)
-
-
-def sha256(file: Path) -> str:
-    """What `sha256sum` prints for a file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -48,7 +48,7 @@ def restore(
     device: str = "auto",
     stop_at: float | None = None,
     record_every: int = 0,
-    progress: bool = False,
+    progress: bool | str = False,
     checkpoint: str | Path | None = None,
     resume: bool = False,
 ) -> Restoration:
@@ -84,7 +84,7 @@ def restore(
         stop_at: a sample is final as soon as the root mean square of its residual is at most this multiple of the one
             that the noise explains.
         record_every: keep the first sample's estimate after every `record_every` steps, in `frames`; 0 keeps none.
-        progress: show a progress bar on stderr.
+        progress: show a progress bar on stderr, behind this text if it is one.
         checkpoint: a file in which the run is kept until its result is saved (`Restoration.save` removes the file).
         resume: continue from `checkpoint`; the result is the same bit for bit. Without it, a file that is there already
             is refused, so that an interrupted run is not lost by mistake.

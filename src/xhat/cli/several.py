@@ -1,0 +1,302 @@
+"""`xhat restore` of several measurements: one start, one prior, one summary; what fails stops nothing."""
+
+import os
+import sys
+import time
+import traceback
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import DataError, MismatchError, SpecError, XhatError
+from ..figures.contact import contact, thumbnail
+from ..files.folder import alone, files_in, sha256
+from ..files.pictures import PICTURES, layers
+from ..files.readers.load import split
+from ..files.rows import Rows
+from ..files.targets import Source, Target, fixed_part, is_pattern, targets
+from ..files.writing import atomic
+from ..likelihoods.verdict import verdict
+from ..operators.building import factors
+from ..spec import parse
+from ..task.account import blank, failure
+from ..task.parts import as_solver, pick_device, prior_for
+from ..task.picture import check_picture, checkpoint_beside, names_picture
+from ..task.restoration import RECORD, Restoration, check_out
+from ..task.restore import restore
+from .restoring import in_levels, options
+
+SUMMARY, SHEET = "summary.jsonl", "contact.png"
+NO_PICTURE = ("formats", "record_every")  # arguments that need a folder for each result
+
+
+@dataclass(frozen=True)
+class Work:
+    """One measurement among several, and what was said of its result earlier."""
+
+    target: Target
+    name: str  # on the screen
+    output: str  # the key of its row: the path of the result in the folder of the summary
+    row: Mapping[str, Any]  # of an earlier run; empty if there is none
+    reference: str | None
+
+    @property
+    def picture(self) -> bool:
+        """Whether the result is a picture and not a folder."""
+        return names_picture(self.target.out)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an interrupted run is kept."""
+        return checkpoint_beside(self.target.out) if self.picture else self.target.out / "checkpoint.pt"
+
+    @property
+    def mine(self) -> str:
+        """The SHA-256 of the picture as it was written, or of the record in the folder."""
+        return str(self.row.get("output_sha256") or "")
+
+    def done(self) -> bool:
+        """Whether the result is there, as it was written, of the measurement as it is."""
+        source = split(self.target.path)[0]
+        same = source.is_dir() or sha256(source) == self.row.get("provenance", {}).get("file_sha256")
+        proof = self.proof()
+        return self.row.get("status") == "ok" and same and proof.is_file() and sha256(proof) == self.mine
+
+    def proof(self) -> Path:
+        """The file whose SHA-256 is kept."""
+        return self.target.out if self.picture else self.target.out / RECORD
+
+
+def run_several(args: Namespace, found: Sequence[Source]) -> int:
+    """0 if every measurement was restored, 1 if some were not, 130 when interrupted.
+
+    Raises an XhatError for what would stop all of them, before anything is computed.
+    """
+    out = str(args.out)
+    if not is_pattern(out) and names_picture(args.out):
+        raise SpecError(
+            f"-o {out}: is one picture, and {len(found)} are to be restored; give a folder, or a pattern such as "
+            "'{stem}_restored.png'"
+        )
+    root = fixed_part(out)
+    with alone(root), _summary(root, args.overwrite) as rows:
+        ours = {row["output_sha256"] for row in rows.rows.values() if row.get("output_sha256")}
+        found = [s for s in found if not _ours(s, root, rows, ours)]
+        works = [_work(s, t, root, rows, args) for s, t in zip(found, targets(found, out), strict=True)]
+        settings = _settings(args)
+        if args.resume:
+            _same(rows, works, settings)
+        _check(works, args)
+        return _restored(works, rows, settings, args)
+
+
+@contextmanager
+def _summary(root: Path, overwrite: bool) -> Iterator[Rows[str]]:
+    """The summary in the folder `root`; it leaves no file in which nothing stands."""
+    path = root / SUMMARY
+    had = path.exists() and path.stat().st_size > 0
+    rows: Rows[str] = Rows(path, lambda row: str(row["output"]))
+    if had and not rows.rows and not overwrite:
+        raise DataError(f"{path}: is no summary of xhat; choose another folder, or --overwrite")
+    try:
+        yield rows
+    finally:
+        if path.stat().st_size == 0:
+            path.unlink()
+
+
+def _ours(source: Source, root: Path, rows: Rows[str], hashes: set[str]) -> bool:
+    """Whether a picture is a result of an earlier run, which the folder of measurements now holds, too."""
+    path = split(source.path)[0]
+    key = os.path.relpath(path, root)
+    return path.is_file() and (key in rows.rows or path.name == SHEET) and sha256(path) in hashes
+
+
+def _work(source: Source, target: Target, root: Path, rows: Rows[str], args: Namespace) -> Work:
+    output = os.path.relpath(target.out, root)
+    return Work(target, str(source.place), output, rows.rows.get(output, {}), _reference(args.reference, source))
+
+
+def _reference(given: str | None, source: Source) -> str | None:
+    """The file in the folder of references that has the name of a measurement, or its stem."""
+    if given is None:
+        return None
+    folder = Path(given)
+    if not folder.is_dir():
+        raise SpecError(f"--reference {given}: is one file for several measurements; give a folder with the same names")
+    place = folder / source.place
+    same = [p for p in sorted(place.parent.glob("*")) if p.stem == place.stem] if place.parent.is_dir() else []
+    if not place.exists() and not same:
+        raise DataError(f"--reference {given}: holds no {source.place}")
+    return str(place if place.exists() else same[0])
+
+
+def _settings(args: Namespace) -> dict[str, Any]:
+    """What decides the results beside the files, for `--resume`."""
+    free = (
+        "measurements",
+        "out",
+        "resume",
+        "overwrite",
+        "quiet",
+        "run",
+        "device",
+        "batch_size",
+        "reference",
+        "metrics",
+    )
+    return {k: v for k, v in sorted(vars(args).items()) if k not in free and v is not None and v is not False}
+
+
+def _same(rows: Rows[str], works: Sequence[Work], settings: Mapping[str, Any]) -> None:
+    """Raises MismatchError if what is there was made with other options."""
+    for work in works:
+        was = work.row.get("settings", settings)
+        if work.row.get("status") == "ok" and was != settings:
+            changed = sorted(k for k in was.keys() | settings.keys() if was.get(k) != settings.get(k))
+            words = "; ".join(f"{k} was {was.get(k)}, is {settings.get(k)}" for k in changed)
+            raise MismatchError(f"{rows.path}: cannot resume, {work.output} was made with other options: {words}")
+
+
+def _check(works: Sequence[Work], args: Namespace) -> None:
+    """Refuses before anything is computed what would overwrite a file of the user or lose an interrupted run."""
+    named = files_in(args.operator, args.noise, args.prior, args.solver)
+    for work in works:
+        inputs = (work.target.path, work.reference, *named)
+        if work.picture:
+            if given := [name for name in NO_PICTURE if getattr(args, name)]:
+                flag = given[0].replace("_", "-")
+                raise SpecError(f"--{flag} needs a folder for each result: -o 'out/{{stem}}'")
+            check_picture(work.target.out, inputs, args.overwrite, work.mine, args.record)
+        else:
+            check_out(work.target.out, inputs, args.overwrite)
+        if work.checkpoint.exists() and not args.resume and not args.overwrite:
+            raise DataError(
+                f"{work.checkpoint}: holds an interrupted run; --resume goes on with it, --overwrite gives it up"
+            )
+
+
+def _restored(works: Sequence[Work], rows: Rows[str], settings: Mapping[str, Any], args: Namespace) -> int:
+    given = options(args)
+    solver = as_solver(given["solver"])
+    given["prior"] = prior_for(solver, given["prior"], pick_device(args.device))
+    told = Table(max((len(w.name) for w in works), default=0), args.quiet)
+    failed: list[tuple[str, str]] = []
+    skipped, began = 0, time.monotonic()
+    for i, work in enumerate(works, 1):
+        if args.resume and work.done():
+            skipped += 1
+            continue
+        bar = f"{i}/{len(works)} {work.name}"
+        try:
+            result = _one(work, given | {"progress": bar if told.live else False}, args)
+            row = {**result.record, "output_sha256": sha256(work.proof())}
+            told.add(work.name, result)
+        except KeyboardInterrupt:
+            print(
+                f"xhat: interrupted at {i} of {len(works)}; repeat the command with --resume to continue",
+                file=sys.stderr,
+            )
+            return 130
+        except Exception as e:  # whatever it is, the other measurements are restored
+            if not isinstance(e, XhatError | OSError | MemoryError) and not failed:
+                traceback.print_exc()
+            status, text = failure(e)
+            text = str(e) if isinstance(e, XhatError) else text
+            row = blank() | {"status": status, "error": text, "measurement": work.target.path}
+            failed.append((work.name, text))
+            told.fail(work.name)
+        rows.add({**row, "output": work.output, "settings": settings})
+    sheet = _sheet(works, rows, args.overwrite)
+    told.end(len(works), skipped, failed, time.monotonic() - began, rows.path.parent, sheet)
+    return 1 if failed else 0
+
+
+def _one(work: Work, given: Mapping[str, Any], args: Namespace) -> Restoration:
+    saved = work.checkpoint
+    if args.overwrite and not args.resume:
+        saved.unlink(missing_ok=True)
+    result = restore(
+        work.target.path,
+        **given,
+        reference=work.reference,
+        checkpoint=saved,
+        resume=args.resume and saved.exists(),
+    )
+    if work.picture:
+        result.save_picture(work.target.out, args.depth, args.record, args.overwrite, work.mine)
+    else:
+        result.save(work.target.out, args.depth, args.formats.split(",") if args.formats else [], args.overwrite)
+    return result
+
+
+def _sheet(works: Sequence[Work], rows: Rows[str], overwrite: bool) -> str:
+    """Writes the contact sheet and returns its name; a file of the user with its name stays, and is told."""
+    path = rows.path.with_name(SHEET)
+    mine = rows.rows.get(SHEET, {}).get("output_sha256")
+    if path.exists() and not overwrite and sha256(path) != mine:
+        return f"no contact sheet, since {path} is not of xhat"
+    pairs = []
+    for work in works:
+        after = work.target.out if work.picture else work.target.out / "restored.png"
+        if rows.rows.get(work.output, {}).get("status") == "ok" and after.exists():
+            pairs.append((work.name, _thumbnail(split(work.target.path)[0]), _thumbnail(after)))
+    if not pairs:
+        return ""
+    atomic(path, contact(pairs).save)
+    rows.add({"output": SHEET, "output_sha256": sha256(path)})
+    return SHEET
+
+
+def _thumbnail(path: Path) -> Tensor | None:
+    try:
+        return thumbnail(layers(path)[0]) if path.suffix.lower() in PICTURES else None
+    except DataError:
+        return None
+
+
+@dataclass
+class Table:
+    """The table on the screen, a line for each measurement as soon as it is done."""
+
+    width: int
+    quiet: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether a progress bar can be shown."""
+        return not self.quiet and sys.stderr.isatty()
+
+    def add(self, name: str, result: Restoration) -> None:
+        """A line about a result."""
+        if self.quiet:
+            return
+        record = result.record
+        what = " @ ".join(parse(part).name for part in factors(str(record["operator"])))
+        noise = in_levels(result.problem.noise).strip(" ()") or parse(str(record["noise"])).name
+        fit = verdict(float(result.residual[0]), float(result.expected[0]))
+        scores = "".join(f"  {k} {float(v[0]):.4g}" for k, v in result.metrics.items() if not k.startswith("mean_"))
+        print(f"{name:<{self.width}}  {what}, {noise}: {fit}{scores}  {result.seconds:.1f} s", flush=True)
+
+    def fail(self, name: str) -> None:
+        """A line about a measurement that could not be restored."""
+        if not self.quiet:
+            print(f"{name:<{self.width}}  failed", flush=True)
+
+    def end(
+        self, total: int, skipped: int, failed: Sequence[tuple[str, str]], seconds: float, root: Path, sheet: str
+    ) -> None:
+        """The counts, and once more, on stderr, what failed."""
+        if not self.quiet:
+            made = total - skipped - len(failed)
+            kept = f", {skipped} were done already" if skipped else ""
+            print(f"{made} of {total} restored in {seconds:.0f} s{kept}; {root}: {SUMMARY}{sheet and f', {sheet}'}")
+        if failed:
+            print(f"xhat: {len(failed)} of {total} failed:", file=sys.stderr)
+            for name, text in failed:
+                print(f"  {name}: {' '.join(text.split())}", file=sys.stderr)

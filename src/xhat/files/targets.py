@@ -1,0 +1,113 @@
+"""Several files: which ones a user names by files, folders and patterns, and where each result goes."""
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from ..errors import DataError, SpecError
+from .pictures import PICTURES
+from .readers.load import split
+
+FIELDS = ("stem", "name", "suffix", "folder")  # what a pattern may name
+WILD = "*?["
+
+
+@dataclass(frozen=True)
+class Source:
+    """A measurement that a user named, and its place among the others: `place` is the path below a given folder."""
+
+    path: str  # a path, or path#item
+    place: PurePath
+
+
+@dataclass(frozen=True)
+class Target:
+    """A measurement and where its result goes: a picture if `out` has the suffix of one, otherwise a folder."""
+
+    path: str
+    out: Path
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a path has places for the names of files, such as `{stem}_restored.png`."""
+    return "{" in text
+
+
+def sources(given: Sequence[str], out: Path | None = None) -> list[Source]:
+    """The measurements that `given` names, in this order, each once; those in a folder by name.
+
+    A path with * is a pattern unless there is such a file. Of a folder all pictures count, those of its subfolders too,
+    but neither hidden ones nor those below the folder `out`; a folder without pictures is one measurement. Raises
+    DataError for a pattern that fits nothing.
+    """
+    found: dict[Path, Source] = {}
+    for text in given:
+        names = [text]
+        if any(c in text for c in WILD) and not os.path.lexists(text):
+            names = sorted(glob.glob(text, recursive=True))
+            if not names:
+                raise DataError(f"{text}: no file fits this pattern")
+        for name in names:
+            path = Path(name)
+            below = _pictures(path, out) if path.is_dir() else []
+            one = [Source(name, PurePath(path.name))]
+            for source in [Source(str(p), p.relative_to(path)) for p in below] or one:
+                found.setdefault(Path(source.path).resolve(), source)
+    return list(found.values())
+
+
+def _pictures(folder: Path, out: Path | None) -> list[Path]:
+    """The pictures in a folder and its subfolders."""
+    skip = None if out is None else out.resolve()
+    found = []
+    for top, folders, files in os.walk(folder):
+        here = Path(top)
+        folders[:] = [n for n in sorted(folders) if not n.startswith(".") and (here / n).resolve() != skip]
+        found += [here / n for n in sorted(files) if not n.startswith(".") and Path(n).suffix.lower() in PICTURES]
+    return found
+
+
+def targets(found: Sequence[Source], out: str) -> list[Target]:
+    """Where the results go: by the pattern `out`, or below the folder `out`, where a picture becomes a PNG.
+
+    Raises SpecError for a pattern with unknown places, and DataError if two results would have one name or a result
+    would take the place of a measurement.
+    """
+    made = [Target(s.path, _place(s, out)) for s in found]
+    taken: dict[Path, str] = {}
+    read = {split(s.path)[0].resolve(): s.path for s in found}
+    for target in made:
+        where = target.out.resolve()
+        if where in taken:
+            raise DataError(
+                f"{taken[where]} and {target.path} would both become {target.out}; give a pattern that tells them "
+                "apart, such as -o 'out/{name}.png' or -o '{folder}/{stem}_restored.png'"
+            )
+        if where in read:
+            raise DataError(f"{target.out}: would overwrite {read[where]}, which is read; give another name")
+        taken[where] = target.path
+    return made
+
+
+def _place(source: Source, out: str) -> Path:
+    path, item = split(source.path)
+    number = "" if item is None else f"_{item}"
+    stem, name = f"{path.stem}{number}", f"{path.name}{number}"
+    if not is_pattern(out):
+        picture = path.suffix.lower() in PICTURES
+        return Path(out) / source.place.parent / (f"{stem}.png" if picture else stem)
+    try:
+        return Path(out.format(stem=stem, name=name, suffix=path.suffix, folder=str(path.parent)))
+    except (KeyError, ValueError, IndexError, AttributeError):
+        places = ", ".join(f"{{{f}}}" for f in FIELDS)
+        raise SpecError(f"-o {out}: a pattern may name {places}, as in '{{stem}}_restored.png'") from None
+
+
+def fixed_part(out: str) -> Path:
+    """The folder before the first place of a pattern; the path itself if it is none."""
+    if not is_pattern(out):
+        return Path(out)
+    head = out[: out.index("{")]
+    return Path(head) if head.endswith(("/", os.sep)) else Path(head).parent
