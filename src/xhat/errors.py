@@ -43,3 +43,8 @@ class DivergedError(XhatError, FloatingPointError):
     def __init__(self, message: str = "", images: Sequence[int] = ()) -> None:
         super().__init__(message)
         self.images = tuple(images)
+
+
+def named(given: object) -> str:
+    """What a message calls a thing that cannot be taken: a class by its name, anything else by that of its class."""
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__

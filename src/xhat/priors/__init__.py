@@ -1,19 +1,23 @@
 """Priors: what is known of images before anything is measured. One line in `PRIORS` for each that a spec can build."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..errors import DataError, SpecError
+from ..errors import DataError, SpecError, named
 from ..numerics.device import best_device
 from ..registry import Registry
 from ..spec import build, parse, text_of
-from .base import Denoiser, FixedShape, Prior
+from .base import FixedShape, Prior
 from .checkpoints import FORMATS, FileDenoiser, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
+from .denoiser import Denoiser
 from .diffusers_folder import existing, kind_of
 from .gaussian import GaussianPrior
+from .given_network import GivenNetwork, in_memory
 from .latent import Autoencoded, LatentPrior, TextPrior
 from .latent_diffusion import LatentDiffusion
 from .low_rank import LowRankMixture
@@ -37,6 +41,7 @@ __all__ = [
     "FixedShape",
     "FlowPrior",
     "GaussianPrior",
+    "GivenNetwork",
     "LatentDiffusion",
     "LatentPrior",
     "LayeredConsistency",
@@ -69,6 +74,11 @@ def path_spec(text: str) -> str:
             return f"{spec},{rest}" if rest else spec
     if (name := text.split(":")[0]).endswith(SUFFIXES):
         raise DataError(f"{name}: no such file")
+    if HUB.fullmatch(name):
+        raise DataError(
+            f"{name}: no such folder here; if it is a model of the Hugging Face hub, download it first, with "
+            f"`hf download {name} --local-dir {name.split('/')[1]}`, and give that folder"
+        )
     return text
 
 
@@ -80,6 +90,7 @@ def trusted(text: str) -> str:
     return str(spec.with_(trust=True))
 
 
+HUB = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name
 SUFFIXES = (".pt", ".pth", ".ckpt", ".pkl", ".safetensors", ".onnx", ".bin")
 
 
@@ -109,17 +120,33 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
 )
 
 
-def build_prior(spec: str | Prior, device: str | torch.device = "auto") -> Prior:
-    """The prior of a spec string such as `photo:dtype=bfloat16`, or of the path of a folder or checkpoint.
+def build_prior(spec: Any, device: str | torch.device = "auto") -> Prior:
+    """The prior of a spec string such as `photo:dtype=bfloat16`, of the path of a folder or checkpoint, or in memory.
 
     A path may be followed by options, as a name may: `ffhq_10m.pt:dtype=bfloat16`, `FOLDER:prompt=a cat,guidance=7.5`.
-    `device` "auto" is cuda if there is one, otherwise mps, otherwise cpu. A `Prior` object is only moved to the device.
-    A network is tried once: see `trial.py`. Raises SpecError for an unknown name or option, DataError if the file
-    cannot be read, and MismatchError if the network does not denoise.
+    In memory it is a pipeline of diffusers (DDPMPipeline(unet, scheduler)), a UNet2DModel, or a function or network
+    (x, sigma) → x₀ that denoises x = x₀ + sigma n (`Denoiser`). A `Prior` object is only moved to the device: "auto" is
+    cuda if there is one, otherwise mps, otherwise cpu. A network is tried once: see `trial.py`. Raises SpecError for an
+    unknown name or option and for what cannot be a prior, DataError if the file cannot be read, and MismatchError if
+    the network does not denoise.
     """
-    prior: Prior = build(spec, PRIORS) if isinstance(spec, str) else spec
-    if isinstance(spec, str):
-        prior.spec = spec
-    prior = prior.to(best_device() if device == "auto" else device)
+    prior = _prior(spec).to(best_device() if device == "auto" else device)
     tried(prior)
     return prior
+
+
+def _prior(given: Any) -> Prior:
+    if isinstance(given, str | Path):
+        made: Prior = build(str(given), PRIORS)
+        made.spec = str(given)
+        return made
+    if isinstance(given, Prior):
+        return given
+    if (known := in_memory(given)) is not None:
+        return known
+    if callable(given) and not isinstance(given, type):
+        return Denoiser(given)
+    raise SpecError(
+        f"a prior is a spec string (xhat list priors), the path of a folder or checkpoint, a Prior, a pipeline of "
+        f"diffusers, or a function (x, sigma) -> x0 that denoises, not {named(given)}"
+    )

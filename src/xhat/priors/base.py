@@ -1,12 +1,10 @@
 """A prior is known through its denoiser, x̂₀ = E[x₀ | x_t].
 
-This file holds the base class `Prior`, its variant for images of one shape, and `Denoiser`, which makes a prior of a
-user's own function.
+This file holds the base class `Prior` and its variant for images of one shape.
 """
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +14,7 @@ from ..errors import MismatchError, SpecError
 from ..likelihoods import Likelihood
 from ..numerics.calls import counting, tally
 from ..registry import Recorded
-from ..schedule import EDM, Level, Schedule
+from ..schedule import Level, Schedule
 from ..types import Image
 
 SIDE = 64  # pixels of a picture on which a network is tried: a fraction of a second for the largest
@@ -138,25 +136,3 @@ class FixedShape(Prior):
     def check(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != tuple(self.shape):
             raise MismatchError(f"this prior knows images of shape {tuple(self.shape)}, the problem has {tuple(shape)}")
-
-
-class Denoiser(Prior):
-    """Your own denoiser as a prior: `Denoiser(lambda x, sigma: ...)`.
-
-    `denoise` is given x = x₀ + σ n, a (b, *image) tensor, and the float σ, and returns its estimate of x₀. `schedule`
-    is EDM's if it is left out. A function that returns the noise or the score instead, or works in [0, 1], is refused
-    when a problem about pictures is solved with it, unless `trial` is false.
-    """
-
-    def __init__(
-        self, denoise: Callable[[Tensor, float], Tensor], schedule: Schedule | None = None, trial: bool = True
-    ) -> None:
-        super().__init__()
-        self.denoise, self.trial = denoise, trial
-        self.schedule = schedule or EDM()
-
-    def forward(self, x: Image, t: Level) -> Image:
-        return self.denoise(x / t.alpha, t.ratio)
-
-    def specimen(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
-        return shape if shape is not None and len(shape) == 3 and shape[0] in (1, 3) else None

@@ -151,32 +151,39 @@ def read_scheduler(root: Path, whole: bool = False) -> tuple[Precondition, Sched
     `whole` says that the network accepts only whole time steps. Raises SpecError for a scheduler that is not supported.
     """
     file = scheduler_file(root)
-    config = read_json(file)
-    kind, prediction = config.get("_class_name"), config.get("prediction_type", "epsilon")
     try:
-        if kind in KARRAS + CONSISTENCY:
-            if whole:
-                raise SpecError(f"{kind} needs a network with a continuous time embedding, this one's is learned")
-            edm = EDM(*(float(config.get(k, v)) for k, v in (("sigma_min", 0.002), ("sigma_max", 80.0), ("rho", 7.0))))
-            sigma_data = float(config.get("sigma_data", 0.5))
-            if kind in CONSISTENCY:
-                return Consistent("endpoint", edm.sigma_min, sigma_data), edm
-            return Karras(prediction, sigma_data), edm
-        if kind == SCORE:
-            lo, hi = (float(config.get(k, v)) for k, v in (("sigma_min", 0.01), ("sigma_max", 1348.0)))
-            return Score(), VE(2 * lo, 2 * hi)
-        if kind == FLOW:
-            if config.get("use_dynamic_shifting"):
-                raise SpecError("use_dynamic_shifting, a shift that depends on the image's size, is not supported")
-            time = float(config.get("num_train_timesteps", 1000))
-            return Velocity(steps=time), Flow(shift=float(config.get("shift", 1.0)))
-        if kind in TABULATED:
-            table = read_table(config)
-            return Tabulated(prediction, table, whole), table
+        return convention(read_json(file), whole)
     except SpecError as e:
         raise SpecError(f"{file}: {e}") from e
+
+
+def convention(config: Mapping[str, Any], whole: bool = False) -> tuple[Precondition, Schedule]:
+    """The convention of a network and its own noise levels, from the config of its scheduler.
+
+    `whole` says that the network accepts only whole time steps. Raises SpecError for a scheduler that is not supported.
+    """
+    kind, prediction = config.get("_class_name"), config.get("prediction_type", "epsilon")
+    if kind in KARRAS + CONSISTENCY:
+        if whole:
+            raise SpecError(f"{kind} needs a network with a continuous time embedding, this one's is learned")
+        edm = EDM(*(float(config.get(k, v)) for k, v in (("sigma_min", 0.002), ("sigma_max", 80.0), ("rho", 7.0))))
+        sigma_data = float(config.get("sigma_data", 0.5))
+        if kind in CONSISTENCY:
+            return Consistent("endpoint", edm.sigma_min, sigma_data), edm
+        return Karras(prediction, sigma_data), edm
+    if kind == SCORE:
+        lo, hi = (float(config.get(k, v)) for k, v in (("sigma_min", 0.01), ("sigma_max", 1348.0)))
+        return Score(), VE(2 * lo, 2 * hi)
+    if kind == FLOW:
+        if config.get("use_dynamic_shifting"):
+            raise SpecError("use_dynamic_shifting, a shift that depends on the image's size, is not supported")
+        time = float(config.get("num_train_timesteps", 1000))
+        return Velocity(steps=time), Flow(shift=float(config.get("shift", 1.0)))
+    if kind in TABULATED:
+        table = read_table(config)
+        return Tabulated(prediction, table, whole), table
     known = ", ".join((*KARRAS, SCORE, FLOW, *TABULATED, *CONSISTENCY))
-    raise SpecError(f"{file}: unknown scheduler {kind!r}; known: {known}")
+    raise SpecError(f"unknown scheduler {kind!r}; known: {known}")
 
 
 def scheduler_file(root: Path) -> Path:
@@ -190,7 +197,7 @@ def is_consistency(path: str | Path) -> bool:
     return file.exists() and read_json(file).get("_class_name") in CONSISTENCY
 
 
-def read_table(config: dict[str, Any]) -> Discrete:
+def read_table(config: Mapping[str, Any]) -> Discrete:
     """The β table of a scheduler's `config`, rescaled to end at zero signal-to-noise ratio if the config says so."""
     zero = bool(config.get("rescale_betas_zero_snr"))
     if config.get("trained_betas") is not None:

@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import MismatchError
 from ..schedule import Discrete
-from .base import Denoiser, Prior
+from .base import Prior
+from .denoiser import Denoiser
 from .precondition import Precondition, Tabulated
 
 LEVELS = (0.2, 0.5)
@@ -74,9 +75,12 @@ def complain(prior: Prior, shape: tuple[int, ...]) -> None:
     text = better(conventions(prior), picture, levels, min(LIMIT, error / 2))
     if not text and error > LIMIT:
         text = better(readings(prior), picture, levels, min(LIMIT, error / 2))
-    if not text and (error <= LIMIT or isinstance(prior, Denoiser)):  # a function may model anything, white noise too
-        return
+    own = isinstance(prior, Denoiser)
+    if not text and (error <= LIMIT or (own and not isinstance(prior.denoise, nn.Module))):
+        return  # a function may model anything, white noise too
     right = f"it denoises if {text}" if text else "its range, parametrisation or schedule may be wrong"
+    if own and not text:
+        right += "; a network of the noise in time steps is Denoiser.from_eps(net, alphas_cumprod)"
     raise MismatchError(
         f"{name(prior)} does not denoise as it should: on a smooth picture its error is {error:.2g} times the noise "
         f"({LIMIT:g} is allowed, at the levels {levels[0]:g} and {levels[1]:g} of images in [-1, 1]); {right}. "

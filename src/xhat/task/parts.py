@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from torch import Tensor
 
 from ..baselines import BASELINES
 from ..baselines.base import Baseline
-from ..errors import DataError, MismatchError, ShapeError, SpecError
-from ..noise import NOISES, Noise
+from ..errors import DataError, MismatchError, ShapeError, SpecError, named
+from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..numerics.device import best_device
 from ..operators.base import LinearOperator, Operator
 from ..operators.building import build_operator, kind, operator_spec
 from ..operators.modality import PLAIN, Modality
-from ..priors import Denoiser, NoPrior, Prior, build_prior
+from ..priors import NoPrior, Prior, build_prior
 from ..schedule import SCHEDULES, Schedule
 from ..solvers import SOLVERS
 from ..solvers.base import Solver
@@ -27,6 +28,10 @@ from ..types import Data, Image
 Shape = tuple[int, ...]
 Function = Callable[[Tensor], Tensor]
 METHODS = SOLVERS | BASELINES
+# What users give as a part. Whatever else it is, `as_noise`, `as_solver` and so on take it or say what to give instead.
+NoiseLike = str | float | Noise | type[Noise] | Any
+PriorLike = str | Path | Prior | Callable[[Tensor, float], Tensor] | Any
+SolverLike = str | Path | Solver[Any] | type[Solver[Any]] | Any
 
 
 class FunctionOperator(Operator):
@@ -108,18 +113,42 @@ def image_for(given: str | Operator | Function, x: Tensor) -> Tensor:
     return modality_for(given).as_image(x)
 
 
-def as_noise(given: str | Noise) -> Noise:
-    """A noise from a spec string or a `Noise`. Raises SpecError for an unknown name or option."""
-    return build(given, NOISES) if isinstance(given, str) else given
+def as_noise(given: NoiseLike) -> Noise:
+    """A noise from a spec string, the σ of Gaussian noise in the units of y (0 is none), a `Noise` or its class.
 
-
-def as_solver(given: str | Solver[Any]) -> Solver[Any]:
-    """A solver from a spec string, a TOML file with one solver, or a `Solver`. Raises SpecError or DataError if it is
-    none.
+    Raises SpecError for an unknown name or option, and for anything else.
     """
-    solver = build(spec_in(given), METHODS) if isinstance(given, str) else given
+    given = given() if isinstance(given, type) and issubclass(given, Noise) else given
+    if isinstance(given, str):
+        return build(given, NOISES)
+    if isinstance(given, Noise):
+        return given
+    if (sigma := number(given)) is not None:
+        return Noiseless() if sigma == 0 else Gaussian(sigma)
+    raise SpecError(
+        f"a noise is a number (0.05, the sigma of Gaussian noise in the units of y), a spec string "
+        f"(xhat list noises) or a Noise, not {named(given)}"
+    )
+
+
+def number(given: object) -> float | None:
+    """A real number of any library, a 0-dimensional array included, as a float; None if it is none."""
+    if isinstance(given, bool) or not (isinstance(given, Real) or getattr(given, "shape", None) == ()):
+        return None
+    return float(given)  # type: ignore[arg-type]
+
+
+def as_solver(given: SolverLike) -> Solver[Any]:
+    """A solver from a spec string, a TOML file with one solver, a `Solver`, or its class, which has its defaults.
+
+    Raises SpecError or DataError if it is none.
+    """
+    given = given() if isinstance(given, type) and issubclass(given, Solver) else given
+    solver = build(spec_in(str(given)), METHODS) if isinstance(given, str | Path) else given
+    if not isinstance(solver, Solver):
+        raise SpecError(f"a solver is a spec string (xhat list solvers), a Solver or its class, not {named(given)}")
     if solver.steps < 1:
-        raise SpecError(f"{name_of(given)}: steps must be at least 1, not {solver.steps}")
+        raise SpecError(f"{name_of(solver)}: steps must be at least 1, not {solver.steps}")
     return solver
 
 
@@ -142,22 +171,15 @@ def as_schedule(given: str | Schedule | None) -> Schedule | None:
     return build(given, SCHEDULES) if isinstance(given, str) else given
 
 
-def as_prior(given: str | Prior | Callable[[Tensor, float], Tensor], device: str | torch.device) -> Prior:
-    """A prior on `device` from a spec string, a path, a `Prior`, or a function (x, sigma) → x₀."""
-    return build_prior(given if isinstance(given, str | Prior) else Denoiser(given), device)
-
-
-def prior_for(
-    solver: Solver[Any], given: str | Prior | Callable[[Tensor, float], Tensor], device: str | torch.device
-) -> Prior:
-    """The prior on which `solver` runs; a classical method has none, whatever is given."""
-    return NoPrior().to(device) if isinstance(solver, Baseline) else as_prior(given, device)
+def prior_for(solver: Solver[Any], given: PriorLike, device: str | torch.device) -> Prior:
+    """The prior on which `solver` runs, of anything that `build_prior` takes; a classical method has none."""
+    return NoPrior().to(device) if isinstance(solver, Baseline) else build_prior(given, device)
 
 
 def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
     """What a record says about a part: its spec string with defaults, or else the name of its class or function."""
-    if isinstance(given, str):
-        return given
+    if isinstance(given, str | Path):
+        return str(given)
     if isinstance(given, FunctionOperator | LinearFunctionOperator):
         return name_of(given.f)  # as for the function itself
     if isinstance(given, Operator):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -14,15 +13,12 @@ from ..files.measurement import Source
 from ..files.readers.load import load, load_reference, split
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
-from ..noise import Noise
 from ..operators.base import Operator
-from ..priors import Prior
 from ..schedule import Schedule
-from ..solvers.base import Solver
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
 from .look import AUTO, look
-from .parts import Shape, as_solver, image_for
+from .parts import NoiseLike, PriorLike, Shape, SolverLike, as_noise, as_solver, image_for
 from .progress import bar
 from .restoration import Restoration
 from .results import decoded, results
@@ -33,9 +29,9 @@ from .task import Task
 def restore(
     y: Source,
     operator: str | Operator | Callable[[Tensor], Tensor] | None = None,
-    noise: str | Noise | None = None,
-    prior: str | Prior | Callable[[Tensor, float], Tensor] = "photo",
-    solver: str | Solver[Any] = "lmaps",
+    noise: NoiseLike | None = None,
+    prior: PriorLike = "photo",
+    solver: SolverLike = "lmaps",
     *,
     schedule: str | Schedule | None = None,
     scale: int | None = None,
@@ -67,11 +63,13 @@ def restore(
         operator: A, as a spec string, an `Operator`, or a function on batches, (b, *image) to (b, *data), which also
             needs `shape`. None takes what the file says, and for the file of a picture what a look at it tells, which
             is said in one line (logger "xhat") and recorded.
-        noise: what the detector adds, as a spec string or a `Noise`. A sigma is in the units of y. None takes what the
-            file says. "auto" estimates it from the picture, as None does for the file of a picture.
-        prior: a spec string, a path, a `Prior`, or any function (x, sigma) → x₀ that denoises x = x₀ + sigma n.
-            Classical solvers ignore it.
-        solver: a spec string or a `Solver`.
+        noise: what the detector adds: a number, the sigma of Gaussian noise in the units of y (0 is none), a spec
+            string or a `Noise`. None takes what the file says. "auto" estimates it from the picture, as None does for
+            the file of a picture.
+        prior: a spec string, the path of a folder or checkpoint, a `Prior`, a pipeline of diffusers, or any function
+            (x, sigma) → x₀ that denoises x = x₀ + sigma n. A network of the noise in time steps is
+            `xhat.Denoiser.from_eps(net, alphas_cumprod)`. Classical solvers ignore it.
+        solver: a spec string, a `Solver` or its class.
         schedule: the noise levels to run on; None takes those of the prior.
         scale: how many times smaller than the image the picture is, in place of an operator.
         seed, samples: sample i uses the random stream `seed` + i.
@@ -100,7 +98,9 @@ def restore(
     """
     if checkpoint == "" or (resume and checkpoint is None):
         raise SpecError('a checkpoint needs a path; "" is none' if checkpoint == "" else "resume needs a checkpoint")
-    found = look(load(y), operator, noise, scale, light=not issubclass(as_solver(solver).needs, PinvGaussian))
+    solver = as_solver(solver)
+    noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
+    found = look(load(y), operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
     truth = None if reference is None else load_reference(reference)
     if truth is not None and (made := operator or found.operator):
         truth = image_for(made, truth)

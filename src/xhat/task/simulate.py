@@ -6,14 +6,17 @@ from torch import Tensor
 
 from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference
-from ..noise import NOISES, Noise
+from ..noise import NOISES
 from ..operators.base import Operator
-from .parts import as_noise, as_operator, image_for, name_of
+from .parts import NoiseLike, as_noise, as_operator, image_for, name_of
 from .run import measured
 
 
 def simulate(
-    x: Source, operator: str | Operator | Callable[[Tensor], Tensor], noise: str | Noise, seed: int = 0
+    x: Source,
+    operator: str | Operator | Callable[[Tensor], Tensor],
+    noise: NoiseLike,
+    seed: int = 0,
 ) -> Measurement:
     """One measurement y = A(x) + noise of the image `x`, ready for `restore`.
 
@@ -25,7 +28,8 @@ def simulate(
         x: a path, an array, a PIL image or a tensor, without a batch axis. uint8 and uint16 arrays are pixels;
             floats are in model units, which for pictures means [−1, 1].
         operator: A, as a spec string, an `Operator`, or a function on batches, (b, *image) to (b, *data).
-        noise: what the detector adds, as a spec string or a `Noise`. A sigma is in the units of y.
+        noise: what the detector adds: a number, the sigma of Gaussian noise in the units of y, a spec string or a
+            `Noise`.
         seed: the seed of the noise.
 
     Returns a `Measurement`: `y` of shape (*data), with the specs that made it. `save` writes it to a file.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,13 +9,21 @@ from torch import Tensor
 from ..errors import ShapeError, SpecError
 from ..files.measurement import Measurement
 from ..likelihoods import Likelihood, likelihood
-from ..noise import Noise
 from ..operators.base import Operator
-from ..priors import Prior
 from ..priors.trial import tried
 from ..schedule import Schedule
-from ..solvers.base import Solver
-from .parts import Shape, as_noise, as_operator, as_schedule, as_solver, pick_device, prior_for
+from .parts import (
+    NoiseLike,
+    PriorLike,
+    Shape,
+    SolverLike,
+    as_noise,
+    as_operator,
+    as_schedule,
+    as_solver,
+    pick_device,
+    prior_for,
+)
 from .run import Job, measured
 
 
@@ -32,9 +39,9 @@ class Task:
     """
 
     operator: str | Operator | Callable[[Tensor], Tensor] | None
-    noise: str | Noise | None
-    prior: str | Prior | Callable[[Tensor, float], Tensor]
-    solver: str | Solver[Any]
+    noise: NoiseLike | None
+    prior: PriorLike
+    solver: SolverLike
     seeds: Sequence[Sequence[int]]  # the same number for each measurement
     measurement: Measurement | None = None
     truth: Tensor | None = None  # (b, *image); with a measurement, the one image that it is of, which no solver sees
@@ -53,7 +60,8 @@ class Task:
         if self.measurement is None:
             return self._simulated()
         found, truth = self.measurement, None if self.truth is None else self.truth[0]
-        operator, noise = self.operator or found.operator, self.noise or found.noise
+        operator = found.operator if self.operator is None else self.operator
+        noise = found.noise if self.noise is None else self.noise
         if operator is None or noise is None:
             raise SpecError(
                 f"{found.origin} does not say which {'noise' if operator else 'operator'} made it: give one"

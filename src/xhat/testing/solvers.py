@@ -13,7 +13,7 @@ from ..loop import solve, trajectory
 from ..noise import Gaussian, Noise
 from ..numerics.calls import counting
 from ..operators.hdr import HDR
-from ..priors.base import Denoiser
+from ..priors.denoiser import Denoiser
 from ..rng import Rng
 from ..schedule import EDM, VP, Flow
 from ..solvers.base import State
