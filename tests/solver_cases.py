@@ -7,7 +7,7 @@ import torch
 from oracles import GaussianText, LayeredGaussian, Rotation, problem, rbf_prior
 from xhat.likelihoods import BlindGaussian, LatentLikelihood, NoiselessLinear, likelihood
 from xhat.noise import Gaussian, Noise, Noiseless
-from xhat.priors import Autoencoded, GaussianPrior, Prior, TextPrior
+from xhat.priors import Autoencoded, ConsistencyPrior, GaussianPrior, Prior, TextPrior
 from xhat.solvers import SOLVERS, Solver
 
 # what keeps inner work small, or suits images of 64 numbers and few steps; all others run as they are
@@ -38,9 +38,6 @@ QUICK: dict[str, dict[str, object]] = {
 }
 
 
-JUMPERS = {"consistent_csgm", "ilo", "score_ilo"}  # made for consistency models
-
-
 def quick(name: str, steps: int = 8) -> Solver:
     return replace(SOLVERS[name](), steps=steps, **QUICK.get(name, {}))
 
@@ -57,7 +54,7 @@ def operator_for(name: str, usual: str = "inpaint") -> str:
 
 def prior_for(name: str, base: Prior) -> Prior:
     """`base`, its exact consistency function, or a prior of rotated images as latents: as the solver needs it."""
-    if name in JUMPERS:
+    if issubclass(SOLVERS[name].needs_prior, ConsistencyPrior):
         return LayeredGaussian(base)
     if not issubclass(SOLVERS[name].needs, LatentLikelihood):
         return base

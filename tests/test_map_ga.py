@@ -305,7 +305,12 @@ def test_refusals_before_the_first_call():
     two = likelihood(like.A, Gaussian((0.1, 0.2)), like.y)
     cases = [
         (MAPGA(model="consistency"), prior, like, "consistency, the folder of a ConsistencyModelPipeline"),
-        (SOLVERS["consistent_csgm"](), prior, like, "GaussianPrior has no consistency model"),
+        (
+            SOLVERS["consistent_csgm"](),
+            prior,
+            like,
+            r"needs a ConsistencyPrior, and .*xhat\.ConsistencyModel",
+        ),
         (MAPGA(use_prior=True), bare, like, "such as map_ga or"),
         (PIGDM(), bare, like, "without a denoiser"),
         (PIGDM(), prior, poisson, "map_ga_generic"),

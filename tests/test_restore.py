@@ -14,7 +14,7 @@ from xhat.figures.panel import measurement_tile, panel
 from xhat.likelihoods import BlindGaussian, LatentLikelihood, NoiselessLinear
 from xhat.operators.decoder import Identity
 from xhat.priors import Autoencoded, TextPrior
-from xhat.priors.consistency import LayeredConsistency
+from xhat.priors.consistency import ConsistencyPrior, LayeredConsistency
 from xhat.schedule import Level
 from xhat.solvers import SOLVERS
 from xhat.task.checkpoint import Checkpoint
@@ -156,6 +156,10 @@ class Deaf(TextPrior):
     def denoise(self, z, t, c):
         return self.base.forward(z, t) + 0 * c.sum()
 
+    @property
+    def sees(self):
+        return True
+
     def image_embedding(self, x):
         return x.flatten(1)[:, :3]
 
@@ -175,12 +179,9 @@ class Jumping(LayeredConsistency):
         return self.through(u, sigma, {})[0]
 
 
-JUMPERS = tuple(SOLVERS[name] for name in ("consistent_csgm", "ilo", "score_ilo"))  # they take consistency models only
-
-
 def prior_for(solver, base):
     """`base`, or `base` as what the solver asks for: a consistency model, a prior of images as their own latents."""
-    if isinstance(solver, JUMPERS):
+    if issubclass(solver.needs_prior, ConsistencyPrior):
         return Jumping(base)
     if issubclass(solver.needs, LatentLikelihood):
         return Deaf(base) if solver.needs_prior is TextPrior else Autoencoded(base, Identity())

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from .errors import DivergedError, MismatchError, ShapeError
+from .likelihoods import Likelihood
 from .priors.base import Prior
 from .rng import Rng
 from .schedule import Level, Schedule
 from .solvers import fitting
-from .solvers.base import Count, L, Solver, State
+from .solvers.base import AnySolver, Count, L, P, S, Solver, State
 from .types import Image
 
 
@@ -32,12 +33,12 @@ Watch = Callable[[Iterator[Step]], Iterable[Step]]
 
 @torch.no_grad()
 def trajectory(
-    solver: Solver[L],
-    prior: Prior,
+    solver: Solver[L, S, P],
+    prior: P,
     like: L,
     rng: Rng,
     schedule: Schedule | None = None,
-    resume: tuple[int, State] | None = None,
+    resume: tuple[int, S] | None = None,
     done: Callable[[State], Tensor] | None = None,
 ) -> Iterator[Step]:
     """Yields steps 1, 2, …; lazily, so that the caller may watch, save, stop or resume.
@@ -67,7 +68,7 @@ def trajectory(
 
 
 def solve(
-    solver: Solver[L], prior: Prior, like: L, rng: Rng, schedule: Schedule | None = None, watch: Watch | None = None
+    solver: Solver[L, S, P], prior: P, like: L, rng: Rng, schedule: Schedule | None = None, watch: Watch | None = None
 ) -> Image:
     """x̂ given y, shape (b, *image); `watch` wraps the iteration, for example in a progress bar.
 
@@ -80,16 +81,15 @@ def solve(
     return last.state.estimate
 
 
-def _check(solver: Solver[L], prior: Prior, like: L, rng: Rng) -> None:
+def _check(solver: AnySolver, prior: Prior, like: Likelihood, rng: Rng) -> None:
     if why := solver.mismatch(prior, like):
-        if not isinstance(like, solver.needs):
-            why += f". Solvers that fit: {', '.join(fitting(prior, like)) or 'none'}"
-        raise MismatchError(why)
+        fit = ", ".join(fitting(prior, like))
+        raise MismatchError(f"{why}. Solvers that fit: {fit}" if fit else why)
     if len(rng.generators) != len(like.y):
         raise ShapeError(f"{len(rng.generators)} random streams for {len(like.y)} images")
 
 
-def _finite(state: State, solver: Solver[L], t: Level) -> None:
+def _finite(state: State, solver: AnySolver, t: Level) -> None:
     bad = ~(torch.isfinite(state.x).flatten(1).all(1) & torch.isfinite(state.x0).flatten(1).all(1))
     if bad.any():
         images = bad.nonzero().flatten().tolist()

@@ -6,10 +6,10 @@ One line for each method here; those of the sciences join through `xhat.catalogu
 from typing import Any
 
 from ..registry import Registry, concrete
-from ..solvers.base import Solver
+from ..solvers.base import AnySolver, Solver
 from .base import Baseline
 from .direct import Adjoint, BackProjection, PseudoInverse
 from .fista import TV, Wavelet
 
-BASELINES: Registry[type[Solver[Any]]] = Registry("baselines", Baseline, concrete(vars(), Solver))
+BASELINES: Registry[type[AnySolver]] = Registry("baselines", Baseline, concrete(vars(), Solver))
 """`xhat restore --solver tv --prior none`"""

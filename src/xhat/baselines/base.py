@@ -13,8 +13,9 @@ class Baseline(Solver[L, S]):
 
     returns: ClassVar[str] = "point"
 
-    def check(self, prior: Prior) -> None:
-        """No prior is refused."""
+    def lacks(self, prior: Prior) -> str | None:
+        """Nothing: no prior is refused."""
+        return None
 
 
 @dataclass(frozen=True)

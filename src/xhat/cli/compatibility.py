@@ -12,6 +12,7 @@ from ..operators import OPERATORS
 from ..operators.base import Operator
 from ..operators.decoder import Decoder, Identity
 from ..solvers import SOLVERS
+from ..solvers.base import AnySolver
 from ..spec import parameters
 
 EXTRA = {"blur": {"kernel": torch.tensor([[0.0, 1.0, 0.0], [1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])}}  # not separable
@@ -37,7 +38,7 @@ def matrix() -> str:
     width = max(len(s) for s in SOLVERS)
     lines = ["which solver takes which operator", "    " + " " * width + "  " + " ".join(letters)]
     for name, cls in sorted(SOLVERS.items()):
-        marks = [_mark(cls.needs, kinds) for kinds in columns.values()]
+        marks = [_mark(cls(), kinds) for kinds in columns.values()]
         lines.append(f"    {name:{width}}  " + " ".join(f"{m:{len(a)}}" for m, a in zip(marks, letters, strict=True)))
     lines += [f"    {mark} {text}" for mark, text in MARKS]
     latent = sorted(name for name, cls in SOLVERS.items() if issubclass(cls.needs, LatentLikelihood))
@@ -58,9 +59,9 @@ def _kinds(A: Operator) -> list[tuple[Likelihood, Likelihood]]:
     return [(likelihood(A, noise, y), likelihood(latent, noise, y)) for noise in (Gaussian(), Noiseless(), Poisson())]
 
 
-def _mark(needs: type[Likelihood], kinds: list[tuple[Likelihood, Likelihood]]) -> str:
-    of_latents = issubclass(needs, LatentLikelihood)
-    gaussian, noiseless, poisson = (isinstance(pair[of_latents], needs) for pair in kinds)
+def _mark(solver: AnySolver, kinds: list[tuple[Likelihood, Likelihood]]) -> str:
+    of_latents = issubclass(solver.needs, LatentLikelihood)
+    gaussian, noiseless, poisson = (solver.mismatch(None, pair[of_latents]) is None for pair in kinds)
     if poisson:
         return POISSON
     return MARKS[0][0] if gaussian else MARKS[1][0] if noiseless else MARKS[2][0]

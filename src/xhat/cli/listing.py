@@ -14,7 +14,7 @@ from ..metrics.registry import METRICS
 from ..noise import NOISES
 from ..operators import OPERATORS
 from ..operators.base import AffineOperator, LinearOperator, Operator, SpectralOperator
-from ..priors import PRIORS
+from ..priors import PRIORS, Prior
 from ..registry import Builder, kind_of
 from ..schedule import SCHEDULES
 from ..solvers import SOLVERS
@@ -66,7 +66,8 @@ def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
     if isinstance(kind, type) and issubclass(kind, Operator):
         notes.append(capability(kind))
     if isinstance(part, type) and issubclass(part, Solver):
-        notes.append(f"needs {part.needs.__name__}, returns {part.returns}")
+        prior = "" if part.needs_prior is Prior else f" and a {part.needs_prior.__name__}"
+        notes.append(f"needs {part.needs.__name__}{prior}, returns {part.returns}")
     if where := source(part, doc):
         notes.append(where)
     if notes:

@@ -15,7 +15,7 @@ from ..loop import Step
 from ..numerics.calls import Calls
 from ..rng import Rng
 from ..solvers import SOLVERS
-from ..solvers.base import Solver, State
+from ..solvers.base import AnySolver, State
 from ..spec import build, spec_of
 from ..task.account import failure
 from ..task.fingerprint import CODE
@@ -89,7 +89,7 @@ def reference(problem: str, seed: int, n: int) -> Reference:
     return Reference(build(problem, PROBLEMS).problem(seed), n, seed)
 
 
-def _solved(solver: Solver[Any], ref: Reference) -> dict[str, Any]:
+def _solved(solver: AnySolver, ref: Reference) -> dict[str, Any]:
     coupled = any(f.name == "particles" for f in fields(solver))
     size = getattr(solver, "particles") if coupled else 1  # noqa: B009
     chains = -(-ref.n // size)  # independent populations, as many as it takes to have n samples

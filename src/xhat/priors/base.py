@@ -28,6 +28,7 @@ class Prior(Recorded, nn.Module):
     """
 
     source: ClassVar[str] = ""  # the data or paper behind it, for `xhat list`
+    others: ClassVar[tuple[str, ...]] = ()  # how a prior of this kind is had without a name of the registry
 
     schedule: Schedule  # the levels it is best run on; a solver may be given others
 
@@ -66,8 +67,9 @@ class Prior(Recorded, nn.Module):
             logging.getLogger("xhat").warning("note: %s", line)
         self.notes = (*self.notes, *lines)
 
-    def denoises(self) -> None:
-        """Raises MismatchError if the prior cannot give E[x₀|x_t], as a consistency model alone cannot."""
+    def no_denoiser(self) -> str | None:
+        """Why the prior cannot give E[x₀|x_t], in a sentence; None if it can. A consistency model alone cannot."""
+        return None
 
     def problem(self, like: Likelihood) -> Likelihood:
         """The problem `like` about images as a problem about the variable that this prior models.
@@ -83,9 +85,13 @@ class Prior(Recorded, nn.Module):
         """
         return x
 
-    def fits(self, like: Likelihood) -> None:
-        """Raises MismatchError if `like` is not a problem about what this prior models."""
-        self.check(like.A.shape)
+    def mismatch(self, like: Likelihood) -> str | None:
+        """Why `like` is not a problem about what this prior models, in a sentence; None if it is."""
+        try:
+            self.check(like.A.shape)
+        except MismatchError as e:
+            return str(e)
+        return None
 
     def mse(self, t: Level) -> float | None:
         """The prior's mean squared error at level `t`, in squared image units per number of the image; None if it is

@@ -5,14 +5,12 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import DataError, MismatchError
 from ..files.inside import inside
-from ..registry import kind_of, registry_of
 from ..schedule import EDM, Level
 from ..spec import build_as, without_code
 from ..types import Image
@@ -21,6 +19,11 @@ from .base import FixedShape, Prior, counted
 from .gaussian import GaussianPrior
 from .precondition import Consistent
 from .unet import DiffusersPrior
+
+WITHOUT = (
+    "this consistency model comes without a denoiser E[x0|x_t]: pair it with its teacher (option denoiser) or take a "
+    "solver that only jumps, such as map_ga or consistent_csgm"
+)
 
 
 class ConsistencyPrior(FixedShape):
@@ -33,6 +36,8 @@ class ConsistencyPrior(FixedShape):
     E[x₀|u] is the mean of many. E[x₀|x_t] is therefore taken from `denoiser`, which is the teacher or any other prior
     of the same images. Without a `denoiser`, a solver that needs E[x₀|x_t] is refused.
     """
+
+    others = ("the folder of a ConsistencyModelPipeline", "xhat.ConsistencyModel(f, shape)")
 
     def __init__(
         self, shape: tuple[int, ...], sigma_min: float = 0.002, sigma_max: float = 80.0, denoiser: Prior | None = None
@@ -65,16 +70,12 @@ class ConsistencyPrior(FixedShape):
         """
         return counted(out)
 
-    def denoises(self) -> None:
-        if self.denoiser is None:
-            raise MismatchError(
-                "this consistency model comes without a denoiser E[x0|x_t]: pair it with its teacher (option denoiser) "
-                "or take a solver that only jumps, such as map_ga or consistent_csgm"
-            )
+    def no_denoiser(self) -> str | None:
+        return WITHOUT if self.denoiser is None else None
 
     def forward(self, x: Image, t: Level) -> Image:
-        self.denoises()
-        assert self.denoiser is not None
+        if self.denoiser is None:
+            raise MismatchError(WITHOUT)
         return self.denoiser(x, t)
 
     def mse(self, t: Level) -> float | None:
@@ -83,6 +84,8 @@ class ConsistencyPrior(FixedShape):
 
 class LayeredConsistency(ConsistencyPrior):
     """A consistency model whose intermediate layers can be shifted, as intermediate-layer optimisation does."""
+
+    others = ("the folder of a ConsistencyModelPipeline", "a LayeredConsistency of your own")
 
     layers: tuple[str, ...]  # names, from the input to the output
 
@@ -225,32 +228,6 @@ class FlowPrior(ConsistencyPrior):
     def counted(self, out: Image) -> Image:
         """Counts nothing if the denoiser has counted its own calls."""
         return super().counted(out) if isinstance(self.denoiser, GaussianPrior) else out
-
-
-def layered(prior: Prior) -> LayeredConsistency:
-    """Returns `prior` if its layers can be shifted. Raises MismatchError, which names the priors that can, if not."""
-    if isinstance(prior, LayeredConsistency):
-        return prior
-    raise MismatchError(
-        f"{type(prior).__name__} has no layers to optimise; priors that have: {_fitting(LayeredConsistency)}, or a "
-        "LayeredConsistency of your own"
-    )
-
-
-def consistency(prior: Prior) -> ConsistencyPrior:
-    """Returns `prior` if it is a consistency model. Raises MismatchError, which names the priors that are, if not."""
-    if isinstance(prior, ConsistencyPrior):
-        return prior
-    raise MismatchError(
-        f"{type(prior).__name__} has no consistency model; priors that have: {_fitting(ConsistencyPrior)}, or "
-        "xhat.ConsistencyModel(f, shape)"
-    )
-
-
-def _fitting(cls: type[Prior]) -> str:
-    known: Mapping[str, Any] = registry_of(Prior) or {}
-    fit = ", ".join(name for name, part in known.items() if issubclass(kind_of(part), cls))
-    return f"{fit}, the folder of a ConsistencyModelPipeline"
 
 
 def _named(text: str, root: Path) -> Prior:

@@ -26,10 +26,10 @@ class LatentPrior(Prior):
 
     autoencoder: Autoencoder
 
-    def fits(self, like: Likelihood) -> None:
+    def mismatch(self, like: Likelihood) -> str | None:
         if not isinstance(like, LatentLikelihood):
-            raise MismatchError("a latent prior knows problems about latents only: give it prior.problem(like)")
-        super().fits(like)
+            return "a latent prior knows only problems about latents: give it prior.problem(like)"
+        return super().mismatch(like)
 
     def problem(self, like: Likelihood) -> Likelihood:
         if isinstance(like, LatentLikelihood):
@@ -51,8 +51,8 @@ class Autoencoded(LatentPrior):
     def check(self, shape: tuple[int, ...]) -> None:
         self.denoiser.check(shape)
 
-    def denoises(self) -> None:
-        self.denoiser.denoises()
+    def no_denoiser(self) -> str | None:
+        return self.denoiser.no_denoiser()
 
     def mse(self, t: Level) -> float | None:
         return self.denoiser.mse(t)
@@ -70,6 +70,8 @@ class TextPrior(LatentPrior):
     network calls.
     """
 
+    others = ("the folder of a Stable Diffusion pipeline",)
+
     prompt: Tensor  # c, (1, tokens, width)
     negative: Tensor  # c₋, likewise
     guidance: float  # w
@@ -77,6 +79,11 @@ class TextPrior(LatentPrior):
     @abstractmethod
     def denoise(self, z: Image, t: Level, c: Text) -> Image:
         """D(z_t, c) = E[z₀|z_t, c] for latents `z` (b, *latent) and one text per latent, `c` (b, tokens, width)."""
+
+    @property
+    def sees(self) -> bool:
+        """Whether there is an image encoder beside the text encoder, for `image_embedding`; none unless overridden."""
+        return False
 
     def image_embedding(self, x: Image) -> Vector:
         """The images `x` (b, 3, h, w) in the space of the text's embedding, (b, width).

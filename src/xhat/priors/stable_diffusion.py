@@ -81,8 +81,12 @@ class StableDiffusion(TextPrior):
 
         return estimate(network, self.precondition(t.ratio), z / t.alpha, self.multiple)
 
+    @property
+    def sees(self) -> bool:
+        return self.image_encoder is not None
+
     def image_embedding(self, x: Image) -> Vector:
-        return encode_image(self.image_encoder, x) if self.image_encoder else super().image_embedding(x)
+        return encode_image(self.image_encoder, x) if self.sees else super().image_embedding(x)
 
 
 UNKNOWN = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type", "time_cond_proj_dim")

@@ -1,11 +1,9 @@
 """Posterior solvers. This import list is the registry of the package's own solvers: one line per solver."""
 
-from typing import Any
-
 from ..likelihoods import Likelihood
 from ..priors.base import Prior
 from ..registry import Registry, concrete
-from .base import Estimator, Solver, State
+from .base import AnySolver, Estimator, Solver, State
 from .blind_dps import BlindDPS
 from .blind_reddiff import BlindREDDiff
 from .consistent_csgm import ConsistentCSGM
@@ -66,12 +64,9 @@ from .tds import TDS
 from .tmpd import TMPD, TMPDDiag, TMPDRowSum
 from .treg import TReg
 
-SOLVERS: Registry[type[Solver[Any]]] = Registry("solvers", Solver, concrete(vars(), Solver))
+SOLVERS: Registry[type[AnySolver]] = Registry("solvers", Solver, concrete(vars(), Solver))
 
 
 def fitting(prior: Prior, like: Likelihood) -> list[str]:
-    """The names of the solvers for this kind of problem and of prior, with their options at the defaults.
-
-    Whether the prior is one of such images at all is not asked here: no solver would change that.
-    """
-    return [name for name, cls in SOLVERS.items() if isinstance(like, cls.needs) and cls().refuses(prior) is None]
+    """The names of the solvers that run with `prior` on the problem `like`, with their options at the defaults."""
+    return [name for name, cls in SOLVERS.items() if cls().mismatch(prior, like) is None]

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from ..errors import MismatchError
 from ..likelihoods import Likelihood, LinearGaussian, NoiselessLinear, PinvGaussian, SpectralGaussian
 from ..numerics.linalg import bcast
 from ..priors.base import Prior
 from ..ranges import Checked, Fraction, Steps
+from ..registry import kind_of, registry_of
 from ..rng import Rng
 from ..schedule import Level, Schedule
 from ..transition import Rule, fresh, renoise
 from ..types import Image
 
 __all__ = [
+    "AnySolver",
     "Count",
     "Estimator",
     "Image",
@@ -39,6 +40,7 @@ __all__ = [
 
 L = TypeVar("L", bound=Likelihood)
 S = TypeVar("S", bound="State", default="State")
+P = TypeVar("P", bound=Prior, default=Prior)
 D = TypeVar("D", bound=Any)
 
 
@@ -96,14 +98,15 @@ def mapped(f: Callable[..., Tensor], first: D, *others: D) -> D:
 
 
 @dataclass(frozen=True)
-class Solver(Checked, ABC, Generic[L, S]):
-    """A frozen set of hyper-parameters and one pure step.
+class Solver(Checked, ABC, Generic[L, S, P]):
+    """A frozen set of hyper-parameters and one pure step, for likelihoods of type L, states S and priors P.
 
-    `needs` and `needs_prior` are the types of likelihood and prior that it is written for.
+    `needs` and `needs_prior` say L and P when the program runs. `mismatch` says whether they are there.
     """
 
     needs: ClassVar[type[Likelihood]] = Likelihood
     needs_prior: ClassVar[type[Prior]] = Prior
+    denoises: ClassVar[bool] = True  # whether it asks the prior for E[x₀|x_t]
     returns: ClassVar[str] = "sample"  # or "point": whether it claims a posterior draw or one best answer
     seeded: ClassVar[bool] = True  # whether it uses random numbers; if not, all seeds give the same image
 
@@ -113,51 +116,52 @@ class Solver(Checked, ABC, Generic[L, S]):
         """The noise levels of the run, from the noisiest to the clean one; there is one step between neighbours."""
         return schedule.levels(self.steps)
 
-    def init(self, t: Level, prior: Prior, like: L, rng: Rng) -> S:
+    def init(self, t: Level, prior: P, like: L, rng: Rng) -> S:
         """The state before the first step, at level `t`: pure noise unless overridden."""
         noise = like.noise_image(rng)
         return cast(S, State(t.sigma * noise, torch.zeros_like(noise)))
 
-    def check(self, prior: Prior) -> None:
-        """Raises MismatchError for a prior with which the method cannot run; unless overridden, one that cannot
-        denoise.
-        """
-        if not isinstance(prior, self.needs_prior):
-            raise MismatchError(
-                f"{type(self).__name__} needs a {self.needs_prior.__name__}, and {type(prior).__name__} is not one"
-            )
-        prior.denoises()
-
-    def mismatch(self, prior: Prior, like: Likelihood) -> str | None:
+    def mismatch(self, prior: Prior | None, like: Likelihood) -> str | None:
         """Why this solver cannot run with `prior` on the problem `like`, in a sentence; None if it can.
 
-        No network is called. The loop's refusal, its suggestions and `xhat list solvers` all ask this.
+        No network is called. The loop's refusal, its suggestions and `xhat list solvers` all ask this. `prior` None
+        stands for a prior that the method takes.
         """
+        if prior is not None and (why := prior.mismatch(like)):
+            return why
         if not isinstance(like, self.needs):
             meaning = (self.needs.__doc__ or "").splitlines()[0].split(":")[0].rstrip(".")
             return (
                 f"{type(self).__name__} needs a {self.needs.__name__} problem, {meaning}; {type(like.A).__name__} with "
                 f"{type(like.noise).__name__} noise is a {type(like).__name__} one"
             )
-        try:
-            prior.fits(like)
-        except MismatchError as e:
-            return str(e)
-        return self.refuses(prior)
+        return None if prior is None else self.lacks(prior)
 
-    def refuses(self, prior: Prior) -> str | None:
-        """Why the method cannot run on this kind of prior, in a sentence; None if it can."""
-        try:
-            self.check(prior)
-        except MismatchError as e:
-            return str(e)
-        return None
+    def lacks(self, prior: Prior) -> str | None:
+        """What the method needs of a prior and `prior` does not have, in a sentence; None if it has all.
+
+        Unless overridden this is the type `needs_prior`, and E[x₀|x_t] if the method `denoises`.
+        """
+        return self.other_kind(prior, self.needs_prior) or (prior.no_denoiser() if self.denoises else None)
+
+    def other_kind(self, prior: Prior, wanted: type[Prior]) -> str | None:
+        """That `prior` is none of the kind `wanted`, and which priors are, in a sentence; None if it is one."""
+        if isinstance(prior, wanted):
+            return None
+        names = [name for name, part in (registry_of(Prior) or {}).items() if issubclass(kind_of(part), wanted)]
+        return (
+            f"{type(self).__name__} needs a {wanted.__name__}, and {type(prior).__name__} is not one; these are: "
+            f"{', '.join([*names, *wanted.others])}"
+        )
 
     @abstractmethod
-    def step(self, state: S, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> S:
+    def step(self, state: S, k: Count, t: Level, s: Level, prior: P, like: L, rng: Rng) -> S:
         """The state after step `k`, from noise level `t` down to `s`. Pure: no hidden state, all randomness from
         `rng`.
         """
+
+
+AnySolver = Solver[Any, Any, Any]  # whatever it needs
 
 
 class Estimator(Solver[L]):

@@ -30,7 +30,7 @@ class DiffStateGrad(Solver[Likelihood]):
     """
 
     steps: Annotated[int, Repeats] = 0
-    inner: Solver[Any] = field(default_factory=DPS)
+    inner: Solver[Any, State, Any] = field(default_factory=DPS)
     at: Literal["state", "estimate"] = "state"
     variance: Annotated[float, Portion] = 0.99
 
@@ -42,13 +42,12 @@ class DiffStateGrad(Solver[Likelihood]):
             object.__setattr__(self, name, getattr(self.inner, name))
 
     @property
-    def solver(self) -> Solver[Any]:
+    def solver(self) -> Solver[Any, State, Any]:
         """The inner solver, with the number of steps of this one."""
         return replace(self.inner, steps=self.steps) if self.steps else self.inner
 
-    def check(self, prior: Prior) -> None:
-        """Raises MismatchError for a prior that the inner solver cannot run on."""
-        self.inner.check(prior)
+    def lacks(self, prior: Prior) -> str | None:
+        return self.inner.lacks(prior)
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         return self.solver.levels(schedule, like)

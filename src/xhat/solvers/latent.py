@@ -13,7 +13,7 @@ from ..ranges import Positive
 from ..schedule import CLEAN, Schedule
 from ..transition import renoise
 from ..types import PerImage
-from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver
+from .base import Count, Image, Level, Likelihood, P, Prior, Rng, Solver
 from .reddiff import Moments
 
 
@@ -26,7 +26,7 @@ class Latent(Moments):
         return self
 
 
-class LatentSolver(Solver[Likelihood, Latent]):
+class LatentSolver(Solver[Likelihood, Latent, P]):
     """argmin_z of a misfit of A G(z) plus a penalty on z, where G is a deterministic sampler from x_T = σ_T z.
 
     `steps` counts updates of Adam, all at the top level; each costs a pass forward and back through G. The answer is G
@@ -40,16 +40,16 @@ class LatentSolver(Solver[Likelihood, Latent]):
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         return [schedule.levels(1)[0]] * self.steps + [CLEAN]
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Latent:
+    def init(self, t: Level, prior: P, like: Likelihood, rng: Rng) -> Latent:
         z, zero = self.start(t, prior, like, rng), torch.zeros_like(like.noise_image(rng))
         return Latent(z, zero, Adam.start(z))
 
-    def start(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
+    def start(self, t: Level, prior: P, like: Likelihood, rng: Rng) -> Image:
         """The first z, (b, *image)."""
         return like.noise_image(rng)
 
     @abstractmethod
-    def generate(self, z: Image, t: Level, prior: Prior) -> Image:
+    def generate(self, z: Image, t: Level, prior: P) -> Image:
         """G(z), (b, *image)."""
 
     @abstractmethod
@@ -64,7 +64,7 @@ class LatentSolver(Solver[Likelihood, Latent]):
         """z after each update, moved to where it is allowed; unchanged unless overridden."""
         return z
 
-    def step(self, state: Latent, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Latent:
+    def step(self, state: Latent, k: Count, t: Level, s: Level, prior: P, like: Likelihood, rng: Rng) -> Latent:
         x0, pullback = vjp(lambda z: self.generate(z, t, prior), state.x)
         g = pullback(grad(lambda x0: self.misfit(x0, like), x0)) + grad(self.penalty, state.x)
         z, adam = state.adam.update(k.index, state.x, g, self.lr)

@@ -9,7 +9,7 @@ from ..errors import SpecError
 from ..numerics.autodiff import vjp
 from ..numerics.inner import normal_map
 from ..numerics.linalg import bcast, cg
-from ..priors.consistency import ConsistencyPrior, consistency
+from ..priors.consistency import ConsistencyPrior
 from ..ranges import Positive, Repeats
 from ..schedule import CLEAN, Schedule
 from ..types import PerImage
@@ -46,11 +46,10 @@ class MAPGA(Solver[Likelihood]):
             if value not in known:
                 raise SpecError(f"map_ga: {key} must be one of {', '.join(known)}, not {value!r}")
 
-    def check(self, prior: Prior) -> None:
-        if self.model == "consistency":
-            consistency(prior)
-        if self.use_prior or not self.jumps(prior):
-            prior.denoises()
+    def lacks(self, prior: Prior) -> str | None:
+        if self.model == "consistency" and (why := self.other_kind(prior, ConsistencyPrior)):
+            return why
+        return prior.no_denoiser() if self.use_prior or not self.jumps(prior) else None
 
     def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
         """σ(t) = t; the schedule's last level stands for ε, where nothing is left to do."""

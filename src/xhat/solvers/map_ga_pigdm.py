@@ -38,9 +38,8 @@ class MAPGAPiGDM(Solver[PinvGaussian]):
         """Algorithm 2 without prior."""
         return MAPGA(self.steps, self.inner_steps, False, self.lam, self.model, self.eps)
 
-    def check(self, prior: Prior) -> None:
-        self.above.check(prior)
-        prior.denoises()
+    def lacks(self, prior: Prior) -> str | None:
+        return self.above.lacks(prior) or super().lacks(prior)
 
     def levels(self, schedule: Schedule, like: PinvGaussian) -> list[Level]:
         sigma = noise_level(like)

@@ -1,7 +1,7 @@
 """Prompt tuning for latent diffusion models."""
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from ..numerics.linalg import norm, sq
 from ..priors.latent import TextPrior
 from ..ranges import NonNegative, Positive, Repeats, Steps
 from ..transition import noise_in, renoise
-from .base import Count, Level, Prior, Rng, Solver, State
+from .base import Count, Level, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Prompted(State):
 
 
 @dataclass(frozen=True)
-class P2L(Solver[LatentLinear, Prompted]):
+class P2L(Solver[LatentLinear, Prompted, TextPrior]):
     """Prompt tuning for latent diffusion models, Algorithm 2 (Chung et al., 2023). arXiv:2310.01110
 
     At each level, starting from the c of the level before, c ← Adam(∇_c mean (y − A D(ẑ₀(z_t, c)))²), `prompt_steps`
@@ -47,18 +47,18 @@ class P2L(Solver[LatentLinear, Prompted]):
     every: Annotated[int, Steps] = 4
     lam: Annotated[float, Positive] = 1.0
 
-    def init(self, t: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Prompted:
+    def init(self, t: Level, prior: TextPrior, like: LatentLinear, rng: Rng) -> Prompted:
         start = super().init(t, prior, like, rng)
-        c = cast(TextPrior, prior).texts(len(start.x))[0].to(start.x.dtype)
+        c = prior.texts(len(start.x))[0].to(start.x.dtype)
         return Prompted(start.x, start.x0, c, Adam.start(c))
 
     def step(
-        self, state: Prompted, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng
+        self, state: Prompted, k: Count, t: Level, s: Level, prior: TextPrior, like: LatentLinear, rng: Rng
     ) -> Prompted:
-        z, text = state.x, cast(TextPrior, prior)
-        c, adam = self.tuned(state, k, t, text, like)
-        negative = text.texts(len(z))[1].to(z.dtype)
-        z0, pullback = vjp(lambda z: text.guided(z, t, c, negative)[0], z)
+        z = state.x
+        c, adam = self.tuned(state, k, t, prior, like)
+        negative = prior.texts(len(z))[1].to(z.dtype)
+        z0, pullback = vjp(lambda z: prior.guided(z, t, c, negative)[0], z)
         e, near = noise_in(z, z0, t), z0
         if k.index % self.every == 0:
             near = like.encode(like.pixel.prox(like.decode(z0), self.lam))

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from ..priors.consistency import layered
-from ..ranges import Many, NonNegative
+from ..priors.consistency import LayeredConsistency
+from ..ranges import Many, NonNegative, Positive, Steps
 from ..rng import Rng
-from .base import Level, Likelihood, Prior
-from .ilo import ILO, Layers
+from .base import Level, Likelihood
+from .layer_search import Layers, LayerSearch
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Scored(Layers):
 
 
 @dataclass(frozen=True)
-class ScoreILO(ILO):
+class ScoreILO(LayerSearch[Scored]):
     """Score-guided intermediate-layer optimisation (Daras et al., 2022). arXiv:2206.09104
 
         h ← h − Adam(∇[−log p(y|f)] − τ s(h)) + τ_n √(2 η) n,   s(h) = ∇ log p(h),   η = `lr`
@@ -35,15 +35,19 @@ class ScoreILO(ILO):
 
     name: ClassVar[str] = "score_ilo"
 
+    steps: int = 200
+    stages: Annotated[int, Steps] = 4
+    lam: Annotated[float, NonNegative] = 1.0
+    lr: Annotated[float, Positive] = 0.02
     temperature: Annotated[float, NonNegative] = 0.1
     noise_temp: Annotated[float, NonNegative] = 0.025
     draws: Annotated[int, Many] = 64
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Scored:
-        start, net = super().init(t, prior, like, rng), layered(prior)
-        z = Rng(range(self.draws)).randn_like(start.x[:1].expand(self.draws, *net.shape))
-        _, values = net.jump_through(t.sigma * z, t, {})
-        layers = [values[k].flatten(1) for k in self.places(net) if k != "z"]
+    def init(self, t: Level, prior: LayeredConsistency, like: Likelihood, rng: Rng) -> Scored:
+        start = self.begin(prior, like, rng)
+        z = Rng(range(self.draws)).randn_like(start.x[:1].expand(self.draws, *prior.shape))
+        _, values = prior.jump_through(t.sigma * z, t, {})
+        layers = [values[k].flatten(1) for k in self.places(prior) if k != "z"]
         h = torch.cat([z.flatten(1), *layers], 1)
         mean, var = h.mean(0).expand_as(start.latent), (h.var(0) + 1e-6).expand_as(start.latent)
         own = slice(0, z[0].numel())  # of z both are known
@@ -51,8 +55,7 @@ class ScoreILO(ILO):
         mean[:, own], var[:, own] = 0.0, 1.0
         return Scored(**vars(start), mean=mean, var=var)
 
-    def slope(self, h: Tensor, own: slice, state: Layers) -> Tensor:
-        assert isinstance(state, Scored)
+    def slope(self, h: Tensor, own: slice, state: Scored) -> Tensor:
         weight = self.lam if own.start == 0 else self.temperature
         return weight * (h - state.mean[:, own]) / state.var[:, own]
 

@@ -1,11 +1,10 @@
 """Regularisation by texts."""
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated
 
 from torch import Tensor
 
-from ..errors import MismatchError
 from ..likelihoods import LatentLinear
 from ..numerics.inner import adam
 from ..numerics.linalg import cg
@@ -23,7 +22,7 @@ class Negated(State):
 
 
 @dataclass(frozen=True)
-class TReg(Solver[LatentLinear, Negated]):
+class TReg(Solver[LatentLinear, Negated, TextPrior]):
     """Regularisation by texts, Algorithm 1 (Kim et al., 2023). arXiv:2311.15658
 
     DDIM guided by the prompt. With ᾱ_s = 1/(1 + ρ_s²), every `every`-th of the first fraction `until` of the steps has
@@ -46,25 +45,27 @@ class TReg(Solver[LatentLinear, Negated]):
     negation: Annotated[int, Repeats] = 10
     lr: Annotated[float, Positive] = 1e-3
 
-    def init(self, t: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Negated:
-        start, text = super().init(t, prior, like, rng), cast(TextPrior, prior)
-        if self.negation:
-            try:
-                text.image_embedding(like.decode(start.x0[:1]))
-            except MismatchError as e:
-                raise MismatchError(f"{e}; treg:negation=0 goes without adaptive negation") from e
-        return Negated(start.x, start.x0, text.texts(len(start.x))[1].to(start.x.dtype))
+    def lacks(self, prior: Prior) -> str | None:
+        if self.negation and isinstance(prior, TextPrior) and not prior.sees:
+            return f"{type(prior).__name__} has no image encoder; treg:negation=0 goes without adaptive negation"
+        return super().lacks(prior)
 
-    def step(self, state: Negated, k: Count, t: Level, s: Level, prior: Prior, like: LatentLinear, rng: Rng) -> Negated:
-        z, text = state.x, cast(TextPrior, prior)
-        z0, _ = text.guided(z, t, text.texts(len(z))[0].to(z.dtype), state.negative)
+    def init(self, t: Level, prior: TextPrior, like: LatentLinear, rng: Rng) -> Negated:
+        start = super().init(t, prior, like, rng)
+        return Negated(start.x, start.x0, prior.texts(len(start.x))[1].to(start.x.dtype))
+
+    def step(
+        self, state: Negated, k: Count, t: Level, s: Level, prior: TextPrior, like: LatentLinear, rng: Rng
+    ) -> Negated:
+        z = state.x
+        z0, _ = prior.guided(z, t, prior.texts(len(z))[0].to(z.dtype), state.negative)
         if k.before % self.every or k.before >= self.until * k.total:
             return Negated(renoise(z, z0, t, s, 0.0, rng), z0, state.negative)
         x = consistent(z0, like, self.lam, self.cg_steps)
         abar = (s.alpha / s.norm) ** 2
         near = abar * like.encode(x) + (1 - abar) * z0
         z = renoise(z, near, t, s, abar, rng, old=noise_in(z, z0, t))
-        return Negated(z, near, self.negated(x, state.negative, text))
+        return Negated(z, near, self.negated(x, state.negative, prior))
 
     def negated(self, x: Image, negative: Tensor, text: TextPrior) -> Tensor:
         """The embedding of the negative prompt, moved away from the direction of the image."""

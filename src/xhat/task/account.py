@@ -21,7 +21,7 @@ from ..numerics.calls import Calls
 from ..operators.base import Operator
 from ..priors import NoPrior, Prior
 from ..schedule import SCHEDULES, Schedule
-from ..solvers.base import Solver
+from ..solvers.base import AnySolver
 from .checkpoint import digest
 from .fingerprint import CODE
 from .parts import METHODS, name_of
@@ -118,7 +118,7 @@ def recorded(
 
 
 def code_of(
-    solver: Solver[Any], A: Operator, noise: Noise, prior: Prior, schedule: Schedule, metrics: Mapping[str, Score] = {}
+    solver: AnySolver, A: Operator, noise: Noise, prior: Prior, schedule: Schedule, metrics: Mapping[str, Score] = {}
 ) -> str:
     """The fingerprint of the code that decides the numbers of a run with these parts."""
     return CODE.fingerprint(solver, A, noise, prior, schedule, *metrics.values())

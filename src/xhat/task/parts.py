@@ -21,7 +21,7 @@ from ..operators.modality import PLAIN, Modality
 from ..priors import NoPrior, Prior, build_prior
 from ..schedule import SCHEDULES, Schedule
 from ..solvers import SOLVERS
-from ..solvers.base import Solver
+from ..solvers.base import AnySolver, Solver
 from ..spec import build, spec_of, without_code
 from ..types import Data, Image
 
@@ -31,7 +31,7 @@ METHODS = SOLVERS | BASELINES
 # What users give as a part. Whatever else it is, `as_noise`, `as_solver` and so on take it or say what to give instead.
 NoiseLike = str | float | Noise | type[Noise] | Any
 PriorLike = str | Path | Prior | Callable[[Tensor, float], Tensor] | Any
-SolverLike = str | Path | Solver[Any] | type[Solver[Any]] | Any
+SolverLike = str | Path | AnySolver | type[AnySolver] | Any
 
 
 class FunctionOperator(Operator):
@@ -138,7 +138,7 @@ def number(given: object) -> float | None:
     return float(given)  # type: ignore[arg-type]
 
 
-def as_solver(given: SolverLike) -> Solver[Any]:
+def as_solver(given: SolverLike) -> AnySolver:
     """A solver from a spec string, a TOML file with one solver, a `Solver`, or its class, which has its defaults.
 
     Raises SpecError or DataError if it is none.
@@ -171,7 +171,7 @@ def as_schedule(given: str | Schedule | None) -> Schedule | None:
     return build(given, SCHEDULES) if isinstance(given, str) else given
 
 
-def prior_for(solver: Solver[Any], given: PriorLike, device: str | torch.device) -> Prior:
+def prior_for(solver: AnySolver, given: PriorLike, device: str | torch.device) -> Prior:
     """The prior on which `solver` runs, of anything that `build_prior` takes; a classical method has none."""
     return NoPrior().to(device) if isinstance(solver, Baseline) else build_prior(given, device)
 

@@ -6,7 +6,6 @@ No number depends on how the samples are batched, because each sample has its ow
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from ..operators.base import Operator
 from ..priors import Prior
 from ..rng import Rng
 from ..schedule import Schedule
-from ..solvers.base import Solver, State
+from ..solvers.base import AnySolver, State
 from ..types import Data, Image
 from .checkpoint import Checkpoint, Snapshot, to_device
 
@@ -36,7 +35,7 @@ class Job:
     noiseless measurement.
     """
 
-    solver: Solver[Any]
+    solver: AnySolver
     prior: Prior
     like: Likelihood  # what the solver works on: about latents under a latent prior, otherwise `problem` itself
     problem: Likelihood  # about the images

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import ShapeError, SpecError
+from ..errors import MismatchError, ShapeError, SpecError
 from ..files.measurement import Measurement
 from ..likelihoods import Likelihood, likelihood
 from ..operators.base import Operator
@@ -103,6 +103,7 @@ class Task:
             stop_at=self.stop_at,
             record_every=self.record_every,
         )
-        prior.fits(job.like)
+        if why := prior.mismatch(job.like):
+            raise MismatchError(why)
         tried(prior, job.like.A.shape)
         return job

@@ -6,12 +6,12 @@ from typing import Any
 from ..noise import Noise
 from ..operators.base import LinearOperator, Operator, ProxyOperator, SpectralOperator
 from ..priors.base import Prior
-from ..solvers.base import Solver
+from ..solvers.base import AnySolver
 from . import linear, noise, operators, priors, solvers
 
 OperatorLaw = Callable[[Any], None]
 PriorLaw = Callable[[Prior, Sequence[int]], None]
-SolverLaw = Callable[[Solver[Any, Any]], None]
+SolverLaw = Callable[[AnySolver], None]
 NoiseLaw = Callable[[Noise], None]
 
 OPERATOR_LAWS: dict[type[Operator], tuple[OperatorLaw, ...]] = {
@@ -97,7 +97,7 @@ def check_prior(prior: Prior, shape: Sequence[int]) -> list[str]:
     return [_tried(law, prior, tuple(shape)) for law in PRIOR_LAWS]
 
 
-def check_solver(solver: Solver[Any, Any]) -> list[str]:
+def check_solver(solver: AnySolver) -> list[str]:
     """Tries every law on small problems that the solver takes, and returns the laws' names.
 
     The images have 8x8 pixels and the prior is a Gaussian field, whose posterior is known. Some twenty runs are made,

@@ -127,5 +127,9 @@ class GaussianText(TextPrior):
         m = self.mean(c).to(z)
         return self.base.forward(z - t.alpha * m, t) + m
 
+    @property
+    def sees(self) -> bool:
+        return self.eyes
+
     def image_embedding(self, x: Image) -> Vector:
-        return x.flatten(1)[:, :4] if self.eyes else super().image_embedding(x)
+        return x.flatten(1)[:, :4] if self.sees else super().image_embedding(x)

@@ -16,10 +16,10 @@ from ..operators.hdr import HDR
 from ..priors.denoiser import Denoiser
 from ..rng import Rng
 from ..schedule import EDM, VP, Flow
-from ..solvers.base import State
+from ..solvers.base import AnySolver, State
 from .exact import SHAPE, LayeredGaussian
 from .law import Law
-from .trials import AnySolver, prior_of, trial
+from .trials import prior_of, trial
 
 ROUNDING = 1e-8  # in double precision a neighbour may change the rounding of a matrix product, and nothing else
 
@@ -137,7 +137,7 @@ def refuses_by_type(solver: AnySolver) -> None:
     law = Law(solver, "a misfit raises MismatchError before any network call", "`needs` is missing or too general")
     A = HDR(SHAPE)
     made = trial(solver, [0], torch.float32)
-    plain = Likelihood(A, Gaussian(0.1), A(made.truth.float()))
+    plain = made.prior.problem(Likelihood(A, Gaussian(0.1), A(made.truth.float())))
     with counting() as calls:
         try:
             next(trajectory(solver, made.prior, plain, Rng([0])))

@@ -19,11 +19,10 @@ from ..priors.base import Prior
 from ..priors.latent import Autoencoded
 from ..rng import Rng
 from ..schedule import Schedule
-from ..solvers.base import Solver
+from ..solvers.base import AnySolver
 from .exact import SHAPE, GaussianText, LayeredGaussian, Rotation, smooth_field
 from .law import double_by_default
 
-AnySolver = Solver[Any, Any]
 KINDS = ("field", "layers", "latents", "text")
 
 
