@@ -10,7 +10,7 @@ from xhat.loop import solve
 from xhat.noise import Gaussian
 from xhat.rng import Rng
 from xhat.solvers import SOLVERS
-from xhat.solvers.hqs import first
+from xhat.solvers.splitting import first
 
 BLUR = "gaussian_blur:std=1,size=7,boundary=circular"
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 import xhat
+from xhat.baselines import BASELINES
 from xhat.bench.grid import load as xhat_grid
 from xhat.errors import ShapeError, SpecError
 from xhat.files.readers.load import load
+from xhat.noise import NOISES
 from xhat.operators import OPERATORS
 from xhat.operators.base import LinearOperator
 from xhat.operators.building import build_operator, kind, operator_spec
@@ -231,3 +233,11 @@ def test_a_file_that_names_code_is_refused(text, tmp_path):
 @pytest.mark.parametrize("text", ["gaussian:sigma=0.05", "inpaint:mask=C:/a/b.png", "ffhq.pt:label=3", "denoise", 3])
 def test_ordinary_specs_name_no_code(text):
     assert names_code(text) is None
+
+
+@pytest.mark.parametrize("parts", [OPERATORS, NOISES, PRIORS, SOLVERS, BASELINES], ids=lambda parts: parts.kind)
+def test_a_part_is_abstract_or_final(parts):
+    """No part derives from another one, whose change would then change both; what two share is an abstract class."""
+    classes = [part for part in parts.values() if isinstance(part, type)]
+    derived = [(a, b) for a in classes for b in classes if a is not b and issubclass(a, b)]
+    assert derived == []

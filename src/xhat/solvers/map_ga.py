@@ -1,25 +1,18 @@
 """MAP by gradient ascent through a consistency model."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
-
-from ..errors import SpecError
 from ..numerics.autodiff import vjp
 from ..numerics.inner import normal_map
-from ..numerics.linalg import bcast, cg
-from ..priors.consistency import ConsistencyPrior
-from ..ranges import Positive, Repeats
-from ..schedule import CLEAN, Schedule
+from ..numerics.linalg import cg
 from ..types import PerImage
-from .base import Count, Image, Level, Likelihood, LinearGaussian, NoiselessLinear, Prior, Rng, Solver, State
-
-LAMBDAS, MODELS = ("level", "paper", "unit"), ("auto", "consistency", "denoiser")
+from .ascent import Ascent, settle
+from .base import Count, Image, Level, Likelihood, LinearGaussian, NoiselessLinear, Prior, Rng, State
 
 
 @dataclass(frozen=True)
-class MAPGA(Solver[Likelihood]):
+class MAPGA(Ascent):
     """MAP by gradient ascent through a consistency model f, Algorithm 2 (Gutha et al., 2024). arXiv:2407.20784
 
         z ← z + λ (∂x̂/∂z)ᵀ ∇ log p(x̂|y),   x̂ = f(z, t),   `inner_steps` times;   then z ~ N(f(z, t), (σ_s² − ε²) I)
@@ -32,66 +25,14 @@ class MAPGA(Solver[Likelihood]):
     """
 
     name: ClassVar[str] = "map_ga"
-    returns: ClassVar[str] = "point"
-
-    steps: int = 50
-    inner_steps: Annotated[int, Repeats] = 20
-    use_prior: bool = False
-    lam: str = "level"
-    model: str = "auto"
-    eps: Annotated[float, Positive] = 0.002
-
-    def __post_init__(self) -> None:
-        for key, value, known in (("lam", self.lam, LAMBDAS), ("model", self.model, MODELS)):
-            if value not in known:
-                raise SpecError(f"map_ga: {key} must be one of {', '.join(known)}, not {value!r}")
-
-    def lacks(self, prior: Prior) -> str | None:
-        if self.model == "consistency" and (why := self.other_kind(prior, ConsistencyPrior)):
-            return why
-        return prior.no_denoiser() if self.use_prior or not self.jumps(prior) else None
-
-    def levels(self, schedule: Schedule, like: Likelihood) -> list[Level]:
-        """σ(t) = t; the schedule's last level stands for ε, where nothing is left to do."""
-        return [Level(t.t, 1.0, t.ratio) for t in schedule.levels(self.steps + 1)[: self.steps]] + [CLEAN]
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x = self.ascend(state.x, t, prior, like)
         return State(settle(x, s, self.floor(prior), rng), x)
 
-    def ascend(self, z: Image, t: Level, prior: Prior, like: Likelihood) -> Image:
-        """f(z, t) after all inner steps at level t."""
-        for _ in range(self.inner_steps):
-            x, pullback = vjp(lambda z: self.f(z, t, prior), z)
-            z = z + pullback(self.direction(x, t, prior, like))
-        return self.f(z, t, prior)
-
-    def f(self, z: Image, t: Level, prior: Prior) -> Image:
-        """f(z, t), by the consistency model or by the denoiser, as `model` says."""
-        return prior.jump(z, t) if isinstance(prior, ConsistencyPrior) and self.jumps(prior) else prior(z, t)
-
-    def jumps(self, prior: Prior) -> bool:
-        """Whether f is a consistency model."""
-        return isinstance(prior, ConsistencyPrior) and self.model != "denoiser"
-
-    def floor(self, prior: Prior) -> float:
-        """ε."""
-        return prior.sigma_min if isinstance(prior, ConsistencyPrior) and self.jumps(prior) else self.eps
-
     def variance(self, like: Likelihood) -> PerImage:
         """σ_y² per image, (b,); for noiseless data 0, or that of rounding if A is not linear."""
         return like.var if isinstance(like, LinearGaussian) else like.noise.scale(like.y) ** 2
-
-    def direction(self, x: Image, t: Level, prior: Prior, like: Likelihood) -> Image:
-        """λ ∇ log p(x̂|y)."""
-        eps = self.floor(prior)
-        noise = self.variance(like) + eps**2
-        lam = 1 / (1 / noise + 1 / t.sigma**2) if self.lam == "level" else noise
-        out = bcast(lam, x) * self.likelihood_score(x, like, eps)
-        if self.use_prior:
-            weight = bcast(lam / eps**2, x) if self.lam != "unit" else 1.0
-            out = out + weight * (prior(x, Level(t.t, 1.0, eps)) - x)
-        return out
 
     def likelihood_score(self, x: Image, like: Likelihood, eps: float) -> Image:
         """∇ log N(y; A x, σ_y² I + ε² A Aᵀ)."""
@@ -104,9 +45,3 @@ class MAPGA(Solver[Likelihood]):
             Ax, pullback = vjp(like.A, x)
             v = cg(normal_map(like.A, x, rho), pullback(like.y - Ax), 8)
         return v / eps**2
-
-
-def settle(x: Tensor, s: Level, floor: float, rng: Rng) -> Image:
-    """A draw from N(x, (σ_s² − floor²) I), or `x` itself if that variance is not positive."""
-    var = s.sigma**2 - floor**2
-    return x + var**0.5 * rng.randn_like(x) if var > 0 else x

@@ -5,12 +5,12 @@ from typing import ClassVar
 
 from ..numerics.autodiff import grad
 from ..types import PerImage
+from .ascent import Ascent, settle
 from .base import Count, Image, Level, Likelihood, Prior, Rng, State
-from .map_ga import MAPGA, settle
 
 
 @dataclass(frozen=True)
-class MAPGAGeneric(MAPGA):
+class MAPGAGeneric(Ascent):
     """MAP by gradient ascent for any likelihood, Algorithm 1 (Gutha et al., 2024). arXiv:2407.20784
 
         z ← z + λ (∂x̂/∂z)ᵀ ∇ log p(x̂|y),   x̂ = f(z, t),   `inner_steps` times;   then z ~ N(f(z, t), σ_s² I)

@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar
 from ..errors import MismatchError
 from ..ranges import Positive, Repeats
 from ..schedule import CLEAN, EDM, Schedule
+from .ascent import settle
 from .base import Count, Level, PinvGaussian, Prior, Rng, Solver, State
-from .map_ga import MAPGA, settle
+from .map_ga import MAPGA
 from .pigdm_score import PiGDMScore
 
 

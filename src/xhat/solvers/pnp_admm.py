@@ -1,14 +1,12 @@
 """Plug-and-play ADMM."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 
-from ..ranges import Positive
-from ..schedule import Schedule
-from .base import Count, Image, Level, LinearGaussian, Prior, Rng, Solver, State
-from .hqs import first, ladder
+from .base import Count, Image, Level, LinearGaussian, Prior, Rng, State
+from .splitting import Splitting, first
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class Dual(State):
 
 
 @dataclass(frozen=True)
-class PnPADMM(Solver[LinearGaussian, Dual]):
+class PnPADMM(Splitting[Dual]):
     """Plug-and-play ADMM, Algorithm 1 (Chan, Wang & Elgendy, 2017). arXiv:1605.01710
 
         x = argmin ‖y − A x‖² + λ σ_y²/ρ_k² ‖x − (v − u)‖²,   v ← D(x + u, ρ_k),   u ← u + x − v
@@ -29,23 +27,12 @@ class PnPADMM(Solver[LinearGaussian, Dual]):
     """
 
     name: ClassVar[str] = "pnp_admm"
-    needs = LinearGaussian
-    returns: ClassVar[str] = "point"
-    seeded: ClassVar[bool] = False
-
-    steps: int = 24
-    lam: Annotated[float, Positive] = 0.23
-    high: Annotated[float, Positive] = 2 * 49 / 255
-    low: Annotated[float, Positive] | None = None
-
-    def levels(self, schedule: Schedule, like: LinearGaussian) -> list[Level]:
-        return ladder(self.high, self.low, self.steps, like)
 
     def init(self, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Dual:
         x = first(like)
         return Dual(x, x, torch.zeros_like(x))
 
     def step(self, state: Dual, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Dual:
-        x = like.prox(state.x - state.u, self.lam * like.var / t.ratio**2)
+        x = self.fitted(state.x - state.u, t, like)
         v = prior(x + state.u, t)
         return Dual(v, v, state.u + x - v)

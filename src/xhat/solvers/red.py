@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from ..ranges import Positive
 from ..schedule import CLEAN, Schedule
 from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
-from .hqs import first
+from .splitting import first
 
 
 @dataclass(frozen=True)
