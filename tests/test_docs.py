@@ -1,11 +1,15 @@
-"""Everything public says what it is: modules, classes, functions and methods have a docstring."""
+"""Everything public says what it is, and the map of the house is true."""
 
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from types import FunctionType, ModuleType
+
+import pytest
 
 import xhat
 
@@ -51,3 +55,38 @@ def undocumented(module: ModuleType) -> Iterator[str]:
 
 def test_everything_public_has_a_docstring():
     assert [name for module in modules() for name in undocumented(module)] == []
+
+
+ROOT = Path(__file__).parents[1]
+MAP = (ROOT / "docs" / "map.md").read_text()
+
+
+def test_the_map_shows_every_room_and_no_room_that_is_gone():
+    named = set(re.findall(r"`(\w+)(?:/|\.py)?`", MAP))
+    rooms = {p.stem for p in (ROOT / "src" / "xhat").iterdir() if p.suffix in ("", ".py")} - {"__pycache__", "__main__"}
+    assert rooms <= named, "not on the map"
+    paths = re.findall(r"`((?:\w+/)+\w+\.py)`", MAP)
+    gone = [p for p in paths if "NAME" not in p and not (ROOT / "src" / "xhat" / p).exists()]
+    assert gone == []
+
+
+@pytest.mark.parametrize(
+    ("question", "file", "there"),
+    [
+        ("the residual that the record states", "likelihoods/base.py", "def misfit("),
+        ("the colour map of a velocity", "science/fwi/modality.py", "VELOCITY"),
+        ("how a .h5 file is recognised", "science/mri/__init__.py", '".h5"'),
+        ("what `--samples` does", "task/run.py", "seeds"),
+    ],
+)
+def test_the_map_leads_to_where_things_are_decided(question, file, there):
+    (row,) = [line for line in MAP.splitlines() if question in line]
+    folder = file.rpartition("/")[0]
+    assert f"`{file}`" in row or f"`{folder}`" in row
+    assert there in (ROOT / "src" / "xhat" / file).read_text()
+
+
+def test_links_of_the_docs_lead_somewhere():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())]
+    assert [f"{p.name}: {link}" for p, link in links if "://" not in link and not (p.parent / link).exists()] == []

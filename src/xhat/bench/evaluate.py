@@ -228,8 +228,10 @@ def _together(work: Work, metrics: Sequence[str], device: str) -> list[Done]:
 
 
 def of_samples(result: Result, truth: Tensor, scores: dict[str, Score]) -> dict[str, list[float]]:
-    """Scores that need several samples: those of the sample with the smallest residual, which a user can choose without
-    the truth, and how the samples spread. Empty for one sample.
+    """Scores by name that need several samples; empty for one sample. `truth` is one image, (*image).
+
+    They are those of the sample with the smallest residual, which a user can choose without the truth, and how the
+    samples spread.
     """
     if len(result.images) == 1:
         return {}

@@ -136,7 +136,8 @@ def _picture_name(row: Row, name: str) -> str:
 
 
 def keep(folder: Path, name: str, x: Tensor, shown: Tensor | None) -> None:
-    """Writes the picture `shown` of `x` as PNG and, if `shown` is not `x` itself, also `x` as .npy."""
+    """Writes the picture `shown` (c, h, w) of the image `x` (*image) as PNG, and `x` as .npy if it is not `shown`
+    itself. A PNG that is there already is left alone."""
     if (folder / f"{name}.png").exists():
         return
     if shown is None or not torch.equal(shown, x):

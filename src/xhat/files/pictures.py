@@ -143,7 +143,7 @@ def is_picture(shape: tuple[int, ...]) -> bool:
 
 
 def normalised(x: Tensor) -> Tensor:
-    """From the 1 % to the 99 % quantile of `x` onto [−1, 1]."""
+    """`x`, of any shape, stretched so that its 1 % and 99 % quantiles become −1 and 1; what lies beyond is clipped."""
     lo, hi = (float(np.quantile(x.numpy(), q)) for q in (0.01, 0.99))
     return ((x - lo) / max(hi - lo, 1e-12) * 2 - 1).clamp(-1, 1)
 

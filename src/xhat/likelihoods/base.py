@@ -58,7 +58,7 @@ class Likelihood:
         return found, self.noise.expected_residual(clean, self.A.support)
 
     def nll(self, x: Image) -> PerImage:
-        """−log p(y | x) per image."""
+        """−log p(y | x) of images `x` (b, *image), in nats: (b,)."""
         return self.noise.nll(self.y, self.A(x))
 
     def noise_image(self, rng: Rng) -> Image:
@@ -74,7 +74,7 @@ class Likelihood:
         return self.take(torch.arange(len(self.y)).repeat_interleave(particles))
 
     def to(self: Some, device: torch.device | str) -> Some:
-        """The same on `device`."""
+        """The same likelihood with its operator and data on `device`."""
         return replace(self, A=self.A.to(device), y=self.y.to(device))
 
 

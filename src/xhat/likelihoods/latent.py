@@ -41,11 +41,11 @@ class LatentLikelihood(Likelihood):
         return self.pixel.misfit(self.decode(x))
 
     def encode(self, x: Image) -> Latents:
-        """E(x)."""
+        """The latents E(x) of images `x` (b, *image): (b, *latent)."""
         return self.A.inner.autoencoder.encode(x)
 
     def decode(self, z: Latents) -> Image:
-        """D(z)."""
+        """The images D(z) of latents `z` (b, *latent): (b, *image)."""
         return self.A.inner.autoencoder.decode(z)
 
     def take(self: Coded, index: Tensor) -> Coded:

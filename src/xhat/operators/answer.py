@@ -12,7 +12,7 @@ class Answer(Protocol):
 
     @property
     def images(self) -> Tensor:
-        """(n, *image)."""
+        """The samples, (n, *image)."""
 
     @property
     def image(self) -> Tensor:
@@ -20,7 +20,7 @@ class Answer(Protocol):
 
     @property
     def mean(self) -> Tensor:
-        """Their mean, (*image)."""
+        """The mean of the samples, (*image)."""
 
     @property
     def std(self) -> Tensor:

@@ -207,7 +207,7 @@ class LinearOperator(PinvOperator):
     floor: ClassVar[float] = 0.0  # where not 0, `pinv` is (AᵀA + floor² I)⁻¹ Aᵀ: it damps what A hardly sees
 
     def adjoint(self, y: Data) -> Image:
-        """Aᵀ y."""
+        """Aᵀ y for data `y` (b, *data): (b, *image)."""
         x = self.blank(len(y)).to(y.real.dtype)
         return vjp(self.forward, x)[1](y)
 
@@ -318,7 +318,7 @@ class SpectralOperator(LinearOperator):
 
     @abstractmethod
     def V(self, z: Tensor) -> Image:
-        """V z, its inverse."""
+        """V z for coordinates `z` (b, …): images (b, *image). It is the inverse of `Vt`."""
 
     @abstractmethod
     def Ut(self, y: Data) -> Tensor:

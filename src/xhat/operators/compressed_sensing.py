@@ -75,7 +75,7 @@ class CompressedSensing(SpectralOperator):
 
 
 def hadamard(n: int, like: Tensor) -> Tensor:
-    """The orthonormal Hadamard matrix of size n = 2^k, in the dtype and on the device of `like`."""
+    """The orthonormal Hadamard matrix, (n, n) with n = 2^k, in the dtype and on the device of `like`."""
     H = torch.ones(1, 1, dtype=like.dtype, device=like.device)
     while len(H) < n:
         H = torch.cat([torch.cat([H, H], 1), torch.cat([H, -H], 1)]) / 2**0.5

@@ -73,7 +73,7 @@ class Dense(SpectralOperator):
 
 
 def load(path: str | Path) -> Tensor:
-    """The matrix in an .npy file. Raises DataError if it cannot be read."""
+    """The array in an .npy file, of any shape. Raises DataError if it cannot be read."""
     try:
         return torch.from_numpy(np.load(path, allow_pickle=False))
     except (OSError, ValueError, TypeError, EOFError, AttributeError) as e:

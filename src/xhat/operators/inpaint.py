@@ -161,7 +161,10 @@ def from_files(
 
 
 def binary(m: Tensor) -> Tensor:
-    """`m` as booleans. Raises DataError if it holds more than 0 and one other value."""
+    """The mask `m`, of any shape, as booleans, true where it is not 0.
+
+    Raises DataError if it holds more than 0 and one other positive value.
+    """
     grey = torch.unique(m)
     if len(grey[grey != 0]) > 1 or bool((m < 0).any()) or not bool(torch.isfinite(m.float()).all()):
         some = ", ".join(f"{v:g}" for v in grey[:6].tolist())

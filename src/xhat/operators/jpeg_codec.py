@@ -84,11 +84,11 @@ class Codec:
         return x[..., : self.height, : self.width]
 
     def lower(self, plane: Tensor) -> Tensor:
-        """Chroma planes at the resolution of the file."""
+        """Chroma planes (…, h, w) at the resolution of the file, (…, h / down, w / across)."""
         return plane[..., :: self.down, :: self.across] if self.picks else F.avg_pool2d(plane, (self.down, self.across))
 
     def spread_adjoint(self, plane: Tensor) -> Tensor:
-        """The adjoint of `lower`."""
+        """The adjoint of `lower`: planes (…, h / down, w / across) become (…, h, w)."""
         if self.picks:
             out = plane.new_zeros(*plane.shape[:-2], self.down * plane.shape[-2], self.across * plane.shape[-1])
             out[..., :: self.down, :: self.across] = plane
@@ -147,7 +147,7 @@ class Codec:
     # --- T, its adjoint, its inverses -------------------------------------------------------------
 
     def analyse(self, x: Tensor) -> Tensor:
-        """T x of images (b, c, h, w)."""
+        """The coefficients T x of images (b, c, h, w) in [−1, 1], before they are divided by the steps and rounded."""
         ycc = self.colours(self.padded(x))
         return self.coefficients(ycc[:, :1], self.lower(ycc[:, 1:]) if self.channels == 3 else ycc[:, 1:])
 
@@ -282,5 +282,5 @@ class Codec:
 
 
 def eight_bits(plane: Tensor) -> Tensor:
-    """Samples of a plane, or of its rows, as 8 bits hold them; luma in units where white is 127.5."""
+    """Samples of a plane, of any shape, clipped to what 8 bits hold, ±127.5 around the middle grey."""
     return plane.clamp(-127.5, 127.5)

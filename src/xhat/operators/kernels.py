@@ -24,7 +24,7 @@ def gaussian_taps(std: Number, size: int) -> Tensor:
 
 
 def motion_kernels(size: int, intensity: Number, seed: int | Sequence[int]) -> Tensor:
-    """One camera-shake kernel for each seed."""
+    """One camera-shake kernel for each seed, (seeds, height, width), each with the sum 1."""
     return trim(torch.stack([motion_kernel(size, intensity, s) for s in seeds_of(seed)]))
 
 
@@ -65,7 +65,10 @@ def splat(path: Tensor, size: int) -> Tensor:
 
 
 def load_kernel(kernel: Array) -> Tensor:
-    """A kernel from a png, npy, npz or txt file, or an array; divided by its sum. Raises DataError if it is not one."""
+    """Kernels, (1 or images, height, width) in float64, from a png, npy, npz or txt file, or an array.
+
+    Each is divided by its sum. Raises DataError if it is no kernel.
+    """
     k = torch.as_tensor(read(kernel) if isinstance(kernel, str | Path) else kernel).detach().cpu().double()
     if k.ndim not in (2, 3) or k.numel() == 0:
         raise DataError(f"a kernel has shape (height, width), or (images, height, width), not {tuple(k.shape)}")
@@ -73,7 +76,7 @@ def load_kernel(kernel: Array) -> Tensor:
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The array in a file, as float64. Raises DataError if it cannot be read."""
+    """The array in a file, of any shape, as float64. Raises DataError if it cannot be read."""
     path = Path(path)
     try:
         if path.suffix == ".npy":
@@ -90,7 +93,10 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def normalised(k: Tensor) -> Tensor:
-    """`k` divided by its sum. Raises DataError if it is not finite or its sum is not positive."""
+    """Each kernel of `k`, (…, height, width), divided by its sum.
+
+    Raises DataError if one is not finite or has a sum that is not positive.
+    """
     total = k.sum((-2, -1), keepdim=True)
     if not torch.isfinite(k).all() or not (total > 1e-12 * k.abs().amax((-2, -1), keepdim=True)).all():
         raise DataError("a kernel must be finite and have a positive sum")
@@ -108,7 +114,7 @@ def trim(k: Tensor) -> Tensor:
 
 
 def fits(kernel: Tensor, h: int, w: int, room: int) -> None:
-    """Raises ShapeError if a kernel wraps around an image of h × w pixels.
+    """Raises ShapeError if a kernel, (…, height, width), wraps around an image of h × w pixels.
 
     `room` = 1 demands that it reaches less than a whole side beyond its centre, which reflection needs.
     """

@@ -39,7 +39,11 @@ def read_mask(path: str | Path, size: tuple[int, int], fill: bool) -> Tensor:
 
 
 def checked(known: Tensor, origin: object, fill: bool) -> Tensor:
-    """`known` after a look at how much it keeps."""
+    """`known`, a mask of any shape, true where the image is known, after a look at how much it keeps.
+
+    `origin` is named in what is said, and `fill` tells that white meant what is to be filled. Raises DataError if the
+    mask keeps nothing or everything; says so if it drops much.
+    """
     if not known.any():
         raise DataError(f"{origin}: the mask is empty: nothing of the image would be kept")
     if known.all():

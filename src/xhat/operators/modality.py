@@ -151,7 +151,7 @@ class Complex(Modality):
         return float(std.square().sum(0).sqrt().max())
 
     def voxels(self, x: Tensor) -> np.ndarray:
-        """The magnitude."""
+        """The magnitude of the complex image, in the order of axes of `Modality.voxels`."""
         return super().voxels(x.square().sum(0, keepdim=True).sqrt())
 
 
@@ -217,7 +217,7 @@ def by_shape(shape: tuple[int, ...]) -> Modality:
 
 
 def scaled(std: Tensor) -> Tensor:
-    """A deviation as a picture, black where it is 0 and white at its maximum."""
+    """A standard deviation, of any shape, as a picture in [−1, 1]: black where it is 0 and white at its maximum."""
     return std / std.max().clamp_min(1e-12) * 2 - 1
 
 

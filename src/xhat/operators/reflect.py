@@ -55,7 +55,10 @@ class Reflect(DampedOperator):
 
 
 def fold(x: Tensor, axis: int, reach: int, n: int) -> Tensor:
-    """The adjoint of reflecting `reach` entries at either end of an axis of `n` entries."""
+    """The adjoint of reflecting `reach` entries at either end of an axis of `n` entries.
+
+    Along `axis`, `x` has n + 2 reach entries and the result n.
+    """
     out = x.narrow(axis, reach, n).clone()
     out.narrow(axis, 1, reach).add_(x.narrow(axis, 0, reach).flip(axis))
     out.narrow(axis, n - 1 - reach, reach).add_(x.narrow(axis, reach + n, reach).flip(axis))

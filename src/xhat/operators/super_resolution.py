@@ -78,7 +78,7 @@ def bicubic(n: int, factor: int) -> Tensor:
 
 
 def cubic(x: Tensor) -> Tensor:
-    """Keys' kernel with a = −1/2."""
+    """Keys' cubic kernel with a = −1/2 at the distances `x`, of any shape, in pixels of the smaller image."""
     x = x.abs()
     near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     return torch.where(x <= 1, near, torch.where(x < 2, far, 0.0))

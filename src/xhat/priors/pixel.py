@@ -116,9 +116,7 @@ def chroma(h: int, w: int) -> Tensor:
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """`x` mirrored at the bottom and right edges until both sides are multiples of `multiple`; works for images of any
-    size.
-    """
+    """`x`, (…, h, w), mirrored at the bottom and right edges until both sides are multiples of `multiple`."""
     for dim in (-2, -1):
         if extra := -x.shape[dim] % multiple:
             x = x.index_select(dim, mirror(x.shape[dim], x.shape[dim] + extra).to(x.device))

@@ -122,7 +122,7 @@ class ResidualUNet(nn.Module):
 
 
 def through(row: nn.Module, x: Tensor, e: Tensor) -> Tensor:
-    """The features `x` after all blocks of a `row`."""
+    """The features `x`, (b, c, h, w), after all blocks of a `row`, given the embedding `e` of the noise, (b, width)."""
     for block in row.children():
         x = block(x, e)
     return x

@@ -103,7 +103,10 @@ def smooth(shape: tuple[int, ...]) -> Tensor:
 
 
 def worst(denoise: Denoise, picture: Tensor, levels: Sequence[float]) -> float:
-    """The error of `denoise` on a picture with noise, relative to the noise, at the level where it is larger."""
+    """The largest error of `denoise` over the noise `levels` ρ, relative to the noise: root mean squares.
+
+    `picture` is (b, c, h, w) in [−1, 1]. The result is infinite if the network answers NaN.
+    """
     noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0)).to(picture.device)
     found = (denoise(picture + rho * noise, rho) - picture for rho in levels)
     errors = [float(e.square().mean().sqrt()) / rho for e, rho in zip(found, levels, strict=True)]

@@ -64,7 +64,7 @@ class Ascent(Solver[Likelihood]):
         return isinstance(prior, ConsistencyPrior) and self.model != "denoiser"
 
     def floor(self, prior: Prior) -> float:
-        """ε."""
+        """ε, the noise level down to which f goes, in units of the image."""
         return prior.sigma_min if isinstance(prior, ConsistencyPrior) and self.jumps(prior) else self.eps
 
     @abstractmethod
@@ -72,7 +72,7 @@ class Ascent(Solver[Likelihood]):
         """σ_y² per image, (b,)."""
 
     def direction(self, x: Image, t: Level, prior: Prior, like: Likelihood) -> Image:
-        """λ ∇ log p(x̂|y)."""
+        """λ ∇ log p(x̂|y) at x̂ = `x`, (b, *image)."""
         eps = self.floor(prior)
         noise = self.variance(like) + eps**2
         lam = 1 / (1 / noise + 1 / t.sigma**2) if self.lam == "level" else noise

@@ -107,8 +107,9 @@ def modality_for(given: str | Operator | Function) -> Modality:
 
 
 def image_for(given: str | Operator | Function, x: Tensor) -> Tensor:
-    """A picture or array from a file as an image of the operator; a grey picture may for example become a complex
-    image.
+    """A picture or array `x` from a file, (*image) or (h, w), as an image of the operator, (*image).
+
+    A grey picture may for example become a complex image.
     """
     return modality_for(given).as_image(x)
 

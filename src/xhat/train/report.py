@@ -43,7 +43,7 @@ def record_of(progress: Progress, batch: int, psnr: dict[float, float]) -> dict[
 
 
 def line_of(record: dict[str, Any]) -> str:
-    """A look as one line of text."""
+    """What a look at a network in training shows, as one line of text."""
     scores = "  ".join(f"{v:.2f}" for v in record["psnr"].values())
     return (
         f"step {record['step']}  {record['minutes']:.1f} min  {record['images_per_second']:.0f} images/s  "

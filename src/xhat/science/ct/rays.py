@@ -37,7 +37,7 @@ def joseph(points: Tensor, directions: Tensor, h: int, w: int) -> tuple[Tensor, 
 
 
 def sparse(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int) -> Tensor:
-    """A CSR matrix of entries sorted by row."""
+    """A CSR matrix, (rows, columns), of entries sorted by row: `weight`, `row` and `column` are (entries,)."""
     start = torch.zeros(rows + 1, dtype=torch.long)
     start[1:] = torch.bincount(row, minlength=rows).cumsum(0)
     with warnings.catch_warnings():
@@ -46,7 +46,7 @@ def sparse(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int)
 
 
 def transposed(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int) -> Tensor:
-    """The transpose of the sparse matrix with these entries, sorted anew."""
+    """The transpose, (columns, rows), of the matrix that `sparse` makes of these entries, sorted anew."""
     order = column.argsort(stable=True)
     return sparse(column[order], row[order], weight[order], columns, rows)
 

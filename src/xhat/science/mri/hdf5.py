@@ -82,7 +82,10 @@ def whole(file: Any, path: Path) -> None:
 
 
 def array(path: Path, names: tuple[str, ...], item: int | None) -> np.ndarray:
-    """The first of `names` that the file at `path` holds; slice `item` of it if it has more than three axes."""
+    """The first of `names` that the file at `path` holds, or of more than three axes its slice `item`.
+
+    Raises DataError if the file holds none of them.
+    """
     with opened(path) as file:
         found = next((n for n in names if n in file), None)
         if found is None:

@@ -13,25 +13,28 @@ PLANE = (-2, -1)
 
 
 def fft2c(x: Tensor) -> Tensor:
-    """fftshift ∘ F ∘ ifftshift with F unitary: frequency 0 is at index n // 2 of each axis."""
+    """fftshift ∘ F ∘ ifftshift of planes (…, h, w) with F unitary: frequency 0 is at index n // 2 of each axis."""
     out: Tensor = fftshift(fft2(ifftshift(x, PLANE), norm="ortho"), PLANE)
     return out
 
 
 def ifft2c(k: Tensor) -> Tensor:
-    """The inverse and adjoint of `fft2c`."""
+    """The inverse and adjoint of `fft2c`: k-space (…, h, w) becomes planes (…, h, w)."""
     out: Tensor = fftshift(ifft2(ifftshift(k, PLANE), norm="ortho"), PLANE)
     return out
 
 
 def crop(x: Tensor, size: int, axis: int) -> Tensor:
-    """The middle `size` entries of an axis, around index n // 2."""
+    """The middle `size` of the n entries of `x` along `axis`, around index n // 2."""
     n = x.shape[axis]
     return x.narrow(axis, n // 2 - size // 2, size)
 
 
 def crop_readout(k: Tensor, size: int) -> Tensor:
-    """k-space of the middle `size` rows of the image, which undoes readout oversampling."""
+    """k-space (…, size, w) of the middle `size` rows of the image whose k-space is `k` (…, h, w).
+
+    This undoes the oversampling of the readout.
+    """
     x = fftshift(ifft(ifftshift(k, -2), dim=-2, norm="ortho"), -2)
     out: Tensor = fftshift(fft(ifftshift(crop(x, size, -2), -2), dim=-2, norm="ortho"), -2)
     return out
@@ -95,7 +98,7 @@ def low_resolution(k: Tensor, mask: Tensor, most: int = 24) -> Tensor:
 
 
 def hann(n: int) -> Tensor:
-    """A Hann window of n points around index n // 2; none of them is 0."""
+    """A Hann window around index n // 2, (n,), in float64; none of its entries is 0."""
     i = torch.arange(n, dtype=torch.float64) - n // 2
     return 0.5 + 0.5 * torch.cos(2 * math.pi * i / (n + 1))
 

@@ -77,7 +77,10 @@ class LineMRI(MRI, SpectralOperator):
 
 
 def by_row(V: Tensor, z: Tensor) -> Tensor:
-    """V[i, r] z[i, r] for each image i and row r; if one V serves all images, it is not copied."""
+    """V[i, r] z[i, r] for each image i and row r, where `V` is (1 or b, rows, n, m) and `z` (b, rows, m).
+
+    A V that serves all images is not copied.
+    """
     if len(V) == 1:
         return (V[0] @ z.permute(1, 2, 0)).permute(2, 0, 1)
     return (V @ z[..., None])[..., 0]

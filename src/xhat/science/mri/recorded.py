@@ -54,5 +54,5 @@ def measurement(
 
 
 def full(k: Tensor) -> Tensor:
-    """The root sum of squares of a fully sampled k-space, as a complex image of phase 0."""
+    """The root sum of squares of a fully sampled k-space (coils, h, w), as a complex image (h, w) of phase 0."""
     return rss(ifft2c(k)).to(k.dtype)

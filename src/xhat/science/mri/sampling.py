@@ -52,7 +52,7 @@ def gather(k: Tensor, rows: Tensor) -> Data:
 
 
 def scatter(y: Data, rows: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The adjoint of `gather`: complex planes that are 0 where nothing was sampled."""
+    """The adjoint of `gather`: complex planes (b, coils, h, w) that are 0 where nothing was sampled."""
     z = torch.view_as_complex(y.contiguous())
     flat = z.new_zeros(*z.shape[:2], shape[-2] * shape[-1])
     return flat.scatter(-1, rows[:, None].expand_as(z), z).reshape(*z.shape[:2], *shape[-2:])
@@ -118,7 +118,7 @@ def maps_of(maps: Array, mask: Tensor, coils: int, calibration: Tensor | None) -
 
 
 def load(path: str | Path) -> Tensor:
-    """An array of maps or of a mask from a file: .npy, .cfl, or an .h5 with s_maps."""
+    """Maps, (coils, h, w), or a mask, as the file holds them: .npy, .cfl, or an .h5 with s_maps."""
     from . import arrays
 
     return arrays.load(Path(path))
