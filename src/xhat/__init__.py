@@ -14,6 +14,7 @@ from .loop import Step, solve, trajectory
 from .noise import Gaussian, Noise, Noiseless, Poisson
 from .operators.algebra import stack
 from .operators.base import LinearOperator, Operator, SpectralOperator
+from .operators.foreign import from_deepinv, from_linop, from_sigpy
 from .priors import ConsistencyModel, ConsistencyPrior, Denoiser, FixedShape, Prior, build_prior
 from .registry import Plugin, builds
 from .rng import Rng
@@ -69,6 +70,9 @@ __all__ = [
     "build",
     "build_prior",
     "builds",
+    "from_deepinv",
+    "from_linop",
+    "from_sigpy",
     "likelihood",
     "load_image",
     "operator",

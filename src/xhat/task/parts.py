@@ -17,6 +17,7 @@ from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..numerics.device import best_device
 from ..operators.base import LinearOperator, Operator
 from ..operators.building import build_operator, kind, operator_spec
+from ..operators.foreign import ForeignLinear, ForeignOperator, Lit, Matrix, foreign
 from ..operators.modality import PLAIN, Modality
 from ..priors import NoPrior, Prior, build_prior
 from ..schedule import SCHEDULES, Schedule
@@ -29,6 +30,7 @@ Shape = tuple[int, ...]
 Function = Callable[[Tensor], Tensor]
 METHODS = SOLVERS | BASELINES
 # What users give as a part. Whatever else it is, `as_noise`, `as_solver` and so on take it or say what to give instead.
+OperatorLike = str | Operator | Function | Any
 NoiseLike = str | float | Noise | type[Noise] | Any
 PriorLike = str | Path | Prior | Callable[[Tensor, float], Tensor] | Any
 SolverLike = str | Path | AnySolver | type[AnySolver] | Any
@@ -78,16 +80,17 @@ def operator(f: Function, shape: Shape, linear: bool = False, modality: Modality
 
 
 def as_operator(
-    given: str | Operator | Function,
+    given: OperatorLike,
     shape: Shape | None = None,
     data_shape: Shape | None = None,
     physics: Mapping[str, Any] | None = None,
 ) -> Operator:
-    """An operator from a spec string, an `Operator` or a function.
+    """An operator from a spec string, an `Operator`, a function, or a matrix or thing that `adopted` takes.
 
     `shape` is that of one image; without it, a spec string infers it from `data_shape`. `physics` are options that the
     measurement brings along; those of the spec string win. Raises ShapeError or SpecError if the parts do not fit.
     """
+    given = adopted(given, shape)
     if isinstance(given, Operator):
         if shape is not None and tuple(shape) != given.shape:
             raise ShapeError(f"{type(given).__name__} was built for images of shape {given.shape}, not {tuple(shape)}")
@@ -97,6 +100,30 @@ def as_operator(
             raise ShapeError("a plain function as operator needs shape=, the shape of one image")
         return operator(given, shape)
     return build_operator(given, shape, data_shape, physics or {})
+
+
+def adopted(given: OperatorLike, shape: Shape | None = None) -> str | Operator | Function:
+    """What a user gives as an operator, as a spec string, an `Operator` or a function.
+
+    A matrix (data, pixels) and operators of SciPy, PyLops, SigPy and DeepInverse become an `Operator` on images of
+    `shape`. Raises SpecError for what is no operator, and ShapeError if the shape is needed and not known.
+    """
+    if isinstance(given, str | Operator):
+        return given
+    known = foreign(given, shape)
+    if known is not None:
+        return known
+    if callable(given) and not isinstance(given, type):
+        function: Function = given
+        return function
+    if isinstance(given, type) and issubclass(given, Operator):
+        if shape is None:
+            raise ShapeError(f"{named(given)} as operator needs shape=, the shape of one image")
+        return given(tuple(shape))
+    raise SpecError(
+        f"an operator is a spec string (xhat list operators), an Operator, a function of batches, a matrix or a "
+        f"LinearOperator of SciPy, not {named(given)}"
+    )
 
 
 def modality_for(given: str | Operator | Function) -> Modality:
@@ -183,6 +210,8 @@ def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
         return str(given)
     if isinstance(given, FunctionOperator | LinearFunctionOperator):
         return name_of(given.f)  # as for the function itself
+    if isinstance(given, ForeignLinear | ForeignOperator | Lit | Matrix):
+        return given.title
     if isinstance(given, Operator):
         return operator_spec(given)
     if isinstance(given, Prior) and given.spec:

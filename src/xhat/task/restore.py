@@ -1,10 +1,8 @@
 """The short way: one measurement in, restored images with their account out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-
-from torch import Tensor
 
 from ..errors import SpecError
 from ..files import record
@@ -13,12 +11,11 @@ from ..files.measurement import Source
 from ..files.readers.load import load, load_reference, split
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
-from ..operators.base import Operator
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
 from .look import AUTO, look
-from .parts import NoiseLike, PriorLike, Shape, SolverLike, as_noise, as_solver, image_for
+from .parts import NoiseLike, OperatorLike, PriorLike, Shape, SolverLike, adopted, as_noise, as_solver, image_for
 from .progress import bar
 from .restoration import Restoration
 from .results import decoded, results
@@ -28,7 +25,7 @@ from .task import Task
 
 def restore(
     y: Source,
-    operator: str | Operator | Callable[[Tensor], Tensor] | None = None,
+    operator: OperatorLike | None = None,
     noise: NoiseLike | None = None,
     prior: PriorLike = "photo",
     solver: SolverLike = "lmaps",
@@ -99,6 +96,7 @@ def restore(
     if checkpoint == "" or (resume and checkpoint is None):
         raise SpecError('a checkpoint needs a path; "" is none' if checkpoint == "" else "resume needs a checkpoint")
     solver = as_solver(solver)
+    operator = None if operator is None else adopted(operator, shape)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
     found = look(load(y), operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
     truth = None if reference is None else load_reference(reference)

@@ -1,20 +1,15 @@
 """Measurements of a known image: y = A(x) + noise."""
 
-from collections.abc import Callable
-
-from torch import Tensor
-
 from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference
 from ..noise import NOISES
-from ..operators.base import Operator
-from .parts import NoiseLike, as_noise, as_operator, image_for, name_of
+from .parts import NoiseLike, OperatorLike, adopted, as_noise, as_operator, image_for, name_of
 from .run import measured
 
 
 def simulate(
     x: Source,
-    operator: str | Operator | Callable[[Tensor], Tensor],
+    operator: OperatorLike,
     noise: NoiseLike,
     seed: int = 0,
 ) -> Measurement:
@@ -37,7 +32,9 @@ def simulate(
     Raises SpecError for an unknown name or option, DataError for a file that cannot be read, and ShapeError or
     MismatchError if the parts do not fit.
     """
-    truth = image_for(operator, load_reference(x))
+    found = load_reference(x)
+    operator = adopted(operator, tuple(found.shape))
+    truth = image_for(operator, found)
     A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
     model = model.bind(A.detector)
     return Measurement(

@@ -1,6 +1,6 @@
 """What is to be restored and how, as one object: `restore`, `bench` and the studies all hand a `Task` to one runner."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from ..priors.trial import tried
 from ..schedule import Schedule
 from .parts import (
     NoiseLike,
+    OperatorLike,
     PriorLike,
     Shape,
     SolverLike,
@@ -38,7 +39,7 @@ class Task:
     a time, changes numbers by rounding only.
     """
 
-    operator: str | Operator | Callable[[Tensor], Tensor] | None
+    operator: OperatorLike | None
     noise: NoiseLike | None
     prior: PriorLike
     solver: SolverLike
