@@ -1,10 +1,11 @@
 # make demo: restore real photographs.  make test: every check that CI runs.  make check: all but the slow tests.
+# make fuzz: thousands of bad inputs, which takes an hour on two cores.
 PYTHON ?= python3
 VENV ?= .venv
 # extra arguments for installing torch, e.g. TORCH_ARGS="--index-url <an index with CPU builds>"
 TORCH_ARGS ?=
 
-.PHONY: demo check test install clean
+.PHONY: demo check test fuzz install clean
 demo: install
 	$(VENV)/bin/xhat demo -o demo_out
 
@@ -13,6 +14,9 @@ check: install
 
 test: install
 	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/check
+
+fuzz: install
+	$(VENV)/bin/python -m tests.fuzz
 
 install: $(VENV)/.installed
 

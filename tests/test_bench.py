@@ -426,7 +426,7 @@ def test_a_folder_that_will_not_do_is_refused_before_any_work(tmp_path, monkeypa
         patch.setattr(os, "fsync", full)
         assert main([*command, str(tmp_path / "full")]) == 2
     assert "No space left" in capsys.readouterr().err
-    assert (tmp_path / "full" / "records.jsonl").read_bytes() == b""
+    assert not (tmp_path / "full").exists()  # a refusal leaves nothing
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
         assert main([*command, str(tmp_path / "little")]) == 2

@@ -48,3 +48,9 @@ class DivergedError(XhatError, FloatingPointError):
 def named(given: object) -> str:
     """What a message calls a thing that cannot be taken: a class by its name, anything else by that of its class."""
     return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+
+
+def out_of_memory(e: BaseException) -> bool:
+    """Whether an error means that memory ran out; torch has a class for that on a GPU and a RuntimeError on a CPU."""
+    gpu = type(e).__name__ == "OutOfMemoryError"  # by its name: this module imports nothing
+    return isinstance(e, MemoryError) or gpu or (isinstance(e, RuntimeError) and "allocate memory" in str(e))

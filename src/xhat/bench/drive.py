@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import DataError, MismatchError, ShapeError, SpecError
+from ..files.folder import check_folder, undone
 from ..files.record import versions
 from ..files.rows import Row
 from ..metrics.registry import choose, metric
@@ -25,6 +26,8 @@ from .queue import Queue, works
 from .schema import origin
 from .sets import add_sets
 
+RECORDS = 10_000_000  # of a grid, at most
+MADE = ("records.jsonl", "bench.json", ".claims", ".space")  # what a run makes before its first record
 NAMED = 3  # a note names the old values of what has changed if there are at most this many
 
 
@@ -42,13 +45,36 @@ def bench(
     """
     cells, metrics = grid.cells() if cells is None else cells, [m for m in grid.metrics if m not in SETS]
     sets = [m for m in grid.metrics if m in SETS]
+    check_folder(out)
     check(cells, metrics, sets)
-    folder = RunFolder(out)
-    keep = options.keep or bool(sets)
-    folder.check_space(*size(cells, keep))
+    records, picture = size(cells, options.keep or bool(sets))
+    if records > RECORDS:
+        raise SpecError(
+            f"{grid.title}: the grid has {records} records, more than {RECORDS}; take fewer seeds or images"
+        )
     place = options.device if options.ray is None else "cpu"  # the workers have the GPUs
+    pick_device(place)
     for spec in dict.fromkeys(c.prior for c in cells):
         prior_of(spec, place)
+    made: list[RunFolder] = []
+    with undone(out, MADE, worth=lambda: any(folder.records.rows for folder in made)):
+        made.append(RunFolder(out))
+        made[0].check_space(records, picture)
+        _computed(grid, cells, metrics, made[0], options, watch)
+    return made[0]
+
+
+def _computed(
+    grid: Grid,
+    cells: Sequence[Cell],
+    metrics: Sequence[str],
+    folder: RunFolder,
+    options: Options,
+    watch: Callable[[Row], None] | None,
+) -> None:
+    """Computes what the folder lacks, and completes it."""
+    sets = [m for m in grid.metrics if m in SETS]
+    keep, place = options.keep or bool(sets), options.device if options.ray is None else "cpu"
     folder.describe(grid, cells)
     todo = [w for c in cells for w in works(c, _batch(c, folder, options))]
     old = tell(folder, todo, metrics, place, options)
@@ -68,7 +94,6 @@ def bench(
         queue.close()
     add_sets(folder, sets)
     folder.finish()
-    return folder
 
 
 def _local(queue: Queue, metrics: Sequence[str], options: Options, keep: bool) -> Iterator[tuple[Work, list[Done]]]:

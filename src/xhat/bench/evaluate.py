@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..errors import DivergedError, XhatError
+from ..errors import DivergedError, XhatError, out_of_memory
 from ..figures.panel import data_picture
 from ..files.rows import Row
 from ..metrics.registry import metric
@@ -103,11 +103,6 @@ def broken(
     rows = [blank() | filed(work, name, device) | _known(work, name, device, metrics) for name in work.images]
     told = {"status": status, "error": error, "seconds": seconds, "batch_size": len(rows) * work.cell.samples}
     return [Done(row | told, {}) for row in rows]
-
-
-def out_of_memory(e: Exception) -> bool:
-    """Whether an error means that memory ran out; torch has a class for that on a GPU and a RuntimeError on a CPU."""
-    return isinstance(e, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(e)
 
 
 def filed(work: Work, image: str, device: str, prior: Prior | None = None) -> Row:

@@ -9,11 +9,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from ..checks import instance, seed, shown, whole
 from ..errors import DataError, SpecError
 from ..noise import NOISES
 from ..registry import Registry
 from ..spec import build, fits, parse, spec_of, without_code
 from ..task.parts import METHODS, as_schedule, as_solver, spec_in
+
+SEEDS = 1_000_000  # of a cell, at most
+SAMPLES = 100_000  # of a record, at most
 
 SUITES: Registry[Path] = Registry(
     "suites", None, {p.stem: p for p in sorted((Path(__file__).parent / "suites").glob("*.toml"))}
@@ -35,6 +39,16 @@ class Cell:
     samples: int = 1
     seeds: tuple[int, ...] = (0,)
     images: int | None = None  # use only this many images of the data; None: all
+
+    def __post_init__(self) -> None:
+        for name in ("task", "label", "prior", "data", "operator", "noise", "solver"):
+            instance(name, getattr(self, name), str, "text")
+        instance("schedule", self.schedule, str | None, "text")
+        whole("samples", self.samples, 1, SAMPLES)
+        if self.images is not None:
+            whole("images", self.images, 1)
+        if not isinstance(self.seeds, tuple) or not self.seeds:
+            raise SpecError(f"seeds is a number of at least 1 or a list of seeds, not {shown(self.seeds)}")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -90,7 +104,10 @@ class Grid:
             else:
                 cells.setdefault(cell.id, cell)
         if not cells:
-            raise SpecError(f"{self.title}: the grid has no cell; give tasks, or operators and noises")
+            lacking = [k for k in ("priors", "data", "solvers") if not getattr(self, k)]
+            lacking += [] if self.tasks or (self.operators and self.noises) else ["tasks, or operators and noises"]
+            why = f"it has no {', no '.join(lacking)}" if lacking else "its overrides leave out all of them"
+            raise SpecError(f"{self.title}: the grid has no cell: {why}")
         return list(cells.values())
 
     def _crossed(self) -> Iterator[Cell]:
@@ -143,9 +160,9 @@ def _overridden(cell: Cell, rule: Mapping[str, Any]) -> Cell | None:
     if not all(_matches(str(getattr(cell, k)), v) for k, v in rule["when"].items()):
         return cell
     change = dict(rule["set"])
-    if change.pop("skip", False):
+    if instance("an override's skip", change.pop("skip", False), bool, "true or false"):
         return None
-    options = change.pop("options", {})
+    options = instance("an override's options", change.pop("options", {}), Mapping, "a table")
     if "seeds" in change:
         change["seeds"] = _seeds(change["seeds"])
     cell = replace(cell, **change)
@@ -156,10 +173,11 @@ def _overridden(cell: Cell, rule: Mapping[str, Any]) -> Cell | None:
 
 def _seeds(given: int | Sequence[int]) -> tuple[int, ...]:
     """A number of seeds, or the seeds."""
-    seeds = tuple(range(given)) if isinstance(given, int) else tuple(given)
-    if not seeds:
-        raise SpecError(f"seeds is a number of at least 1 or a list of seeds, not {given!r}")
-    return seeds
+    if isinstance(given, list | tuple) and given:
+        return tuple(seed(v, "a seed") for v in given)
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= SEEDS:
+        raise SpecError(f"seeds is a number from 1 to {SEEDS} or a list of seeds, not {shown(given)}")
+    return tuple(range(given))
 
 
 def _matches(text: str, pattern: str) -> bool:
@@ -174,6 +192,8 @@ def load(source: str | Path) -> Grid:
         path = SUITES[str(source)]
     try:
         return read(tomllib.loads(path.read_text(encoding="utf-8")))
+    except RecursionError as e:
+        raise DataError(f"{path}: is nested too deep") from e
     except (OSError, UnicodeDecodeError) as e:
         raise DataError(f"{source}: no such grid; a TOML file, or one of the suites {', '.join(suites())}") from e
     except (tomllib.TOMLDecodeError, SpecError) as e:
@@ -191,25 +211,52 @@ def read(content: Mapping[str, Any]) -> Grid:
     for f in fields(Grid):
         if f.name in made and not (isinstance(made[f.name], dict) if f.name == "tasks" else fits(made[f.name], f.type)):
             raise SpecError(f"{f.name} cannot be {content[f.name]!r}")
+        _texts(f.name, made.get(f.name))
     grid = Grid(**made)
     for name, own in grid.tasks.items():
+        instance(f"task {name!r}", own, Mapping, "a table")
         _known(f"task {name!r}", own, [k for k in SET if k not in ("solver", "options", "skip")])
         if "seeds" in own or not {"operator", "noise"} <= own.keys():
             raise SpecError(f"task {name!r} needs operator and noise, and takes no seeds of its own")
     for entry in grid.solvers:
-        if not isinstance(entry, str) and set(entry) != {"label", "spec"}:
-            raise SpecError(f"a solver is a spec string or has label and spec, not {entry!r}")
+        if not isinstance(entry, str) and not _labelled(entry):
+            raise SpecError(f"a solver is a spec string or has label and spec, both text, not {shown(entry)}")
+    for row in grid.published:
+        instance("an entry of published", row, Mapping, "a table")
     for rule in grid.override:
+        instance("an override", rule, Mapping, "a table")
         _known("an override", rule, ["when", "set"])
         if set(rule) != {"when", "set"}:
             raise SpecError("an override has two tables, when and set")
+        for part in ("when", "set"):
+            instance(f"an override's {part}", rule[part], Mapping, "a table")
+        for k, pattern in rule["when"].items():
+            instance(f"an override's when, {k}", pattern, str, "text")
         _known("an override's when", rule["when"], WHEN)
         _known("an override's set", rule["set"], SET)
-    if min(grid.samples, grid.images or 1) < 1:
-        raise SpecError("samples and images must be at least 1")
     for cell in grid.cells():
         _ = cell.identity, as_schedule(cell.schedule)
     return grid
+
+
+TEXTS = ("title", "about", "schedule", "baseline", "priors", "data", "operators", "noises", "metrics")
+
+
+def _texts(name: str, v: Any) -> None:
+    """Raises SpecError if anything but text stands where a grid holds text."""
+    if name not in TEXTS:
+        return
+    for item in v if isinstance(v, tuple) else (v,):
+        instance(name, item, str | None, "text")
+
+
+def _labelled(entry: Any) -> bool:
+    """Whether the entry of a solver is a table of its label and its spec."""
+    return (
+        isinstance(entry, Mapping)
+        and set(entry) == {"label", "spec"}
+        and all(isinstance(v, str) for v in entry.values())
+    )
 
 
 def _known(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:

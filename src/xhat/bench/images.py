@@ -10,15 +10,20 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ..checks import number, whole
 from ..errors import DataError, SpecError
+from ..files.numbers import fields_of, listed
 from ..files.photographs import PHOTOGRAPHS, photographs
 from ..files.pictures import PICTURES, centre_crop, from_pixels, load_image, resize
 from ..files.readers.load import load_reference
 from ..priors import PowerLaw
-from ..priors.generated import GENERATORS
+from ..priors.generated import GENERATORS, check_pictures
 from ..registry import Registry, concrete
 from ..spec import build, text_of
 from ..train.held import held_out
+
+SIDE = 2**13  # of a square image, at most
+COUNT = 1_000_000  # of images, at most
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,9 @@ class Photographs(Images):
     size: int = 256
     kind: Literal["colour", "grey"] = "colour"
 
+    def __post_init__(self) -> None:
+        whole("photographs: size", self.size, 1, SIDE)
+
     def names(self) -> list[str]:
         return list(PHOTOGRAPHS)
 
@@ -70,6 +78,10 @@ class Folder(Images):
 
     path: str
     size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            whole("folder: size", self.size, 1, SIDE)
 
     @property
     def one_shape(self) -> bool:
@@ -126,15 +138,11 @@ class Stack(Images):
 
 @lru_cache(2)
 def _stack(path: str, key: str | None) -> np.ndarray:
-    try:
-        content = np.load(Path(path).expanduser(), allow_pickle=False)
-        array = content if isinstance(content, np.ndarray) else content[key or content.files[0]]
-    except FileNotFoundError as e:
-        raise DataError(f"{path}: no such file") from e
-    except KeyError as e:
-        raise DataError(f"{path}: has no array {key!r}, only {', '.join(content.files)}") from e
-    except Exception as e:  # zipfile and numpy have many errors for a broken file
-        raise DataError(f"{path}: cannot be read as an array ({type(e).__name__})") from e
+    fields = fields_of(Path(path).expanduser())
+    name = key or next(iter(fields))
+    if name not in fields:
+        raise DataError(f"{path}: has no array {key!r}, only {listed(fields)}")
+    array = np.asarray(fields[name])
     if array.ndim < 2 or not len(array) or array.dtype.kind not in "fiu":
         raise DataError(f"{path}: {array.dtype} of shape {array.shape} is not a stack of images")
     return array
@@ -171,6 +179,7 @@ class Generated(Images):
     def __post_init__(self) -> None:
         if self.what not in GENERATORS:
             raise SpecError(f"generated: what must be one of {', '.join(sorted(GENERATORS))}, not {self.what!r}")
+        check_pictures("generated: ", self.count, self.size, self.seed)
 
     def names(self) -> list[str]:
         return [f"{self.what}{i:03d}" for i in range(self.count)]
@@ -192,6 +201,12 @@ class Fields(Images):
     channels: int = 1
     count: int = 8
     std: float = 0.3
+
+    def __post_init__(self) -> None:
+        whole("fields: size", self.size, 1, SIDE)
+        whole("fields: channels", self.channels, 1, 64)
+        whole("fields: count", self.count, 1, COUNT)
+        number("fields: std", self.std)
 
     def names(self) -> list[str]:
         return [f"field{i:03d}" for i in range(self.count)]

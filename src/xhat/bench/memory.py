@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ..files.room import free_memory, line
 from ..loop import trajectory
 from ..rng import Rng
 from ..task.parts import pick_device
@@ -54,7 +55,7 @@ def free(kind: str) -> float:
     """The free memory in bytes, of the device of this `kind`."""
     if kind == "cuda":
         return float(torch.cuda.mem_get_info()[0])
-    return _kibibytes(Path("/proc/meminfo"), "MemAvailable") or 2e9
+    return free_memory()
 
 
 def reset_peak(kind: str) -> float:
@@ -66,20 +67,11 @@ def reset_peak(kind: str) -> float:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return 0.0
-    return _kibibytes(Path("/proc/self/status"), "VmRSS")
+    return line(Path("/proc/self/status"), "VmRSS")
 
 
 def peak_now(kind: str) -> float:
     """The most bytes held since `reset_peak`."""
     if kind == "cuda":
         return float(torch.cuda.max_memory_allocated())
-    return _kibibytes(Path("/proc/self/status"), "VmHWM")
-
-
-def _kibibytes(file: Path, name: str) -> float:
-    """A line of /proc such as `VmHWM:  1234 kB` in bytes, 0 where there is none."""
-    try:
-        line = next(s for s in file.read_text().splitlines() if s.startswith(f"{name}:"))
-    except (OSError, StopIteration):
-        return 0.0
-    return float(line.split()[1]) * 1024
+    return line(Path("/proc/self/status"), "VmHWM")

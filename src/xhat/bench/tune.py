@@ -11,21 +11,24 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from ..checks import number
 from ..errors import DataError, SpecError
 from ..files import record
 from ..files.extras import install
-from ..files.folder import check_folder
+from ..files.folder import check_folder, undone
 from ..files.writing import atomic
 from ..metrics.registry import metric
 from ..spec import build, parse, value
-from ..task.parts import METHODS, as_solver, modality_for
-from .evaluate import Work, evaluate
+from ..task.parts import METHODS, as_solver, modality_for, pick_device
+from .drive import check
+from .evaluate import Work, evaluate, prior_of
 from .grid import Cell
 from .heldout import heldout
 from .images import open_images
 from .stats import higher
 from .stats import value as value_of
 
+MADE = ("tune.json", "trials.journal", "trials.journal.lock")  # what a search makes before its first trial is over
 BLIND = ("residual", "heldout")  # objectives that do not use the truth
 Score = Callable[[str], float]
 
@@ -150,17 +153,48 @@ def tune(
     no trial succeeded.
     """
     try:
-        import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
+        import optuna  # noqa: F401
     except ImportError as e:
         raise SpecError(f"xhat tune needs one more package: {install('tune')}") from e
     check_folder(out)
+    if minutes is not None:
+        number("minutes", minutes, strict=False)
+    pick_device(device)
+    score = score_of(cell, objective, device)
+    prior_of(cell.prior, device)
+    check([cell], [] if objective in BLIND else [objective], [])
     about: dict[str, Any] = {"objective": objective, "ranges": [vars(r) for r in ranges], "cell": cell.identity}
     about |= {"images": cell.images, "seeds": list(cell.seeds)}
-    _same(out / "tune.json", json.loads(json.dumps(record.finite(about))))
+    same = json.loads(json.dumps(record.finite(about)))
+    over: list[str] = []
+
+    def seen(solver: str, found: float) -> None:
+        over.append(solver)
+        if watch:
+            watch(solver, found)
+
+    with undone(out, MADE, worth=lambda: bool(over)):
+        return _searched(cell, ranges, out, objective, trials, minutes, score, same, seen)
+
+
+def _searched(
+    cell: Cell,
+    ranges: Sequence[Range],
+    out: Path,
+    objective: str,
+    trials: int,
+    minutes: float | None,
+    score: Score,
+    same: dict[str, Any],
+    watch: Callable[[str, float], None],
+) -> dict[str, Any]:
+    """The search itself."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    _same(out / "tune.json", same)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    score = score_of(cell, objective, device)
     storage = JournalStorage(JournalFileBackend(str(out / "trials.journal")))
     # The seed of the sampler depends on the number of trials, so that a resumed run does not repeat its first guesses.
     study = optuna.create_study(storage=storage, study_name="tune", load_if_exists=True)
@@ -177,8 +211,7 @@ def tune(
         solver = str(parse(cell.solver).with_(**{r.name: r.suggest(trial) for r in ranges}))
         found = score(solver)
         study.tell(trial, found if math.isfinite(found) else 1e9)
-        if watch:
-            watch(solver, found)
+        watch(solver, found)
     return _best(study, cell, objective, out)
 
 

@@ -1,21 +1,17 @@
 """The arguments of every command, and `main`, which runs one."""
 
 import argparse
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
 from ..bench import arguments as bench
 from ..bench.arguments import TRUST
-from ..errors import SpecError, XhatError
+from ..errors import SpecError
 from ..priors.generated import GENERATORS
 from ..train.arguments import train_arguments
 from .commands import run_demo, run_exact, run_generate, run_inspect, run_list, run_restore, run_simulate
+from .ending import Parser, ended
 from .listing import KINDS
 
 RESTORE = """examples:
@@ -77,61 +73,14 @@ CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command in `argv` and returns the exit code.
-
-    It is 0 if all went well, 2 for a mistake of the user (one line on stderr), 130 after Ctrl-C, and 141 if the reader
-    of the output has gone away.
-    """
+    """Runs the command in `argv` and returns the exit code; `ended` says what it is."""
     args = parser().parse_args(argv)
-    try:
-        with terminable():
-            _check_paths(args)
-            code = int(args.run(args))
-        sys.stdout.flush()
-        return code
-    except XhatError as e:
-        print(f"xhat: {' '.join(str(e).split())}", file=sys.stderr)
-        return 2
-    except Terminated as e:  # before KeyboardInterrupt, of which it is a kind
-        print("xhat: terminated", file=sys.stderr)
-        return 128 + e.number
-    except KeyboardInterrupt:
-        print("xhat: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # for example in `xhat list solvers | head`, where the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit does not fail again
-        return 141
-    except OSError as e:  # what no other part has named: a disk that is full, for example
-        where = f"{e.filename}: " if e.filename else ""
-        print(f"xhat: {where}{e.strerror or e}", file=sys.stderr)
-        return 2
+    return ended(lambda: _run(args))
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: the run is to end as after Ctrl-C, with everything saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Lets SIGTERM and SIGHUP end what runs inside as Ctrl-C does; signals that are ignored stay so (nohup)."""
-
-    def end(number: int, _: object) -> None:
-        raise Terminated(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [n for n in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if n is not None]
-    before = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
-    try:
-        yield
-    finally:
-        for n, handler in before.items():
-            signal.signal(n, handler)
+def _run(args: argparse.Namespace) -> int:
+    _check_paths(args)
+    return int(args.run(args))
 
 
 def _check_paths(args: argparse.Namespace) -> None:
@@ -144,7 +93,7 @@ def _check_paths(args: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="xhat", description="What was x, given y = A(x) + noise?", epilog="xhat COMMAND --help has examples."
     )
     top.add_argument("--version", action="version", version=f"xhat {__version__}")

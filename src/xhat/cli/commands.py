@@ -5,20 +5,24 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from ..errors import DataError, SpecError
-from ..files.folder import check_apart, files_in
+from ..checks import SEEDS, whole
+from ..errors import DataError
+from ..files.folder import check_apart, check_file, files_in
 from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, centre_crop, is_picture, resize, save_image
 from ..files.readers.load import load_reference, split
+from ..files.room import fits
 from ..files.targets import is_pattern, sources
 from ..files.writing import atomic
-from ..priors.generated import GENERATORS
+from ..priors.generated import GENERATORS, check_pictures
 from ..priors.inspect import inspect
 from ..task.simulate import simulate
 from .listing import listing, overview
 from .options import read_options
 from .restoring import prior_spec, run_one
 from .several import run_several
+
+SIDE = 2**16  # of a picture
 
 
 def run_restore(args: Namespace) -> int:
@@ -34,15 +38,23 @@ def run_restore(args: Namespace) -> int:
 
 def run_simulate(args: Namespace) -> int:
     """`xhat simulate`: writes the measurement and, if asked, the image that it is of."""
-    outputs = [Path(p) for p in (args.out, args.reference_out) if p]
+    whole("--seed", args.seed, 0, SEEDS)
+    for name in ("size", "crop_multiple"):
+        if (n := getattr(args, name)) is not None:
+            whole(f"--{name.replace('_', '-')}", n, 1, SIDE)
+    outputs = [Path(p) for p in (args.out, args.reference_out) if p is not None]
+    for path, words in zip(
+        outputs, ("measurements are written as .npz or as a picture", "it is a picture"), strict=False
+    ):
+        if path.suffix.lower() not in PICTURES and (path.suffix.lower() != ".npz" or path != outputs[0]):
+            raise DataError(f"{path}: {words} ({', '.join(PICTURES)})")
+        check_file(path)
     check_apart(outputs, [split(args.image)[0], *files_in(args.operator, args.noise)])
     x = load_reference(args.image)
-    if args.size or args.crop_multiple:
-        if not is_picture(tuple(x.shape)):
-            raise DataError(f"{args.image}: only pictures can be cropped or resized, not shape {tuple(x.shape)}")
-        if min(args.size or 1, args.crop_multiple or 1) < 1:
-            raise SpecError("--size and --crop-multiple must be at least 1")
+    if (args.size or args.crop_multiple) and not is_picture(tuple(x.shape)):
+        raise DataError(f"{args.image}: only pictures can be cropped or resized, not shape {tuple(x.shape)}")
     if args.size:
+        fits(16.0 * len(x) * args.size**2, f"--size {args.size}")
         side = min(x.shape[1:])
         x = resize(centre_crop(x, side, side), args.size, args.size)
     if k := args.crop_multiple:
@@ -51,7 +63,7 @@ def run_simulate(args: Namespace) -> int:
         x = centre_crop(x, x.shape[1] // k * k, x.shape[2] // k * k)
     made = simulate(x, args.operator, args.noise, args.seed)
     made.save(args.out, args.depth)
-    if args.reference_out:
+    if args.reference_out is not None:
         save_image(args.reference_out, x, args.depth)
     if args.out.suffix.lower() in PICTURES and not args.quiet:
         print(f"xhat: note: {picture_note(made, args.depth)}", file=sys.stderr)
@@ -84,10 +96,10 @@ def run_generate(args: Namespace) -> int:
     """`xhat generate`: writes generated pictures."""
     import numpy as np
 
-    if args.count < 1 or args.size < 8 or args.seed < 0:
-        raise SpecError("--count must be at least 1, --size at least 8, --seed at least 0")
+    check_pictures("--", args.count, args.size, args.seed)
     if args.out.suffix.lower() != ".npz":
         raise DataError(f"{args.out}: pictures are written as .npz")
+    check_file(args.out)
     pictures = GENERATORS[args.what](args.count, args.size, args.seed)
     atomic(args.out, lambda file: np.savez_compressed(file, x=pictures))
     print(f"{args.out}: x {pictures.shape} of uint8")

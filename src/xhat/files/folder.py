@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -13,16 +14,51 @@ from .rows import claim
 from .writing import told
 
 LOCK = ".xhat.lock"
+PROC = Path("/proc")  # looks like a folder that root may write, and is none
 _held: set[tuple[Path, int]] = set()  # the locks that this process has, each with its thread
 
 
 def check_folder(folder: Path) -> None:
     """Raises DataError if `folder` cannot be made or cannot take results, before anything is computed."""
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is a file, not a folder")
-    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    with told(folder):
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{folder}: is a file, not a folder")
+        nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if (
+        not nearest.is_dir()
+        or not os.access(nearest, os.W_OK)
+        or PROC in (nearest.resolve(), *nearest.resolve().parents)
+    ):
         raise DataError(f"{folder}: cannot be written here")
+
+
+def check_file(file: Path) -> None:
+    """Raises DataError if `file` cannot be written, before anything is computed: its folder cannot take it, or
+    something that is no regular file has its name.
+    """
+    with told(file):
+        if file.exists() and not file.is_file():
+            raise DataError(f"{file}: is {'a folder' if file.is_dir() else 'no regular file'}; choose another name")
+    check_folder(file.absolute().parent)
+
+
+@contextmanager
+def undone(folder: Path, names: Iterable[str], worth: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Takes away `names` and `folder`, as far as they were made inside, if that ends with an error and nothing in them
+    is worth keeping, which `worth` tells.
+    """
+    new = [folder / name for name in names if not (folder / name).exists()]
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        yield
+    except BaseException:
+        if not worth():
+            for path in new:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            for made in missing:
+                with suppress(OSError):  # it holds something else
+                    made.rmdir()
+        raise
 
 
 def check_free(folder: Path, names: Iterable[str], overwrite: bool = False) -> None:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, ShapeError
+from ..files.numbers import array_of
+from ..files.room import LARGEST
 from ..types import Data, Image
 from .base import SpectralOperator
 
@@ -74,7 +76,4 @@ class Dense(SpectralOperator):
 
 def load(path: str | Path) -> Tensor:
     """The array in an .npy file, of any shape. Raises DataError if it cannot be read."""
-    try:
-        return torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, TypeError, EOFError, AttributeError) as e:
-        raise DataError(f"dense: {path} cannot be read as an .npy file of numbers ({str(e).splitlines()[0]})") from e
+    return torch.from_numpy(array_of(Path(path), most=LARGEST))

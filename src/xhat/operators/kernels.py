@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, ShapeError
+from ..files.numbers import array_of
 from ..files.pictures import opened
+from ..files.room import LARGEST
 from .checks import Number, positive, seeds_of
 
 Array = str | Path | Tensor | np.ndarray
@@ -79,11 +81,8 @@ def read(path: str | Path) -> np.ndarray:
     """The array in a file, of any shape, as float64. Raises DataError if it cannot be read."""
     path = Path(path)
     try:
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False), float)
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return np.asarray(arrays["kernel" if "kernel" in arrays else arrays.files[0]], float)
+        if path.suffix in (".npy", ".npz"):
+            return np.asarray(array_of(path, ("kernel",), LARGEST), float)
         if path.suffix == ".txt":
             return np.loadtxt(path, ndmin=2)
         with opened(path) as image:

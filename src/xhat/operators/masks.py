@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import DataError, ShapeError, SpecError
+from ..files.numbers import array_of
 from ..files.pictures import layers
+from ..files.room import LARGEST
 
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 TOUCHED = 0.1  # of white: what a soft brush has touched at least so much is filled, so that no rim of it stays
@@ -77,12 +79,7 @@ def _whiteness(path: Path) -> Tensor:
 
 
 def _array(path: Path) -> Tensor:
-    try:
-        found = np.load(path, allow_pickle=False)
-        array = found["mask" if "mask" in found.files else found.files[0]] if path.suffix.lower() == ".npz" else found
-        values = torch.from_numpy(np.ascontiguousarray(array, np.float32))
-    except (OSError, ValueError, TypeError, IndexError) as e:
-        raise DataError(f"{path}: cannot be read as a mask ({e})") from e
+    values = torch.from_numpy(np.asarray(np.real(array_of(path, ("mask",), LARGEST)), np.float32))
     values = values.squeeze()
     if values.ndim != 2 or not torch.isfinite(values).all() or (values < 0).any():
         raise DataError(f"{path}: a mask has shape (h, w) and values from 0 on, not {tuple(values.shape)}")

@@ -6,17 +6,31 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from ..checks import SEEDS, whole
 from ..errors import SpecError
 from ..files.cache import cached
 from ..files.pictures import from_pixels
+from ..files.room import fits
 from ..registry import Registry
 from ..schedule import Schedule
 from .low_rank import LowRankMixture, fit
 
 Generator = Callable[[int, int, int], np.ndarray]  # (count, size, seed) → uint8 (count, size, size)
 
+WORK = 100  # bytes for each pixel of the picture that is being made
+
 # what `xhat generate` and the fitted priors draw their pictures from; each science brings its own
 GENERATORS: Registry[Generator] = Registry("generators", None, {})
+
+
+def check_pictures(prefix: str, count: int, size: int, seed: int) -> None:
+    """Raises SpecError if so many pictures of `size` × `size` pixels cannot be generated, for their number, their size
+    or the memory here; `prefix` stands before the name of an option.
+    """
+    whole(f"{prefix}count", count, 1, 10_000_000)
+    whole(f"{prefix}size", size, 8, 4096)
+    whole(f"{prefix}seed", seed, 0, SEEDS)
+    fits(WORK * size**2 + count * size**2, f"{count} pictures of {size} x {size}")
 
 
 class Generated(LowRankMixture):

@@ -8,7 +8,6 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import DataError
+from ..files.numbers import fields_of
 from ..files.pictures import PROGRAMS, load_image, to_pixels
 
 Named = tuple[str, Tensor]
@@ -81,11 +81,7 @@ def eight_bit(x: Tensor) -> Tensor:
 
 def _npz(root: Path) -> np.ndarray:
     """The one array of images in the file."""
-    try:
-        with np.load(root, allow_pickle=False) as arrays:
-            held = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as e:
-        raise DataError(f"{root}: cannot be read as .npz ({e})") from e
+    held = fields_of(root)
     images = [a for a in held.values() if a.dtype == np.uint8 and a.ndim in (3, 4)]
     if len(images) != 1:
         text = ", ".join(f"{k} {a.dtype} {a.shape}" for k, a in held.items())

@@ -1,6 +1,8 @@
 """Any source as a measurement: a path, an array, a PIL image or a tensor."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ...checks import instance, seed, shown
 from ...errors import DataError
 from ...spec import without_code
 from ..extras import pick
 from ..measurement import KNOWN, Measurement, Source
+from ..numbers import dense, fields_of, listed
 from ..pictures import ARRAYS, from_pixels, is_picture, layers, pixels_of
+from ..room import LARGEST, fits
 from . import reader_for
+
+AXES = 8  # of an image, at most
 
 
 def load(source: Source) -> Measurement:
@@ -25,11 +32,11 @@ def load(source: Source) -> Measurement:
     Raises DataError for a source that cannot be read, is empty, or holds NaN or infinity.
     """
     if isinstance(source, Measurement):
-        found = source
+        found = replace(source, y=dense(instance("y", source.y, Tensor, "a tensor"), source.origin))
     elif isinstance(source, str | Path):
         found = _from_file(*split(source))
     elif isinstance(source, Tensor):
-        found = Measurement(_from_tensor(source.detach(), "the measurement"))
+        found = Measurement(_from_tensor(dense(source, "the measurement"), "the measurement"))
     elif isinstance(source, np.ndarray):
         found = Measurement(_from_array(source, "the measurement"))
     elif isinstance(source, Image.Image):
@@ -74,36 +81,49 @@ def _from_file(path: Path, item: int | None) -> Measurement:
         x, alpha = layers(path)
         hole = {} if alpha is None else {"mask": alpha == 1}
         return Measurement(x, origin=str(path), file=path, physics=hole)
-    try:
-        if suffix == ".pt":
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            fields = content if isinstance(content, dict) else {"y": content}
-        else:
-            content = np.load(path, allow_pickle=False)
-            fields = dict(content) if suffix == ".npz" else {"y": content}
-    except FileNotFoundError as e:
-        raise DataError(f"{path}: no such file") from e
-    except Exception as e:  # zipfile, pickle, numpy and torch each have their own errors for a broken file
-        raise DataError(f"{path}: cannot be read ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from e
+    fields = fields_of(path, None if item is not None else LARGEST)
     if item is not None:
         return Measurement(_one_of_stack(fields, item, path), origin=f"{path}#{item}")
     if "y" not in fields and len(fields) == 1:
         fields = {"y": next(iter(fields.values()))}
     if "y" not in fields:
-        raise DataError(f"{path}: has no entry 'y', only {', '.join(map(str, fields)) or 'nothing'}")
+        raise DataError(f"{path}: has no entry 'y', only {listed(fields)}")
     y = fields["y"]
     if not isinstance(y, Tensor | np.ndarray):
         raise DataError(f"{path}: 'y' is no array but {type(y).__name__}")
     physics = {k: _plain(v) for k, v in fields.items() if k not in KNOWN}
     return Measurement(
         y=_from_tensor(y, path) if isinstance(y, Tensor) else _from_array(y, path),
-        image_shape=tuple(int(n) for n in fields["image_shape"]) if "image_shape" in fields else None,
-        operator=without_code(str(fields["operator"]), path) if "operator" in fields else None,
-        noise=without_code(str(fields["noise"]), path) if "noise" in fields else None,
-        seed=int(fields["seed"]) if "seed" in fields else None,
+        image_shape=_shape(fields["image_shape"], path) if "image_shape" in fields else None,
+        operator=_spec("operator", fields, path),
+        noise=_spec("noise", fields, path),
+        seed=seed(_plain(fields["seed"]), f"{path}: seed") if "seed" in fields else None,
         origin=str(path),
         physics=physics,
     )
+
+
+def _shape(given: Any, path: Path) -> tuple[int, ...]:
+    """The shape of an image, as a file says it. Raises DataError for anything but a few positive whole numbers."""
+    row = np.asarray(given) if isinstance(given, Tensor | np.ndarray | list | tuple) else np.empty(())
+    try:
+        shape = tuple(int(n) for n in row) if row.ndim == 1 and 0 < len(row) <= AXES else ()
+        if shape and min(shape) > 0 and (np.asarray(shape) == row).all():
+            fits(4 * math.prod(shape), f"{path}: image_shape {shape}", LARGEST)
+            return shape
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise DataError(f"{path}: image_shape holds up to {AXES} positive whole numbers, not {str(given)[:60]!r}")
+
+
+def _spec(name: str, fields: Mapping[str, Any], path: Path) -> str | None:
+    """The spec of a part, as a file says it. Raises DataError for what is no text, and SpecError for code."""
+    if name not in fields:
+        return None
+    said = _plain(fields[name])
+    if not isinstance(said, str) or not said.strip():
+        raise DataError(f"{path}: {name} is no text but {shown(said)}")
+    return str(without_code(said, path))
 
 
 def _one_of_stack(fields: Mapping[str, Any], item: int, path: Path) -> Tensor:
@@ -111,7 +131,7 @@ def _one_of_stack(fields: Mapping[str, Any], item: int, path: Path) -> Tensor:
     name = next((n for n in ("x", "y") if n in fields), None) or (next(iter(fields)) if len(fields) == 1 else None)
     stack = None if name is None else fields[name]
     if not isinstance(stack, Tensor | np.ndarray) or stack.ndim < 2:
-        raise DataError(f"{path}: has no stack of images x, only {', '.join(map(str, fields)) or 'nothing'}")
+        raise DataError(f"{path}: has no stack of images x, only {listed(fields)}")
     one = stack[pick(len(stack), item, path, "image")]
     return _from_tensor(one, path) if isinstance(one, Tensor) else _from_array(one, path)
 
@@ -128,7 +148,8 @@ def _from_array(array: np.ndarray, origin: object) -> Tensor:
         return from_pixels(array, origin)
     if array.dtype.kind not in "biufc":
         raise DataError(f"{origin}: holds {array.dtype} values, not numbers")
-    return torch.from_numpy(array.astype(np.complex64 if array.dtype.kind == "c" else np.float32))
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which `load` refuses
+        return torch.from_numpy(array.astype(np.complex64 if array.dtype.kind == "c" else np.float32))
 
 
 def _from_tensor(x: Tensor, origin: object) -> Tensor:

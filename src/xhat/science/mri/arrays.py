@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import DataError
+from ...files.numbers import array_of
+from ...files.room import LARGEST
 from . import bart, hdf5
 
 H5_NAMES = ("s_maps", "maps", "mask")  # fastMRI's name for maps comes first
@@ -26,10 +26,4 @@ def load(path: Path) -> Tensor:
         return torch.from_numpy(bart.coils_first(bart.array(path), path))
     if suffix in (".h5", ".hdf5"):
         return torch.from_numpy(hdf5.array(path, H5_NAMES, item))
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, TypeError) as e:
-        raise DataError(f"{path}: cannot be read as an array ({str(e).splitlines()[0]})") from e
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
-        raise DataError(f"{path}: is not a .npy file of numbers")
-    return torch.from_numpy(array)
+    return torch.from_numpy(array_of(path, most=LARGEST))

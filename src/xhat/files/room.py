@@ -1,0 +1,55 @@
+"""How much memory is free, and files that declare more than that: refused by what they say, before they are read."""
+
+import os
+from pathlib import Path
+
+from ..errors import DataError
+
+CGROUP = Path("/sys/fs/cgroup")
+LARGEST = 2**30
+"""The most bytes of one measurement, mask, kernel or matrix: a picture in colour of 89 megapixels in float32."""
+
+
+def free_memory() -> float:
+    """The bytes of memory that are free here, by the operating system and by the limit of a container; 2e9 if neither
+    tells.
+    """
+    found = [v for v in (line(Path("/proc/meminfo"), "MemAvailable"), _container()) if v]
+    if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        found = [float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))]
+    return min(found, default=2e9)
+
+
+def _container() -> float:
+    """What a control group (version 2) leaves free, 0 if it sets no limit."""
+    try:
+        most = float((CGROUP / "memory.max").read_text())
+        used = float((CGROUP / "memory.current").read_text())
+        stats = (CGROUP / "memory.stat").read_text().split()
+        return max(1.0, most - used + float(stats[stats.index("inactive_file") + 1]))
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def line(file: Path, name: str) -> float:
+    """A line of /proc such as `MemAvailable:  1234 kB` in bytes, 0 where there is none."""
+    try:
+        line = next(s for s in file.read_text().splitlines() if s.startswith(f"{name}:"))
+    except (OSError, StopIteration):
+        return 0.0
+    return float(line.split()[1]) * 1024
+
+
+def gigabytes(n: int | float) -> str:
+    """A number of bytes as text."""
+    return f"{n / 1e9:,.3g} GB" if n < 1e13 else f"{n / 1e12:,.3g} TB"
+
+
+def fits(size: int | float, origin: object, most: int | None = None) -> None:
+    """Raises DataError, which names `origin`, if `size` bytes of numbers are more than `most`, or than half of the
+    free memory.
+    """
+    if most is not None and size > most:
+        raise DataError(f"{origin}: holds {gigabytes(size)} of numbers; {gigabytes(most)} is the most that is read")
+    if size > 0.5 * (room := free_memory()):
+        raise DataError(f"{origin}: holds {gigabytes(size)} of numbers, and {gigabytes(room)} of memory are free here")
