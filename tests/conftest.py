@@ -33,12 +33,12 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session", params=["committed", "whole"])
+@pytest.fixture(scope="session", params=["committed", pytest.param("whole", marks=pytest.mark.slow)])
 def golden_file(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     """`golden_file("name")` is the file of values of the original codes called name.npz or name.json.
 
-    A test that asks for it runs twice: on the part that lies in tests/golden, and on the whole outside the repository.
-    It is skipped, and says so, where a file is not there.
+    A test that asks for it runs twice: on the part that lies in tests/golden, and on the whole outside the repository,
+    which counts as slow. It is skipped, and says so, where a file is not there.
     """
     folder = COMMITTED if request.param == "committed" else SHARED / "golden"
 
