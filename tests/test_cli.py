@@ -152,7 +152,7 @@ def _files():
 BAD = [
     (["missing.png", *PHYSICS], "missing.png: no such file"),
     (["broken.png", *PHYSICS], "broken.png: cannot be read"),
-    (["glass.png", *PHYSICS], "glass.png: has transparent pixels"),
+    (["x.png", *PHYSICS, "--reference", "glass.png"], "glass.png: has transparent pixels"),
     (["nan.npy", *PHYSICS], "nan.npy: holds 192 values that are NaN"),
     (["five.npy", *PHYSICS], "1 or 3 channels, the problem has 5"),
     (["five.npy"], "five.npy does not say which operator"),

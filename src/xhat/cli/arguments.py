@@ -184,7 +184,9 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--record-every", type=int, default=0, metavar="K", help="keep every Kth estimate and write trajectory.png"
     )
-    p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of the pictures written; default: 8")
+    p.add_argument(
+        "--depth", type=int, choices=(8, 16), help="bits of the pictures written; default: those of the picture"
+    )
     p.add_argument(
         "--formats", metavar="NAMES", help="also write each image in these formats, separated by commas: nii"
     )

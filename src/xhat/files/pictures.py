@@ -1,7 +1,6 @@
 """Image files ⇄ float32 tensors (c, h, w) in [−1, 1], one channel or three: the pixel range is defined here alone."""
 
 import struct
-import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from ..errors import DataError
+from .encode import PICTURES as PICTURES
+from .encode import Pixels, encoded
 from .writing import atomic
 
-Pixels = np.ndarray
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm")
 ARRAYS = (".npy", ".npz", ".pt")
 # Formats of Pillow that are programs or are drawn by other programs: EPS is PostScript, which it has Ghostscript run.
 PROGRAMS = ("EPS", "WMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR", "FPX", "MIC")
@@ -58,7 +57,7 @@ def _opened(path: str | Path, content: BytesIO | None = None) -> Pixels:
         with opened(content or path) as picture:
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # MPO: a phone's JPEG with a preview
                 raise DataError(f"{path}: holds several images; save the one you mean as a file of its own")
-            return _pixels(picture, path, content)
+            return raw_pixels(picture, path, content)
     except DataError:
         raise
     except FileNotFoundError as e:
@@ -67,7 +66,7 @@ def _opened(path: str | Path, content: BytesIO | None = None) -> Pixels:
         raise DataError(f"{path}: cannot be read as an image ({str(e).splitlines()[0]})") from e
 
 
-def _pixels(picture: ImageFile, path: str | Path, content: BytesIO | None) -> Pixels:
+def raw_pixels(picture: ImageFile, path: str | Path, content: BytesIO | None = None) -> Pixels:
     """The upright pixels of an opened file, all 16 bits of them where it has so many.
 
     Of 16-bit colour Pillow keeps one byte a sample: decode twice and keep the other one, too.
@@ -149,32 +148,13 @@ def normalised(x: Tensor) -> Tensor:
 
 
 def save_image(path: str | Path, x: Tensor, depth: int = 8) -> None:
-    """Writes `x` (c, h, w) in [−1, 1] as a picture in the format of the suffix of `path`; `depth` 16 is for PNG.
+    """Writes `x` (c, h, w) in [−1, 1] as a picture in the format of the suffix of `path`; `depth` 16 is for PNG and
+    TIFF.
 
     The file is written completely or not at all, as by every writer here.
     """
-    pixels = to_pixels(x, depth)
-    if depth == 16:
-        return atomic(path, lambda file: file.write_bytes(_png16(pixels)))
-    name = Path(path).suffix.lower()
-    options: dict[str, Any] = {".webp": {"lossless": True}, ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}}
-    if name not in PICTURES:
-        raise DataError(f"{path}: a picture is written as {', '.join(PICTURES)}")
-    content = BytesIO()  # Pillow does not notice if the disk is full while it writes a JPEG into a file
-    Image.fromarray(pixels).save(content, Image.registered_extensions()[name], **options.get(name, {}))
-    return atomic(path, lambda file: file.write_bytes(content.getvalue()))
-
-
-def _png16(pixels: Pixels) -> bytes:
-    """A 16-bit PNG, grey or RGB, which Pillow writes for grey only."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    h, w = pixels.shape[:2]
-    head = struct.pack(">IIBBBBB", w, h, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)  # \0: the filter type "none"
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    content = encoded(path, to_pixels(x, depth))
+    atomic(path, lambda file: file.write_bytes(content))
 
 
 def save_array(path: str | Path, x: Tensor | np.ndarray) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from ..errors import DataError, SpecError
@@ -64,6 +65,9 @@ def look(
                 "--scale 4, --operator gaussian_blur:std=2, --operator inpaint:fill=mask.png (xhat list operators)"
             )
         told.append(f"{_level(model)}: --noise {_quoted(guessed['noise'])}")
+    if found.file is not None and "mask" in found.physics and not _inpaints(given):
+        say("xhat: %s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
+        found = replace(found, physics={k: v for k, v in found.physics.items() if k != "mask"})
     if told:
         better = " and ".join(f"--{part}" for part in guessed)
         say("xhat: %s: %s; if you know better, give %s", found.origin, "; ".join(told), better)
@@ -75,11 +79,14 @@ def look(
     )
 
 
+def _inpaints(given: Given) -> list[str]:
+    """The parts of an operator that fill holes."""
+    return [part for part in factors(given) if parse(part).name == "inpaint"] if isinstance(given, str) else []
+
+
 def _with_holes(found: Measurement, given: Given) -> Measurement:
     """`found` with what an inpainting operator must know of the picture. Refuses masks that nobody can have meant."""
-    masked = [part for part in factors(given) if parse(part).name == "inpaint"] if isinstance(given, str) else []
-    if found.file is not None and "mask" in found.physics and given is not None and not masked:
-        raise DataError(f"{found.origin}: has transparent pixels; flatten it onto a background first")
+    masked = _inpaints(given)
     options = parse(masked[0]).options if masked else {}
     if masked and found.file is not None and not options and not found.physics:
         raise SpecError(
@@ -135,6 +142,8 @@ def _noise(
         return None
     A = as_operator(given, found.image_shape, tuple(found.y.shape), found.physics)
     seen = None if A.support is None else A.support[0].expand(found.y.shape).all(0, keepdim=True)
+    if seen is None and found.file is not None and "mask" in found.physics:
+        seen = torch.as_tensor(found.physics["mask"])[None]  # what is transparent often holds nothing
     return estimate_noise(found.y, seen, light)
 
 

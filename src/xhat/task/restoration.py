@@ -20,7 +20,7 @@ from ..files import exports
 from ..files import record as records
 from ..files.exports import EXPORTS
 from ..files.folder import alone, sha256
-from ..files.pictures import save_image
+from ..files.kept import Kept
 from ..files.readers.load import split
 from ..files.writing import TEMPORARY, settle, together, told
 from ..likelihoods import Likelihood
@@ -50,6 +50,7 @@ class Restoration:
     reference: Tensor | None = field(default=None, repr=False)
     frames: tuple[tuple[int, Tensor], ...] = field(default=(), repr=False)  # (step, x̂₀)
     checkpoint: Checkpoint | None = field(default=None, repr=False)  # keeps the run until it is saved
+    kept: Kept | None = field(default=None, repr=False)  # what the file of a picture says beside its colours
 
     @property
     def image(self) -> Tensor:
@@ -76,13 +77,16 @@ class Restoration:
         """The standard deviation of each pixel, (*image); 0 for a single image."""
         return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.image)
 
-    def save(self, folder: str | Path, depth: int = 8, formats: Sequence[str] = (), overwrite: bool = False) -> Path:
+    def save(
+        self, folder: str | Path, depth: int | None = None, formats: Sequence[str] = (), overwrite: bool = False
+    ) -> Path:
         """Writes restored, sample, mean and std images, a panel and `record.json` to `folder`, and returns its path.
 
         A path with the suffix of a picture, which is no folder, becomes that picture alone: see `save_picture`.
 
         The operator's modality determines which files an image becomes: pictures, arrays, what its field expects.
-        `depth` is the number of bits of pictures, and `formats` are further files of each image (`exports.EXPORTS`).
+        `depth` is the number of bits of pictures, by default that of the picture restored, and `formats` are further
+        files of each image (`exports.EXPORTS`).
         All files are written before the first gets its name; those of an earlier record in `folder` are replaced or
         removed. Files of the user are never touched unless `overwrite` is true. The run's checkpoint, if it has one, is
         removed at the very end. Raises WriteError if the folder cannot be written, DataError if it holds files of the
@@ -110,7 +114,7 @@ class Restoration:
         return folder
 
     def save_picture(
-        self, path: str | Path, depth: int = 8, record: bool = False, overwrite: bool = False, mine: str = ""
+        self, path: str | Path, depth: int | None = None, record: bool = False, overwrite: bool = False, mine: str = ""
     ) -> Path:
         """Writes the restored picture, of several samples their mean, as `path`, in the format of its suffix.
 
@@ -128,7 +132,7 @@ class Restoration:
         account = {**self.record, "files": [path.name]}
 
         def put(file: Path) -> None:
-            save_image(file, shown, depth)
+            (self.kept or Kept()).save(file, shown, depth)
             account["files_sha256"] = {path.name: sha256(file)}
 
         files: dict[Path, Put] = {path: put}
@@ -149,12 +153,15 @@ class Restoration:
         account = {**self.record, "std_white": std_white, "files": sorted([*files, RECORD])}
         records.write(stage / RECORD, account | {"files_sha256": {name: sha256(stage / name) for name in files}})
 
-    def _files(self, depth: int, formats: Sequence[str]) -> dict[str, Put]:
-        kind = self.problem.A.modality
+    def _files(self, depth: int | None, formats: Sequence[str]) -> dict[str, Put]:
+        kind, kept = self.problem.A.modality, self.kept or Kept()
+        depth = depth or kept.depth
         images = {"restored": self.image}
         if len(self.images) > 1:
             images |= {f"sample_{i:03d}": x for i, x in enumerate(self.images)} | {"mean": self.mean}
         files = kind.write(images, depth)
+        if isinstance(kind, Raster):
+            files |= {f"{stem}.png": partial(kept.save, x=x, depth=depth) for stem, x in images.items()}
         if len(self.images) > 1:
             files |= kind.write_std(self.std, depth)
         for form in formats:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import SpecError
 from ..files import record
 from ..files.folder import alone
+from ..files.kept import kept_of
 from ..files.measurement import Source
 from ..files.readers.load import load, load_reference, split
 from ..likelihoods import PinvGaussian
@@ -14,8 +15,21 @@ from ..metrics.registry import choose, metric
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
+from .grey import as_grey, stored_in_colour
 from .look import AUTO, look
-from .parts import NoiseLike, OperatorLike, PriorLike, Shape, SolverLike, adopted, as_noise, as_solver, image_for
+from .parts import (
+    NoiseLike,
+    OperatorLike,
+    PriorLike,
+    Shape,
+    SolverLike,
+    adopted,
+    as_noise,
+    as_solver,
+    image_for,
+    pick_device,
+    prior_for,
+)
 from .progress import bar
 from .restoration import Restoration
 from .results import decoded, results
@@ -98,10 +112,22 @@ def restore(
     solver = as_solver(solver)
     operator = None if operator is None else adopted(operator, shape)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
-    found = look(load(y), operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
-    truth = None if reference is None else load_reference(reference)
+    found, truth = load(y), None if reference is None else load_reference(reference)
+    grey = truth is not None and stored_in_colour(truth)
+    channels = shape[0] if shape else None if truth is None or grey else len(truth)
+
+    def known() -> object:
+        nonlocal prior
+        prior = prior_for(solver, prior, pick_device(device)) if isinstance(prior, str | Path) else prior
+        return prior
+
+    found = as_grey(found, operator or found.operator, channels, known)
+    kept = None if found.file is None else kept_of(found.file)
+    found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
+    if kept and "mask" in found.physics:
+        kept = kept.opaque()  # what was transparent is filled
     if truth is not None and (made := operator or found.operator):
-        truth = image_for(made, truth)
+        truth = image_for(made, truth[:1] if grey and len(found.y) == 1 else truth)
     task = Task(
         operator=operator,
         noise=None if noise == AUTO else noise,
@@ -143,4 +169,5 @@ def restore(
         reference=truth,
         frames=tuple((step, decoded(job, x[None])[0]) for step, x in end.frames),
         checkpoint=saver,
+        kept=kept,
     )
