@@ -2,6 +2,7 @@
 
 NETWORK = """
 [network]
+family = "unet"
 block_out_channels = [8, 8]
 layers_per_block = 1
 down_block_types = ["DownBlock2D", "DownBlock2D"]

@@ -25,11 +25,22 @@ def dtype_of(name: str, safe: bool = True) -> torch.dtype:
 def fast_dtype() -> torch.dtype:
     """bfloat16 where the best device multiplies matrices of it in hardware, otherwise float32.
 
-    These are processors with AMX and GPUs from NVIDIA's Ampere on. Elsewhere bfloat16 is emulated, and slower.
+    These are processors with AMX or AVX512-BF16 and GPUs from NVIDIA's Ampere on. Elsewhere bfloat16 is emulated, and
+    slower.
     """
     device = best_device()
     if device == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        fast = device == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+        fast = device == "cpu" and processor_has_bfloat16()
     return torch.bfloat16 if fast else torch.float32
+
+
+def processor_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware: AMX, or AVX512-BF16 as AMD has it from Zen 4 on.
+
+    Measured on the latter: a call of `photo` takes 164 ms instead of 320 of float32; networks with normalisation gain
+    nothing there and lose nothing.
+    """
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))

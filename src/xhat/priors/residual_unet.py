@@ -91,6 +91,11 @@ class ResidualUNet(nn.Module):
         self.leave = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
         silence(self.leave.weight, self.leave.bias)
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.enter.weight.device
+
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """F for images `x` (b, channels, h, w) at the times (b,), or at one time (1,) of all images."""
         e = self.embedded(time).to(x.dtype)

@@ -21,8 +21,8 @@ class Average:
     def update(self, net: nn.Module, step: int) -> None:
         """Adds the weights of `net` after its update number `step`, counted from 1."""
         beta = (1 - 1 / step) ** (self.gamma + 1)
-        for k, v in net.state_dict().items():
-            self.weights[k].lerp_(v.detach(), 1 - beta)
+        own = net.state_dict()
+        torch._foreach_lerp_(list(self.weights.values()), [own[k].detach() for k in self.weights], 1 - beta)
 
 
 def exponent(width: float) -> float:

@@ -1,32 +1,39 @@
-"""`xhat train denoiser`: from images to a folder that diffusers and `--prior` load."""
+"""`xhat train denoiser`: from images to a folder that `--prior` loads, and diffusers if the network is of its kind."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
+from ..errors import SpecError
 from ..metrics.pixels import decibels
-from ..priors import DiffusersPrior
 from ..priors.calibrate import measure, spaced
+from ..priors.diffusers_folder import existing, kind_of
+from ..priors.pixel import PixelPrior
 from ..priors.precondition import Karras
 from ..rng import Rng
 from ..task.checkpoint import digest
 from . import edm
 from .dataset import load
 from .encoded import encoded
+from .family import Family
 from .loop import Objective
-from .network import block_of, build_network, continue_from, on_blocks, write_denoiser, write_unet
+from .network import write_unet
 from .recipe import Recipe, with_sigma_data
+from .residual import Residual
 from .sample import draw
 from .session import Options, Session, accelerator_of, check_out, identity
+from .unet import Unet
 
-FORMULA = """A `diffusers.UNet2DModel` (folder `unet`) with an `EDMEulerScheduler` config (folder `scheduler`), trained
-by `xhat train denoiser`; `xhat restore --prior FOLDER` takes it.
+FAMILIES: dict[str, Family] = {"residual": Residual(), "unet": Unet()}
 
-    D(x, s) = c_skip x + c_out net(c_in x, ln(s) / 4),   x = x0 + s n in [-1, 1] units
-    c_skip = d^2 / (s^2 + d^2),   c_out = s d / sqrt(s^2 + d^2),   c_in = 1 / sqrt(s^2 + d^2),   d = {sigma_data}
 
-Held-out images, denoised at fixed noise levels s, PSNR in dB of the mean squared error:"""
+def family_of(recipe: Recipe) -> Family:
+    """The family of the recipe's network. Raises SpecError if the recipe is for an autoencoder."""
+    if recipe.autoencoder is not None:
+        raise SpecError("this recipe is for an autoencoder: it has a table autoencoder")
+    return FAMILIES[recipe.network["family"]]
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,13 @@ class EDMLoss(Objective):
 
     def __call__(self, net: nn.Module, x0: Tensor, rng: Rng, done: float) -> Tensor:
         d = self.recipe.diffusion
-        sigma = edm.draw_sigma(rng, len(x0), d.p_mean, d.p_std).to(x0.device)
-        network = on_blocks(net, block_of(self.recipe))
+        sigma = edm.draw_sigma(rng, len(x0), d.p_mean, d.p_std)
+        sigma = edm.widened(sigma, rng, d.wide, d.sigma_min, d.sigma_max).to(x0.device)
+        network = family_of(self.recipe).caller(net, self.recipe)
         return edm.loss(network, x0, sigma, rng.randn_like(x0), Karras("epsilon", d.sigma_data))
+
+    def bare(self, net: nn.Module, x: Tensor) -> Tensor | None:
+        return family_of(self.recipe).caller(net, self.recipe)(x, torch.zeros(len(x), device=x.device))
 
 
 @dataclass
@@ -50,11 +61,15 @@ class DenoiserSession(Session):
 
     start: str = "new weights"
     name: str = ""  # the data set's name, for the model card
-    prior: DiffusersPrior = field(init=False)
+    prior: PixelPrior = field(init=False)
 
     def write(self) -> None:
-        write_denoiser(self.options.out, self.net, self.recipe, self.data.shape, self.options.half)
-        self.prior = DiffusersPrior(self.options.out).to(self.net.device)
+        family = family_of(self.recipe)
+        family.write(self.options.out, self.net, self.recipe, self.data.shape, self.options.half)
+        self.prior = family.load(self.options.out).to(self.net.device)
+
+    def library(self) -> str:
+        return family_of(self.recipe).library
 
     def psnr(self) -> dict[float, float]:
         w = self.recipe.watching
@@ -75,7 +90,7 @@ class DenoiserSession(Session):
         return {"data": f"`{self.name}`", "start": self.start, "loss": loss}
 
     def formula(self) -> str:
-        return FORMULA.format(sigma_data=self.recipe.diffusion.sigma_data)
+        return family_of(self.recipe).formula.format(sigma_data=self.recipe.diffusion.sigma_data)
 
 
 def train_denoiser(
@@ -90,18 +105,25 @@ def train_denoiser(
     If `autoencoder` names a folder, it trains on the latents of the images, and the result is a latent prior. Raises
     DataError, SpecError or MismatchError if images, recipe and folders do not fit together.
     """
-    accelerator = accelerator_of(options)
+    family = family_of(recipe)
+    accelerator = accelerator_of(options, family.mixed)
     check_out(options)
     dataset, more = load(data, recipe.data), dict[str, str]()
     if autoencoder is not None:
+        if recipe.network["family"] != "unet":
+            raise SpecError("a prior of latents is loaded by diffusers and needs network.family = unet, as in `latent`")
         dataset = encoded(dataset, autoencoder)
         more["autoencoder"] = digest(dataset.codec.state_dict().values())
         write_unet(options.out / "vae", dataset.codec.net, options.half)
     if init is not None:
-        net, recipe = continue_from(init, recipe, dataset.shape)
+        root = existing(init)
+        kind = "residual" if kind_of(root) == "network" else "unet"
+        net, recipe = FAMILIES[kind].start(root, recipe, dataset.shape)
     else:
         recipe = with_sigma_data(recipe, dataset.std())
-        net = build_network(recipe, dataset.shape)
+        net = family.build(recipe, dataset.shape)
+    if options.compile:
+        net.compile(dynamic=False)
     start = "new weights" if init is None else f"`{Path(init).name}`"
     start += "" if autoencoder is None else f"; for the latents of `{Path(autoencoder).name}`, in `vae`"
     session = DenoiserSession(net, recipe, dataset, options, start, Path(data).name)

@@ -12,6 +12,7 @@ from ..errors import MismatchError, SpecError
 from ..metrics.pixels import decibels
 from ..priors import ConsistencyFolder, ConsistencyPrior, DiffusersPrior, FlowPrior
 from ..priors.base import FixedShape
+from ..priors.diffusers_folder import kind_of
 from ..priors.precondition import Karras
 from ..rng import Rng
 from ..schedule import Level
@@ -20,9 +21,10 @@ from ..types import Image
 from . import edm
 from .consistency import Denoise, Distillation, Tuning
 from .dataset import Dataset, load, split
+from .family import Shape
 from .images import eight_bit
 from .loop import Objective
-from .network import Shape, block_of, continue_from, on_blocks, retimed, write_consistency
+from .network import block_of, continue_from, on_blocks, retimed, write_consistency
 from .recipe import Consistency, DataOptions, Recipe
 from .sample import draw
 from .session import Options, Session, accelerator_of, check_out, identity
@@ -119,6 +121,10 @@ def train_consistency(source: str | Path, recipe: Recipe, options: Options, data
     accelerator = accelerator_of(options)
     check_out(options)
     root = Path(source).expanduser()
+    if root.is_dir() and kind_of(root) == "network":
+        raise SpecError(
+            f"{root}: a consistency model needs a diffusers.UNet2DModel: train the denoiser with --recipe unet"
+        )
     teacher = DiffusersPrior(root).to(accelerator.device)
     if not isinstance(teacher.precondition, Karras) or teacher.precondition.prediction != "epsilon":
         raise SpecError(f"{root}: a consistency model is trained from an EDM denoiser (EDMEulerScheduler, epsilon)")

@@ -40,6 +40,14 @@ def draw_sigma(rng: Rng, n: int, p_mean: float, p_std: float) -> Tensor:
     return (p_mean + p_std * normal).exp()
 
 
+def widened(sigma: Tensor, rng: Rng, share: float, low: float, high: float) -> Tensor:
+    """`sigma` (n,) with about the `share` of it replaced by levels spread evenly in ln σ over [`low`, `high`]."""
+    if not share:
+        return sigma
+    which, where = rng.rand_like(torch.empty(len(sigma), 2)).T
+    return torch.where(which < share, low * (high / low) ** where, sigma)
+
+
 def preconditioned(network: Network, u: Tensor, sigma: Tensor, precondition: Precondition) -> Tensor:
     """c_skip u + c_out F(c_in u, c_noise) for `u` (b, c, h, w) and `sigma` (b,): D, or what the convention makes of
     F.

@@ -7,6 +7,7 @@ the clock, and no two runs are the same. A look is a pause in which the model is
 
 import math
 import signal
+import statistics
 import sys
 import threading
 import time
@@ -37,6 +38,10 @@ class Objective(ABC):
 
         Every random number is drawn from `rng`.
         """
+
+    def bare(self, net: nn.Module, x: Tensor) -> Tensor | None:
+        """What the network alone makes of images `x` (b, c, h, w), if a step calls it once; None otherwise."""
+        return None
 
     def after(self, net: nn.Module) -> None:  # noqa: B027
         """Called after each update of the weights."""
@@ -77,6 +82,7 @@ class Progress:
     gradient: float = math.nan
     rate: float = 0.0  # learning rate
     speed: float = 0.0  # images per second, without the time of looks
+    bare: float = math.nan  # images per second of the network alone, forward and backward
     done: float = 0.0
 
 
@@ -140,6 +146,7 @@ def run(job: Job, resume: bool = False) -> bool:
                         f"step {progress.step}: the loss is {progress.loss}; try a smaller optimiser.lr"
                     )
                 if accelerator.is_main_process:
+                    progress.bare = accelerator.num_processes * bare(job, share)
                     save(job, adam, progress)
                     averaged(job, progress)
                 accelerator.wait_for_everyone()
@@ -167,6 +174,25 @@ def run(job: Job, resume: bool = False) -> bool:
             job.tick(progress)
     job.net.load_state_dict(job.average.weights)
     return progress.done >= 1
+
+
+def bare(job: Job, n: int, repeats: int = 5) -> float:
+    """Images a second of the network alone, forward and backward on `n` images, the median of some repeats: beside
+    which the speed of the training is told. NaN if a step is more than one call of it. Leaves no gradients behind.
+    """
+    x = job.data.batch([0] * n, Rng(range(n))).to(job.accelerator.device)
+    seconds: list[float] = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        out = job.objective.bare(job.net, x)
+        if out is None:
+            return math.nan
+        out.mean().backward()  # type: ignore[no-untyped-call]
+        if x.device.type == "cuda":
+            torch.cuda.synchronize(x.device)
+        seconds.append(time.perf_counter() - started)
+    job.net.zero_grad()
+    return n / statistics.median(seconds[1:])
 
 
 def rate(o: Optimiser, step: int, done: float) -> float:

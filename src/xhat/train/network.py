@@ -16,9 +16,8 @@ from ..files.writing import save_safetensors, write_text
 from ..priors.diffusers_folder import existing, load_unet, read_json
 from ..priors.pixel import in_blocks
 from .edm import Network
+from .family import Shape, as_stored, write_json
 from .recipe import DERIVED, Diffusion, Recipe
-
-Shape = tuple[int, int, int]
 
 
 def build_network(recipe: Recipe, shape: Shape) -> Any:
@@ -29,7 +28,10 @@ def build_network(recipe: Recipe, shape: Shape) -> Any:
     import diffusers
 
     make: Any = diffusers.UNet2DModel
-    block, options = block_of(recipe), {k: v for k, v in recipe.network.items() if k != "pixel_unshuffle"}
+    block, options = (
+        block_of(recipe),
+        {k: v for k, v in recipe.network.items() if k not in ("family", "pixel_unshuffle")},
+    )
     size, channels = (shape[1] // block, shape[2] // block), shape[0] * block**2
     check_sides(shape, block * 2 ** (len(options.get("block_out_channels", (0,) * 4)) - 1))
     torch.manual_seed(recipe.optimiser.seed)
@@ -64,7 +66,7 @@ def continue_from(folder: str | Path, recipe: Recipe, shape: Shape) -> tuple[Any
     known = {k: v for k, v in net.config.items() if k[0] != "_" and k not in DERIVED and v is not None}
     sigma_data, schedule = float(config.get("sigma_data", 0.5)), recipe.diffusion.schedule or extra.get("schedule", "")
     diffusion = replace(recipe.diffusion, sigma_data=sigma_data, schedule=schedule)
-    return net, replace(recipe, network={**known, "pixel_unshuffle": block}, diffusion=diffusion)
+    return net, replace(recipe, network={"family": "unet", **known, "pixel_unshuffle": block}, diffusion=diffusion)
 
 
 def retimed(net: Any, levels: Diffusion) -> Any:
@@ -180,11 +182,6 @@ def write_consistency(root: Path, net: Any, recipe: Recipe, denoiser: str, half:
     write_json(root / "xhat.json", {"denoiser": denoiser} | ({"pixel_unshuffle": block} if block > 1 else {}))
 
 
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Writes `content` to `file` as JSON. If it is interrupted, the previous file remains."""
-    write_text(file, json.dumps(content, indent=2) + "\n")
-
-
 def write_unet(folder: Path, net: Any, half: bool) -> None:
     """Writes the weights as safetensors, as 16-bit floats if `half`, and the config. If interrupted, the old file
     remains.
@@ -196,19 +193,13 @@ def write_unet(folder: Path, net: Any, half: bool) -> None:
     write_text(folder / "config.json", text + "\n")
 
 
-def as_stored(x: Tensor, half: bool) -> Tensor:
-    """`x` as it is written: on the CPU, contiguous, 16 or 32 bits."""
-    return x.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
-
-
 def write_extra(root: Path, recipe: Recipe, shape: Shape, d: Diffusion) -> None:
     """Writes `xhat.json`.
 
     A network trained on patches takes images of any size, others only the size they were trained on.
     """
     block = block_of(recipe)
-    own = f"edm:sigma_min={d.sigma_min},sigma_max={d.sigma_max},rho={d.rho}"
-    extra: dict[str, Any] = {"schedule": d.schedule or own}
+    extra: dict[str, Any] = {"schedule": d.levels}
     if block > 1:
         extra["pixel_unshuffle"] = block
     if not recipe.data.patch:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import DataError, SpecError
+from ..priors.residual_unet import ResidualUNet
 from ..schedule import EDM, SCHEDULES
 from ..spec import build, checked, value
 
@@ -70,6 +71,7 @@ class Diffusion:
     sigma_data: float = 0.0  # 0: the standard deviation of the training pixels
     p_mean: float = -1.2
     p_std: float = 1.2
+    wide: float = 0.0  # share of the training levels that is spread evenly in ln sigma from sigma_min to sigma_max
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0
@@ -77,10 +79,15 @@ class Diffusion:
 
     def __post_init__(self) -> None:
         EDM(self.sigma_min, self.sigma_max, self.rho)
-        if self.sigma_data < 0 or self.p_std <= 0:
-            raise SpecError("diffusion: sigma_data must not be negative, and p_std positive")
+        if self.sigma_data < 0 or self.p_std <= 0 or not 0 <= self.wide <= 1:
+            raise SpecError("diffusion: sigma_data must not be negative, p_std positive, and wide from 0 to 1")
         if self.schedule:
             build(self.schedule, SCHEDULES)
+
+    @property
+    def levels(self) -> str:
+        """The spec of the levels on which solvers run the prior."""
+        return self.schedule or f"edm:sigma_min={self.sigma_min},sigma_max={self.sigma_max},rho={self.rho}"
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,8 @@ class Codec:
 class Recipe:
     """The tables of a recipe.
 
-    `network` holds arguments of diffusers' UNet2DModel and `pixel_unshuffle`, which is 2 for 2x2 blocks as channels.
+    `network` holds the `family` and its arguments: those of `ResidualUNet` for "residual", for "unet" those of
+    diffusers' UNet2DModel and `pixel_unshuffle`, which is 2 for 2x2 blocks as channels.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -199,18 +207,27 @@ def recipe_of(tables: Mapping[str, Any], origin: object) -> Recipe:
 
 
 def network_options(options: Mapping[str, Any], autoencoder: bool = False) -> dict[str, Any]:
-    """`options` as a dictionary, after a check that UNet2DModel, or AutoencoderKL if `autoencoder`, has them all.
+    """`options` as a dictionary with the `family` first, after a check that the network has them all.
 
-    Raises SpecError that lists the valid ones if not.
+    Raises SpecError that lists the valid ones if not, and for an unknown family.
     """
-    from diffusers import AutoencoderKL, UNet2DModel
+    family = "autoencoder" if autoencoder else options.get("family", "residual")
+    if family == "residual":
+        known = [k for k in inspect.signature(ResidualUNet.__init__).parameters if k not in ("self", "channels")]
+        hint = '; for a diffusers.UNet2DModel say family = "unet"'
+    elif family in ("unet", "autoencoder"):
+        from diffusers import AutoencoderKL, UNet2DModel
 
-    make: Any = (AutoencoderKL if autoencoder else UNet2DModel).__init__
-    known = [k for k in inspect.signature(make).parameters if k not in ("self", *DERIVED)]
-    known += [] if autoencoder else ["pixel_unshuffle"]
-    if unknown := [k for k in options if k not in known]:
-        raise SpecError(f"network has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    return dict(options)
+        make: Any = (AutoencoderKL if autoencoder else UNet2DModel).__init__
+        known = [k for k in inspect.signature(make).parameters if k not in ("self", *DERIVED)]
+        known += [] if autoencoder else ["pixel_unshuffle"]
+        hint = ""
+    else:
+        raise SpecError(f"network: unknown family {family!r}; known: residual, unet")
+    own = {} if autoencoder else {"family": family}
+    if unknown := [k for k in options if k not in (*known, *own)]:
+        raise SpecError(f"network has no option {', '.join(unknown)}; it has {', '.join(known)}{hint}")
+    return own | dict(options)
 
 
 def read_recipe(name: str | Path, changes: Sequence[str] = (), base: Path | None = None) -> Recipe:

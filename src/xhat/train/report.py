@@ -1,6 +1,7 @@
 """What a training run reports: the line of a look, its JSON record, the progress bar, the model card."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,16 +39,23 @@ def record_of(progress: Progress, batch: int, psnr: dict[float, float]) -> dict[
         "gradient_norm": progress.gradient,
         "learning_rate": progress.rate,
         "images_per_second": round(progress.speed, 2),
+        "bare_images_per_second": round(progress.bare, 2),
         "psnr": {str(sigma): round(v, 3) for sigma, v in psnr.items()},
     }
+
+
+def pace(record: dict[str, Any]) -> str:
+    """The images per second of a look and, where it was measured, the share of what the network alone would do."""
+    speed, alone = record["images_per_second"], record.get("bare_images_per_second")
+    share = f", {speed / alone:.0%} of the bare network's" if isinstance(alone, float) and math.isfinite(alone) else ""
+    return f"{speed:.0f} images/s{share}"
 
 
 def line_of(record: dict[str, Any]) -> str:
     """What a look at a network in training shows, as one line of text."""
     scores = "  ".join(f"{v:.2f}" for v in record["psnr"].values())
     return (
-        f"step {record['step']}  {record['minutes']:.1f} min  {record['images_per_second']:.0f} images/s  "
-        f"loss {record['loss']:.4f}  PSNR {scores}"
+        f"step {record['step']}  {record['minutes']:.1f} min  {pace(record)}  loss {record['loss']:.4f}  PSNR {scores}"
     )
 
 
@@ -98,12 +106,12 @@ def table(curve: Curve, rows: int = 8) -> str:
 
 
 def write_card(
-    root: Path, title: str, facts: dict[str, str], formula: str, curve: Curve, caption: str, recipe: str
+    root: Path, title: str, library: str, facts: dict[str, str], formula: str, curve: Curve, caption: str, recipe: str
 ) -> None:
     """Writes README.md: what the model is, data and licence, recipe, time, validation figures, samples."""
     rows = "\n".join(f"| {k} | {v} |" for k, v in facts.items())
     text = f"""---
-library_name: diffusers
+library_name: {library}
 tags: [diffusion, xhat]
 ---
 # {title}

@@ -14,12 +14,13 @@ from ..errors import SpecError
 from ..files.extras import install
 from ..files.record import versions
 from ..files.writing import atomic
+from ..numerics.precision import processor_has_bfloat16
 from ..task.checkpoint import digest
 from .dataset import Dataset
 from .loop import Job, Limit, Objective, Progress, run
 from .network import parameters
 from .recipe import Recipe
-from .report import bar, line_of, read_curve, record_of, write_card, write_curve
+from .report import bar, line_of, pace, read_curve, record_of, write_card, write_curve
 from .sample import grid
 
 
@@ -32,9 +33,10 @@ class Options:
     resume: bool = False
     half: bool = False  # writes the weights as 16-bit floats
     device: str = "auto"  # auto or cpu
-    precision: str | None = None  # no, bf16, fp16; None: that of `accelerate launch`, else bf16 or fp16 on a GPU
+    precision: str | None = None  # no, bf16, fp16; None: that of `accelerate launch`, else the fast one, as it is here
     licence: str = "not stated"  # licence of the data, for the model card
     quiet: bool = False
+    compile: bool = False  # passes the network through torch.compile
 
 
 @dataclass
@@ -67,6 +69,10 @@ class Session(ABC):
     @abstractmethod
     def formula(self) -> str:
         """The head of the model card, above the table of PSNR."""
+
+    def library(self) -> str:
+        """The library that loads the folder, for the model card."""
+        return "diffusers"
 
     def look(self, progress: Progress, say: Callable[[str], None]) -> None:
         """Writes the folder, loads it as a user would, and reports and records how good it is; `say` prints a line."""
@@ -109,26 +115,35 @@ class Session(ABC):
             **self.facts(),
             "network": f"{parameters(self.net):,} parameters, stored in {16 if self.options.half else 32} bits",
             "length": f"{last['step']:,} steps, {last['images']:,} images, {last['minutes']:.0f} minutes "
-            f"({last['images_per_second']:.0f} images/s on {self.net.device.type} at the end)",
+            f"({pace(last)} on {self.net.device.type} at the end)",
             "made with": f"xhat {made['xhat']}, torch {made['torch']}",
         }
-        write_card(out, f"{out.resolve().name}: {title}", facts, self.formula(), curve, self.pictures, text)
+        write_card(
+            out, f"{out.resolve().name}: {title}", self.library(), facts, self.formula(), curve, self.pictures, text
+        )
 
 
-def accelerator_of(options: Options) -> Any:
+def accelerator_of(options: Options, mixed: bool = False) -> Any:
     """Hugging Face's Accelerator, which handles GPUs, processes and machines.
 
-    Raises SpecError if accelerate is not installed or an option is wrong.
+    Without a precision in `options` or from `accelerate launch`, it is bf16 or fp16 on a GPU, and bf16 on a processor
+    that multiplies in it if the network is `mixed`, that is, faster so. Raises SpecError if accelerate is not installed
+    or an option is wrong.
     """
     try:
         from accelerate import Accelerator  # type: ignore[import-untyped]
+        from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
     except ImportError as e:
         raise SpecError(f"training needs the package accelerate: {install('train')}") from e
     if options.device not in ("auto", "cpu") or options.precision not in (None, "no", "bf16", "fp16"):
         raise SpecError("device must be auto or cpu, precision no, bf16 or fp16")
-    precision = options.precision
-    if precision is None and "ACCELERATE_MIXED_PRECISION" not in os.environ and options.device == "auto":
-        precision = ("bf16" if torch.cuda.is_bf16_supported() else "fp16") if torch.cuda.is_available() else None
+    precision, gpu = options.precision, options.device == "auto" and torch.cuda.is_available()
+    if precision is None and "ACCELERATE_MIXED_PRECISION" not in os.environ:
+        if gpu:
+            precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        elif mixed and processor_has_bfloat16():
+            precision = "bf16"
+    AcceleratorState._reset_state()  # accelerate keeps a process's first precision; each training has its own
     return Accelerator(cpu=options.device == "cpu", mixed_precision=precision)
 
 
