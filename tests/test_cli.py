@@ -159,7 +159,10 @@ BAD = [
     (["x.png", "--sigma", "12/0"], "--sigma: expected 0.05, 12/255 or auto"),
     (["x.png", "--sigma", "12.75"], "say 12.75/255"),
     (["x.png", "--scale", "4", "--operator", "denoise"], "give it or an operator"),
-    (["x.png", "--operator", "denoise", "--noise", "gaussian:sigma=-1"], "sigma must be positive, not -1"),
+    (
+        ["x.png", "--operator", "denoise", "--noise", "gaussian:sigma=-1"],
+        "not -1; without noise choose noiseless",
+    ),
     (["x.png", "--operator", "denoise", "--noise", "gaussian:sgima=1"], "no option sgima; it has sigma"),
     (["x.png", "--operator", "denoize", "--noise", "noiseless"], "unknown name 'denoize'; choose from"),
     (["x.png", "--operator", "inpaint:mask=empty.png", "--noise", "noiseless"], "mask is empty"),

@@ -117,7 +117,7 @@ def test_text_of_and_value_are_inverse(v):
 
 
 def test_negative_sigma_is_refused():
-    with pytest.raises(SpecError, match=r"sigma must be positive, not -0\.1"):
+    with pytest.raises(SpecError, match=r"sigma must be a number above 0 .*, not -0\.1; without noise"):
         build("gaussian:sigma=-0.1", NOISES)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from .errors import SpecError
 
@@ -23,13 +23,14 @@ C = TypeVar("C", bound="Checked")
 class Range:
     """The finite numbers that an option may have: above `above`, at least `least`, below `below`, at most `most`.
 
-    A bound that is None is none.
+    A bound that is None is none. `note` tells a user who is refused what to do instead.
     """
 
     least: float | int | None = None
     most: float | int | None = None
     above: float | int | None = None
     below: float | int | None = None
+    note: str = ""
 
     def __contains__(self, v: Any) -> bool:
         """Whether the number `v` lies in the range."""
@@ -58,7 +59,10 @@ Steps = Range(1, 1_000_000)  # of a run or of a loop inside it
 Repeats = Range(0, 1_000_000)  # of what may be left out
 Many = Range(1, 1_000_000)  # particles, draws, pictures
 Seed = Range(0, 2**63 - 1)  # what torch's generators take
-Side = Range(1, 10_000)  # of an image or a kernel, in pixels
+Side = Range(1, 10_000)  # of an image, in pixels
+Kernel = Range(1, 1_000)  # the side of a blur kernel, in pixels
+Width = Range(1e-3, 10_000)  # the standard deviation of a blur kernel, in pixels
+Seeds = Annotated[int, Seed] | Sequence[Annotated[int, Seed]]  # one for all images, or one for each
 
 
 class Checked:
@@ -91,7 +95,7 @@ def demand(part: str, option: str, v: Any, hint: Any, leaf: Callable[[Any, Any],
         asked = wanted(hint)
         if number(v) and not finite(v):
             asked = asked.replace("a number", "a finite number", 1)
-        raise SpecError(f"{part}: {option} must be {asked}, not {_short(v)}")
+        raise SpecError("; ".join([f"{part}: {option} must be {asked}, not {_short(v)}", *_notes(hint)]))
 
 
 def name_of(maker: Any) -> str:
@@ -138,7 +142,7 @@ def fits(v: Any, hint: Any, leaf: Callable[[Any, Any], bool]) -> bool:
     if hint is float or hint is int:
         return number(v) and finite(v) and (hint is float or isinstance(v, Integral))
     if args and origin in (tuple, list, Sequence):
-        return isinstance(v, list | tuple) and all(fits(item, args[0], leaf) for item in v)
+        return isinstance(v, list | tuple | range) and all(fits(item, args[0], leaf) for item in v)
     return leaf(v, hint)
 
 
@@ -198,6 +202,13 @@ def wanted(hint: Any) -> str:
         return f"a list, each {wanted(args[0])}"
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text", NoneType: "none"}
     return str(words.get(hint) or getattr(hint, "__name__", hint))
+
+
+def _notes(hint: Any) -> list[str]:
+    """The notes of the ranges that are declared in an annotation, each once."""
+    found = [mark.note for mark in marks(hint) if mark.note]
+    inside = [] if get_origin(hint) is Literal else get_args(bare(hint))
+    return list(dict.fromkeys([*found, *(note for part in inside for note in _notes(part))]))
 
 
 def _said(bound: float | int) -> str:

@@ -2,20 +2,23 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import SpecError
 from ..numerics.linalg import bcast, sq
+from ..ranges import Checked, Range
 from ..rng import Rng
 from ..types import Data, PerImage
 
 N = TypeVar("N", bound="Noise")
 
+Deviation = Range(above=0, most=1e9, note="without noise choose noiseless")  # σ in the units of the data
 
-class Noise(ABC):
+
+class Noise(Checked, ABC):
     """What the detector adds to A(x). `y` and `clean` = A(x) are (b, *data)."""
 
     @abstractmethod
@@ -92,17 +95,16 @@ class Whitened(Noise):
 class Gaussian(Noise):
     """y = A(x) + σ n with n ~ N(0, I). σ is in the units of y ([−1, 1] for images), one number or one per image.
 
-    Raises SpecError if a σ is not positive.
+    Raises SpecError for an empty list.
     """
 
-    sigma: float | tuple[float, ...] = 0.05
+    sigma: Annotated[float, Deviation] | tuple[Annotated[float, Deviation], ...] = 0.05
 
     def __post_init__(self) -> None:
         if isinstance(self.sigma, list):
             object.__setattr__(self, "sigma", tuple(self.sigma))
-        for s in self.sigma if isinstance(self.sigma, tuple) else (self.sigma,):
-            if not s > 0:
-                raise SpecError(f"gaussian: sigma must be positive, not {s}; without noise choose noiseless")
+        if self.sigma == ():
+            raise SpecError("gaussian: sigma must be a number or one for each image, not an empty list")
 
     def std(self, y: Data) -> PerImage:
         """σ per image, shape (b,)."""
@@ -129,11 +131,8 @@ class Gaussian(Noise):
 class Noiseless(Noise):
     """y = A(x). For methods that need a density, it is a Gaussian with the standard deviation of 8-bit rounding."""
 
-    tolerance: float = 2 / 255 / 12**0.5  # standard deviation of rounding to 8 bits: a step on [−1, 1] over √12
-
-    def __post_init__(self) -> None:
-        if not self.tolerance > 0:
-            raise SpecError(f"noiseless: tolerance must be positive, not {self.tolerance}")
+    # The standard deviation of rounding to 8 bits: a step on [−1, 1] over √12.
+    tolerance: Annotated[float, Range(above=0, most=1e9)] = 2 / 255 / 12**0.5
 
     def std(self, y: Data) -> PerImage:
         """0 per image, (b,), so that closed forms fulfil y = A(x) exactly."""
@@ -160,13 +159,8 @@ class Poisson(Noise):
     Below black the negative log-likelihood is continued by its second-order Taylor expansion.
     """
 
-    peak: float = 100.0
-    dark: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("peak", "dark"):
-            if not getattr(self, name) > 0:
-                raise SpecError(f"poisson: {name} must be positive, not {getattr(self, name)}")
+    peak: Annotated[float, Range(above=0, most=1e12)] = 100.0
+    dark: Annotated[float, Range(above=0, most=1e12)] = 1.0
 
     def counts(self, y: Data) -> Data:
         """The expected counts, dark counts included, of data in the units of images."""

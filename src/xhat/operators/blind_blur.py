@@ -1,15 +1,16 @@
 """Blur with an unknown kernel."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
+from ..ranges import Kernel, Width
 from ..types import Data, Image
 from .base import Operator
-from .checks import Number, planes, positive
+from .checks import Number, planes
 from .circulant import Circulant
 from .kernels import fits
 
@@ -26,10 +27,14 @@ class BlindBlur(Operator):
 
     guess: Tensor
 
-    def __init__(self, shape: tuple[int, ...], size: int = 9, std: Number = 2.0) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        size: Annotated[int, Kernel] = 9,
+        std: Annotated[Number, Width] = 2.0,
+    ) -> None:
         super().__init__(shape)
         _, h, w = planes(shape)
-        positive(size=size, std=std)
         size += 1 - size % 2
         guess = gaussians(size, torch.tensor([std], dtype=torch.float64))
         fits(guess, h, w, room=0)

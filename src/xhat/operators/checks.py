@@ -22,13 +22,6 @@ def one_of(option: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def positive(**options: Number) -> None:
-    """Raises SpecError for an option that is not a positive number."""
-    for name, value in options.items():
-        if not value > 0:
-            raise SpecError(f"{name} must be positive, not {value}")
-
-
 def seeds_of(seed: int | Sequence[int]) -> list[int]:
     """A list of one seed shared by the batch, or of one for each image. Raises SpecError for an empty list."""
     seeds = [seed] if isinstance(seed, int) else list(seed)

@@ -1,12 +1,13 @@
 """Compressed sensing with random rows of a fast orthonormal transform."""
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Generator, Tensor
 
 from ..errors import ShapeError, SpecError
+from ..ranges import Portion, Seed
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import Number, one_of, planes
@@ -30,12 +31,18 @@ class CompressedSensing(SpectralOperator):
     order: Tensor
     rows: Tensor
 
-    def __init__(self, shape: tuple[int, ...], ratio: Number = 0.25, kind: str = "hadamard", seed: int = 0) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        ratio: Annotated[Number, Portion] = 0.25,
+        kind: str = "hadamard",
+        seed: Annotated[int, Seed] = 0,
+    ) -> None:
         super().__init__(shape)
         _, h, w = planes(shape)
         n, self.kind = h * w, one_of("kind", kind, ("hadamard", "fourier"))
-        if not 0 < ratio <= 1 or round(ratio * n) == 0:
-            raise SpecError(f"ratio must be a fraction in (0, 1] that keeps a row or more, not {ratio}")
+        if round(ratio * n) == 0:
+            raise SpecError(f"compressed_sensing: ratio = {ratio} keeps no row of {n}")
         if kind == "hadamard" and n & (n - 1):
             raise ShapeError(f"kind=hadamard needs a power of two of pixels, not {h}x{w}; take kind=fourier")
         g = Generator().manual_seed(seed)

@@ -1,10 +1,11 @@
 """Gaussian blur."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
+from ..ranges import Kernel, Width
 from .checks import Number, one_of, planes
 from .kernels import fits, gaussian_taps
 from .separable import Separable
@@ -19,7 +20,13 @@ class GaussianBlur(Separable):
     name: ClassVar[str] = "gaussian_blur"
     source: ClassVar[str] = "DPS, arXiv 2209.14687"
 
-    def __init__(self, shape: tuple[int, ...], std: Number = 3.0, size: int = 61, boundary: str = "reflect") -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        std: Annotated[Number, Width] = 3.0,
+        size: Annotated[int, Kernel] = 61,
+        boundary: str = "reflect",
+    ) -> None:
         _, h, w = planes(shape)
         one_of("boundary", boundary, ("reflect", "circular"))
         taps = gaussian_taps(std, size)

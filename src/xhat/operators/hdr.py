@@ -1,15 +1,16 @@
 """High dynamic range."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..numerics.linalg import bcast
 from ..numerics.truncated import truncated
+from ..ranges import Range
 from ..types import Data, Image, PerImage
 from .base import CellOperator
-from .checks import Number, positive
+from .checks import Number
 
 
 class HDR(CellOperator):
@@ -17,9 +18,8 @@ class HDR(CellOperator):
 
     source: ClassVar[str] = "RED-diff, arXiv 2305.04391; DAPS, arXiv 2407.01521"
 
-    def __init__(self, shape: tuple[int, ...], scale: Number = 2.0) -> None:
+    def __init__(self, shape: tuple[int, ...], scale: Annotated[Number, Range(above=0, most=1e6)] = 2.0) -> None:
         super().__init__(shape)
-        positive(scale=scale)
         self.scale = scale
 
     def pinv(self, y: Data) -> Image:

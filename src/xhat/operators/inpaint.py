@@ -1,14 +1,14 @@
 """Inpainting, with masks from several sources."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from ..errors import DataError, ShapeError, SpecError
+from ..ranges import Portion, Seeds, Side
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import Number, planes, seeds_of
@@ -47,9 +47,9 @@ class Inpaint(SpectralOperator):
         self,
         shape: tuple[int, ...],
         mask: str | Path | Tensor | np.ndarray | None = None,
-        keep: Number = 0.3,
-        box: int | None = None,
-        seed: int | Sequence[int] = 0,
+        keep: Annotated[Number, Portion] = 0.3,
+        box: Annotated[int, Side] | None = None,
+        seed: Seeds = 0,
         fill: str | Path | None = None,
         known: str | Path | None = None,
         picture: Tensor | None = None,
@@ -100,8 +100,6 @@ class Inpaint(SpectralOperator):
 
 def random(h: int, w: int, keep: Number, g: Generator) -> Tensor:
     """A mask (h, w) in which round((1 − keep) h w) pixels are dropped, without replacement."""
-    if not 0 < keep <= 1:
-        raise SpecError(f"keep must be a fraction in (0, 1], not {keep}")
     m = torch.ones(h * w, dtype=torch.bool)
     m[torch.randperm(h * w, generator=g)[: round((1 - keep) * h * w)]] = False
     return m.reshape(h, w)

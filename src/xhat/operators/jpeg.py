@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..errors import DataError, ShapeError, SpecError
 from ..numerics.truncated import truncated
+from ..ranges import Range
 from ..types import Data, Image, PerImage
 from .base import CellOperator, ProxyOperator
 from .checks import one_of, planes
@@ -49,7 +50,7 @@ class JPEG(ProxyOperator, CellOperator):
     def __init__(
         self,
         shape: tuple[int, ...],
-        quality: int | Sequence[int] = 5,
+        quality: Annotated[int, Range(1, 100)] | Sequence[Annotated[int, Range(1, 100)]] = 5,
         codec: str = "libjpeg",
         subsampling: str | Sequence[str] = "4:2:0",
         tables: str | Path | Sequence[str] | None = None,
@@ -65,8 +66,8 @@ class JPEG(ProxyOperator, CellOperator):
         if c != 3 and not (c == 1 and codec == "libjpeg"):
             raise ShapeError(f"jpeg takes colour images (grey ones too with codec=libjpeg), not {c} channels")
         each = [quality] if isinstance(quality, int) else list(quality)
-        if not each or not modes or not all(1 <= q <= 100 for q in each):
-            raise SpecError(f"quality must be from 1 to 100, not {quality}, and subsampling not empty")
+        if not each or not modes:
+            raise SpecError("jpeg: quality and subsampling must not be empty lists")
         if tables is None:
             made = [simplified_tables(q) if codec == "simplified" else libjpeg_tables(q) for q in each]
         elif quality != 5 or modes != ["4:2:0"]:

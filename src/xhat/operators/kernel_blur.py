@@ -1,10 +1,11 @@
 """Blur by a kernel: one of your own, or that of a shaking camera."""
 
-from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from ..ranges import Fraction, Kernel, Seeds
 from ..registry import builds
 from .base import LinearOperator
 from .checks import Number, one_of, planes
@@ -29,9 +30,9 @@ def blur(shape: tuple[int, ...], kernel: Array, boundary: str = "reflect") -> Li
 @builds(LinearOperator, source="DPS, arXiv 2209.14687; github.com/LeviBorodenko/motionblur", example=(3, 64, 64))
 def motion_blur(
     shape: tuple[int, ...],
-    intensity: Number = 0.5,
-    size: int = 61,
-    seed: int | Sequence[int] = 0,
+    intensity: Annotated[Number, Fraction] = 0.5,
+    size: Annotated[int, Kernel] = 61,
+    seed: Seeds = 0,
     boundary: str = "reflect",
 ) -> LinearOperator:
     """Camera shake: y = k ⋆ x with the kernel of a random path on `size` x `size` pixels.

@@ -11,14 +11,13 @@ from ..errors import DataError, ShapeError
 from ..files.numbers import array_of
 from ..files.pictures import opened
 from ..files.room import LARGEST
-from .checks import Number, positive, seeds_of
+from .checks import Number, seeds_of
 
 Array = str | Path | Tensor | np.ndarray
 
 
 def gaussian_taps(std: Number, size: int) -> Tensor:
     """One axis of a Gaussian kernel, exp(−i²/2 std²), cut at 4 std as SciPy does and at `size`; sum 1."""
-    positive(std=std, size=size)
     reach = min(int(4 * std + 0.5), (size - 1) // 2)
     i = torch.arange(-reach, reach + 1, dtype=torch.float64)
     taps = torch.exp(-(i**2) / (2 * std**2))

@@ -1,14 +1,14 @@
 """Blur in linear light, as it happens in a camera."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
+from ..ranges import Fraction, Kernel, Range, Seeds, Width
 from ..types import Data, Image
 from .base import Operator
-from .checks import Number, positive
+from .checks import Number
 from .kernel_blur import correlation
 from .kernels import Array, gaussian_taps, load_kernel, motion_kernels
 
@@ -29,15 +29,14 @@ class NonlinearBlur(Operator):
         self,
         shape: tuple[int, ...],
         kernel: Array = "motion",
-        gamma: Number = 2.2,
-        gain: Number = 1.0,
-        intensity: Number = 0.5,
-        size: int = 61,
-        std: Number = 3.0,
-        seed: int | Sequence[int] = 0,
+        gamma: Annotated[Number, Range(0.1, 10)] = 2.2,
+        gain: Annotated[Number, Range(above=0, most=1_000)] = 1.0,
+        intensity: Annotated[Number, Fraction] = 0.5,
+        size: Annotated[int, Kernel] = 61,
+        std: Annotated[Number, Width] = 3.0,
+        seed: Seeds = 0,
     ) -> None:
         super().__init__(shape)
-        positive(gamma=gamma, gain=gain)
         self.gamma, self.gain = gamma, gain
         if isinstance(kernel, str) and kernel == "motion":
             k = motion_kernels(size, intensity, seed)

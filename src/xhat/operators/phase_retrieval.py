@@ -1,15 +1,16 @@
 """Fourier phase retrieval."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ShapeError
+from ..ranges import Range
 from ..types import Data, Image
 from .base import Operator
-from .checks import Number, planes, positive
+from .checks import Number, planes
 
 
 class PhaseRetrieval(Operator):
@@ -22,10 +23,9 @@ class PhaseRetrieval(Operator):
     name: ClassVar[str] = "phase_retrieval"
     source: ClassVar[str] = "DPS, arXiv 2209.14687"
 
-    def __init__(self, shape: tuple[int, ...], oversample: Number = 2.0) -> None:
+    def __init__(self, shape: tuple[int, ...], oversample: Annotated[Number, Range(above=0, most=32)] = 2.0) -> None:
         super().__init__(shape)
         planes(shape)
-        positive(oversample=oversample)
         self.oversample = oversample
 
     @classmethod

@@ -1,13 +1,13 @@
 """Quantisation to a few grey levels."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..errors import SpecError
 from ..numerics.linalg import bcast
 from ..numerics.truncated import truncated
+from ..ranges import Range
 from ..types import Data, Image, PerImage
 from .base import CellOperator, ProxyOperator
 
@@ -18,10 +18,8 @@ class Quantize(ProxyOperator, CellOperator):
     source: ClassVar[str] = "RED-diff, arXiv 2305.04391"
     margin: ClassVar[float] = 1e-3  # in steps; keeps a projection off the edge, which belongs to one cell only
 
-    def __init__(self, shape: tuple[int, ...], bits: int = 2) -> None:
+    def __init__(self, shape: tuple[int, ...], bits: Annotated[int, Range(1, 16)] = 2) -> None:
         super().__init__(shape)
-        if not 1 <= bits <= 16:
-            raise SpecError(f"bits must be from 1 to 16, not {bits}")
         self.steps = 2**bits - 1
 
     def level(self, x: Image) -> Image:

@@ -1,14 +1,15 @@
 """Super-resolution."""
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import ShapeError, SpecError
+from ..errors import ShapeError
 from ..numerics.linalg import bcast
+from ..ranges import Range
 from ..types import Data, Image
 from .checks import one_of, planes
 from .separable import Separable
@@ -23,11 +24,11 @@ class SuperResolution(Separable):
     name: ClassVar[str] = "super_resolution"
     source: ClassVar[str] = "DAPS, arXiv 2407.01521; bicubic: Keys, 1981"
 
-    def __init__(self, shape: tuple[int, ...], factor: int = 4, kind: str = "bicubic") -> None:
+    def __init__(
+        self, shape: tuple[int, ...], factor: Annotated[int, Range(1, 1_000)] = 4, kind: str = "bicubic"
+    ) -> None:
         _, h, w = planes(shape)
         one_of("kind", kind, ("bicubic", "average"))
-        if factor < 1:
-            raise SpecError(f"factor must be a whole number from 1 on, not {factor}")
         if kind == "average" and (h % factor or w % factor):
             raise ShapeError(
                 f"block means need sides divisible by {factor}: crop the image from {h}x{w} "

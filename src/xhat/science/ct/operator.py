@@ -1,7 +1,7 @@
 """The operator of computed tomography."""
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from torch.fft import irfft2, rfft2
 from ...errors import ShapeError, SpecError
 from ...numerics.linalg import bcast
 from ...operators.base import DampedOperator, iterative
-from ...operators.checks import Number, one_of, planes, positive
+from ...operators.checks import Number, one_of, planes
+from ...ranges import Range
 from ...types import Data, Image
 from .rays import apply, joseph, sparse, transposed
 
@@ -37,11 +38,11 @@ class CT(DampedOperator):
     def __init__(
         self,
         shape: tuple[int, ...],
-        angles: int = 60,
-        arc: Number | None = None,
-        detectors: int | None = None,
+        angles: Annotated[int, Range(1, 10_000)] = 60,
+        arc: Annotated[Number, Range(above=0, most=360)] | None = None,
+        detectors: Annotated[int, Range(1, 100_000)] | None = None,
         geometry: str = "parallel",
-        distance: Number = 2.0,
+        distance: Annotated[Number, Range(above=0, most=1e6)] = 2.0,
     ) -> None:
         super().__init__(shape)
         _, h, w = planes(shape)
@@ -50,7 +51,6 @@ class CT(DampedOperator):
         self.radius = math.hypot(h, w) / (2 * w)
         self.count = 2 * math.ceil(self.radius * w) + 1 if detectors is None else detectors
         self.angles, self.fan, self.distance = angles, fan, float(distance)
-        positive(angles=angles, arc=self.arc, detectors=self.count)
         if fan and self.distance <= self.radius:
             raise SpecError(f"distance must exceed {self.radius:.3g}, the radius of the image, not {distance}")
         entries = joseph(*self.rays(), h, w)

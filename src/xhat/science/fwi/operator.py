@@ -2,7 +2,7 @@
 
 import math
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +11,8 @@ from ...errors import DivergedError, ShapeError, SpecError
 from ...figures.fields import Quantity
 from ...numerics.march import March, State
 from ...operators.base import Operator
-from ...operators.checks import Number, positive
+from ...operators.checks import Number
+from ...ranges import Range
 from ...types import Data, Image
 from .modality import CENTRE, CONTRAST, VELOCITY, velocities
 
@@ -47,26 +48,24 @@ class FWI(Operator):
     def __init__(
         self,
         shape: tuple[int, ...],
-        sources: int = 16,
-        receivers: int = 129,
-        time: Number = 1000.0,
-        dt: Number = 1.0,
-        frequency: Number = 5.0,
-        dx: Number = 20.0,
-        dz: Number = 10.0,
-        source_depth: Number | None = None,
-        receiver_depth: Number = 10.0,
-        cells: int = 80,
-        centre: Number = CENTRE,
-        contrast: Number = CONTRAST,
-        slowest: Number | None = None,
-        fastest: Number | None = None,
+        sources: Annotated[int, Range(1, 10_000)] = 16,
+        receivers: Annotated[int, Range(1, 10_000)] = 129,
+        time: Annotated[Number, Range(above=0, most=100_000)] = 1000.0,
+        dt: Annotated[Number, Range(0.01, 1_000)] = 1.0,
+        frequency: Annotated[Number, Range(1e-3, 10_000)] = 5.0,
+        dx: Annotated[Number, Range(1e-3, 100_000)] = 20.0,
+        dz: Annotated[Number, Range(1e-3, 100_000)] = 10.0,
+        source_depth: Annotated[Number, Range(above=0, most=1e8)] | None = None,
+        receiver_depth: Annotated[Number, Range(above=0, most=1e8)] = 10.0,
+        cells: Annotated[int, Range(1, 1_000)] = 80,
+        centre: Annotated[Number, Range(above=0, most=100)] = CENTRE,
+        contrast: Annotated[Number, Range(above=0, most=100)] = CONTRAST,
+        slowest: Annotated[Number, Range(above=0, most=100)] | None = None,
+        fastest: Annotated[Number, Range(above=0, most=100)] | None = None,
     ) -> None:
         super().__init__(shape)
         if len(shape) != 3 or shape[0] != 1 or min(shape[1:]) < 3:
             raise ShapeError(f"fwi: a velocity has shape (1, nx, nz), at least 3 x 3, not {tuple(shape)}")
-        positive(sources=sources, receivers=receivers, time=time, dt=dt, frequency=frequency, dx=dx, dz=dz)
-        positive(cells=cells, centre=centre, contrast=contrast)
         _, nx, nz = shape
         self.dt, self.steps, self.step = float(dt), round(time / dt) + 1, (float(dx), float(dz))
         if self.steps < 3:
@@ -75,12 +74,11 @@ class FWI(Operator):
         deep = (nz - 1) * dz
         depths = {"source_depth": deep if source_depth is None else source_depth, "receiver_depth": receiver_depth}
         for name, depth in depths.items():
-            if not 0 < depth <= deep:
-                raise SpecError(f"fwi: {name} must be above 0 and at most {deep:g} m, not {depth}")
+            if depth > deep:
+                raise SpecError(f"fwi: {name} must be at most {deep:g} m, the depth of the image, not {depth}")
         width = (nx - 1) * dx
         self.at_shots, shots = self.around(torch.linspace(dx, width, sources).double(), depths["source_depth"])
         self.at_ears, ears = self.around(torch.linspace(0, width, receivers).double(), depths["receiver_depth"])
-        positive(**{k: v for k, v in (("slowest", slowest), ("fastest", fastest)) if v is not None})
         if slowest is not None and fastest is not None and slowest >= fastest:
             raise SpecError(f"fwi: slowest={slowest} must be below fastest={fastest}")
         self.modality = velocities(self.centre, self.contrast, (slowest, fastest), self.extent, self.seconds, sources)

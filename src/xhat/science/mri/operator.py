@@ -1,7 +1,7 @@
 """The operators of magnetic resonance imaging."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from ...errors import ShapeError
 from ...numerics.linalg import bcast
 from ...operators.base import DampedOperator, SpectralOperator
 from ...operators.modality import COMPLEX, Modality
+from ...ranges import Range
 from ...registry import builds
 from ...types import Data, Image
 from .kspace import fft2c, ifft2c
@@ -17,6 +18,7 @@ from .lines import LineMRI
 from .multi_coil import MRI, PAPERS
 from .sampling import (
     Array,
+    Lines,
     complex_plane,
     complex_to_pairs,
     gather,
@@ -41,10 +43,10 @@ class Sense(MRI, DampedOperator):
 def mri(
     shape: tuple[int, ...],
     mask: Array = "random",
-    acceleration: int = 4,
-    seed: int | Sequence[int] = 0,
+    acceleration: Annotated[int, Range(1, 1_000)] = 4,
+    seed: Lines | Sequence[Lines] = 0,
     maps: Array = "birdcage",
-    coils: int = 8,
+    coils: Annotated[int, Range(1, 256)] = 8,
     calibration: Tensor | None = None,
 ) -> MRI:
     """y_c = M F (S_c ⊙ x): what coil c measures of Cartesian k-space, F centred and unitary.
@@ -82,7 +84,11 @@ class SingleCoilMRI(SpectralOperator):
     s: Tensor
 
     def __init__(
-        self, shape: tuple[int, ...], mask: Array = "random", acceleration: int = 4, seed: int | Sequence[int] = 0
+        self,
+        shape: tuple[int, ...],
+        mask: Array = "random",
+        acceleration: Annotated[int, Range(1, 1_000)] = 4,
+        seed: Lines | Sequence[Lines] = 0,
     ) -> None:
         super().__init__(shape)
         h, w = complex_plane(shape)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from ...errors import DataError, ShapeError, SpecError
 from ...operators.checks import one_of, planes, seeds_of
 from ...operators.modality import COMPLEX
+from ...ranges import Range
 from ...types import Data
 from .espirit import espirit_maps
 from .kspace import birdcage, estimate_maps, line_mask
@@ -80,6 +82,9 @@ def rows_of(masks: Tensor) -> Tensor:
     return torch.stack(places)
 
 
+Lines = Annotated[int, Range(0, 2**32 - 1)]  # a seed of NumPy's first generator, with which InverseBench draws lines
+
+
 def masks_of(mask: Array, h: int, w: int, acceleration: int, seed: int | Sequence[int]) -> Tensor:
     """The masks that an option asks for, (1 or b, h, w) bool. The arguments are those of `MRI`."""
     if isinstance(mask, str) and mask in ("random", "equispaced"):
@@ -98,8 +103,6 @@ def maps_of(maps: Array, mask: Tensor, coils: int, calibration: Tensor | None) -
     `MRI`.
     """
     if isinstance(maps, str) and maps == "birdcage":
-        if coils < 1:
-            raise SpecError(f"coils must be at least 1, not {coils}")
         return birdcage(coils, *mask.shape)
     if isinstance(maps, str) and maps in ESTIMATES:
         if calibration is None:

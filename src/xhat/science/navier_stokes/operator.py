@@ -2,18 +2,19 @@
 
 import math
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.fft import irfft2, rfft2
 
-from ...errors import DivergedError, ShapeError, SpecError
+from ...errors import DivergedError, ShapeError
 from ...figures.fields import Quantity
 from ...numerics.linalg import bcast
 from ...numerics.march import March, State
 from ...operators.base import Operator
-from ...operators.checks import Number, planes, positive
+from ...operators.checks import Number, planes
+from ...ranges import Range
 from ...types import Data, Image
 from .modality import SCALE, VORTICITY, vorticities
 
@@ -46,19 +47,16 @@ class NavierStokes(Operator):
     def __init__(
         self,
         shape: tuple[int, ...],
-        re: Number = 200.0,
-        time: Number = 1.0,
-        subsample: int = 2,
-        forcing: Number = 4.0,
-        scale: Number = SCALE,
-        courant: Number = 0.5,
+        re: Annotated[Number, Range(above=0, most=1e9)] = 200.0,
+        time: Annotated[Number, Range(above=0, most=1_000)] = 1.0,
+        subsample: Annotated[int, Range(1, 1_000)] = 2,
+        forcing: Annotated[Number, Range(-1e6, 1e6)] = 4.0,
+        scale: Annotated[Number, Range(above=0, most=1e6)] = SCALE,
+        courant: Annotated[Number, Range(above=0, most=10)] = 0.5,
     ) -> None:
         super().__init__(shape)
         if len(shape) != 3 or shape[0] != 1 or min(shape) < 1:
             raise ShapeError(f"navier_stokes: a vorticity has shape (1, height, width), not {tuple(shape)}")
-        positive(re=re, time=time, subsample=subsample, scale=scale, courant=courant)
-        if not math.isfinite(forcing):
-            raise SpecError(f"navier_stokes: forcing must be a number, not {forcing}")
         self.re, self.time, self.subsample = float(re), float(time), subsample
         self.scale, self.courant = float(scale), float(courant)
         self.modality = vorticities(self.scale, self.time)

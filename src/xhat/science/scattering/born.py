@@ -35,8 +35,6 @@ def positions(name: str, given: int | Points, radius: float) -> Places:
     ShapeError or DataError if they are not valid.
     """
     if isinstance(given, int):
-        if given < 1:
-            raise SpecError(f"scattering: {name} must be at least 1, not {given}")
         angle = torch.linspace(0, 359, given, dtype=torch.float64).deg2rad()
         points = radius * torch.stack([angle.cos(), angle.sin()], 1)
     else:

@@ -1,6 +1,6 @@
 """The operator of linear inverse scattering."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -8,7 +8,8 @@ from torch import Tensor
 from ...errors import ShapeError
 from ...numerics.linalg import bcast
 from ...operators.base import AffineOperator, LinearOperator, SpectralOperator
-from ...operators.checks import one_of, positive
+from ...operators.checks import one_of
+from ...ranges import Range
 from ...types import Data, Image
 from .born import Decomposition, Geometry, Points, decomposition, factors, positions
 
@@ -32,17 +33,16 @@ class Scattering(AffineOperator):
     def __init__(
         self,
         shape: tuple[int, ...],
-        receivers: int | Points = 360,
-        transmitters: int | Points = 20,
-        wavelength: float = 0.0084375,
-        side: float = 0.18,
-        radius: float = 1.6,
+        receivers: Annotated[int, Range(1, 10_000)] | Points = 360,
+        transmitters: Annotated[int, Range(1, 10_000)] | Points = 20,
+        wavelength: Annotated[float, Range(above=0, most=1e6)] = 0.0084375,
+        side: Annotated[float, Range(above=0, most=1e6)] = 0.18,
+        radius: Annotated[float, Range(above=0, most=1e6)] = 1.6,
         solve: str = "svd",
     ) -> None:
         super().__init__(shape)
         if len(shape) != 3 or shape[0] != 1:
             raise ShapeError(f"scattering: an image of the contrast has shape (1, height, width), not {tuple(shape)}")
-        positive(wavelength=wavelength, side=side, radius=radius)
         one_of("solve", solve, ("svd", "cg"))
         stands, hears = positions("transmitters", transmitters, radius), positions("receivers", receivers, radius)
         geometry = Geometry(self.shape[1], self.shape[2], stands, hears, wavelength, side)

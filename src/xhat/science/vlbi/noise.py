@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from ...errors import MismatchError, SpecError
 from ...noise.base import Whitened
 from ...numerics.linalg import sq
+from ...ranges import NonNegative, Range
 from ...rng import Rng
 from ...types import Data, PerImage
 from .closure import Closures
@@ -29,18 +31,15 @@ class VLBI(Whitened):
     product treats them as independent, as is usual in the field (EHT Collaboration, 2019, Paper IV).
     """
 
-    cp: float = 1.0
-    lca: float = 1.0
-    amp: float = 0.0
-    vis: float = 0.0
-    gain: float = 0.1
+    cp: Annotated[float, NonNegative] = 1.0
+    lca: Annotated[float, NonNegative] = 1.0
+    amp: Annotated[float, NonNegative] = 0.0
+    vis: Annotated[float, NonNegative] = 0.0
+    gain: Annotated[float, Range(0, 10)] = 0.1
     phases: bool = True
     closures: Closures | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("cp", "lca", "amp", "vis", "gain"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise SpecError(f"vlbi: {name} must be a number of at least 0, not {getattr(self, name)}")
         if not self.cp + self.lca + self.amp + self.vis > 0:
             raise SpecError("vlbi: one of cp, lca, amp and vis must be above 0")
 

@@ -2,16 +2,17 @@
 
 import math
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import ShapeError, SpecError
+from ...errors import ShapeError
 from ...operators.base import AffineOperator, LinearOperator
-from ...operators.checks import Number, positive
+from ...operators.checks import Number
 from ...operators.modality import GREY, Modality
+from ...ranges import Range
 from ...types import Data, Image
 from .closure import Closures, closures
 from .observation import INTRASITE, MICROARCSECOND, Observation
@@ -40,21 +41,17 @@ class BlackHole(AffineOperator):
         self,
         shape: tuple[int, ...],
         observation: str | Path | Observation,
-        fov: Number = 128.0,
-        white: Number = 1.0,
-        average: Number = 600.0,
-        compact: Number | None = None,
-        systematic: Number = 0.0,
-        flux: Number | None = None,
-        flux_error: Number = 0.05,
+        fov: Annotated[Number, Range(above=0, most=1e9)] = 128.0,
+        white: Annotated[Number, Range(above=0, most=1e6)] = 1.0,
+        average: Annotated[Number, Range(0, 1e6)] = 600.0,
+        compact: Annotated[Number, Range(above=0, most=1e6)] | None = None,
+        systematic: Annotated[Number, Range(0, 10)] = 0.0,
+        flux: Annotated[Number, Range(above=0, most=1e6)] | None = None,
+        flux_error: Annotated[Number, Range(above=0, most=1e6)] = 0.05,
     ) -> None:
         super().__init__(shape)
         if len(shape) != 3 or shape[0] != 1:
             raise ShapeError(f"black_hole: an image of the sky has shape (1, height, width), not {tuple(shape)}")
-        positive(fov=fov, white=white, flux_error=flux_error)
-        positive(**{k: v for k, v in {"compact": compact, "flux": flux}.items() if v is not None})
-        if average < 0 or systematic < 0:
-            raise SpecError("black_hole: average and systematic must be at least 0")
         found = observation if isinstance(observation, Observation) else read(observation)
         found = found.averaged(float(average))
         found = found if compact is None else found.compacted(float(compact))

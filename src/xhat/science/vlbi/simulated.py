@@ -1,8 +1,10 @@
 """The operator of radio interferometry for a planned observation."""
 
 from pathlib import Path
+from typing import Annotated
 
 from ...operators.checks import Number
+from ...ranges import Range
 from ...registry import builds
 from .array import EHT2017, Plan, observe, read_stations
 from .operator import BlackHole
@@ -12,21 +14,21 @@ from .operator import BlackHole
 def black_hole_array(
     shape: tuple[int, ...],
     stations: str | Path = "eht2017",
-    ra: Number = 187.70593,
-    dec: Number = 12.39112,
-    mjd: int = 57854,
-    start: Number = 0.0,
-    hours: Number = 24.0,
-    interval: Number = 600.0,
-    integration: Number = 240.0,
-    bandwidth: Number = 2e9,
-    frequency: Number = 230e9,
-    elevation: Number = 10.0,
-    highest: Number = 85.0,
-    fov: Number = 128.0,
-    white: Number = 1.0,
-    flux: Number | None = None,
-    flux_error: Number = 0.05,
+    ra: Annotated[Number, Range(-360, 360)] = 187.70593,
+    dec: Annotated[Number, Range(-90, 90)] = 12.39112,
+    mjd: Annotated[int, Range(0, 1_000_000)] = 57854,
+    start: Annotated[Number, Range(-1_000, 1_000)] = 0.0,
+    hours: Annotated[Number, Range(above=0, most=1_000)] = 24.0,
+    interval: Annotated[Number, Range(1, 1e6)] = 600.0,
+    integration: Annotated[Number, Range(above=0, most=1e6)] = 240.0,
+    bandwidth: Annotated[Number, Range(above=0, most=1e15)] = 2e9,
+    frequency: Annotated[Number, Range(above=0, most=1e15)] = 230e9,
+    elevation: Annotated[Number, Range(-90, 90)] = 10.0,
+    highest: Annotated[Number, Range(above=0, most=90)] = 85.0,
+    fov: Annotated[Number, Range(above=0, most=1e9)] = 128.0,
+    white: Annotated[Number, Range(above=0, most=1e6)] = 1.0,
+    flux: Annotated[Number, Range(above=0, most=1e6)] | None = None,
+    flux_error: Annotated[Number, Range(above=0, most=1e6)] = 0.05,
 ) -> BlackHole:
     """`black_hole` as an array of telescopes would see it: an observation planned rather than read, to simulate.
 
