@@ -5,8 +5,10 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Annotated
 
 from .errors import SpecError
+from .ranges import Checked, Range
 from .registry import Registry, concrete
 
 
@@ -31,8 +33,11 @@ class Level:
 
 CLEAN = Level(0.0, 1.0, 0.0)
 
+Ratio = Range(above=0, most=1e6)  # a noise level ρ
+Beta = Range(above=0, below=1)
 
-class Schedule(ABC):
+
+class Schedule(Checked, ABC):
     """A map from time t ∈ [0, 1] to a noise level; t = 1 is (almost) pure noise."""
 
     @abstractmethod
@@ -69,11 +74,8 @@ def _positive(**values: float) -> None:
 class VP(Schedule):
     """Variance preserving, linear β (Song et al., 2021, eq. 33). arXiv:2011.13456"""
 
-    beta_min: float = 0.1
-    beta_max: float = 20.0
-
-    def __post_init__(self) -> None:
-        _positive(beta_min=self.beta_min, beta_max=self.beta_max)
+    beta_min: Annotated[float, Range(above=0, most=1_000)] = 0.1  # so that α = exp(−(β_min + β_max)/4) is no 0
+    beta_max: Annotated[float, Range(above=0, most=1_000)] = 20.0
 
     def __call__(self, t: float) -> Level:
         integral = self.beta_min * t + (self.beta_max - self.beta_min) * t**2 / 2
@@ -87,13 +89,8 @@ class Cosine(Schedule):
     α is kept above `alpha_min`, which has the effect of the clip β ≤ 0.999 in the discrete form.
     """
 
-    s: float = 0.008
-    alpha_min: float = 1e-3
-
-    def __post_init__(self) -> None:
-        _positive(s=self.s, alpha_min=self.alpha_min)
-        if self.alpha_min >= 1:
-            raise SpecError(f"alpha_min must be below 1, not {self.alpha_min}")
+    s: Annotated[float, Range(above=0, most=1)] = 0.008
+    alpha_min: Annotated[float, Range(above=0, below=1)] = 1e-3
 
     def __call__(self, t: float) -> Level:
         t_max = 2 / math.pi * math.acos(self.alpha_min * self._cos(0.0)) * (1 + self.s) - self.s
@@ -108,12 +105,11 @@ class Cosine(Schedule):
 class EDM(Schedule):
     """Variance exploding, with levels uniform in σ^(1/rho) (Karras et al., 2022, eq. 5). arXiv:2206.00364"""
 
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    rho: float = 7.0
+    sigma_min: Annotated[float, Ratio] = 0.002
+    sigma_max: Annotated[float, Ratio] = 80.0
+    rho: Annotated[float, Range(0.1, 1_000)] = 7.0
 
     def __post_init__(self) -> None:
-        _positive(sigma_min=self.sigma_min, rho=self.rho)
         if self.sigma_max <= self.sigma_min:
             raise SpecError(f"sigma_max = {self.sigma_max} must exceed sigma_min = {self.sigma_min}")
 
@@ -131,11 +127,10 @@ class EDM(Schedule):
 class VE(Schedule):
     """Variance exploding, geometric: σ = σ_min (σ_max/σ_min)^t (Song et al., 2021, eq. 30). arXiv:2011.13456"""
 
-    sigma_min: float = 0.02
-    sigma_max: float = 2696.0
+    sigma_min: Annotated[float, Ratio] = 0.02
+    sigma_max: Annotated[float, Ratio] = 2696.0
 
     def __post_init__(self) -> None:
-        _positive(sigma_min=self.sigma_min)
         if self.sigma_max <= self.sigma_min:
             raise SpecError(f"sigma_max = {self.sigma_max} must exceed sigma_min = {self.sigma_min}")
 
@@ -157,13 +152,8 @@ class Flow(Schedule):
     arXiv:2403.03206).
     """
 
-    sigma_max: float = 0.999
-    shift: float = 1.0
-
-    def __post_init__(self) -> None:
-        _positive(sigma_max=self.sigma_max, shift=self.shift)
-        if self.sigma_max >= 1:
-            raise SpecError(f"sigma_max must be below 1, not {self.sigma_max}")
+    sigma_max: Annotated[float, Range(above=0, below=1)] = 0.999
+    shift: Annotated[float, Range(above=0, most=1_000)] = 1.0
 
     def __call__(self, t: float) -> Level:
         plain = t * self.sigma_max / (self.shift - (self.shift - 1) * self.sigma_max)  # so that t = 1 is sigma_max
@@ -184,10 +174,10 @@ class Discrete(Schedule):
     """
 
     kind: str = "linear"
-    beta_start: float = 1e-4
-    beta_end: float = 0.02
-    steps: int = 1000
-    betas: tuple[float, ...] = field(default=(), repr=False)
+    beta_start: Annotated[float, Beta] = 1e-4
+    beta_end: Annotated[float, Beta] = 0.02
+    steps: Annotated[int, Range(2, 100_000)] = 1000
+    betas: tuple[Annotated[float, Beta], ...] = field(default=(), repr=False)
     zero_snr: bool = False
     ratios: tuple[float, ...] = field(init=False, repr=False, compare=False)  # ρ of entry i = 0 (clean) … T
 
@@ -195,8 +185,6 @@ class Discrete(Schedule):
         object.__setattr__(self, "betas", tuple(self.betas))
         roots, log_abar = [], 0.0
         for beta in self.betas or self._table():
-            if not 0 < beta < 1:
-                raise SpecError(f"beta must lie in (0, 1), not {beta}")
             log_abar += math.log1p(-beta)
             roots.append(math.sqrt(math.expm1(-log_abar)))
         if self.zero_snr:
@@ -204,8 +192,6 @@ class Discrete(Schedule):
         object.__setattr__(self, "ratios", (0.0, *roots))
 
     def _table(self) -> list[float]:
-        if self.steps < 2:
-            raise SpecError(f"steps must be at least 2, not {self.steps}")
         grid = [i / (self.steps - 1) for i in range(self.steps)]
         if self.kind == "linear":
             return [self.beta_start + (self.beta_end - self.beta_start) * u for u in grid]

@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..errors import DataError, MismatchError
 from ..files.inside import inside
+from ..ranges import Range
 from ..schedule import EDM, Level
 from ..spec import build_as, without_code
 from ..types import Image
@@ -148,7 +150,7 @@ class ConsistencyFolder(LayeredConsistency):
         self,
         path: str | Path,
         denoiser: Prior | None = None,
-        label: int | None = None,
+        label: Annotated[int, Range(0, 1_000_000)] | None = None,
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,

@@ -1,16 +1,16 @@
 """Closed-form priors that are fitted to generated pictures; each science derives its own from the one class here."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 
 from ..checks import SEEDS, whole
-from ..errors import SpecError
 from ..files.cache import cached
 from ..files.pictures import from_pixels
 from ..files.room import fits
+from ..ranges import Range
 from ..registry import Registry
 from ..schedule import Schedule
 from .low_rank import LowRankMixture, fit
@@ -33,6 +33,11 @@ def check_pictures(prefix: str, count: int, size: int, seed: int) -> None:
     fits(WORK * size**2 + count * size**2, f"{count} pictures of {size} x {size}")
 
 
+Parts = Annotated[int, Range(1, 10_000)]  # components of a mixture, or directions of one
+Pictures = Annotated[int, Range(1, 10_000_000)]
+Pixels = Annotated[int, Range(8, 4_096)]  # the side of a picture
+
+
 class Generated(LowRankMixture):
     """A mixture of `components` Gaussians of rank `rank`, fitted to `pictures` pictures of `xhat generate`.
 
@@ -45,9 +50,9 @@ class Generated(LowRankMixture):
     what: ClassVar[str]  # the name of the generator
     version: ClassVar[int] = 1  # version of the generator; it is part of the cache's key
 
-    def __init__(self, components: int, rank: int, pictures: int, size: int, seed: int, schedule: Schedule) -> None:
-        if min(components, rank, pictures, size) < 1:
-            raise SpecError(f"{self.what}: components, rank, pictures and size must be at least 1")
+    def __init__(
+        self, components: Parts, rank: Parts, pictures: Pictures, size: Pixels, seed: int, schedule: Schedule
+    ) -> None:
         key = f"{components};{rank};{pictures};{size};{seed};{self.version}"
         parts = cached(self.what, key, lambda: fitted(self.what, components, rank, pictures, size, seed))
         means = parts.pop("means").reshape(components, 1, size, size)

@@ -1,9 +1,11 @@
 """Latent diffusion models without text from diffusers folders."""
 
 from pathlib import Path
+from typing import Annotated
 
 from ..errors import MismatchError
 from ..numerics.precision import dtype_of
+from ..ranges import Range
 from . import diffusers_folder as folder
 from .autoencoders import autoencoder_of
 from .latent import Autoencoded
@@ -25,7 +27,7 @@ class LatentDiffusion(Autoencoded):
         self,
         path: str | Path,
         autoencoder: str | None = None,
-        label: int | None = None,
+        label: Annotated[int, Range(0, 1_000_000)] | None = None,
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,

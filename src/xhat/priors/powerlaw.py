@@ -1,11 +1,13 @@
 """A Gaussian prior with the power spectrum of natural images."""
 
 from functools import lru_cache
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ..errors import MismatchError, SpecError
+from ..errors import MismatchError
+from ..ranges import Range
 from ..schedule import EDM, Level
 from ..types import Image
 from .base import Prior
@@ -18,15 +20,18 @@ class PowerLaw(Prior):
 
     This is the Wiener filter: exact, and almost free. f is in cycles per image and f₀ = 1. A pixel has mean `mean` and
     standard deviation `std` in units of [−1, 1], and channels are independent. What a learned prior gains over this one
-    is what it knows beyond second moments. Raises SpecError if `std` is not positive.
+    is what it knows beyond second moments.
     """
 
     source = "Field (1987), J. Opt. Soc. Am. A 4, 2379"
 
-    def __init__(self, exponent: float = 2.0, std: float = 0.5, mean: float = 0.0) -> None:
+    def __init__(
+        self,
+        exponent: Annotated[float, Range(-20, 20)] = 2.0,
+        std: Annotated[float, Range(above=0, most=1e6)] = 0.5,
+        mean: Annotated[float, Range(-1e6, 1e6)] = 0.0,
+    ) -> None:
         super().__init__()
-        if not std > 0:
-            raise SpecError(f"powerlaw: std must be positive, not {std}")
         self.exponent, self.std, self.mean, self.schedule = exponent, std, mean, EDM(sigma_min=0.01, sigma_max=20.0)
 
     def check(self, shape: tuple[int, ...]) -> None:

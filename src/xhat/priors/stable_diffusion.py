@@ -1,13 +1,14 @@
 """Text-to-image latent diffusion models in the layout of Stable Diffusion."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from ..errors import DataError, MismatchError, SpecError
 from ..numerics.precision import dtype_of
+from ..ranges import Range
 from ..schedule import Level
 from ..types import Image
 from . import diffusers_folder as folder
@@ -34,7 +35,7 @@ class StableDiffusion(TextPrior):
         path: str | Path,
         prompt: str = "",
         negative: str = "",
-        guidance: float = 1.0,
+        guidance: Annotated[float, Range(0, 1_000)] = 1.0,
         autoencoder: str | None = None,
         dtype: str = "float32",
         compile: bool = False,

@@ -1,13 +1,14 @@
 """Pixel-space diffusion models from folders in the layout of the diffusers library."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..errors import MismatchError, SpecError
 from ..numerics.precision import dtype_of
+from ..ranges import Range
 from ..schedule import SCHEDULES
 from ..spec import build, without_code
 from . import diffusers_folder as folder
@@ -40,7 +41,7 @@ class DiffusersPrior(PixelPrior):
     def __init__(
         self,
         path: str | Path,
-        label: int | None = None,
+        label: Annotated[int, Range(0, 1_000_000)] | None = None,
         weights: str | None = None,
         dtype: str = "auto",
         compile: bool = False,

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from ...errors import SpecError
+from ...ranges import Range, Side
 from ...schedule import EDM, Discrete
 from ..precondition import Tabulated
 from .adm_config import Release, config_of, release_of
@@ -39,15 +40,15 @@ class ADM(NetworkPrior):
     def __init__(
         self,
         path: str | Path,
-        image_size: int | None = None,
-        num_heads: int | None = None,
-        num_head_channels: int | None = None,
+        image_size: Annotated[int, Side] | None = None,
+        num_heads: Annotated[int, Range(1, 1_024)] | None = None,
+        num_head_channels: Annotated[int, Range(1, 4_096)] | None = None,
         noise_schedule: Literal["linear", "cosine"] | None = None,
         use_new_attention_order: bool | None = None,
-        steps: int | None = None,
+        steps: Annotated[int, Range(2, 100_000)] | None = None,
         rescale_timesteps: bool | None = None,
         prediction: str = "epsilon",
-        label: int | None = None,
+        label: Annotated[int, Range(0, 1_000_000)] | None = None,
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 from torch import Tensor
 
 from ...errors import MismatchError, SpecError
+from ...ranges import Range, Side
 from ..base import Prior
 from ..consistency import ConsistencyPrior
 from ..precondition import Consistent
@@ -29,10 +31,10 @@ class ConsistencyCheckpoint(ConsistencyPrior):
         self,
         path: str | Path,
         denoiser: Prior | None = None,
-        image_size: int | None = None,
-        num_heads: int | None = None,
-        num_head_channels: int | None = None,
-        label: int | None = None,
+        image_size: Annotated[int, Side] | None = None,
+        num_heads: Annotated[int, Range(1, 1_024)] | None = None,
+        num_head_channels: Annotated[int, Range(1, 4_096)] | None = None,
+        label: Annotated[int, Range(0, 1_000_000)] | None = None,
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,

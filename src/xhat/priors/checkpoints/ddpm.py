@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
 from ...errors import DataError, SpecError
+from ...ranges import Range, Side
 from ...schedule import Discrete
 from ..precondition import Tabulated
 from .ddpm_net import DDPMConfig, DDPMUNet
@@ -40,9 +41,9 @@ class DDPM(NetworkPrior):
     def __init__(
         self,
         path: str | Path,
-        image_size: int | None = None,
+        image_size: Annotated[int, Side] | None = None,
         noise_schedule: Literal["linear", "cosine"] | None = None,
-        steps: int | None = None,
+        steps: Annotated[int, Range(2, 100_000)] | None = None,
         prediction: str = "epsilon",
         weights: str | None = None,
         dtype: str = "float32",

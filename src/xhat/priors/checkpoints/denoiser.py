@@ -1,12 +1,13 @@
 """Any denoiser saved as TorchScript or ONNX as a prior, including denoisers that are not told the noise level."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from ...errors import MismatchError, SpecError
+from ...ranges import Range
 from ...schedule import EDM, Level
 from ...types import Image
 from ..base import SIDE, Prior
@@ -45,10 +46,10 @@ class FileDenoiser(Prior):
         path: str | Path,
         output: Output = "clean",
         sigma: Told | None = None,
-        low: float = -1.0,
-        high: float = 1.0,
-        sigma_min: float = 0.002,
-        sigma_max: float | None = None,
+        low: Annotated[float, Range(-1e9, 1e9)] = -1.0,
+        high: Annotated[float, Range(-1e9, 1e9)] = 1.0,
+        sigma_min: Annotated[float, Range(above=0, most=1e6)] = 0.002,
+        sigma_max: Annotated[float, Range(above=0, most=1e6)] | None = None,
         trial: bool = True,
         trust: bool = False,
     ) -> None:

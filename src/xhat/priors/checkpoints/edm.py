@@ -1,12 +1,13 @@
 """Networks of NVIDIA's EDM and of InverseBench as priors."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch.nn.functional import one_hot
 
 from ...errors import DataError, SpecError
+from ...ranges import Range
 from ...schedule import EDM, VP, Discrete, Schedule
 from ..precondition import Karras, Precondition, Tabulated
 from .conventions import SongVE, SongVP
@@ -41,8 +42,8 @@ class EDMNetwork(NetworkPrior):
         self,
         path: str | Path,
         convention: Literal["edm", "vp", "ve", "iddpm"] | None = None,
-        sigma_data: float | None = None,
-        label: int | None = None,
+        sigma_data: Annotated[float, Range(above=0, most=1e6)] | None = None,
+        label: Annotated[int, Range(0, 1_000_000)] | None = None,
         weights: str | None = None,
         dtype: str = "float32",
         compile: bool = False,

@@ -1,8 +1,9 @@
 """The prior of velocities."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from ...priors.generated import Generated
+from ...priors.generated import Generated, Parts, Pictures, Pixels
+from ...ranges import Seed
 from ...schedule import EDM
 
 
@@ -12,6 +13,11 @@ class VelocityModels(Generated):
     what: ClassVar[str] = "velocity"
 
     def __init__(
-        self, components: int = 20, rank: int = 100, pictures: int = 8000, size: int = 64, seed: int = 0
+        self,
+        components: Parts = 20,
+        rank: Parts = 100,
+        pictures: Pictures = 8000,
+        size: Pixels = 64,
+        seed: Annotated[int, Seed] = 0,
     ) -> None:
         super().__init__(components, rank, pictures, size, seed, EDM(0.01, 10.0))

@@ -1,13 +1,14 @@
 """A prior of complex images, made from one of grey pictures."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from ...errors import MismatchError, SpecError
+from ...errors import MismatchError
 from ...operators.modality import COMPLEX
 from ...priors.base import Prior
+from ...ranges import Range
 from ...schedule import Level, Schedule
 from ...types import Image
 
@@ -39,15 +40,13 @@ class Magnitude(Prior):
 
         E[Re | x_t] = (D(2 x_t/α − 1, 2 σ/α) + 1)/2
 
-    because noise σ in the real part is noise 2 σ in g. Raises SpecError if `imaginary` is not positive.
+    because noise σ in the real part is noise 2 σ in g.
     """
 
     source: ClassVar[str] = "phase-constrained reconstruction: Noll, Nishimura & Macovski, 1991"
 
-    def __init__(self, prior: Prior, imaginary: float = 0.02) -> None:
+    def __init__(self, prior: Prior, imaginary: Annotated[float, Range(above=0, most=1e6)] = 0.02) -> None:
         super().__init__()
-        if not imaginary > 0:
-            raise SpecError(f"magnitude: imaginary must be positive, not {imaginary}")
         self.inner = prior
         self.imaginary = imaginary
         self.schedule = Halved(self.inner.schedule)

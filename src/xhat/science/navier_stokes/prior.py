@@ -1,8 +1,9 @@
 """The prior of vorticities."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from ...priors.generated import Generated
+from ...priors.generated import Generated, Parts, Pictures, Pixels
+from ...ranges import Seed
 from ...schedule import EDM
 
 
@@ -15,6 +16,11 @@ class Vorticities(Generated):
     what: ClassVar[str] = "vorticity"
 
     def __init__(
-        self, components: int = 1, rank: int = 400, pictures: int = 1500, size: int = 64, seed: int = 0
+        self,
+        components: Parts = 1,
+        rank: Parts = 400,
+        pictures: Pictures = 1500,
+        size: Pixels = 64,
+        seed: Annotated[int, Seed] = 0,
     ) -> None:
         super().__init__(components, rank, pictures, size, seed, EDM(0.01, 10.0))

@@ -1,8 +1,9 @@
 """The prior of pictures of black holes."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from ...priors.generated import Generated
+from ...priors.generated import Generated, Parts, Pictures, Pixels
+from ...ranges import Seed
 from ...schedule import EDM
 
 
@@ -15,6 +16,11 @@ class BlackHolePictures(Generated):
     what: ClassVar[str] = "blackhole"
 
     def __init__(
-        self, components: int = 40, rank: int = 80, pictures: int = 8000, size: int = 64, seed: int = 0
+        self,
+        components: Parts = 40,
+        rank: Parts = 80,
+        pictures: Pictures = 8000,
+        size: Pixels = 64,
+        seed: Annotated[int, Seed] = 0,
     ) -> None:
         super().__init__(components, rank, pictures, size, seed, EDM(0.01, 20.0))
