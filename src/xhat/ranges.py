@@ -200,6 +200,8 @@ def wanted(hint: Any) -> str:
         return f"one of {', '.join(map(str, args))}"
     if origin in (tuple, list, Sequence) and args:
         return f"a list, each {wanted(args[0])}"
+    if origin is Mapping:
+        return "a table"
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text", NoneType: "none"}
     return str(words.get(hint) or getattr(hint, "__name__", hint))
 

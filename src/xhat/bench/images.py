@@ -4,13 +4,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..checks import number, whole
 from ..errors import DataError, SpecError
 from ..files.numbers import fields_of, listed
 from ..files.photographs import PHOTOGRAPHS, photographs
@@ -18,16 +17,17 @@ from ..files.pictures import PICTURES, centre_crop, from_pixels, load_image, res
 from ..files.readers.load import load_reference
 from ..priors import PowerLaw
 from ..priors.generated import GENERATORS, check_pictures
+from ..ranges import Checked, Range, Seed
 from ..registry import Registry, concrete
 from ..spec import build, text_of
 from ..train.held import held_out
 
-SIDE = 2**13  # of a square image, at most
-COUNT = 1_000_000  # of images, at most
+SIDE = Range(1, 2**13)  # of a square image
+COUNT = Range(1, 1_000_000)  # of images
 
 
 @dataclass(frozen=True)
-class Images(ABC):
+class Images(Checked, ABC):
     """Images in a fixed order; a spec string builds one."""
 
     @property
@@ -55,11 +55,8 @@ class Photographs(Images):
     `kind` grey is the mean over their colours.
     """
 
-    size: int = 256
+    size: Annotated[int, SIDE] = 256
     kind: Literal["colour", "grey"] = "colour"
-
-    def __post_init__(self) -> None:
-        whole("photographs: size", self.size, 1, SIDE)
 
     def names(self) -> list[str]:
         return list(PHOTOGRAPHS)
@@ -77,11 +74,7 @@ class Folder(Images):
     """
 
     path: str
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.size is not None:
-            whole("folder: size", self.size, 1, SIDE)
+    size: Annotated[int, SIDE] | None = None
 
     @property
     def one_shape(self) -> bool:
@@ -172,9 +165,9 @@ class Generated(Images):
     """
 
     what: str
-    size: int = 64
-    count: int = 8
-    seed: int = 1000
+    size: Annotated[int, Range(8, 4_096)] = 64
+    count: Annotated[int, COUNT] = 8
+    seed: Annotated[int, Seed] = 1000
 
     def __post_init__(self) -> None:
         if self.what not in GENERATORS:
@@ -197,16 +190,10 @@ def _pictures(what: str, count: int, size: int, seed: int) -> np.ndarray:
 class Fields(Images):
     """`count` draws of the `powerlaw` prior, square, clipped to [−1, 1]: images that need no file."""
 
-    size: int = 64
-    channels: int = 1
-    count: int = 8
-    std: float = 0.3
-
-    def __post_init__(self) -> None:
-        whole("fields: size", self.size, 1, SIDE)
-        whole("fields: channels", self.channels, 1, 64)
-        whole("fields: count", self.count, 1, COUNT)
-        number("fields: std", self.std)
+    size: Annotated[int, SIDE] = 64
+    channels: Annotated[int, Range(1, 64)] = 1
+    count: Annotated[int, COUNT] = 8
+    std: Annotated[float, Range(above=0, most=1e6)] = 0.3
 
     def names(self) -> list[str]:
         return [f"field{i:03d}" for i in range(self.count)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -16,12 +16,14 @@ from ..likelihoods import Likelihood, likelihood
 from ..noise import Gaussian
 from ..operators.dense import Dense
 from ..priors import GaussianPrior, Prior
+from ..ranges import Checked, Many, Range
 from ..registry import concrete
 from ..schedule import CLEAN, VP, Discrete, Level, Schedule
 from .funnel import FunnelPosterior, FunnelPrior
 from .mixture import EqualMixture, MixturePosterior, condition
 
 Number = float | int
+Size = Range(1, 10_000)  # of a vector
 
 BETAS = tuple(0.02 - (0.02 - 1e-4) * i / 998 for i in range(999))  # decreasing, as in MCGDiff
 
@@ -39,10 +41,10 @@ class Problem:
     scale: float = 1.0
 
 
-class Recipe(ABC):
+class Recipe(Checked, ABC):
     """Frozen options of a kind of problem; `samples` is the number of samples that are compared."""
 
-    samples: int
+    samples: Annotated[int, Many]
 
     @abstractmethod
     def problem(self, seed: int) -> Problem:
@@ -53,7 +55,7 @@ class Recipe(ABC):
 class EqualAlpha(Schedule):
     """Equal steps in α = √ᾱ from 1 to the last entry of the table `BETAS` (MCGDiff's grid)."""
 
-    alpha_min: float = 0.0063850374046551415
+    alpha_min: Annotated[float, Range(above=0, below=1)] = 0.0063850374046551415
 
     def __call__(self, t: float) -> Level:
         alpha = 1 - t * (1 - self.alpha_min)
@@ -70,15 +72,15 @@ class Mixture(Recipe):
     in √ᾱ: the problems stay the same, so that the effect of the grid on a solver can be seen pair by pair.
     """
 
-    d: int
-    m: int
-    sigma: Number | None = None
+    d: Annotated[int, Size]
+    m: Annotated[int, Size]
+    sigma: Annotated[Number, Range(above=0, most=1e6)] | None = None
     grid: Literal["own", "beta"] = "own"
     samples: int = 1000
 
     def __post_init__(self) -> None:
-        if self.d < 2 or self.d % 2 or not 1 <= self.m <= self.d or (self.sigma is not None and not self.sigma > 0):
-            raise SpecError("mixture: d must be even, m at most d and sigma positive")
+        if self.d % 2 or self.m > self.d:
+            raise SpecError(f"mixture: d must be even and m at most d, not d={self.d},m={self.m}")
 
     def problem(self, seed: int) -> Problem:
         g = Generator().manual_seed(seed)
@@ -116,12 +118,8 @@ class Two(Recipe):
 class GRF(Recipe):
     """A Gaussian random field, Matérn-5/2 on a grid over [−5, 5]², measured at 1 of 64 pixels, σ_y = 0.1."""
 
-    side: int = 32
+    side: Annotated[int, Range(8, 100)] = 32  # below 8 no pixel is seen; the covariance has side⁴ numbers
     samples: int = 200
-
-    def __post_init__(self) -> None:
-        if self.side < 8:
-            raise SpecError("grf: side must be at least 8, or no pixel is seen")
 
     def problem(self, seed: int) -> Problem:
         prior, C = field(self.side)
@@ -150,9 +148,13 @@ class Funnel(Recipe):
     20)).
     """
 
-    d: int = 6
-    m: int = 1
+    d: Annotated[int, Size] = 6
+    m: Annotated[int, Size] = 1
     samples: int = 500
+
+    def __post_init__(self) -> None:
+        if self.m > self.d:
+            raise SpecError(f"funnel: m must be at most d, not d={self.d},m={self.m}")
 
     def problem(self, seed: int) -> Problem:
         g = Generator().manual_seed(seed)
