@@ -14,6 +14,7 @@ from xhat.baselines import BASELINES
 from xhat.bench.grid import load as xhat_grid
 from xhat.errors import ShapeError, SpecError
 from xhat.files.readers.load import load
+from xhat.metrics.registry import metric, row_of
 from xhat.noise import NOISES
 from xhat.operators import OPERATORS
 from xhat.operators.base import LinearOperator
@@ -241,3 +242,26 @@ def test_a_part_is_abstract_or_final(parts):
     classes = [part for part in parts.values() if isinstance(part, type)]
     derived = [(a, b) for a in classes for b in classes if a is not b and issubclass(a, b)]
     assert derived == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "consistency:path=a @ ,denoiser=evil:Code",  # a text that holds the sign of composition
+        "magnitude:prior=( evil:Code )",
+        "magnitude:prior=((magnitude:prior=( evil:Code )))",
+        "denoise @ ( evil:Code )",
+    ],
+)
+def test_what_a_part_would_import_is_seen_however_it_is_written(text):
+    assert names_code([text]) == "evil:Code"
+
+
+def test_the_name_of_a_metric_in_a_file_imports_nothing(tmp_path, monkeypatch):
+    """A grid may not name a row `module:row`; one in a record, which is only read, is looked up and not imported."""
+    (tmp_path / "evil.py").write_text("from pathlib import Path\nPath('ran').touch()\nrow = ROW = None\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError, match="unknown metric 'evil:row'"):
+        metric("evil:row")
+    assert row_of("evil:row") is row_of("evil:ROW") is None
+    assert not Path("ran").exists()

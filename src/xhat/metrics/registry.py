@@ -7,7 +7,7 @@ from torch import Tensor
 from ..errors import ShapeError, SpecError
 from ..operators.modality import Modality
 from ..registry import Registry
-from ..spec import own
+from ..spec import names_code, own
 from .base import Metric, Number, by_name
 from .perceptual import lpips, lpips_alex, stlpips
 from .pixels import psnr, relative_l2, ssim
@@ -27,6 +27,7 @@ METRICS: Registry[Metric] = Registry(
 )
 # Numbers that are not a function of an image and its truth, such as the χ² of a noise model.
 NUMBERS: Registry[Number] = Registry("numbers", None, {})
+NAMED: dict[str, Metric] = {}  # rows that the command line or Python named as package.module:ROW in this process
 
 
 def metric(name: str, more: Iterable[str] = ()) -> Metric:
@@ -37,22 +38,22 @@ def metric(name: str, more: Iterable[str] = ()) -> Metric:
     """
     if name in METRICS:
         return METRICS[name]
-    if ":" not in name:
+    if names_code(name) != name:  # only what a file is refused for is imported
         raise SpecError(f"unknown metric {name!r}; choose from {', '.join([*sorted(METRICS), *more])}")
     row = own(name, "a metric of your own is written package.module:ROW")
     if not isinstance(row, Metric):
         raise SpecError(f"{name} is not a metric, a row of the class Metric, but {type(row).__name__}")
+    NAMED[name] = row
     return row
 
 
 def row_of(name: str) -> Number | None:
-    """The row of a metric, of a metric of sets or of another number; None if no row has this name."""
-    if row := SETS.get(name) or NUMBERS.get(name):
-        return row
-    try:
-        return metric(name)
-    except SpecError:
-        return None
+    """The row of a metric, of a metric of sets or of another number; None if no row has this name.
+
+    A name may come from a record, which is a file, so nothing is imported for it: a row `package.module:ROW` is known
+    only where this process was asked for it.
+    """
+    return SETS.get(name) or NUMBERS.get(name) or METRICS.get(name) or NAMED.get(name)
 
 
 def choose(names: Sequence[str] | None, reference: Tensor, modality: Modality) -> list[str]:

@@ -68,11 +68,11 @@ def walk(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         for item in content:
             yield from walk(item)
     elif isinstance(content, str):
-        for part in content.split(" @ "):
-            text = part.strip()
-            if text[:1] + text[-1:] == "()":
-                text = text[1:-1]
+        # ` @ ` composes operators and is plain text elsewhere, so that a text is read both as a whole and in parts
+        for text in {part.strip(): None for part in (content, *content.split(" @ "))}:
             yield "", text
+            if text[:1] + text[-1:] == "()":
+                yield from walk(text[1:-1])
             if "=" in text:
                 for name, _, given in (item.partition("=") for item in split(text.partition(":")[2])):
                     yield from walk(value(given.strip()), name.strip())
