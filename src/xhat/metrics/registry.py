@@ -39,7 +39,8 @@ def metric(name: str, more: Iterable[str] = ()) -> Metric:
     if name in METRICS:
         return METRICS[name]
     if names_code(name) != name:  # only what a file is refused for is imported
-        raise SpecError(f"unknown metric {name!r}; choose from {', '.join([*sorted(METRICS), *more])}")
+        known = ", ".join([*sorted(METRICS), *more])
+        raise SpecError(f"unknown metric {name!r}; choose from {known}, or name your own, package.module:ROW")
     row = own(name, "a metric of your own is written package.module:ROW")
     if not isinstance(row, Metric):
         raise SpecError(f"{name} is not a metric, a row of the class Metric, but {type(row).__name__}")
