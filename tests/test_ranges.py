@@ -13,6 +13,7 @@ import pytest
 from operator_cases import sky
 from xhat.baselines import BASELINES
 from xhat.bench.images import IMAGES
+from xhat.cli.listing import listing
 from xhat.errors import SpecError
 from xhat.exact.problems import PROBLEMS
 from xhat.noise import NOISES
@@ -175,6 +176,13 @@ def test_a_class_of_ones_own_is_checked_and_keeps_what_it_inherits():
         Mine(-3)
     with pytest.raises(TypeError, match="no_such"):
         Mine(no_such=1)
+
+
+def test_the_listing_of_a_part_says_its_ranges():
+    shown = listing("solvers", "lmaps")
+    assert "k: a number above 0\n" in shown
+    assert "k1: a number of at least 0, or none\n" in shown
+    assert "std: a number from 0.001 to 10,000\n" in listing("operators", "gaussian_blur")
 
 
 def test_a_part_is_copied_pickled_and_changed_as_before():

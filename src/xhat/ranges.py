@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral, Real
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -202,7 +203,14 @@ def wanted(hint: Any) -> str:
         return f"a list, each {wanted(args[0])}"
     if origin is Mapping:
         return "a table"
-    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text", NoneType: "none"}
+    words = {
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "text",
+        Path: "a path",
+        NoneType: "none",
+    }
     return str(words.get(hint) or getattr(hint, "__name__", hint))
 
 

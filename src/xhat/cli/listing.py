@@ -15,6 +15,7 @@ from ..noise import NOISES
 from ..operators import OPERATORS
 from ..operators.base import AffineOperator, LinearOperator, Operator, SpectralOperator
 from ..priors import PRIORS, Prior
+from ..ranges import wanted
 from ..registry import Builder, kind_of
 from ..schedule import SCHEDULES
 from ..solvers import SOLVERS
@@ -59,6 +60,8 @@ def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
     yield name
     if options:
         yield f"    options: {options}"
+        if whole:
+            yield from (f"        {line}" for line in meanings(part))
     doc = (part.about if isinstance(part, Metric) else inspect.getdoc(part) or "").strip()
     doc = f"{part.title}. {part.about}" if isinstance(part, Grid) else doc
     yield from (f"    {line}".rstrip() for line in doc.split("\n\n" if not whole else "\n")[: None if whole else 1])
@@ -78,6 +81,12 @@ def options_with_defaults(part: Any) -> list[str]:
     """`key=default` for each option of a spec string, and `key` alone if it has no default."""
     shown = list(parameters(part).values())[1 if issubclass(kind_of(part), Operator) else 0 :]
     return [p.name if p.default is p.empty else f"{p.name}={text_of(p.default)}" for p in shown]
+
+
+def meanings(part: Any) -> list[str]:
+    """`key: a number above 0` for each option of a spec string: what it may be, in the words of a refusal."""
+    shown = list(parameters(part).values())[1 if issubclass(kind_of(part), Operator) else 0 :]
+    return [f"{p.name}: {wanted(p.annotation)}" for p in shown]
 
 
 def capability(cls: type[Operator]) -> str:
