@@ -13,7 +13,7 @@ import torch
 
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
-from xhat.exact.cell import Cell, OneStream, canonical_solver, evaluate
+from xhat.exact.cell import Cell, canonical_solver, evaluate
 from xhat.exact.funnel import FunnelPosterior, FunnelPrior
 from xhat.exact.grid import LONG, SHORT, TRAINED, grid
 from xhat.exact.metrics import Reference, coverage, sliced_w1
@@ -21,6 +21,7 @@ from xhat.exact.mixture import EqualMixture, MixturePosterior, condition
 from xhat.exact.problems import GRF, PROBLEMS, EqualAlpha, Funnel, Mixture, Two, field
 from xhat.exact.report import markdown, overview, summary
 from xhat.exact.run import Results, computed, run
+from xhat.exact.sampling import OneStream
 from xhat.likelihoods import likelihood
 from xhat.noise import Gaussian
 from xhat.operators.dense import Dense

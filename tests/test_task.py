@@ -46,6 +46,46 @@ def redocumented(text):
     return "# a comment\n" + ast.unparse(ast.fix_missing_locations(tree))
 
 
+class Retyping(ast.NodeTransformer):
+    """Other annotations everywhere, and an import that only they use."""
+
+    def other(self, annotation):
+        return ast.BinOp(annotation, ast.BitOr(), ast.Subscript(ast.Name("Elsewhere"), ast.Constant("Else | None")))
+
+    def visit_arg(self, node):
+        node.annotation = node.annotation and self.other(node.annotation)
+        return node
+
+    def visit_FunctionDef(self, node):
+        node.returns = self.other(node.returns or ast.Constant(None))
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node):
+        node.annotation = self.other(node.annotation)
+        return node
+
+    def visit_Return(self, node):
+        if node.value is not None:
+            node.value = ast.Call(ast.Name("sure_of"), [ast.Name("Elsewhere"), node.value], [])
+        return node
+
+    def visit_Module(self, node):
+        self.generic_visit(node)
+        used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        for module, name, alias in (("typing", "cast", "sure_of"), ("xhat.science.fwi.modality", "Y", "Elsewhere")):
+            if alias in used:
+                node.body.insert(0, ast.ImportFrom(module, [ast.alias(name, alias)], 0))
+        return node
+
+
+def retyped(text):
+    """The module with other annotations and casts."""
+    tree = ast.parse(text)
+    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    assert not future
+    return ast.unparse(ast.fix_missing_locations(Retyping().visit(tree)))
+
+
 def reformulated(text):
     """The module with the first product, sum or difference in a function turned into another operation."""
     tree = ast.parse(text)
@@ -68,6 +108,24 @@ def test_a_docstring_changes_no_fingerprint():
     for name in MODULES:
         assert NOW.hash(name) == then.hash(name), name
     assert NOW.fingerprint(SOLVERS["dps"]()) == then.fingerprint(SOLVERS["dps"]())
+
+
+def test_an_annotation_changes_no_fingerprint():
+    """Nor does a cast, or an import that only they use."""
+    then = Code(lambda name: retyped(text) if (text := text_of_module(name)) else None)
+    for name in MODULES:
+        assert NOW.hash(name) == then.hash(name), name
+        assert NOW.imports(name) == then.imports(name), name
+    assert NOW.fingerprint(SOLVERS["dps"]()) == then.fingerprint(SOLVERS["dps"]())
+
+
+def test_a_field_and_its_default_are_no_annotations():
+    base = "@dataclass\nclass A:\n    a: int\n    b: int = 1\n"
+    others = (("b: int = 1", "b: int = 2"), ("b: int", "c: int"), ("    a: int\n", ""))
+    texts = [base, *(base.replace(*change) for change in others)]
+    hashes = [Code(lambda _, text=text: text).hash("m") for text in texts]
+    assert len(set(hashes)) == 4
+    assert Code(lambda _: base.replace("int", "float")).hash("m") == hashes[0]
 
 
 def test_a_formula_changes_the_fingerprints_of_its_solver_and_of_no_other():

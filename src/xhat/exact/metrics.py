@@ -73,10 +73,15 @@ class Reference:
         }
 
     def pointed(self, x: Tensor) -> dict[str, float]:
-        """Scores of `x` (n, d) as point estimates: the median distance to each target, per coordinate."""
+        """Scores of `x` (n, d) as point estimates: the median distance to each target, per coordinate, and the share
+        whose mode uphill is the global one.
+        """
         out = {"to_mean": typical(x - self.moments[0])}
         if isinstance(p := self.problem.posterior, MixturePosterior):
-            out |= {"to_local_map": typical(x - p.climb(x)), "to_global_map": typical(x - p.peak())}
+            local, top = p.climb(x), p.peak()
+            out |= {"to_local_map": typical(x - local), "to_global_map": typical(x - top)}
+            # two modes are apart by more than a thousandth of a standard deviation, and one is found to 1e-6
+            out["at_global"] = float(((local - top).square() / p.var).mean(1).sqrt().lt(1e-3).double().mean())
         return out
 
 

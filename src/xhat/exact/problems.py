@@ -38,6 +38,7 @@ class Problem:
     prior: Prior
     like: Likelihood  # of a batch of one
     posterior: MixturePosterior | FunnelPosterior
+    truth: Tensor | None = None  # (d,), the image that was measured; None where y is not drawn
     scale: float = 1.0
 
 
@@ -97,7 +98,7 @@ class Mixture(Recipe):
         y = A @ truth + sigma * normal(self.m, g)
         prior = EqualMixture(means, 1.0, w, schedule)
         posterior = condition(prior.log_w, means, torch.eye(self.d, dtype=w.dtype), A, sigma**2, y)
-        return Problem(prior, measured(A, sigma, y, prior.shape), posterior)
+        return Problem(prior, measured(A, sigma, y, prior.shape), posterior, truth)
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,10 @@ class GRF(Recipe):
         prior, C = field(self.side)
         g, n = Generator().manual_seed(seed), self.side**2
         A = torch.eye(n, dtype=torch.float64)[torch.randperm(n, generator=g)[: n // 64]]
-        y = A @ torch.linalg.cholesky(C) @ normal(n, g) + 0.1 * normal(len(A), g)
+        truth = torch.linalg.cholesky(C) @ normal(n, g)
+        y = A @ truth + 0.1 * normal(len(A), g)
         zero = torch.zeros(1, n, dtype=torch.float64)
-        return Problem(prior, measured(A, 0.1, y, prior.shape), condition(zero[:, 0], zero, C, A, 0.01, y))
+        return Problem(prior, measured(A, 0.1, y, prior.shape), condition(zero[:, 0], zero, C, A, 0.01, y), truth)
 
 
 @lru_cache(2)
@@ -167,7 +169,7 @@ class Funnel(Recipe):
         z1, z = float(normal(1, g)), normal(self.d, g)
         truth = centres[k] + z1 * axes[k] + math.exp(0.5 * z1) * (z - (z @ axes[k]) * axes[k])
         y = A @ truth + sigma * normal(self.m, g)
-        return Problem(prior, measured(A, sigma, y, prior.shape), FunnelPosterior(prior, A, sigma**2, y))
+        return Problem(prior, measured(A, sigma, y, prior.shape), FunnelPosterior(prior, A, sigma**2, y), truth)
 
 
 def normal(n: int, g: Generator) -> Tensor:

@@ -88,13 +88,14 @@ class FPSSMC(Solver[SpectralGaussian, FilteringParticles]):
         x0 = prior(x, t)
         if s.sigma == 0:
             logw = grouped(-like.spread(p).nll(x0), p)
-            return FilteringParticles(**vars(pack(x0, x0, logw)), path=path)
+            return FilteringParticles(**vars(pack(x0, x0, logw, before=state)), path=path)
         seen, mu = replace(like, y=path / s.alpha).spread(p), mean(x, x0, t, s, self.c) / s.alpha
         z, r2 = seen.A.Ut(seen.residual(mu)), self.c * s.ratio**2
         var = bcast(seen.noise.scale(seen.y) ** 2, z)
         logw = grouped(-sq(z / (r2 * seen.A.s**2 + var).sqrt()) / 2, p)
-        mu = take(grouped(mu, p), multinomial(logw, rng)).flatten(0, 1)
-        packed = pack(s.alpha * seen.draw(mu, r2**0.5, own), x0, torch.zeros_like(logw), logw)
+        kept = multinomial(logw, rng)
+        mu = take(grouped(mu, p), kept).flatten(0, 1)
+        packed = pack(s.alpha * seen.draw(mu, r2**0.5, own), x0, torch.zeros_like(logw), logw, state, kept)
         return FilteringParticles(**vars(packed), path=path)
 
 

@@ -1,7 +1,6 @@
 """Monte Carlo guided diffusion."""
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -10,8 +9,6 @@ from torch import Tensor
 from ..numerics.linalg import bcast, sq
 from ..numerics.particles import ParticleRng, grouped, multinomial, take
 from ..ranges import Fraction, Many, Positive
-from ..schedule import Schedule
-from ..transition import ddpm, mean
 from .base import Count, Level, Prior, Rng, SpectralGaussian
 from .particle import Particles, ParticleSolver, pack
 
@@ -20,73 +17,81 @@ from .particle import Particles, ParticleSolver, pack
 class MCGDiff(ParticleSolver[SpectralGaussian]):
     """Monte Carlo guided diffusion (Cardoso et al., 2023), exact in the limit of many particles. arXiv:2308.07983
 
-    In ū = Vᵀ x_s/α_s a measured coordinate b_i = ȳ_i/s_i is a clean one with noise up to τ_i = σ_y/s_i. Where ρ_s ≥ τ_i
-    it is treated as b_i ~ N(ū_i, v_i), v_i = ρ_s² − τ_i² + κ (1 + τ_i²). With DDIM's mean μ̄ and c² = ζ ρ_s²,
+    In ū = Vᵀ x_s/α_s a measured coordinate b_i = ȳ_i/s_i is a clean one with noise up to τ_i = σ_y/s_i: it is the
+    state of the chain at ρ = τ_i. While ρ_s ≥ τ_i it is treated as b_i ~ N(ū_i, v_i), v_i = ρ_s² − τ_i² + κ (1 + τ_i²).
+    With DDIM's mean μ̄ and variance c² of the step from ρ_t to r_i = max(ρ_s, τ_i), which end at τ_i where that lies
+    inside the step,
 
-        w = Π N(b_i; μ̄_i, c² + v_i) / Π N(b_i; ū_{t,i}, v_{t,i}),   then   ū_i ~ N(μ̄_i, c²) N(b_i; ū_i, v_i)
+        w = Π N(b_i; μ̄_i, c_i² + v_i) / Π N(b_i; ū_{t,i}, v_{t,i}),   then   ū_i ~ N(μ̄_i, c_i²) N(b_i; ū_i, v_i)
 
-    over the i that are seen at s, and ū_i ~ N(μ̄_i, c²) for the others: below τ_i a coordinate no longer depends on
-    b_i. The official code divides by that last factor and ends with p(y|x̂₀) instead, which counts y nearly twice for
-    any practical number of particles. The ladder contains the τ_i if the images have the same ones and at most `steps`
-    of them.
+    over the i that are seen at t. Those with τ_i > ρ_s then go on from τ_i to ρ_s by DDIM with the same x̂₀, and below
+    τ_i a coordinate no longer depends on b_i; so any number of different singular values will do. The official code
+    divides by that last factor and ends with p(y|x̂₀) instead, which counts y nearly twice for any practical number of
+    particles. It also has η = 0.85, with which the chain is not the reversal of the noise, and too narrow.
     """
 
     needs = SpectralGaussian
 
     steps: int = 100
     particles: Annotated[int, Many] = 64
-    eta: Annotated[float, Fraction] = 0.85
+    eta: Annotated[float, Fraction] = 1.0
     kappa: Annotated[float, Positive] = 1e-4
 
-    def levels(self, schedule: Schedule, like: SpectralGaussian) -> list[Level]:
-        ladder = schedule.levels(self.steps)
-        tau = torch.unique(like.var.sqrt()[:, None] * like.A.inverse.reshape(len(like.A.inverse), -1), dim=0)
-        new = sorted(set(tau[0].tolist()) - {0.0}) if len(tau) == 1 else []
-        for r in new if len(new) <= self.steps else []:
-            i = next((i for i, (t, s) in enumerate(pairwise(ladder), 1) if t.ratio > r > s.ratio), None)
-            if i is not None:
-                ladder.insert(i, Level((ladder[i - 1].t + ladder[i].t) / 2, 1.0, r))
-        return ladder
-
     def init(self, t: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> Particles:
-        noise, each = super().init(t, prior, like, rng), like.spread(self.particles)
-        z = each.A.Vt(noise.x.flatten(0, 1) / t.sigma)
-        u = self.draw(torch.zeros_like(z), t.ratio**2, each, t, z)
-        return pack(t.alpha * each.A.V(u), torch.zeros_like(u).reshape(-1, *like.A.shape), noise.logw)
+        first, each = super().init(t, prior, like, rng), like.spread(self.particles)
+        z = each.A.Vt(first.x.flatten(0, 1) / t.sigma)
+        mean, var = self.seeing(torch.zeros_like(z), t.ratio**2, each, self.seen(each, t), t.ratio)
+        return replace(first, x=grouped(t.alpha * each.A.V(mean + var.sqrt() * z), self.particles))
 
     def step(
         self, state: Particles, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng
     ) -> Particles:
         p = self.particles
         each, own, x = like.spread(p), ParticleRng(rng, p), state.x.flatten(0, 1)
-        A, x0, zeta = each.A, prior(x, t), self.eta**2 * ddpm(t, s)
-        mu, c2 = A.Vt(mean(x, x0, t, s, zeta)) / s.alpha, zeta * s.ratio**2
-        stays = self.seen(each, s)[0]  # of those seen at t; one that is left keeps its factor
-        logw = self.log_seen(mu, c2, each, s, stays) - self.log_seen(A.Vt(x) / t.alpha, 0.0, each, t, stays)
-        logw = grouped(logw, p)
+        A, x0, seen = each.A, prior(x, t), self.seen(each, t)
+        u, clean, b = A.Vt(x) / t.alpha, A.Vt(x0), A.inverse * A.Ut(each.y)
+        r = torch.where(seen, self.tau(each).clamp(s.ratio, t.ratio), s.ratio)  # where the part that sees b ends
+        mu, c2 = self.ddim(u, clean, t.ratio, r)
+        near, far = (b - mu) / (c2 + self.excess(each, r)).sqrt(), (b - u) / self.excess(each, t.ratio).sqrt()
+        logw = grouped((sq(seen * far) - sq(seen * near)) / 2, p)
         if s.sigma == 0:
-            return pack(x0, x0, logw)
+            return pack(x0, x0, logw, before=state)
         level = logw.amax(1, keepdim=True) == logw.amin(1, keepdim=True)  # nothing seen: resampling would only lose
         kept = torch.where(level, torch.arange(p, device=x.device), multinomial(logw, rng))
-        mu = take(grouped(mu, p), kept).flatten(0, 1)
-        u = self.draw(mu, c2, each, s, A.Vt(own.randn_like(x0)))
-        return pack(s.alpha * A.V(u), x0, torch.zeros_like(logw), logw)
+        mu, clean = (take(grouped(v, p), kept).flatten(0, 1) for v in (mu, clean))
+        mean, var = self.seeing(mu, c2, each, seen, r)
+        mean, more = self.ddim(mean, clean, r, s.ratio)  # nothing happens where r = ρ_s
+        var = var * self.shrink(r, s.ratio) ** 2 + more
+        new = s.alpha * A.V(mean + var.sqrt() * A.Vt(own.randn_like(x0)))
+        return pack(new, x0, torch.zeros_like(logw), logw, before=state, kept=kept)
 
-    def seen(self, like: SpectralGaussian, t: Level) -> tuple[Tensor, Tensor, Tensor]:
-        """Whether a coordinate is seen at level t, its b, and its variance v (1 if it is not seen)."""
-        A = like.A
-        b = A.inverse * A.Ut(like.y)
-        tau2 = bcast(like.var, b) * A.inverse**2
-        active = (A.s > 0) & (t.ratio**2 >= tau2 * (1 - 1e-6))
-        return active, b, torch.where(active, (t.ratio**2 - tau2).clamp_min(0) + self.kappa * (1 + tau2), 1.0)
+    def tau(self, like: SpectralGaussian) -> Tensor:
+        """τ of each coordinate, 0 where A does not see it; one row for each image."""
+        return bcast(like.var.sqrt(), like.A.inverse) * like.A.inverse
 
-    def log_seen(self, u: Tensor, var: float, like: SpectralGaussian, t: Level, which: Tensor) -> Tensor:
-        """Σ log N(b_i; ū_i, var + v_i) over `which`, (b·p,), without the normaliser that all particles share."""
-        _, b, v = self.seen(like, t)
-        return -sq(which * (b - u) / (var + v).sqrt()) / 2
+    def seen(self, like: SpectralGaussian, t: Level) -> Tensor:
+        """Whether a coordinate depends on its b at level t."""
+        return (like.A.s > 0) & (t.ratio >= self.tau(like) * (1 - 1e-6))
 
-    def draw(self, mu: Tensor, c2: float, like: SpectralGaussian, t: Level, z: Tensor) -> Tensor:
-        """A draw from N(μ̄, c²), multiplied by N(b; ū, v) where the coordinate is seen; `z` is white noise."""
-        active, b, v = self.seen(like, t)
-        gain = torch.where(active, c2 / (c2 + v), 0.0)
-        return mu + gain * (b - mu) + torch.where(active, v * gain, c2).sqrt() * z
+    def excess(self, like: SpectralGaussian, r: Tensor | float) -> Tensor:
+        """v of each coordinate at ρ = `r`."""
+        tau2 = self.tau(like) ** 2
+        return (r**2 - tau2).clamp_min(0) + self.kappa * (1 + tau2)
+
+    def shrink(self, r: Tensor | float, s: Tensor | float) -> Tensor | float:
+        """What is left of the noise at ρ = `r` after DDIM's step to `s`: ρ_s/ρ_r √(1 − ζ)."""
+        kept: Tensor | float = s / r * (1 - self.eta**2 * (1 - (s / r) ** 2)) ** 0.5
+        return kept
+
+    def ddim(self, u: Tensor, clean: Tensor, r: Tensor | float, s: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Mean and variance of ū at ρ = `s` given `u` at `r` and x̂₀ = `clean`, coordinate by coordinate."""
+        var = self.eta**2 * (1 - (s / r) ** 2) * s**2
+        return clean + self.shrink(r, s) * (u - clean), var + torch.zeros_like(u)
+
+    def seeing(
+        self, mu: Tensor, c2: Tensor | float, like: SpectralGaussian, seen: Tensor, r: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and variance of N(μ̄, c²) N(b; ū, v) at ρ = `r` where the coordinate is seen, elsewhere of N(μ̄, c²)."""
+        b, v = like.A.inverse * like.A.Ut(like.y), self.excess(like, r)
+        gain = torch.where(seen, c2 / (c2 + v), 0.0)
+        return mu + gain * (b - mu), torch.where(seen, v * gain, c2)

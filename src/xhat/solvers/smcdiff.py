@@ -48,7 +48,7 @@ class SMCDiff(ParticleSolver[NoiselessSpectral]):
         path = ancestral(state.x[:, 0], clean, t, s, rng).repeat_interleave(p, 0)
         if s.sigma == 0:
             x0 = self.overwrite(x0, path, each)
-            return pack(x0, x0, state.logw)
+            return pack(x0, x0, state.logw, before=state)
         zeta = ddpm(t, s)
         mu = mean(x, x0, t, s, zeta)
         gap = sq((each.A.s > 0) * each.A.Vt(path - mu))
@@ -57,7 +57,7 @@ class SMCDiff(ParticleSolver[NoiselessSpectral]):
         kept = torch.where(uneven, residual(weight, rng), torch.arange(p, device=x.device))
         mu = take(grouped(mu, p), kept).flatten(0, 1)
         new = self.overwrite(mu + s.sigma * zeta**0.5 * own.randn_like(mu), path, each)
-        return pack(new, x0, torch.where(uneven, 0.0, weight), weight)
+        return pack(new, x0, torch.where(uneven, 0.0, weight), weight, state, kept)
 
     def overwrite(self, x: torch.Tensor, path: torch.Tensor, like: NoiselessSpectral) -> torch.Tensor:
         """`x` with the measured coordinates of `path`, both flat particles (b·p, *image)."""

@@ -48,12 +48,12 @@ class TDS(ParticleSolver[Likelihood]):
         x, x0_, g, twist = (take(grouped(v, p), kept).flatten(0, 1) for v in (x, x0, g, twist))
 
         if s.sigma == 0:
-            return pack(x0_, x0_, logw - grouped(twist + each.nll(x0_), p))
+            return pack(x0_, x0_, logw - grouped(twist + each.nll(x0_), p), None, state, kept)
         guided, zeta = x0_ + t.sigma**2 / t.alpha * g, ddpm(t, s)
         new = ancestral(x, guided, t, s, own)
         gap = sq(new - mean(x, guided, t, s, zeta)) - sq(new - mean(x, x0_, t, s, zeta))
         logw = logw + grouped(gap / (2 * zeta * s.sigma**2) - twist, p)
-        return pack(new, x0, logw, weight)
+        return pack(new, x0, logw, weight, state, kept)
 
 
 def log_twist(like: Likelihood, x0: Image, t: Level) -> PerImage:

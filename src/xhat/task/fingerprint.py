@@ -1,4 +1,4 @@
-"""A fingerprint of the code that decides a run: it changes with a formula, and not with a docstring or a comment.
+"""A fingerprint of the code that decides a run: it changes with a formula, not with a docstring, comment or annotation.
 
 It covers the modules of the parts of the run (solver, operator, noise, prior, schedule, metrics), the loop and the
 runner, and all that these import inside their own package. A package's `__init__` only joins names, so an import of a
@@ -7,6 +7,7 @@ name from it leads to the module that defines the name, and not to everything el
 
 import ast
 import hashlib
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -67,10 +68,10 @@ class Code:
         return seen
 
     def tree(self, name: str) -> ast.Module | None:
-        """The syntax tree of a module; None if it has no source."""
+        """The syntax tree of a module without what only a type checker reads; None if it has no source."""
         if name not in self._trees:
             text = self.read(name)
-            self._trees[name] = None if text is None else ast.parse(text)
+            self._trees[name] = None if text is None else untyped(ast.parse(text))
         return self._trees[name]
 
     def hash(self, name: str) -> str:
@@ -137,6 +138,88 @@ def running(node: ast.AST) -> Iterator[ast.AST]:
             continue
         yield child
         yield from running(child)
+
+
+def untyped(tree: ast.Module) -> ast.Module:
+    """A module's tree without annotations, `cast` of `typing`, and the imports that only these used.
+
+    The fields of a dataclass keep their names. What an annotation says of a field, such as the numbers it may take,
+    decides whether a run begins, and never what it computes.
+    """
+    casts = {a.asname or a.name for n in imports_of(tree) if n.module == "typing" for a in n.names if a.name == "cast"}
+    types = _Untyping(casts)
+    types.visit(tree)
+    _Importing(types.named - names_in(tree)).visit(tree)
+    return tree
+
+
+def imports_of(tree: ast.Module) -> list[ast.ImportFrom]:
+    """The statements `from … import …` of a module."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    """The names that a tree uses, and those that its `__all__` hands on."""
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    public = [n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and "__all__" in map(ast.unparse, n.targets)]
+    texts = (n.value for value in public for n in ast.walk(value) if isinstance(n, ast.Constant))
+    return found | {text for text in texts if isinstance(text, str)}
+
+
+class _Untyping(ast.NodeTransformer):
+    """Takes annotations and casts away, and notes the names that they use."""
+
+    def __init__(self, casts: set[str]) -> None:
+        self.casts, self.fields, self.named = casts, set[int](), set[str]()
+
+    def note(self, type_: ast.AST | None) -> None:
+        """Adds the names in an annotation, those in quotes included."""
+        for node in ast.walk(type_) if type_ else ():
+            if isinstance(node, ast.Name):
+                self.named.add(node.id)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                self.named.update(re.findall(r"\w+", node.value))
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        self.note(node.annotation)
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.note(node.returns)
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self.fields |= {id(line) for line in node.body if isinstance(line, ast.AnnAssign)}
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.note(node.annotation)
+        node.annotation = ast.Constant(None)
+        self.generic_visit(node)
+        if id(node) in self.fields:
+            return node
+        return None if node.value is None else ast.Assign([node.target], node.value)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if not (isinstance(node.func, ast.Name) and node.func.id in self.casts and len(node.args) == 2):
+            return node
+        self.note(node.func)
+        self.note(node.args[0])
+        return node.args[1]
+
+
+class _Importing(ast.NodeTransformer):
+    """Takes the names `idle` out of the statements that import them."""
+
+    def __init__(self, idle: set[str]) -> None:
+        self.idle = idle
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        node.names = [a for a in node.names if (a.asname or a.name) not in self.idle]
+        return node if node.names else None
 
 
 def plain(x: object) -> str:

@@ -1,0 +1,100 @@
+"""The run behind docs/exactness.md: its cells, the most useful first, computed into `exact.jsonl` here.
+
+    python -m benchmarks.exact_run [MINUTES]
+
+stops by itself after so many minutes, and the same command goes on where it stopped; rows of other code are made anew.
+It is smaller than the grid of `xhat exact`: fewer measurements of each problem, and no problem of 800 dimensions.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from xhat.exact.cell import FLOOR, Cell
+from xhat.exact.grid import LONG, SHORT, others
+from xhat.exact.run import Results, run
+
+FILE = Path(__file__).parent / "exact.jsonl"
+DIMENSIONS = (8, 80)
+MEASURED = (1, 2, 4)
+BUDGETS = (20, 100, 500)  # network calls for one sample
+# How many calls a step takes, for the problems of two measurements where that hangs on their number.
+COSTS = {
+    "ddrm": 1,
+    "diffpir:lam=1,zeta=1": 1,
+    "daps_exact": 5,
+    "dps:c=0.2": 2,
+    "pigdm_score": 2,
+    "pigdm": 2,
+    "tds": 2,
+    "mcgdiff": 1,
+    "tmpd": 4,
+    "lmaps": 1,
+}
+EQUAL = ("mixture:d=8,m=2", "mixture:d=80,m=2")  # the problems on which budgets are made equal
+SIZES = (30, 100, 300, 1000, 3000)  # of one population
+
+
+def with_(spec: str, **options: int) -> str:
+    """A spec with more options."""
+    more = ",".join(f"{k}={v}" for k, v in options.items())
+    return f"{spec}{',' if '=' in spec else ':'}{more}"
+
+
+def cells() -> list[Cell]:
+    """All cells, the most useful first."""
+    small = [f"mixture:d=8,m={m}" for m in MEASURED]
+    large = [f"mixture:d=80,m={m}" for m in MEASURED]
+    single = [f"{name}:steps=100,particles=1000" for name in ("tds", "mcgdiff", "fps_smc")]
+    rest = (FLOOR, *others())
+    plan: list[tuple[list[str], range, int | None, tuple[str, ...]]] = [
+        (["two", *small], range(3), None, SHORT),
+        (["grf:side=16"], range(1), 500, SHORT),
+        (large, range(2), None, SHORT),
+        (["funnel"], range(2), 300, SHORT),
+        (["two", small[1]], range(2), 100, rest),
+        ([*EQUAL], range(2), None, (FLOOR, *budgets())),
+        (small, range(2), None, (FLOOR, *LONG)),
+        (small + large, range(3), None, (FLOOR, *single)),
+        (small, range(3, 6), None, SHORT),
+        (["grf:side=16"], range(1, 3), 500, SHORT),
+        (large, range(2, 5), None, SHORT),
+        ([f"mixture:d=8,m={m},sigma={s}" for s in (0.01, 0.1, 1) for m in MEASURED], range(2), None, SHORT),
+        (["two"], range(3, 6), None, SHORT),
+        ([*EQUAL], range(2, 4), None, (FLOOR, *budgets())),
+        (small, range(2, 5), None, (FLOOR, *LONG)),
+        (small, range(6, 10), None, SHORT),
+    ]
+    return [Cell(p, s, seed, n) for ps, seeds, n, listed in plan for p in ps for seed in seeds for s in listed]
+
+
+def budgets() -> list[str]:
+    """Solvers with as many steps as each budget of calls allows them, where that is at least five."""
+    found = [(name, calls // cost) for name, cost in COSTS.items() for calls in BUDGETS]
+    return [with_(name, steps=steps) for name, steps in found if steps >= 5]
+
+
+def rates() -> list[Cell]:
+    """Methods that are exact as their particles grow: one population of as many particles as samples."""
+    names = ("mcgdiff", "tds", "fps_smc")
+    return [
+        Cell("two", spec, seed, n)
+        for seed in range(6)
+        for n in SIZES
+        for spec in (FLOOR, *(f"{name}:steps=200,particles={n}" for name in names))
+    ]
+
+
+def main() -> None:
+    """Computes what is missing, for as long as there is time."""
+    end = time.monotonic() + 60 * float(sys.argv[1]) if len(sys.argv) > 1 else float("inf")
+    results, everything = Results(FILE), cells()
+    cut = len(everything) // 3
+    for cell in results.left([*everything[:cut], *rates(), *everything[cut:]]):
+        if time.monotonic() > end:
+            break
+        run([cell], results)
+
+
+if __name__ == "__main__":
+    main()
