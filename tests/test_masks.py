@@ -121,7 +121,7 @@ def test_a_transparent_picture_is_its_own_mask():
     assert (r.problem.A.s[0, 0] == torch.from_numpy(~HOLE)).all()
     # Another operator fills nothing: the colours are data everywhere, and the transparency is kept.
     whole = xhat.restore("x.png", "denoise", "noiseless", solver="pinv")
-    assert torch.equal(whole.image, load("x.png").y[:1])
+    assert torch.equal(whole.first, load("x.png").y[:1])
     assert (whole.kept.alpha == torch.from_numpy(~HOLE)).all()
     with pytest.raises(DataError, match="transparent"):
         load_reference("x.png")

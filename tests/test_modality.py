@@ -142,7 +142,7 @@ def test_a_real_image_of_two_channels_is_scored_and_written_as_itself(tmp_path):
     r.save(tmp_path / "out", formats=["nii"])
     found = np.load(tmp_path / "out" / "restored.npy")
     assert found.dtype == np.float32
-    assert np.array_equal(found, r.image.numpy())
+    assert np.array_equal(found, r.first.numpy())
     assert voxels(tmp_path).shape == (16, 16, 2)
     assert not (tmp_path / "out" / "restored.png").exists()
 
@@ -187,7 +187,7 @@ def test_a_volume_goes_to_nifti_as_column_row_slice(tmp_path):
     found = voxels(tmp_path)
     assert found.shape == (20, 16, 6)
     for column, row, slice_ in ((3, 5, 2), (19, 0, 5)):
-        assert found[column, row, slice_] == pytest.approx(float(r.image[0, slice_, row, column]))
+        assert found[column, row, slice_] == pytest.approx(float(r.first[0, slice_, row, column]))
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_a_video_is_restored_and_its_frames_are_shown(tmp_path):
     r = restored((1, 4, 16, 16), VIDEO)
     r.save(tmp_path / "out")
     assert np.load(tmp_path / "out" / "restored.npy").shape == (1, 4, 16, 16)
-    top, bottom = VIDEO.show(r.image).chunk(2, 1)
-    assert torch.equal(torch.cat([*top.chunk(2, 2), *bottom.chunk(2, 2)]), r.image[0])
+    top, bottom = VIDEO.show(r.first).chunk(2, 1)
+    assert torch.equal(torch.cat([*top.chunk(2, 2), *bottom.chunk(2, 2)]), r.first[0])
 
 
 def test_the_largest_deviation_of_a_long_volume_is_found_in_any_slice():

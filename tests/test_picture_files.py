@@ -59,7 +59,7 @@ def test_profile_and_exif_are_kept_and_the_orientation_is_applied_once(name, dep
             assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.01)  # PNG counts whole pixels per metre
     step = 2 / (65535 if depth else 255)
     if name != "x.jpg":
-        assert (xhat.load_image(file) - result.image.clamp(-1, 1)).abs().max() <= step / 2 + 1e-6
+        assert (xhat.load_image(file) - result.first.clamp(-1, 1)).abs().max() <= step / 2 + 1e-6
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -80,7 +80,7 @@ def test_16_bits_stay_16_bits(suffix, channels):
     result.save("out.jpg")
     assert kept_of("out.tif").depth == 16
     assert kept_of("out.jpg").depth == 8
-    assert (xhat.restore("out.tif", **FAST).y - result.image.clamp(-1, 1)).abs().max() < 1 / 65535 + 1e-6
+    assert (xhat.restore("out.tif", **FAST).y - result.first.clamp(-1, 1)).abs().max() < 1 / 65535 + 1e-6
 
 
 def test_16_bit_tiff_is_one_for_an_independent_reader():
@@ -106,13 +106,13 @@ def test_grey_stays_grey_and_a_grey_photograph_stored_in_colour_gets_no_colours(
         assert (one.mode, three.mode) == ("L", "RGB")
         assert (np.asarray(three) == np.asarray(one)[..., None]).all()
     # Where something else says that the image has colours, it has; colorize makes some of one channel.
-    assert len(xhat.restore("rgb.png", **FAST, reference="truth.png").image) == 3
-    assert len(xhat.restore("rgb.png", **FAST, shape=(3, 24, 32)).image) == 3
-    assert len(xhat.restore("rgb.png", **FAST, reference="rgb.png").image) == 1
-    assert len(xhat.restore("rgb.png", **{**FAST, "operator": "colorize"}, reference="truth.png").image) == 3
+    assert len(xhat.restore("rgb.png", **FAST, reference="truth.png").first) == 3
+    assert len(xhat.restore("rgb.png", **FAST, shape=(3, 24, 32)).first) == 3
+    assert len(xhat.restore("rgb.png", **FAST, reference="rgb.png").first) == 1
+    assert len(xhat.restore("rgb.png", **{**FAST, "operator": "colorize"}, reference="truth.png").first) == 3
     # A prior that takes colours only is given colours.
     colours = xhat.Denoiser(lambda x, sigma: x.reshape(-1, 3, 24, 32) / (1 + sigma**2))
-    assert len(xhat.restore("rgb.png", "denoise", "gaussian:sigma=0.05", colours, "ddrm:steps=2").image) == 3
+    assert len(xhat.restore("rgb.png", "denoise", "gaussian:sigma=0.05", colours, "ddrm:steps=2").first) == 3
 
 
 def test_transparency_stays_where_nobody_fills_it(caplog):

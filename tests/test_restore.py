@@ -70,7 +70,7 @@ def test_a_plain_function_is_an_operator():
 
 def test_a_linear_function_opens_the_closed_forms_and_is_checked():
     A = xhat.operator(lambda x: x.flip(-1) * 2, (1, 12, 9), linear=True)
-    x = restore(A(Y[None])[0], operator=A, solver="diffpir:steps=20,lam=1", noise="gaussian:sigma=0.01").image
+    x = restore(A(Y[None])[0], operator=A, solver="diffpir:steps=20,lam=1", noise="gaussian:sigma=0.01").first
     assert (x - Y).abs().max() < 0.1
     with pytest.raises(MismatchError, match="not linear"):
         xhat.operator(lambda x: x.abs(), (1, 12, 9), linear=True)
@@ -83,7 +83,7 @@ def test_samples_use_seeds_in_a_row_and_mean_and_std_are_theirs():
     assert not torch.allclose(r.images[0], r.images[1])
     assert torch.allclose(r.mean, alone.mean(0), atol=1e-6)
     assert torch.allclose(r.std, alone.std(0), atol=1e-6)
-    assert torch.equal(r.image, r.images[0])
+    assert torch.equal(r.first, r.images[0])
     assert r.best == int(r.residual.argmin())
     assert (restore().std == 0).all()
 

@@ -65,10 +65,10 @@ def tiles(case: Case, truth: Tensor, y: Tensor, done: list[Restoration]) -> list
     """A row of the picture: truth, measurement, reconstructions, and the error of the first one."""
     row: list[Tile] = [(f"{case.photograph}\ntruth", truth), (f"{case.title}\nmeasurement", y.clamp(-1, 1))]
     row += [
-        (f"{s}\nPSNR {float(r.metrics['psnr'][0]):.2f} dB", r.problem.A.modality.show(r.image))
+        (f"{s}\nPSNR {float(r.metrics['psnr'][0]):.2f} dB", r.problem.A.modality.show(r.first))
         for s, r in zip(case.solvers, done, strict=True)
     ]
-    error = (done[0].image - truth).abs()
+    error = (done[0].first - truth).abs()
     return [*row, (f"|error| of {case.solvers[0]}\nwhite is 64 of 255 levels", heat(error, 0.5))]
 
 

@@ -134,12 +134,12 @@ def of(answer: Answer, like: Likelihood, made_by: str, most: int = 4) -> Image.I
     if truth is not None:
         first.insert(0, ("truth", kind.show(truth)))
     if n == 1:
-        first.append((f"restored\n{_score(answer, 0)}", kind.show(answer.image)))
+        first.append((f"restored\n{_score(answer, 0)}", kind.show(answer.first)))
     else:
         first.append((f"mean of {n}\n{_score(answer, None)}", kind.show(answer.mean)))
         first.append(_map("standard deviation", kind.plane(answer.std)))
     if truth is not None:
-        error = ((answer.image if n == 1 else answer.mean) - truth).abs()
+        error = ((answer.first if n == 1 else answer.mean) - truth).abs()
         first.append(_map("|error|", kind.plane(error)))
     rows = [first]
     if n > 1:

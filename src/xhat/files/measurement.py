@@ -17,7 +17,7 @@ KNOWN = ("y", "image_shape", "operator", "noise", "seed")
 Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Measurement:
     """One measurement `y`, shape (*data), without a batch axis; `simulate` fills in how it was made."""
 
@@ -32,6 +32,10 @@ class Measurement:
     file: Path | None = None  # the file of a picture: what else it says can be looked up there
     guessed: Mapping[str, str] = field(default_factory=dict)  # `operator` and `noise` where they are guesses
     scale: float = 1.0  # the file's numbers are `scale` times those of y and the image
+
+    def __repr__(self) -> str:
+        made = ", ".join(filter(None, (" x ".join(map(str, self.y.shape)), self.operator, self.noise)))
+        return f"<Measurement: {made}>"
 
     def save(self, path: str | Path, depth: int = 8) -> None:
         """Writes it as a picture, which clips to [−1, 1] and rounds to `depth` bits, or as `.npz`, which keeps

@@ -15,7 +15,7 @@ class Answer(Protocol):
         """The samples, (n, *image)."""
 
     @property
-    def image(self) -> Tensor:
+    def first(self) -> Tensor:
         """The first of them, (*image)."""
 
     @property

@@ -4,13 +4,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..errors import DataError, WriteError
@@ -21,41 +22,122 @@ from ..files import record as records
 from ..files.exports import EXPORTS
 from ..files.folder import alone, sha256
 from ..files.kept import Kept
+from ..files.pictures import to_pixels
 from ..files.readers.load import split
 from ..files.writing import TEMPORARY, settle, together, told
 from ..likelihoods import Likelihood
+from ..likelihoods.verdict import verdict
 from ..numerics.calls import Calls
 from ..operators.modality import Put, Raster
 from .checkpoint import Checkpoint
 from .picture import check_picture, names_picture, record_beside, recorded_beside
+from .show import html, line
 
 RECORD = "record.json"
 STEMS = ("restored", "mean", "std", "panel", "trajectory", "figure", "record")  # of the files of a restoration
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Restoration:
-    """N samples (or N runs of a point estimator) for one measurement, with their residuals, metrics, cost and
-    record.
+    """N samples (or N runs of a point estimator) for one measurement, with what is known of them.
+
+    Example:
+
+        r = xhat.restore("photo.jpg")
+        r                          # in a notebook: the pictures, and how well they fit
+        r.image.save("better.png") # a PIL image
+        x = r.to_numpy()           # (h, w, 3), float32 in [0, 1]
+        r.save("out/")             # pictures, a panel and the record
+
+    Fields:
+        images: the samples as a tensor, (n, *image), float32, in [−1, 1] by convention but never clipped.
+        residual: the root mean square of y − A(x̂) for each, (n,), in the units of y.
+        expected: what the noise model expects of it, (n,).
+        calls, seconds: how often the network and the operator were called, and how long it took.
+        metrics: scores by name, (n,); those of the mean are called `mean_…` and have shape (1,).
+        record: all that decided the numbers, as `record.json` has it.
+        problem: operator, noise and measurement, on the CPU.
+        reference: the true image, (*image), if one was given.
+        frames: (step, x̂₀) pairs of the first sample, if some were kept.
     """
 
-    images: Tensor  # (n, *image), float32, [−1, 1] by convention but never clipped
-    residual: Tensor  # (n,) root mean square of y − A(x̂), in the units of y
-    expected: Tensor  # (n,) the residual that the noise model expects
+    images: Tensor
+    residual: Tensor
+    expected: Tensor
     calls: Calls
     seconds: float
-    metrics: Mapping[str, Tensor]  # name → (n,), for each image; `mean_…` → (1,), for their mean
+    metrics: Mapping[str, Tensor]
     record: Mapping[str, Any]
-    problem: Likelihood = field(repr=False)
-    reference: Tensor | None = field(default=None, repr=False)
-    frames: tuple[tuple[int, Tensor], ...] = field(default=(), repr=False)  # (step, x̂₀)
-    checkpoint: Checkpoint | None = field(default=None, repr=False)  # keeps the run until it is saved
-    kept: Kept | None = field(default=None, repr=False)  # what the file of a picture says beside its colours
+    problem: Likelihood
+    reference: Tensor | None = None
+    frames: tuple[tuple[int, Tensor], ...] = ()  # (step, x̂₀)
+    checkpoint: Checkpoint | None = None  # keeps the run until it is saved
+    kept: Kept | None = None  # what the file of a picture says beside its colours
 
     @property
-    def image(self) -> Tensor:
-        """The first image, (*image)."""
+    def first(self) -> Tensor:
+        """The first image as a tensor, (*image)."""
         return self.images[0]
+
+    @property
+    def image(self) -> Image.Image:
+        """The first image as a PIL image of 8 bits, to show and to save.
+
+        Raises DataError if such images are no pictures; `images` has their numbers.
+        """
+        kind = self.problem.A.modality
+        shown = kind.show(self.first)
+        if shown is None:
+            raise DataError(f"a {kind.name} is no picture; its numbers are in images and to_numpy()")
+        return Image.fromarray(to_pixels(shown))
+
+    def to_numpy(self, value_range: tuple[float | int, float | int] = (0.0, 1.0)) -> np.ndarray:
+        """The first image as a float32 array: a picture as (h, w, 3), or (h, w) if it is grey, with its channels last.
+
+        Black and white of a picture become `value_range`; nothing is clipped. What is no picture stays as it is,
+        (*image), in its own units.
+        """
+        x = self.first.detach().cpu().float()
+        if not isinstance(self.problem.A.modality, Raster):
+            return x.numpy()
+        black, white = value_range
+        array: np.ndarray = ((x + 1) * ((white - black) / 2) + black).permute(1, 2, 0).squeeze(-1).numpy()
+        return array
+
+    def plot(self) -> Image.Image:
+        """The panel that `save` writes, as a PIL image: measurement, results, and their errors if the truth is known.
+
+        A notebook shows it; `r.plot().show()` opens a window.
+        """
+        return panel.of(self, self.problem, f"{self.record['operator']}, {self.record['noise']}")
+
+    def __repr__(self) -> str:
+        return f"<Restoration: {self._line()}>"
+
+    def _line(self) -> str:
+        n, best, r = len(self.images), self.best, self.record
+        found, expected = float(self.residual[best]), float(self.expected[best])
+        fit = f"residual {found / expected:.2f} of the expected" if expected > 0 else f"residual {found:.2g}"
+        return line(
+            tuple(self.images.shape[1:]),
+            "" if n == 1 else f"{n} samples",
+            f"{r['operator']}, {r['noise']}",
+            f"{str(r['solver']).split(':')[0]} with {r['prior']}",
+            f"{fit}: {verdict(found, expected)}",
+            *(f"{k} {float(v[best]):.4g}" for k, v in self.metrics.items() if not k.startswith("mean_")),
+            f"{self.seconds:.1f} s",
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        kind, several = self.problem.A.modality, len(self.images) > 1
+        tiles = [
+            panel.measurement_tile(self.problem),
+            ("restored, first sample" if several else "restored", kind.show(self.first)),
+            ("mean of the samples", kind.show(self.mean) if several else None),
+            ("truth", None if self.reference is None else kind.show(self.reference)),
+        ]
+        return html([(title.partition("\n")[0], x) for title, x in tiles if x is not None], self._line())
 
     @property
     def y(self) -> Tensor:
@@ -75,7 +157,7 @@ class Restoration:
     @property
     def std(self) -> Tensor:
         """The standard deviation of each pixel, (*image); 0 for a single image."""
-        return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.image)
+        return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.first)
 
     def save(
         self, folder: str | Path, depth: int | None = None, formats: Sequence[str] = (), overwrite: bool = False
@@ -125,7 +207,7 @@ class Restoration:
         """
         path, kind = Path(path), self.problem.A.modality
         check_picture(path, overwrite=overwrite, mine=mine, record=record)
-        best = self.image if len(self.images) == 1 else self.mean
+        best = self.first if len(self.images) == 1 else self.mean
         shown = best if isinstance(kind, Raster) else kind.show(best)
         if shown is None:
             raise DataError(f"{path}: a {kind.name} is no picture; give a folder")
@@ -156,7 +238,7 @@ class Restoration:
     def _files(self, depth: int | None, formats: Sequence[str]) -> dict[str, Put]:
         kind, kept = self.problem.A.modality, self.kept or Kept()
         depth = depth or kept.depth
-        images = {"restored": self.image}
+        images = {"restored": self.first}
         if len(self.images) > 1:
             images |= {f"sample_{i:03d}": x for i, x in enumerate(self.images)} | {"mean": self.mean}
         files = kind.write(images, depth)
@@ -167,10 +249,10 @@ class Restoration:
         for form in formats:
             files |= {f"{stem}.{form}": partial(_export, form, kind.voxels(x)) for stem, x in images.items()}
         files |= kind.files(self)
-        files["panel.png"] = panel.of(self, self.problem, f"{self.record['operator']}, {self.record['noise']}").save
+        files["panel.png"] = self.plot().save
         before, after = (
             panel.measurement_tile(self.problem)[1],
-            kind.show(self.image if len(self.images) == 1 else self.mean),
+            kind.show(self.first if len(self.images) == 1 else self.mean),
         )
         if before is not None and after is not None:
             caption = f"{self.record['operator']}, {self.record['noise']}, {self.record['solver']}"

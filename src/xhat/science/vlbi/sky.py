@@ -32,10 +32,10 @@ class Sky(Raster):
 
     def files(self, answer: Answer) -> Mapping[str, Put]:
         """FITS images with celestial axes if astropy is installed, a figure if matplotlib is."""
-        images = {"restored": answer.image}
+        images = {"restored": answer.first}
         if len(answer.images) > 1:
             images |= {"mean": answer.mean}
-        scale = self.jansky(images.get("mean", answer.image))
+        scale = self.jansky(images.get("mean", answer.first))
         made: dict[str, Put] = {}
         if find_spec("astropy"):
             made |= {
@@ -94,7 +94,7 @@ def draw(path: Path, answer: Answer, sky: Sky, scale: float, most: int = 4) -> N
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.1 * columns + 0.3, 3.7 * rows + 0.5), dpi=110, layout="constrained")
     figure.suptitle(f"{title(o)}\n{chi(answer, None) if n > 1 else chi(answer, 0)}", fontsize=11, parse_math=False)
-    half_w, half_h = (k * sky.pixel / MICROARCSECOND / 2 for k in (answer.image.shape[2], answer.image.shape[1]))
+    half_w, half_h = (k * sky.pixel / MICROARCSECOND / 2 for k in (answer.first.shape[2], answer.first.shape[1]))
     for i, (name, jansky, colours) in enumerate(panels):
         axes: Any = figure.add_subplot(rows, columns, i + 1)
         shown = axes.imshow(1e3 * jansky, cmap=colours, extent=(half_w, -half_w, -half_h, half_h), vmin=0)
