@@ -147,12 +147,14 @@ def normalised(x: Tensor) -> Tensor:
     return ((x - lo) / max(hi - lo, 1e-12) * 2 - 1).clamp(-1, 1)
 
 
-def save_image(path: str | Path, x: Tensor, depth: int = 8) -> None:
+def save_image(path: str | Path | Any, x: Tensor | Any, depth: int = 8) -> None:
     """Writes `x` (c, h, w) in [−1, 1] as a picture in the format of the suffix of `path`; `depth` 16 is for PNG and
     TIFF.
 
     The file is written completely or not at all, as by every writer here.
     """
+    if not isinstance(path, str | Path):
+        raise DataError(f"save_image takes the path first, then the image, not {type(path).__name__} first")
     content = encoded(path, to_pixels(x, depth))
     atomic(path, lambda file: file.write_bytes(content))
 

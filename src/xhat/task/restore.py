@@ -9,13 +9,15 @@ from ..files import record
 from ..files.folder import alone
 from ..files.kept import kept_of
 from ..files.measurement import Source
-from ..files.readers.load import load, load_reference, split
+from ..files.readers.load import load_reference, split
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
 from .grey import as_grey, stored_in_colour
+from .intake import Range, in_range, taken
+from .lists import listwise
 from .look import AUTO, look
 from .parts import (
     NoiseLike,
@@ -30,13 +32,14 @@ from .parts import (
     pick_device,
     prior_for,
 )
-from .progress import bar
+from .progress import Tell, bar
 from .restoration import Restoration
 from .results import decoded, results
 from .run import run
 from .task import Task
 
 
+@listwise
 def restore(
     y: Source,
     operator: OperatorLike | None = None,
@@ -55,7 +58,8 @@ def restore(
     device: str = "auto",
     stop_at: float | None = None,
     record_every: int = 0,
-    progress: bool | str = False,
+    value_range: Range | None = None,
+    progress: bool | str | Tell | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
 ) -> Restoration:
@@ -68,12 +72,15 @@ def restore(
         r.save("out/")
 
     Parameters:
-        y: one measurement, without a batch axis: a path, an array, a PIL image, a tensor or what `simulate` returns.
-            uint8 and uint16 arrays are pixels; floats are in the units of y, which for images means [−1, 1].
-            `scan.h5#12` is item 12 of a file with several.
-        operator: A, as a spec string, an `Operator`, or a function on batches, (b, *image) to (b, *data), which also
-            needs `shape`. None takes what the file says, and for the file of a picture what a look at it tells, which
-            is said in one line (logger "xhat") and recorded.
+        y: one measurement: a path, an array, a PIL image, a tensor or what `simulate` returns. Arrays of pictures are
+            (h, w), (h, w, c) or (c, h, w). uint8 and uint16 arrays are pixels; floats are in the units of y, which for
+            images means [−1, 1] unless `value_range` says otherwise. `scan.h5#12` is item 12 of a file with several.
+            A list, a data set or a batch (b, c, h, w) is restored one by one, and gives a list: then `operator`,
+            `noise` and `reference` may be lists, too, with one for each.
+        operator: A, as a spec string, an `Operator`, a function on batches, (b, *image) to (b, *data), a matrix
+            (data, pixels), or an operator of SciPy, SigPy or DeepInverse; all but the first two may need `shape`. None
+            takes what the file says, and for the file of a picture what a look at it tells, which is said in one line
+            (logger "xhat") and recorded.
         noise: what the detector adds: a number, the sigma of Gaussian noise in the units of y (0 is none), a spec
             string or a `Noise`. None takes what the file says. "auto" estimates it from the picture, as None does for
             the file of a picture.
@@ -93,7 +100,11 @@ def restore(
         stop_at: a sample is final as soon as the root mean square of its residual is at most this multiple of the one
             that the noise explains.
         record_every: keep the first sample's estimate after every `record_every` steps, in `frames`; 0 keeps none.
-        progress: show a progress bar on stderr, behind this text if it is one.
+        value_range: what black and white are in y and `reference`, where they are arrays or tensors of floats: (0, 1),
+            (0, 255). A `noise` that is a number is in these units, too; any other is in those of [−1, 1]. Without it, a
+            picture that may be in [0, 1] is refused.
+        progress: True shows a bar: below the cell of a notebook, otherwise on stderr, behind this text if it is one.
+            None shows it in notebooks only. A function is called with a `Progress` after each step.
         checkpoint: a file in which the run is kept until its result is saved (`Restoration.save` removes the file).
         resume: continue from `checkpoint`; the result is the same bit for bit. Without it, a file that is there already
             is refused, so that an interrupted run is not lost by mistake.
@@ -105,14 +116,23 @@ def restore(
     do not fit, MismatchError if the solver cannot take the problem, and DivergedError if an image becomes infinite;
     all are `XhatError`.
 
-    For batches of different measurements, or to watch every step, see `likelihood`, `trajectory` and `solve`.
+    To watch or to change every step, see `likelihood`, `trajectory` and `solve`.
     """
     if checkpoint == "" or (resume and checkpoint is None):
         raise SpecError('a checkpoint needs a path; "" is none' if checkpoint == "" else "resume needs a checkpoint")
     solver = as_solver(solver)
     operator = None if operator is None else adopted(operator, shape)
+    found, ranged = taken(y, operator, shape, value_range)
+    truth = None
+    if reference is not None:
+        true, also = taken(reference, operator, shape, value_range)
+        truth, ranged = load_reference(true), ranged or also
+    if value_range is not None and not ranged:
+        raise SpecError(
+            "value_range is for arrays and tensors of floats; files and pixels say themselves what white is"
+        )
+    noise = in_range(noise, value_range)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
-    found, truth = load(y), None if reference is None else load_reference(reference)
     grey = truth is not None and stored_in_colour(truth)
     channels = shape[0] if shape else None if truth is None or grey else len(truth)
 

@@ -1,0 +1,103 @@
+"""What people have in memory as a measurement: arrays with channels last, pictures in [0, 1] or [0, 255]."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError, SpecError, XhatError
+from ..files.measurement import Measurement, Source
+from ..files.pictures import is_picture
+from ..files.readers.load import load
+from ..operators import OPERATORS
+from ..operators.base import Operator
+from ..operators.building import factors
+from ..spec import parse
+from .parts import NoiseLike, Shape, as_operator, number
+
+Range = tuple[float | int, float | int]
+Given = str | Operator | Callable[[Tensor], Tensor] | None
+# Where the darkest hundredth of a noisy picture in [0, 1] may lie, as a part of the lightest; in [−1, 1] black is −1.
+DARK = -0.15
+
+
+def taken(y: Source, given: Given, shape: Shape | None, values: Range | None) -> tuple[Measurement, bool]:
+    """`y` as a measurement, and whether `values`, the numbers of black and white, were used for it.
+
+    A picture of an array may have its channels last or no axis of them. Raises DataError for floats that may be a
+    picture in [0, 1] or [0, 255] if `values` are not given, and like `load`.
+    """
+    if not isinstance(y, np.ndarray | Tensor):
+        return load(y), False
+    pixels = y.dtype in (np.uint8, np.uint16, torch.uint8, torch.uint16)
+    if pixels and isinstance(y, Tensor) and not is_picture(tuple(y.shape)):
+        y = y.cpu().numpy()  # the reader of arrays knows pixels with channels last
+    found = load(y)
+    if pixels or found.y.is_complex() or not _pictures(given):
+        return found, False
+    x = found.y
+    if not (isinstance(given, Operator) and tuple(x.shape) == given.data_shape):
+        x = upright(x)
+    found = replace(found, y=x)
+    if values is not None:
+        return replace(found, y=scaled(x, values)), True
+    if is_picture(tuple(x.shape)) and _positive(x) and _like_images(given, found, shape):
+        low, high = float(x.min()), float(x.max())
+        white = 1 if high < 2 else 255
+        raise DataError(
+            f"{found.origin}: its numbers go from {low:.3g} to {high:.3g}. Say what black and white are: "
+            f"value_range=(0, {white}), or value_range=(-1, 1) if it is as bright as that in xhat's own units"
+        )
+    return found, False
+
+
+def scaled(x: Tensor, values: Range) -> Tensor:
+    """A picture whose black and white are `values`, in [−1, 1]. Raises SpecError if white is not above black."""
+    black, white = (float(v) for v in values)
+    if not white > black:
+        raise SpecError(f"value_range is (black, white) with white above black, not {values}")
+    return (x - black) * (2 / (white - black)) - 1
+
+
+def in_range(noise: NoiseLike | None, values: Range | None) -> Any:
+    """A noise that is a number in the units of y, in those of [−1, 1]; any other noise is in those already."""
+    sigma = None if isinstance(noise, str) else number(noise)
+    return noise if sigma is None or values is None else sigma * 2 / (values[1] - values[0])
+
+
+def _pictures(given: Given) -> bool:
+    """Whether the data of an operator may be pictures: those of this package, not of a science, and your own."""
+    if isinstance(given, str):
+        return parse(factors(given)[0]).name in OPERATORS.own
+    return given is None or (isinstance(given, Operator) and is_picture(given.data_shape))
+
+
+def upright(x: Any) -> Any:
+    """An array (h, w) or (h, w, 1 | 3) as (c, h, w); others are returned as they are."""
+    if x.ndim == 2:
+        return x[None]
+    if x.ndim == 3 and x.shape[-1] in (1, 3) and x.shape[0] not in (1, 3):
+        return x.permute(2, 0, 1) if isinstance(x, Tensor) else x.transpose(2, 0, 1)
+    return x
+
+
+def _positive(x: Tensor) -> bool:
+    """Whether a picture has hardly any number below 0, which is grey in [−1, 1]; a constant one tells nothing."""
+    dark, light = (float(v) for v in np.quantile(x.numpy(), (0.01, 0.99)))
+    return dark < light and dark > DARK * light
+
+
+def _like_images(given: Given, found: Measurement, shape: Shape | None) -> bool:
+    """Whether data are in the units of images: black is measured as −1 somewhere and white as +1."""
+    if given is None:
+        return True
+    try:
+        A = as_operator(given, shape or found.image_shape, tuple(found.y.shape), found.physics)
+        black, white = A(A.blank(1) - 1), A(A.blank(1) + 1)
+    except XhatError:
+        return False
+    near = 0.1  # JPEG rounds
+    return abs(float(black.min()) + 1) < near and abs(float(white.max()) - 1) < near
