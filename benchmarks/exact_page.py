@@ -1,48 +1,62 @@
-"""The tables of docs/exactness.md, from the records of `xhat exact` and the published numbers.
+"""The tables of docs/exactness.md, from the records of `exact_run` and the published numbers.
 
     python -m benchmarks.exact_page
 
-reads `exact.jsonl`, `exact_rates.jsonl` and `exact_published.toml` here.
+reads `exact.jsonl`, `exact_published.toml` and `exact_reasons.toml` here.
 """
 
 import math
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, median, stdev
 
 import torch
 
 from xhat.errors import XhatError
-from xhat.exact.cell import canonical_solver, reference
+from xhat.exact.cell import FLOOR, canonical_solver, made, reference
+from xhat.exact.grid import LONG, SHORT
 from xhat.exact.mixture import MixturePosterior
 from xhat.exact.problems import double
 from xhat.exact.report import markdown
 from xhat.exact.run import Results
+from xhat.exact.sbc import REFERENCE
+from xhat.exact.verdict import verdict
 from xhat.files.rows import Row
+from xhat.solvers import SOLVERS
+from xhat.spec import build
 
+from .exact_run import BUDGETS, COSTS, EQUAL, FILE, SIZES, limits, rates, with_
 from .page import ROOT, fill
 
 HERE = Path(__file__).parent
 PAGE = ROOT / "docs" / "exactness.md"
-SEEDS, HALF_RANGE_SEEDS = 20, 5  # measurements of the published tables
-ITERATED = 400  # samples in the runs over iterations
+MOST = 3  # measurements in most cells; other numbers are told
 SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-Table = dict[tuple[str, str], dict[int, float]]  # (problem, solver) to seed to sliced W1
+GROUPS = {
+    "two modes, d = 2": re.compile(r"two$"),
+    "25 modes, d = 8": re.compile(r"mixture:d=8,m=\d$"),
+    "25 modes, d = 80": re.compile(r"mixture:d=80,m=\d$"),
+    "field, one mode": re.compile(r"grf:side=16$"),
+    "funnels": re.compile(r"funnel$"),
+}
+Rows = list[Row]
 
 
 def main() -> None:
-    records = [row for row in Results(HERE / "exact.jsonl").rows.values() if current(row)]
+    rows = [row for row in Results(FILE).rows.values() if current(row)]
     published = tomllib.loads((HERE / "exact_published.toml").read_text())
-    scores: Table = {}
-    for r in records:
-        if r.get("sw1") is not None and (r["samples"] >= 1000 or "d=800" in r["problem"]):
-            scores.setdefault((r["problem"], r["solver"]), {})[r["seed"]] = r["sw1"]
+    reasons = tomllib.loads((HERE / "exact_reasons.toml").read_text())
     for name, body in (
-        ("reference", reference_table(published["reference"], scores)),
-        ("thesis", thesis_table(published["thesis"], scores)),
-        ("rates", rates_table(list(Results(HERE / "exact_rates.jsonl").rows.values()))),
-        ("all", everything(records)),
+        ("verdicts", verdicts(rows, reasons)),
+        ("points", points(rows)),
+        ("budgets", budgets(rows)),
+        ("limit", limit(rows)),
+        ("rates", rates_table(rows)),
+        ("reference", reference_table(published["reference"], rows)),
+        ("made", how_made(rows)),
+        ("all", everything(rows)),
     ):
         fill(PAGE, name, body)
 
@@ -55,57 +69,132 @@ def current(row: Row) -> bool:
         return False
 
 
-def reference_table(published: dict, scores: Table) -> str:
+def of(rows: Rows, spec: str) -> Rows:
+    """The rows of a solver."""
+    return [r for r in rows if r["solver"] == canonical_solver(spec)]
+
+
+def ratio(rows: Rows, floors: dict[tuple[str, int, int], float]) -> float | None:
+    """The median of SW1 over that of exact samples of the same problem."""
+    keys = ((r, (r["problem"], r["seed"], r["samples"])) for r in rows if r.get("sw1") is not None)
+    found = [r["sw1"] / floors[key] for r, key in keys if key in floors]
+    return median(found) if found else None
+
+
+def times(v: float | None) -> str:
+    return "–" if v is None else f"{v:.1f}×" if v < 9.95 else f"{v:.0f}×"
+
+
+def verdicts(rows: Rows, reasons: dict[str, str]) -> str:
+    """For each sampler and kind of problem: how many floors it is away, and what it fails."""
+    floors = {(r["problem"], r["seed"], r["samples"]): r["sw1"] for r in of(rows, FLOOR)}
+    named = [s for s in SHORT + LONG if s == FLOOR or build(s, SOLVERS).returns == "sample"]
+    lines = [line("sampler", [*GROUPS], "why"), "|---" * (len(GROUPS) + 2) + "|"]
+    for spec in named:
+        texts = []
+        for pattern in GROUPS.values():
+            found = [r for r in of(rows, spec) if pattern.match(r["problem"]) and r["status"] != "n/a"]
+            texts.append(f"{times(ratio(found, floors))} {verdict(found)}" if found else "")
+        if any(texts):
+            lines.append(line(f"`{spec}`", texts, reasons.get(spec.partition(":")[0], "")))
+    return "\n".join(lines)
+
+
+def points(rows: Rows) -> str:
+    """For each point estimator: how far from what, and how often in the highest mode."""
+    named = dict.fromkeys(r["label"] for r in rows if r.get("returns") == "point")
+    lines = [line("estimator", "problem", ["to the posterior mean", "to the local MAP", "to the global MAP"])]
+    lines[0] += " in the global mode | χ² | calls |"
+    lines += ["|---|---" + "|---:" * 6 + "|"]
+    for label in named:
+        for name, pattern in GROUPS.items():
+            found = [r for r in rows if r["label"] == label and pattern.match(r["problem"]) and "to_mean" in r]
+            if found:
+                typical = lambda k, found=found: median([r[k] for r in found if r.get(k) is not None] or [math.nan])
+                cells = [f"{typical(k):.2f}" for k in ("to_mean", "to_local_map", "to_global_map")]
+                cells += [f"{100 * typical('at_global'):.0f} %", f"{typical('chi2'):.2f}", f"{typical('calls'):.0f}"]
+                lines.append(line(f"`{label}`", name, [c.replace("nan %", "–").replace("nan", "–") for c in cells]))
+    return "\n".join(lines)
+
+
+def budgets(rows: Rows) -> str:
+    """Median SW1 of each solver, given as many steps as a budget of calls allows it."""
+    lines = [line("solver", [f"`{p}`, {b} calls" for p in EQUAL for b in BUDGETS])]
+    lines += ["|---" + "|---:" * (len(EQUAL) * len(BUDGETS)) + "|"]
+    for name, cost in COSTS.items():
+        cells = []
+        for p in EQUAL:
+            for b in BUDGETS:
+                spec = with_(name, steps=b // cost)
+                found = [r["sw1"] for r in of(rows, spec) if r["problem"] == p and "sw1" in r] if b // cost >= 5 else []
+                cells.append(f"{median(found):.2f}" if found else "–")
+        if any(c != "–" for c in cells):
+            lines.append(line(f"`{name}`", cells))
+    return "\n".join(lines)
+
+
+def limit(rows: Rows) -> str:
+    """The reference sampler with more and more samples, beside exact ones."""
+    wanted = {c.key for c in limits()}
+    found = [r for r in rows if (r["problem"], r["solver"], r["seed"], r["samples"]) in wanted]
+    sizes = sorted({r["samples"] for r in found})
+    lines = [line("samples n", ["1/√n", "error of the mean, exact", "reference", "SW1, exact", "reference", "fails"])]
+    lines += ["|---" + "|---:" * 5 + "|---|"]
+    for n in sizes:
+        ours, exact = ([r for r in of(found, s) if r["samples"] == n] for s in (REFERENCE, FLOOR))
+        if ours and exact:
+            cells = [f"{n**-0.5:.3f}"]
+            cells += [f"{median(r[k] for r in rs):.3f}" for k in ("mean_error", "sw1") for rs in (exact, ours)]
+            worst = min(r[k] for r in ours for k in r if k.startswith("p_"))
+            cells.append(verdict(ours) if len(ours) > 1 else f"nothing below p = {worst:.2f} in one run")
+            lines.append(line(f"{n:,}", cells))
+    return "\n".join(lines)
+
+
+def rates_table(rows: Rows) -> str:
+    """Median SW1 as the particles of one population grow."""
+    wanted = {c.key: c for c in rates()}
+    found: dict[tuple[str, int], list[float]] = {}
+    for r in rows:
+        cell = wanted.get((r["problem"], r["solver"], r["seed"], r["samples"]))
+        if cell and r.get("sw1") is not None:
+            found.setdefault((cell.solver.partition(",")[0], r["samples"]), []).append(r["sw1"])
+    lines = [line("particles", [f"{n:,}" for n in SIZES]), "|---" + "|---:" * len(SIZES) + "|"]
+    for name in dict.fromkeys(name for name, _ in found):
+        cells = [f"{median(found[name, n]):.3f}" if (name, n) in found else "–" for n in SIZES]
+        lines.append(line(f"`{name}`", cells))
+    return "\n".join(lines)
+
+
+def reference_table(published: dict, rows: Rows) -> str:
     problems = [problem(cell) for cell in published["cells"]]
-    lines = header(["method", ""], published["cells"])
+    lines = [line("method", "", [f"({c})" for c in published["cells"]])]
+    lines += ["|---|---" + "|---:" * len(problems) + "|"]
     for row in published["rows"]:
-        lines.append(line(row["method"], "ours", [interval(values(scores, p, row["ours"])) for p in problems]))
-        if row.get("beta"):
-            beta = [interval(values(scores, p + ",grid=beta", row["ours"])) for p in problems]
-            lines.append(line("", "ours, β table", beta))
+        lines.append(line(row["method"], "ours", [interval(values(rows, p, row["ours"])) for p in problems]))
         lines.append(line("", "reference", row["published"]))
     return "\n".join(lines)
 
 
-def thesis_table(published: dict, scores: Table) -> str:
-    lines = header(["σ_y", "method", ""], published["cells"])
-    for theirs in published["published"]:
-        sigma = theirs["sigma"]
-        problems = [problem(cell) + f",sigma={sigma}" for cell in published["cells"]]
-        for ours in published["ours"]:
-            found = [half_range(values(scores, p, ours["spec"], HALF_RANGE_SEEDS)) for p in problems]
-            lines.append(line(sigma, ours["method"], "ours", found))
-            if ours["method"] in theirs:
-                lines.append(line("", "", "thesis", theirs[ours["method"]]))
-        lines.append(line(sigma, "SMCDiffOpt", "thesis", theirs["SMCDiffOpt"]))
-    return "\n".join(lines)
+def how_made(rows: Rows) -> str:
+    """What made the rows, how many there are, and how many are of today's code."""
+    kinds = {tuple(r["made"][k] for k in ("torch", "numpy", "python", "processor")) for r in rows}
+    today = sum(r["made"] == made(r["problem"], r["solver"]) for r in rows)
+    what = "; ".join(f"torch {t}, numpy {n}, Python {p}, {c}" for t, n, p, c in sorted(kinds))
+    return f"{len(rows):,} rows by {what}; {today:,} of them by exactly the code, versions and processor of this page."
 
 
-def rates_table(records: list[Row]) -> str:
-    """Median SW1 as the particles of one population grow, and of chains as their iterations do."""
-    found: dict[tuple[str, str, int], list[float]] = {}
-    for r in records:
-        found.setdefault((r["problem"], r["label"], r["samples"]), []).append(r["sw1"])
-    sizes = sorted({n for _, _, n in found if n != ITERATED})
-    lines = [line("particles", [f"{n:,}" for n in sizes]), "|---" + "|---:" * len(sizes) + "|"]
-    for label in dict.fromkeys(label for _, label, n in found if n != ITERATED):
-        lines.append(line(label, [f"{median(found['two', label, n]):.3f}" for n in sizes]))
-    problems = list(dict.fromkeys(problem for problem, _, n in found if n == ITERATED))
-    chains = dict.fromkeys(label for _, label, n in found if n == ITERATED)
-    lines += ["", line("iterations", [f"`{p}`" for p in problems]), "|---" + "|---:" * len(problems) + "|"]
-    for label in sorted(chains):
-        scores = [found.get((p, label, ITERATED)) for p in problems]
-        lines.append(line(label, [f"{median(v):.3f}" if v else "" for v in scores]))
-    return "\n".join(lines)
-
-
-def everything(records: list[Row]) -> str:
+def everything(rows: Rows) -> str:
     def order(row: Row) -> tuple:
         p = row["problem"]
         numbers = [float(v) for v in re.findall(r"(?:d|m|sigma)=([\d.]+)", p)]
-        return "mixture" not in p, "grid" in p, "sigma" in p, row["samples"] < 200, numbers, p, row["samples"]
+        return "mixture" not in p, "sigma" in p, row["samples"] < 200, numbers, p, row["samples"]
 
-    return markdown(sorted((r for r in records if r["status"] != "n/a"), key=order))
+    aside = {c.key for c in (*rates(), *limits())}
+    shown = (
+        r for r in rows if r["status"] != "n/a" and (r["problem"], r["solver"], r["seed"], r["samples"]) not in aside
+    )
+    return markdown(sorted(shown, key=order))
 
 
 def problem(cell: str) -> str:
@@ -113,11 +202,10 @@ def problem(cell: str) -> str:
     return f"mixture:d={d},m={m}"
 
 
-def values(scores: Table, problem: str, spec: str, seeds: int = SEEDS) -> list[float]:
+def values(rows: Rows, problem: str, spec: str) -> list[float]:
     if spec == "prior":
-        return [prior_sample(problem, seed) for seed in range(seeds)]
-    found = scores.get((problem, canonical_solver(spec)), {})
-    return [v for seed, v in found.items() if seed < seeds]
+        return [prior_sample(problem, seed) for seed in range(MOST)]
+    return [r["sw1"] for r in of(rows, spec) if r["problem"] == problem and r["samples"] >= 1000 and "sw1" in r]
 
 
 def prior_sample(problem: str, seed: int) -> float:
@@ -130,25 +218,14 @@ def prior_sample(problem: str, seed: int) -> float:
 
 
 def interval(v: list[float]) -> str:
-    """Mean ± 95 % (median), and how many where not all."""
+    """Mean ± 95 % (median), and how many where not the usual number."""
     if len(v) < 2:
         return "–"
-    few = "" if len(v) == SEEDS else f"₍{len(v)}₎".translate(SMALL)
+    few = "" if len(v) == MOST else f"₍{len(v)}₎".translate(SMALL)
     return f"{mean(v):.2f}±{1.96 * stdev(v) / math.sqrt(len(v)):.2f} ({median(v):.2f}){few}"
 
 
-def half_range(v: list[float]) -> str:
-    """Midpoint ± half-range (mean / median)."""
-    if len(v) < 2:
-        return "–"
-    return f"{(max(v) + min(v)) / 2:.2f}±{(max(v) - min(v)) / 2:.2f} ({mean(v):.2f} / {median(v):.2f})"
-
-
-def header(names: list[str], cells: list[str]) -> list[str]:
-    return [line(*names, [f"({c})" for c in cells]), "|---" * len(names) + "|---:" * len(cells) + "|"]
-
-
-def line(*parts: str | list[str]) -> str:
+def line(*parts: str | Iterable[str]) -> str:
     return "| " + " | ".join(p if isinstance(p, str) else " | ".join(p) for p in parts) + " |"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from xhat.exact.cell import FLOOR, Cell
 from xhat.exact.grid import LONG, SHORT, others
 from xhat.exact.run import Results, run
+from xhat.exact.sbc import REFERENCE
 
 FILE = Path(__file__).parent / "exact.jsonl"
 DIMENSIONS = (8, 80)
@@ -85,12 +86,18 @@ def rates() -> list[Cell]:
     ]
 
 
+def limits() -> list[Cell]:
+    """The reference sampler with more and more samples."""
+    runs = ((100, 6), (1000, 4), (10_000, 1))
+    return [Cell("grf:side=8", s, seed, n) for n, k in runs for seed in range(k) for s in (FLOOR, REFERENCE)]
+
+
 def main() -> None:
     """Computes what is missing, for as long as there is time."""
     end = time.monotonic() + 60 * float(sys.argv[1]) if len(sys.argv) > 1 else float("inf")
     results, everything = Results(FILE), cells()
     cut = len(everything) // 3
-    for cell in results.left([*everything[:cut], *rates(), *everything[cut:]]):
+    for cell in results.left([*everything[:cut], *rates(), *limits(), *everything[cut:]]):
         if time.monotonic() > end:
             break
         run([cell], results)

@@ -14,6 +14,7 @@ import torch
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, ShapeError, SpecError
 from xhat.exact.cell import Cell, canonical_solver, evaluate
+from xhat.exact.deviations import JUDGED
 from xhat.exact.funnel import FunnelPosterior, FunnelPrior
 from xhat.exact.grid import LONG, SHORT, TRAINED, grid
 from xhat.exact.metrics import Reference, coverage, sliced_w1
@@ -22,6 +23,7 @@ from xhat.exact.problems import GRF, PROBLEMS, EqualAlpha, Funnel, Mixture, Two,
 from xhat.exact.report import markdown, overview, summary
 from xhat.exact.run import Results, computed, run
 from xhat.exact.sampling import OneStream
+from xhat.exact.verdict import combined, verdict
 from xhat.likelihoods import likelihood
 from xhat.noise import Gaussian
 from xhat.operators.dense import Dense
@@ -338,10 +340,52 @@ def test_summary_states_medians_means_and_intervals():
     base = {"problem": "p", "solver": "s", "label": "s", "samples": 10, "status": "ok"}
     rows = [base | {"seed": i, "sw1": v, "calls": 7.0} for i, v in enumerate((1.0, 2.0, 6.0))]
     ((record,),) = summary(rows).values()
-    assert (record["median"], record["mean"], record["runs"], record["failed"]) == (2.0, 3.0, 3, 0)
+    assert (record["sw1"], record["mean"], record["runs"], record["failed"]) == (2.0, 3.0, 3, 0)
     assert record["half"] == pytest.approx(1.96 * np.std([1, 2, 6], ddof=1) / 3**0.5)
     assert "3.00 ± 2.99" in markdown(rows)
     assert "| s | 2.00 (0) |" in overview(rows)
+
+
+def test_a_verdict_names_what_fails():
+    """Fisher's p of a single p-value is itself; of many at the smallest value, far below any level."""
+    assert combined([0.3]) == pytest.approx(0.3)
+    assert combined([0.1, 0.2]) == pytest.approx(0.02 * (1 - math.log(0.02)))
+    draws = torch.rand(4000, 5, generator=generator()).tolist()
+    assert np.mean([combined(p) < 0.05 for p in draws]) == pytest.approx(0.05, abs=0.015)
+    fine = {f"p_{k}": 0.5 for k in JUDGED}
+    assert verdict([fine] * 3) == "passes"
+    assert verdict([fine]) == "–"
+    assert (
+        verdict([fine | {"p_seen_w1": 0.01, "p_seen_mean": 0.01, "p_narrow": 0.01, "p_mmd": 0.01}] * 3)
+        == "seen, narrow"
+    )
+    assert verdict([fine | {"p_mmd": 0.01}] * 3) == "as a whole"
+
+
+def test_samplers_and_point_estimators_have_tables_of_their_own():
+    rows = [evaluate(Cell("two", s, seed, 30)) for seed in (0, 1) for s in ("tds:steps=5", "lmaps:steps=5")]
+    samplers, points = markdown(rows).split("### two (30 samples): point estimators")
+    assert "ESS" in samplers
+    assert "in global mode" in points
+    assert "lmaps" not in samplers
+    assert "tds" not in points
+    assert "SW1" not in points
+
+
+def test_point_estimates_in_the_global_mode_are_counted():
+    problem = Mixture(4, 2, 0.3).problem(0)
+    posterior = problem.posterior
+    modes = posterior.climb(posterior.means)
+    far = modes[(modes - posterior.peak()).norm(dim=1).argmax()]
+    x = torch.stack([posterior.peak(), posterior.peak() + 0.1, far, far])
+    assert Reference(problem, 50, 0).pointed(x)["at_global"] == 0.5
+
+
+def test_the_truth_of_a_problem_is_what_was_measured():
+    """Its residual is the noise: χ² over the number of data is 1 on average, ± 4 standard errors."""
+    problems = [Mixture(8, 4, 0.3).problem(s) for s in range(100)]
+    chi2 = [float((p.like.y[0] - p.like.A.matrix @ p.truth).square().mean() / 0.3**2) for p in problems]
+    assert np.mean(chi2) == pytest.approx(1, abs=4 * (2 / 400) ** 0.5)
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -377,7 +421,7 @@ def test_command_writes_everything(tmp_path, capsys):
     assert {p.name for p in tmp_path.iterdir()} == {f"results.{s}" for s in ("jsonl", "md", "parquet", "png")}
     out = capsys.readouterr().out
     assert "ddrm:steps=3" in out
-    assert "lmaps:steps=3 (point)" in out
+    assert "two (20 samples): point estimators" in out
     table = pyarrow.parquet.read_table(tmp_path / "results.parquet").to_pylist()
     assert len(table) == 12
     assert {r["problem"].partition(":")[0] for r in table} == {"two", "grf"}

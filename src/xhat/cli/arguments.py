@@ -58,6 +58,7 @@ EXACT = """examples:
   xhat exact -o full/                        the full table; takes under 2 hours on two cores
   xhat exact -o full/                        the same again continues where it stopped
   xhat exact -o mine/ --problem mixture:d=80,m=2 --problem grf:side=16 --solver lmaps --solver dps:c=0.2 --seeds 5
+  xhat exact -o sbc/ --sbc                   calibration of all samplers, 400 problems of three kinds
   xhat exact -o mine/ --quick --solver exact --solver mine:Sampler    your own class, from the file mine.py here
 
 Problems are mixture:d=8,m=1 (sigma is drawn), mixture:d=8,m=1,sigma=0.1, two, grf and funnel. docs/exactness.md
@@ -247,6 +248,11 @@ def _generate_arguments(p: argparse.ArgumentParser) -> None:
 def _exact_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("-o", "--out", default="exact_out", help="the folder for the results; default: exact_out")
     p.add_argument("--quick", action="store_true", help="run a small grid")
+    p.add_argument(
+        "--sbc",
+        action="store_true",
+        help="simulation-based calibration in place of the scorecard: ranks of the truth among the draws",
+    )
     p.add_argument("--problem", action="append", default=[], metavar="SPEC", help="run only this; may be repeated")
     p.add_argument("--solver", action="append", default=[], metavar="SPEC", help="run only this; may be repeated")
     p.add_argument("--seeds", type=int, metavar="N", help="make N measurements of each problem, with seeds 0 to N - 1")

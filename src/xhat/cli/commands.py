@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..checks import SEEDS, whole
-from ..errors import DataError
+from ..errors import DataError, SpecError
 from ..files.folder import check_apart, check_file, files_in
 from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, centre_crop, is_picture, resize, save_image
@@ -117,11 +117,19 @@ def run_demo(args: Namespace) -> int:
 def run_exact(args: Namespace) -> int:
     """`xhat exact`: 0 when finished, 130 when interrupted."""
     from ..exact.grid import grid
+    from ..exact.sbc import calibrate, trials
     from ..exact.scorecard import scorecard
 
-    cells = grid(args.quick, args.problem, args.solver, args.seeds, args.samples)
+    given = {"--quick": args.quick, "--samples": args.samples, "--jobs": args.jobs}
+    if args.sbc and (idle := [name for name, v in given.items() if v]):
+        raise SpecError(f"{', '.join(idle)} has no meaning with --sbc")
+    jobs = (os.cpu_count() or 1) if args.jobs is None else args.jobs
     try:
-        written = scorecard(cells, args.out, (os.cpu_count() or 1) if args.jobs is None else args.jobs, args.quiet)
+        if args.sbc:
+            written = calibrate(trials(args.problem, args.solver, args.seeds), args.out, args.quiet)
+        else:
+            cells = grid(args.quick, args.problem, args.solver, args.seeds, args.samples)
+            written = scorecard(cells, args.out, jobs, args.quiet)
     except KeyboardInterrupt:
         print(f"xhat: interrupted; the same command continues with {args.out}", file=sys.stderr)
         return 130

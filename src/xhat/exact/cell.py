@@ -52,7 +52,11 @@ def canonical_solver(spec: str) -> str:
 def made(problem: str, solver: str) -> dict[str, str]:
     """What decides a row besides its key: the code of solver, problem and scores, the versions, the processor."""
     recipe = build(problem, PROBLEMS)
-    parts = (recipe, Reference, solved) if solver == FLOOR else (build(solver, SOLVERS), recipe, Reference, solved)
+    return stamp(recipe, Reference, solved, *([] if solver == FLOOR else [build(solver, SOLVERS)]))
+
+
+def stamp(*parts: object) -> dict[str, str]:
+    """The fingerprint of the code of `parts`, the versions and the kind of processor."""
     processor = f"{machine()} {torch.backends.cpu.get_cpu_capability()}"
     return {"code": CODE.fingerprint(*parts), "processor": processor} | versions()
 

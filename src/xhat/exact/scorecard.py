@@ -79,12 +79,12 @@ def bar(total: int, visible: bool) -> Iterator[Callable[[Row], None] | None]:
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Plots the median sliced W1 against network calls, one panel per problem.
 
-    The floor is a line, and crosses are point estimators.
+    The floor is a line.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    found = {k: [r for r in v if r["median"] is not None] for k, v in summary(rows).items()}
+    found = {k: [r for r in v if r["sw1"] is not None and not r["point"]] for k, v in summary(rows).items()}
     labels = [label for label in dict.fromkeys(r["label"] for rs in found.values() for r in rs) if label != FLOOR]
     looks = {label: (colormaps["tab10"](i % 10), "os^Dv<>p*h"[i // 10 % 10]) for i, label in enumerate(labels)}
     across = min(3, max(1, len(found)))
@@ -99,11 +99,10 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         panel.set(xscale="log", yscale="log", xlabel="network calls per sample", ylabel="sliced W1")
         for r in records:
             if r["label"] == FLOOR:
-                panel.axhline(r["median"], color="grey", linestyle=":")
+                panel.axhline(r["sw1"], color="grey", linestyle=":")
                 continue
             colour, marker = looks[r["label"]]
-            marker = "x" if r["point"] else marker
-            (drawn[r["label"]],) = panel.plot(r["calls"], r["median"], marker, color=colour, alpha=0.8, linestyle="")
+            (drawn[r["label"]],) = panel.plot(r["calls"], r["sw1"], marker, color=colour, alpha=0.8, linestyle="")
     legend = figure.legend([drawn[k] for k in labels], labels, loc="outside right upper", fontsize=8)
     for label in legend.get_texts():
         label.set_parse_math(False)
