@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
+from ..app.command import arguments as app_arguments
 from ..bench import arguments as bench
 from ..bench.arguments import TRUST
 from ..errors import SpecError
@@ -46,6 +47,12 @@ LIST = """examples:
 DEMO = """examples:
   xhat demo                                    four photographs of 256 x 256; takes a few minutes on two cores
   xhat demo --size 128 --dtype bfloat16        is faster
+"""
+APP = """examples:
+  xhat app                                     opens a page: drop a picture, paint over scratches, take the result
+  xhat app --folder ~/Pictures/xhat --port 8000 --no-browser
+
+The page is served on 127.0.0.1 and asks nothing of any other place. Pictures, masks and results lie in the folder.
 """
 WHAT = "black holes and what could be mistaken for one; velocities of the ground; vorticities of a flow"
 GENERATE = """examples:
@@ -107,6 +114,7 @@ def parser() -> argparse.ArgumentParser:
     _restore_arguments(command("restore", "restore an image from a measurement of it", RESTORE))
     _simulate_arguments(command("simulate", "make a measurement of a known image", SIMULATE))
     _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
+    app_arguments(command("app", "restore pictures in the browser, on this machine alone", APP))
     _exact_arguments(command("exact", "test solvers where the posterior is known", EXACT))
     train_arguments(command("train", "train a prior on your own images", ""))
     _prior_arguments(command("prior", "show what a checkpoint or a folder holds", PRIOR))
