@@ -11,6 +11,7 @@ from conftest import untried
 from xhat.errors import DataError, SpecError
 from xhat.numerics import convolution, precision
 from xhat.priors import Prior, tiles
+from xhat.priors.pixel import PixelPrior
 from xhat.priors.residual_unet import ResidualUNet
 from xhat.schedule import Level
 from xhat.spec import build_as
@@ -61,6 +62,23 @@ def test_a_folder_is_recognised_and_keeps_its_shape(folder):
     assert type(prior).__name__ == "NetworkFolder"
     for shape in ((2, 3, 16, 16), (1, 3, 13, 7), (1, 1, 9, 30)):
         assert prior(picture(*shape), SIGMA).shape == shape
+
+
+def test_an_input_that_is_no_picture_with_noise_has_a_bounded_answer(folder):
+    """Without normalisation it would grow with the input; a picture with noise is not touched, and one of a batch
+    neither.
+    """
+    prior = untried(f"network:path={folder},dtype=float32")
+    x = picture(1, 3, 16, 16)
+    u = torch.cat([x.clamp(-1, 1) + 0.3 * x.flip(-1), 1e4 * x])
+    out = prior.denoise(u, 0.3)
+    assert torch.equal(prior.denoise(u[:1], 0.3), PixelPrior.denoise(prior, u[:1], 0.3))
+    torch.testing.assert_close(out[:1], prior.denoise(u[:1], 0.3), rtol=1e-4, atol=1e-5)
+    assert out[1].abs().max() <= 1 < PixelPrior.denoise(prior, u[1:], 0.3).abs().max()
+    torch.testing.assert_close(prior.denoise(10 * u[1:], 0.3), out[1:], rtol=1e-4, atol=1e-5)
+    black = torch.zeros(1, 3, 16, 16, requires_grad=True)
+    prior.denoise(black, 0.3).sum().backward()
+    assert black.grad.isfinite().all()
 
 
 def test_one_level_for_all_is_the_same_as_each_its_own(folder):

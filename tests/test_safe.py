@@ -426,8 +426,8 @@ def test_weights_of_onnx_lie_beside_it(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_diffusers_keeps_to_itself(tmp_path):
-    here = tmp_path / "nuclei"
-    shutil.copytree(ROOT / "src/xhat/priors/nuclei", here)
+    here = tmp_path / "faces"
+    shutil.copytree(ROOT / "src/xhat/priors/faces/denoiser", here)
     build_prior(str(here), "cpu")
     weights = next(here.rglob("*.safetensors"))
     index = weights.with_name(f"{weights.name}.index.json")
@@ -437,7 +437,7 @@ def test_a_folder_of_diffusers_keeps_to_itself(tmp_path):
             build_prior(str(here), "cpu")
 
 
-@pytest.mark.parametrize("name", ["nuclei", "photo"])
+@pytest.mark.parametrize("name", ["faces/denoiser", "photo"])
 def test_weights_are_no_link_out_of_a_folder(tmp_path, name):
     """Of diffusers, and of a network trained here."""
     here = tmp_path / name

@@ -129,7 +129,7 @@ def test_a_file_is_tried_and_the_options_are_named(tmp_path):
 
 def test_a_folder_with_another_prediction_is_refused(tmp_path):
     """The networks of EDM know two predictions, which differ by a sign."""
-    shutil.copytree(Path(xhat.__file__).parent / "priors" / "nuclei", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(Path(xhat.__file__).parent / "priors" / "faces" / "denoiser", tmp_path, dirs_exist_ok=True)
     file = tmp_path / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
     with pytest.raises(MismatchError, match=f"DiffusersPrior {tmp_path} does not .*it denoises if prediction=epsilon"):
@@ -142,7 +142,7 @@ def test_what_is_not_tried():
     for prior in (PowerLaw(), build_prior("blackhole", "cpu")):
         tried(prior)
         assert not prior.tried
-    network = DiffusersPrior(Path(xhat.__file__).parent / "priors" / "nuclei")
+    network = DiffusersPrior(Path(xhat.__file__).parent / "priors" / "faces" / "denoiser")
     Autoencoded(network, Identity())
     tried(network)
     assert not network.tried
@@ -151,7 +151,7 @@ def test_what_is_not_tried():
 def test_a_prior_is_tried_once_and_counts_nothing(monkeypatch):
     from xhat.numerics.calls import counting
 
-    prior = DiffusersPrior(Path(xhat.__file__).parent / "priors" / "nuclei")
+    prior = DiffusersPrior(Path(xhat.__file__).parent / "priors" / "faces" / "denoiser")
     calls = []
     judged = prior.judged
     monkeypatch.setattr(prior, "judged", lambda u, rho: calls.append(rho) or judged(u, rho))

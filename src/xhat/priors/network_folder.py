@@ -21,6 +21,8 @@ from .residual_unet import ResidualUNet
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 NETWORKS: dict[str, type[ResidualUNet]] = {"residual_unet": ResidualUNet}
 KEYS = ("network", "options", "sigma_data", "schedule", "trained", "grey", "shape")
+BEYOND = 1.25
+"""How many times the RMS of a white picture with noise an input may have."""
 
 
 class NetworkFolder(PixelPrior):
@@ -55,6 +57,17 @@ class NetworkFolder(PixelPrior):
         self.calibration = calibration_of(root)
         if compile:
             self.net.compile()
+
+    def denoise(self, u: Tensor, ratio: float) -> Tensor:
+        """x̂₀ from u = x₀ + ρ ε; an input that no picture with noise can be is scaled down, its answer clipped.
+
+        Without normalisation a network goes on linearly beyond what it was trained on. A solver that trusts its data
+        too far would run away with it, each answer larger than the one before.
+        """
+        size = u.square().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12).sqrt()
+        part = BEYOND * math.hypot(1, ratio) / size
+        out = super().denoise(u * part.clamp_max(1), ratio)
+        return torch.where(part < 1, out.clamp(-1, 1), out)
 
     def network(self, x: Tensor, time: float) -> Tensor:
         own = next(self.net.parameters()).dtype

@@ -71,9 +71,9 @@ SHIPPED: dict[str, Builder[Any]] = {
         "the Data Science Bowl 2018",
         "Fluorescence micrographs of cell nuclei, grey, 128 × 128, in [−1, 1] (Data Science Bowl 2018).",
     ),
-    "brain": network(
+    "brain": trained(
         "brain",
         "public head slices",
-        "Magnitudes of head slices by MRI, grey, 128 × 128, in [−1, 1]: with `magnitude` a prior of complex images.",
+        "Magnitudes of head slices by MRI, grey, any size, in [−1, 1]: with `magnitude` a prior of complex images.",
     ),
 }
