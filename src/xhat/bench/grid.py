@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..checks import instance, seed, shown, whole
+from ..checks import instance, seed, shown
 from ..errors import DataError, SpecError
 from ..noise import NOISES
+from ..ranges import Checked, Many, Range, Seed, wanted
 from ..registry import Registry
 from ..spec import build, fits, parse, spec_of, without_code
 from ..task.parts import METHODS, as_schedule, as_solver, spec_in
 
 SEEDS = 1_000_000  # of a cell, at most
-SAMPLES = 100_000  # of a record, at most
+SAMPLES = Range(1, 100_000)  # of a record
 
 SUITES: Registry[Path] = Registry(
     "suites", None, {p.stem: p for p in sorted((Path(__file__).parent / "suites").glob("*.toml"))}
@@ -25,7 +26,7 @@ SUITES: Registry[Path] = Registry(
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Checked):
     """One solver on one task: its images and seeds are independent records."""
 
     task: str  # the name of the task in a table
@@ -36,17 +37,14 @@ class Cell:
     noise: str
     solver: str
     schedule: str | None = None
-    samples: int = 1
-    seeds: tuple[int, ...] = (0,)
-    images: int | None = None  # use only this many images of the data; None: all
+    samples: Annotated[int, SAMPLES] = 1
+    seeds: tuple[Annotated[int, Seed], ...] = (0,)
+    images: Annotated[int, Many] | None = None  # use only this many images of the data; None: all
 
     def __post_init__(self) -> None:
         for name in ("task", "label", "prior", "data", "operator", "noise", "solver"):
             instance(name, getattr(self, name), str, "text")
         instance("schedule", self.schedule, str | None, "text")
-        whole("samples", self.samples, 1, SAMPLES)
-        if self.images is not None:
-            whole("images", self.images, 1)
         if not isinstance(self.seeds, tuple) or not self.seeds:
             raise SpecError(f"seeds is a number of at least 1 or a list of seeds, not {shown(self.seeds)}")
 
@@ -72,7 +70,7 @@ def short(content: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Checked):
     """The content of the file, checked for spelling; `cells` makes its combinations."""
 
     title: str = "Benchmark"
@@ -84,8 +82,8 @@ class Grid:
     noises: tuple[str, ...] = ()
     solvers: tuple[str | Mapping[str, str], ...] = ("lmaps",)
     seeds: int | tuple[int, ...] = 1
-    images: int | None = None
-    samples: int = 1
+    images: Annotated[int, Many] | None = None
+    samples: Annotated[int, SAMPLES] = 1
     schedule: str | None = None
     metrics: tuple[str, ...] = ("psnr", "ssim")
     baseline: str | None = None
@@ -210,7 +208,7 @@ def read(content: Mapping[str, Any]) -> Grid:
     made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     for f in fields(Grid):
         if f.name in made and not (isinstance(made[f.name], dict) if f.name == "tasks" else fits(made[f.name], f.type)):
-            raise SpecError(f"{f.name} cannot be {content[f.name]!r}")
+            raise SpecError(f"{f.name} must be {wanted(f.type)}, not {shown(content[f.name])}")
         _texts(f.name, made.get(f.name))
     grid = Grid(**made)
     for name, own in grid.tasks.items():
