@@ -146,7 +146,7 @@ def limit(rows: Rows) -> str:
             cells = [f"{n**-0.5:.3f}"]
             cells += [f"{median(r[k] for r in rs):.3f}" for k in ("mean_error", "sw1") for rs in (exact, ours)]
             worst = min(r[k] for r in ours for k in r if k.startswith("p_"))
-            cells.append(verdict(ours) if len(ours) > 1 else f"nothing below p = {worst:.2f} in one run")
+            cells.append(verdict(ours) if len(ours) > 1 else f"one run, smallest p = {worst:.2f}")
             lines.append(line(f"{n:,}", cells))
     return "\n".join(lines)
 
