@@ -312,7 +312,7 @@ def test_save_writes_everything_or_nothing(tmp_path, monkeypatch):
         "record.json",
     }
 
-    monkeypatch.setattr("xhat.figures.panel.of", lambda *_: pytest.raises)  # something without .save
+    monkeypatch.setattr("xhat.figures.panel.of", lambda *_: pytest.raises.save)  # which is not there
     with pytest.raises(AttributeError):
         r.save(tmp_path / "b")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
