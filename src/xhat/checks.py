@@ -4,9 +4,13 @@ would be right.
 
 import math
 import operator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import SpecError
+from torch import Tensor
+
+from .errors import MismatchError, SpecError, XhatError, out_of_memory
 
 T = TypeVar("T")
 SEEDS = 2**63 - 1  # the largest seed
@@ -58,3 +62,39 @@ def shown(v: Any) -> str:
         if text and len(text) <= 60
         else f"{'an' if type(v).__name__[0] in 'aeiouAEIO' else 'a'} {type(v).__name__}"
     )
+
+
+def image_shape(v: Any, name: str = "shape") -> tuple[int, ...]:
+    """`v` as the shape of an image: up to eight positive whole numbers. Raises SpecError for anything else."""
+    if not isinstance(v, tuple | list) or not 1 <= len(v) <= 8:
+        raise SpecError(f"{name} must be the shape of an image such as (3, 256, 256), not {shown(v)}")
+    return tuple(whole(f"{name}: a side", n, 1, 2**40) for n in v)
+
+
+def path(v: Any, name: str = "path") -> Path:
+    """`v` as a path. Raises SpecError for anything but text or a path that names something."""
+    if not isinstance(v, str | Path) or not str(v).strip() or "\0" in str(v):
+        raise SpecError(f"{name} must be the path of a file or folder, not {shown(v)}")
+    return Path(v)
+
+
+def result(what: str, call: Callable[[], Any], given: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+    """What a function of the user returns for the batch `given`, (b, *).
+
+    It must be a floating-point tensor with the batch first and, if `shape` is not None, of that shape behind it.
+    Raises MismatchError, which names `what`, if it is not, or if the function raises an error of its own.
+    """
+    try:
+        out = call()
+    except Exception as e:
+        if isinstance(e, XhatError) or out_of_memory(e):
+            raise
+        raise MismatchError(f"{what} raised {type(e).__name__}: {e}") from e
+    if not isinstance(out, Tensor):
+        raise MismatchError(f"{what} must return a tensor, not {shown(out)}")
+    wanted = (len(given), *(out.shape[1:] if shape is None else shape))
+    if out.ndim < 1 or tuple(out.shape) != wanted or out.numel() == 0:
+        raise MismatchError(f"{what} must return a tensor of shape {wanted}, the batch first, not {tuple(out.shape)}")
+    if not (out.is_floating_point() or (shape is None and out.is_complex())):
+        raise MismatchError(f"{what} must return floating-point numbers, not {out.dtype}")
+    return out

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .checks import instance
 from .errors import DivergedError, MismatchError, ShapeError
 from .likelihoods import Likelihood
 from .priors.base import Prior
@@ -51,6 +52,7 @@ def trajectory(
     Raises MismatchError if solver, prior and likelihood do not fit, before the first network call, and DivergedError as
     soon as an image is no longer finite.
     """
+    instance("schedule", schedule, Schedule | None, "a Schedule or None")
     _check(solver, prior, like, rng)
     levels = solver.levels(schedule or prior.schedule, like)
     if resume is None:
@@ -82,6 +84,10 @@ def solve(
 
 
 def _check(solver: AnySolver, prior: Prior, like: Likelihood, rng: Rng) -> None:
+    instance("solver", solver, Solver, "a Solver")
+    instance("prior", prior, Prior, "a Prior")
+    instance("like", like, Likelihood, "a likelihood")
+    instance("rng", rng, Rng, "random streams, Rng(seeds)")
     if why := solver.mismatch(prior, like):
         fit = ", ".join(fitting(prior, like))
         raise MismatchError(f"{why}. Solvers that fit: {fit}" if fit else why)

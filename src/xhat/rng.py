@@ -1,9 +1,12 @@
 """Random streams per image: image i draws the same numbers in any batch, on any device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Generator, Tensor
+
+from .checks import seed, shown
+from .errors import ShapeError, SpecError
 
 
 class Rng:
@@ -13,10 +16,14 @@ class Rng:
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self.generators = [torch.Generator().manual_seed(s) for s in seeds]
+        if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+            raise SpecError(f"random streams need a list of seeds, one for each image, not {shown(seeds)}")
+        self.generators = [torch.Generator().manual_seed(seed(s)) for s in seeds]
 
     def each(self, draw: Callable[[Tensor, Generator], object], x: Tensor) -> Tensor:
         """A tensor like `x` (b, *), whose image i was filled in place by `draw(image, generator_i)`."""
+        if len(x) != len(self.generators):
+            raise ShapeError(f"{len(self.generators)} random streams for {len(x)} images")
         out = torch.empty_like(x, device="cpu")
         for image, generator in zip(out, self.generators, strict=True):
             draw(image, generator)

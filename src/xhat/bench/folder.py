@@ -2,9 +2,9 @@
 used.
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -150,5 +150,17 @@ def open_run(path: Path) -> tuple[dict[str, Any], list[Row]]:
     """`bench.json` and the records of an existing run. Raises DataError if the folder is not a run."""
     if not (path / "records.jsonl").is_file():
         raise DataError(f"{path}: is no folder of a benchmark (it has no records.jsonl)")
-    folder = RunFolder(path)
-    return json.loads((path / "bench.json").read_text(encoding="utf-8")), folder.rows()
+    content = record.read(path / "bench.json")
+    described(content, path / "bench.json")
+    return content, RunFolder(path).rows()
+
+
+def described(content: dict[str, Any], file: Path) -> None:
+    """Raises DataError if `content` of a `bench.json` does not say what a report needs to know."""
+    kinds = {"title": str, "about": str, "metrics": list, "cells": list}
+    wrong = [k for k, kind in kinds.items() if not isinstance(content.get(k), kind)]
+    wrong = wrong or [k for k in ("metrics",) if not all(isinstance(v, str) for v in content[k])]
+    known = {f.name for f in fields(Cell)} | {"id"}
+    wrong = wrong or ["cells" for c in content["cells"] if not isinstance(c, dict) or not known <= c.keys()][:1]
+    if wrong:
+        raise DataError(f"{file}: is missing or broken ({', '.join(wrong)}); run the grid again to have it written")

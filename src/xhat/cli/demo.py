@@ -7,8 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import whole
 from ..figures.panel import Tile, heat, panel
 from ..files import record
+from ..files.folder import check_folder, check_free
 from ..files.photographs import photographs
 from ..files.writing import atomic
 from ..priors import build_prior
@@ -38,10 +40,21 @@ CASES = (
 )
 
 
+PICTURE, FILE = "demo.png", "demo.json"
+
+
+def ours(folder: Path) -> bool:
+    """Whether the files of a demo in `folder` were written by one."""
+    return "runs" in record.read(folder / FILE)
+
+
 def demo(folder: Path, size: int = 256, prior: str = "photo", quiet: bool = False) -> None:
     """Restores every case at `size` × `size` pixels and writes `demo.png` and `demo.json` to `folder`."""
     from rich.console import Console
 
+    whole("size", size, 1, 4096)
+    check_folder(folder)
+    check_free(folder, [name for name in (PICTURE, FILE) if not ours(folder)])
     console, model, rows, runs = Console(stderr=True), build_prior(prior), [], []
     for case, truth in zip(CASES, photographs(size, tuple(c.photograph for c in CASES)), strict=True):
         y = simulate(truth, case.operator, case.noise)
@@ -55,7 +68,7 @@ def demo(folder: Path, size: int = 256, prior: str = "photo", quiet: bool = Fals
             {"photograph": case.photograph, "label": s, **r.record} for s, r in zip(case.solvers, done, strict=True)
         ]
     folder.mkdir(parents=True, exist_ok=True)
-    picture, file = folder / "demo.png", folder / "demo.json"
+    picture, file = folder / PICTURE, folder / FILE
     atomic(picture, lambda file: panel(rows).save(file, "PNG"))
     record.write(file, {"prior": prior, "size": size, "versions": record.versions(), "runs": runs})
     show(runs, [picture, file])

@@ -20,7 +20,7 @@ def read_options(text: str) -> dict[str, Any]:
     try:
         raw = file.read_text(encoding="utf-8")
         content = json.loads(raw) if file.suffix.lower() == ".json" else tomllib.loads(raw)
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise DataError(f"{file} cannot be read as {file.suffix[1:].upper()}: {e}") from e
     if not isinstance(content, dict) or any(isinstance(v, dict) for v in content.values()):
         raise DataError(f"{file} does not hold plain options, key = value")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..errors import SpecError
+from ..checks import whole
 from ..solvers import SOLVERS
 from ..spec import build, parse
 from .cell import FLOOR, Cell
@@ -76,8 +76,8 @@ def grid(
     lists above that are not installed here are left out. Raises SpecError for an unknown problem or solver.
     """
     for name, n in (("seeds", seeds), ("samples", samples)):
-        if n is not None and n < (1 if name == "seeds" else 10):
-            raise SpecError(f"{name} must be at least {1 if name == 'seeds' else 10}, not {n}")
+        if n is not None:
+            whole(name, n, *((1, 100_000) if name == "seeds" else (10, 1_000_000)))
     for p in problems:
         build(p, PROBLEMS)
     for s in solvers:

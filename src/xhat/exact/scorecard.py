@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..errors import SpecError
+from ..checks import whole
 from ..files.extras import install
+from ..files.folder import check_folder
 from ..files.rows import Row, parquet
 from ..files.writing import atomic
 from .cell import FLOOR, Cell
@@ -24,8 +25,8 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
     Files that need a package which is not installed are left out with a note. Raises SpecError if `jobs` is less than
     1.
     """
-    if jobs < 1:
-        raise SpecError(f"jobs must be at least 1, not {jobs}")
+    whole("jobs", jobs, 1, 4096)
+    check_folder(out)
     results = Results(out / "results.jsonl")
     if stale := results.stale(cells):
         text = f"{len(stale)} rows of {results.path} are of other code, versions or processor; they are computed again"

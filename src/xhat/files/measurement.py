@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..checks import path as checked_path
 from ..errors import DataError
 from .pictures import PICTURES, save_image
 from .writing import atomic
@@ -43,7 +44,8 @@ class Measurement:
 
         Raises DataError for another suffix, or if a picture cannot hold it.
         """
-        suffix = Path(path).suffix.lower()
+        path = checked_path(path)
+        suffix = path.suffix.lower()
         if suffix in PICTURES:
             return save_image(path, self.y, depth)
         if suffix != ".npz":

@@ -11,7 +11,9 @@ from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
-from ..errors import DataError
+from ..checks import instance, shown
+from ..checks import path as checked_path
+from ..errors import DataError, SpecError
 from .encode import PICTURES as PICTURES
 from .encode import Pixels, encoded
 from .writing import atomic
@@ -49,7 +51,7 @@ def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:
     `content` holds the bytes of a file that is not in a folder, for example in an archive; `path` then only names it.
     Raises DataError for a file that is unreadable, has transparent pixels or is neither grey nor colour.
     """
-    return from_pixels(_opened(path, content), path)
+    return from_pixels(_opened(checked_path(path), content), path)
 
 
 def _opened(path: str | Path, content: BytesIO | None = None) -> Pixels:
@@ -128,8 +130,13 @@ def to_pixels(x: Tensor, depth: int = 8) -> Pixels:
 
     Raises DataError if `x` is not a grey or a colour image.
     """
-    if not is_picture(x.shape) or x.is_complex():
+    instance("an image", x, Tensor, "a tensor (c, h, w)")
+    if depth not in (8, 16):
+        raise SpecError(f"depth must be 8 or 16, not {shown(depth)}")
+    if not is_picture(x.shape) or x.is_complex() or x.numel() == 0:
         raise DataError(f"data of shape {tuple(x.shape)} is not a picture (1 or 3, h, w); save it as .npz")
+    if not torch.isfinite(x).all():
+        raise DataError("an image with values that are NaN or infinite is no picture")
     white = 2**depth - 1
     pixels = ((x.detach().cpu().double().clamp(-1, 1) + 1) * (white / 2)).round()
     out: Pixels = pixels.permute(1, 2, 0).squeeze(-1).numpy().astype(np.uint8 if depth == 8 else np.uint16)
@@ -155,6 +162,7 @@ def save_image(path: str | Path | Any, x: Tensor | Any, depth: int = 8) -> None:
     """
     if not isinstance(path, str | Path):
         raise DataError(f"save_image takes the path first, then the image, not {type(path).__name__} first")
+    path = checked_path(path)
     content = encoded(path, to_pixels(x, depth))
     atomic(path, lambda file: file.write_bytes(content))
 

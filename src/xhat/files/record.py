@@ -43,6 +43,6 @@ def read(path: Path) -> dict[str, Any]:
     """The record at `path`; an empty dictionary if there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

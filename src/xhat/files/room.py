@@ -11,13 +11,24 @@ LARGEST = 2**30
 
 
 def free_memory() -> float:
-    """The bytes of memory that are free here, by the operating system and by the limit of a container; 2e9 if neither
-    tells.
+    """The bytes of memory that are free here, by the operating system and the limits of container and process; 2e9
+    if none tells.
     """
-    found = [v for v in (line(Path("/proc/meminfo"), "MemAvailable"), _container()) if v]
+    found = [v for v in (line(Path("/proc/meminfo"), "MemAvailable"), _container(), _allowed()) if v]
     if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         found = [float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))]
     return min(found, default=2e9)
+
+
+def _allowed() -> float:
+    """What the limit of this process (ulimit -v) leaves free, 0 if there is none."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return 0.0
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    used = line(Path("/proc/self/status"), "VmSize")
+    return 0.0 if most == resource.RLIM_INFINITY or not used else max(1.0, most - used)
 
 
 def _container() -> float:

@@ -56,7 +56,7 @@ class Rows(Generic[K]):
             try:
                 row = json.loads(line)
                 self.rows[self.key(row)] = row
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 self.broken += bool(line.strip())
 
     def missing(self, keys: Iterable[K]) -> set[K]:

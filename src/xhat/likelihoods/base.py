@@ -7,6 +7,7 @@ from typing import TypeVar, get_type_hints
 import torch
 from torch import Tensor
 
+from ..checks import instance
 from ..errors import DataError, MismatchError, ShapeError
 from ..noise import Gaussian, Noise, Noiseless, Whitened
 from ..numerics.linalg import bcast, norm
@@ -188,11 +189,17 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
 
     Raises ShapeError if `y` is no measurement of `A`, and DataError if it is not finite.
     """
-    if tuple(y.shape[1:]) != A.data_shape:
+    instance("A", A, Operator, "an Operator")
+    instance("noise", noise, Noise, "a Noise")
+    instance("y", y, Tensor, "a tensor of measurements, (b, *data)")
+    if tuple(y.shape[1:]) != A.data_shape or not len(y):
         raise ShapeError(
             f"{type(A).__name__} on images of shape {A.shape} gives data of shape {A.data_shape}, "
             f"the measurement has {tuple(y.shape[1:])}"
         )
+    one = A.take(torch.zeros(1, dtype=torch.long))
+    if y.is_complex() and not one.forward(one.blank(1)).is_complex():
+        raise MismatchError(f"{type(A).__name__} gives real numbers, and the measurement is complex")
     if bad := int((~torch.isfinite(measured(A, y).abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
     y = y.contiguous()  # rounding may depend on the layout in memory

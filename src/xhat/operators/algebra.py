@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..checks import instance
 from ..errors import ShapeError, SpecError
 from ..numerics.linalg import bcast
 from ..numerics.linalg import norm as length
@@ -184,6 +185,10 @@ def stack(*parts: Operator, sigmas: Sequence[float] | None = None) -> Stacked:
     Raises ShapeError if the parts take images of different shapes or if there is not one sigma for each, and SpecError
     if a sigma is not a positive number.
     """
+    if not parts:
+        raise ShapeError("a stack needs at least one operator")
+    for part in parts:
+        instance("a part of a stack", part, Operator, "an Operator")
     if sigmas is not None:
         if len(sigmas) != len(parts):
             raise ShapeError(f"{len(sigmas)} sigmas for {len(parts)} operators")

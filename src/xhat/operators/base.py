@@ -6,6 +6,7 @@ size 1 (shared) or b (one for each image).
 """
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property, wraps
@@ -14,7 +15,9 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..checks import image_shape
 from ..errors import ShapeError
+from ..files.room import fits
 from ..numerics.autodiff import vjp
 from ..numerics.calls import one_call
 from ..numerics.linalg import bcast, cg
@@ -59,7 +62,8 @@ class Operator(Recorded, nn.Module):
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.shape = tuple(shape)
+        self.shape = image_shape(shape)
+        fits(16 * math.prod(self.shape), f"an image of shape {self.shape}")
         if type(self).modality is PLAIN:
             self.modality = by_shape(self.shape)
 

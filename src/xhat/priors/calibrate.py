@@ -66,7 +66,7 @@ class Calibration:
         try:
             content = json.loads(Path(file).read_text(encoding="utf-8"))
             new = cls(tuple(map(float, content["sigma"])), tuple(map(float, content["mse"])))
-        except (OSError, ValueError, KeyError, TypeError) as e:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
             raise DataError(f"{file} is no calibration table: {e!r}") from e
         rising = all(a < b for a, b in zip(new.sigma, new.sigma[1:], strict=False))
         if len(new.sigma) != len(new.mse) or not new.sigma or not rising or min(new.sigma + new.mse) <= 0:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..checks import instance, result, shown
 from ..errors import SpecError
 from ..schedule import EDM, Discrete, Level, Schedule
 from ..types import Image
@@ -26,6 +27,9 @@ class Denoiser(Prior):
         self, denoise: Callable[[Tensor, float], Tensor], schedule: Schedule | None = None, trial: bool = True
     ) -> None:
         super().__init__()
+        if not callable(denoise) or isinstance(denoise, type):
+            raise SpecError(f"a denoiser is a function (x, sigma) → x₀, not {shown(denoise)}")
+        instance("schedule", schedule, Schedule | None, "a Schedule or None")
         self.denoise, self.trial = denoise, trial
         self.schedule = schedule or EDM()
 
@@ -71,7 +75,9 @@ class Denoiser(Prior):
         return GivenNetwork(net, Tabulated(prediction, table, whole), table, channels, multiple, trial=trial)
 
     def forward(self, x: Image, t: Level) -> Image:
-        return self.denoise(x / t.alpha, t.ratio)
+        name = getattr(self.denoise, "__name__", type(self.denoise).__name__)
+        out = result(f"the denoiser {name}", lambda: self.denoise(x / t.alpha, t.ratio), x, tuple(x.shape[1:]))
+        return out.to(x.dtype)
 
     def specimen(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
         return shape if shape is not None and len(shape) == 3 and shape[0] in (1, 3) else None

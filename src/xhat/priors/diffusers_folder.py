@@ -49,7 +49,7 @@ def read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{file} is missing") from None
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise DataError(f"{file} is not readable as JSON: {e}") from e
     if not isinstance(content, dict):
         raise DataError(f"{file} does not hold a JSON object")

@@ -2,6 +2,7 @@
 range.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -133,11 +134,36 @@ class Folder:
         if not (folder / "data.mdb").is_file():
             raise DataError(f"{folder}: holds no data.mdb")
         inside(folder / "data.mdb", self.path)
+        whole_pages(folder / "data.mdb")
         try:
             with lmdb.open(str(folder), readonly=True, lock=False) as env, env.begin() as transaction:
                 yield transaction
         except lmdb.Error as e:
             raise DataError(f"{folder}: cannot be read as LMDB ({e})") from e
+
+
+MAGIC, HEAD = 0xBEEFC0DE, 152  # of LMDB; the bytes of a page's head and of a table of contents
+
+
+def whole_pages(file: Path) -> None:
+    """Raises DataError if a data.mdb is shorter than its own table of contents says.
+
+    The library maps the file, and reading beyond its end would end the whole program with a signal.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as f:
+        head = f.read(HEAD)
+        if len(head) < HEAD or struct.unpack("<I", head[16:20])[0] != MAGIC:
+            raise DataError(f"{file.parent}: data.mdb is no LMDB file, or cut off ({size} bytes)")
+        page = struct.unpack("<I", head[40:44])[0]
+        f.seek(page)
+        second = f.read(HEAD)
+    if not 512 <= page <= 65536 or len(second) < HEAD or struct.unpack("<I", second[16:20])[0] != MAGIC:
+        raise DataError(f"{file.parent}: data.mdb is damaged or cut off ({size} bytes)")
+    tables = [(struct.unpack("<Q", t[144:152])[0], struct.unpack("<Q", t[136:144])[0]) for t in (head, second)]
+    last = max(tables)[1]  # of the newer transaction
+    if (last + 1) * page > size:
+        raise DataError(f"{file.parent}: data.mdb has {size} bytes of {(last + 1) * page}: it is cut off")
 
 
 def read(path: Path, item: int | None) -> Measurement:

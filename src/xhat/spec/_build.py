@@ -6,6 +6,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from .. import ranges
+from ..checks import instance
 from ..errors import SpecError, XhatError
 from ..ranges import bare, demand, parameters
 from ..registry import Registry, kind_of, registry_of
@@ -24,6 +25,8 @@ def build(spec: str | Spec, registry: Mapping[str, Callable[..., T]], *args: Any
     `magnitude:prior=(photo:dtype=bfloat16)`.
     Raises SpecError for an unknown name or option, listing the known ones, and for a value that does not fit.
     """
+    instance("a spec", spec, str | Spec, "text, name:key=value")
+    instance("registry", registry, Mapping, "a table of parts by name, such as SOLVERS")
     if isinstance(registry, Registry) and isinstance(spec, str):
         spec = registry.resolve(spec)
     name, options = parse(spec) if isinstance(spec, str) else spec

@@ -5,6 +5,7 @@ from ast import literal_eval
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..checks import instance
 from ..errors import SpecError
 
 # `package.module:Class` or `module:Class`, alone or followed by options. What follows the name in `name:key=value` is
@@ -94,7 +95,7 @@ def parse(spec: str) -> Spec:
     Commas inside brackets or quotes separate no options. Of `package.module:Class:key=value` the name is
     `package.module:Class`.
     """
-    found = IMPORTED.fullmatch(spec.strip())
+    found = IMPORTED.fullmatch(instance("a spec", spec, str, "text, name:key=value").strip())
     name, rest = (found[1], found[2] or "") if found else spec.partition(":")[::2]
     options: dict[str, Any] = {}
     for item in split(rest) if rest else ():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..baselines import BASELINES
 from ..baselines.base import Baseline
+from ..checks import instance, result, shown
 from ..errors import DataError, MismatchError, ShapeError, SpecError, named
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..numerics.device import best_device
@@ -44,7 +45,7 @@ class FunctionOperator(Operator):
         self.f = f
 
     def forward(self, x: Image) -> Data:
-        return self.f(x)
+        return result(f"the operator {name_of(self.f)}", lambda: self.f(x), x)
 
 
 class LinearFunctionOperator(LinearOperator):
@@ -55,7 +56,7 @@ class LinearFunctionOperator(LinearOperator):
         self.f = f
 
     def forward(self, x: Image) -> Data:
-        return self.f(x)
+        return result(f"the operator {name_of(self.f)}", lambda: self.f(x), x)
 
 
 def operator(f: Function, shape: Shape, linear: bool = False, modality: Modality | None = None) -> Operator:
@@ -65,6 +66,9 @@ def operator(f: Function, shape: Shape, linear: bool = False, modality: Modality
     (`operators.modality.by_shape`), which takes no image for a complex one. Raises ShapeError if the modality does not
     fit, and MismatchError if the function is said to be linear and is not.
     """
+    if not callable(f) or isinstance(f, type):
+        raise SpecError(f"an operator is made of a function on batches of images, not of {shown(f)}")
+    instance("modality", modality, Modality | None, "a Modality or None")
     A = (LinearFunctionOperator if linear else FunctionOperator)(shape, f)
     if modality is not None and not modality.fits(A.shape):
         raise ShapeError(f"an image of shape {A.shape} is no {modality.name}")
@@ -72,9 +76,9 @@ def operator(f: Function, shape: Shape, linear: bool = False, modality: Modality
     if not linear:
         return A
     g = torch.Generator().manual_seed(0)
-    u, v = torch.randn(2, 1, *shape, generator=g)
+    u, v = torch.randn(2, 1, *A.shape, generator=g)
     whole, parts = A(u - 2 * v), A(u) - 2 * A(v)
-    if (whole - parts).abs().max() > 1e-3 * parts.abs().max():
+    if not (whole - parts).abs().max() <= 1e-3 * parts.abs().max():  # NaN is not linear either
         raise MismatchError("this operator is not linear: A(u - 2v) differs from A(u) - 2 A(v)")
     return A
 
@@ -189,14 +193,19 @@ def spec_in(given: str) -> str:
         return given
     try:
         (solver,) = tomllib.loads(Path(given).read_text(encoding="utf-8"))["solvers"]
-    except (OSError, ValueError, KeyError) as e:
+        spec = instance("solver", solver if isinstance(solver, str) else solver["spec"], str, "text")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
         raise DataError(f"{given}: is no TOML file with one solver ({type(e).__name__})") from e
-    return str(without_code(solver if isinstance(solver, str) else str(solver["spec"]), given))
+    if spec.endswith(".toml"):
+        raise DataError(f"{given}: names another file, {spec}; it must hold the spec itself")
+    return str(without_code(spec, given))
 
 
 def as_schedule(given: str | Schedule | None) -> Schedule | None:
     """A schedule from a spec string or a `Schedule`; None stays None."""
-    return build(given, SCHEDULES) if isinstance(given, str) else given
+    if isinstance(given, str):
+        return build(given, SCHEDULES)
+    return instance("a schedule", given, Schedule | None, "a spec string (xhat list schedules) or a Schedule")
 
 
 def prior_for(solver: AnySolver, given: PriorLike, device: str | torch.device) -> Prior:
@@ -229,7 +238,10 @@ def pick_device(device: str) -> torch.device:
     """
     try:
         picked = torch.device(best_device() if device == "auto" else device)
+        if picked.type == "meta":
+            raise SpecError("device meta holds no numbers; take auto, cpu, cuda or mps")
         torch.zeros(1, device=picked)
-    except (RuntimeError, AssertionError) as e:
-        raise SpecError(f"device {device} is not available ({str(e).splitlines()[0]})") from e
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as e:
+        why = (str(e).splitlines() or [""])[0][:120]
+        raise SpecError(f"device {device} is not available; take auto, cpu, cuda or mps ({why})") from e
     return picked

@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import DataError, WriteError
+from ..checks import instance, shown
+from ..checks import path as checked_path
+from ..errors import DataError, SpecError, WriteError
 from ..figures import panel
 from ..figures.compare import compare
 from ..files import exports
@@ -174,9 +176,10 @@ class Restoration:
         removed at the very end. Raises WriteError if the folder cannot be written, DataError if it holds files of the
         user with the same names or a library is missing, and SpecError for an unknown format.
         """
-        if folder == "":
-            raise DataError('a result needs a folder; "" is none')
-        folder = Path(folder)
+        folder = checked_path(folder, "the folder of a result")
+        if depth not in (8, 16):
+            raise SpecError(f"depth must be 8 or 16, not {shown(depth)}")
+        instance("formats", formats, list | tuple, "a list of formats")
         if names_picture(folder):
             return self.save_picture(folder, depth, overwrite=overwrite)
         exports.check(formats)

@@ -1,9 +1,11 @@
 """The short way: one measurement in, restored images with their account out."""
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from ..checks import SEEDS, image_shape, instance, number, path, whole
 from ..errors import SpecError
 from ..files import record
 from ..files.folder import alone
@@ -27,6 +29,7 @@ from .parts import (
     SolverLike,
     adopted,
     as_noise,
+    as_schedule,
     as_solver,
     image_for,
     pick_device,
@@ -37,6 +40,8 @@ from .restoration import Restoration
 from .results import decoded, results
 from .run import run
 from .task import Task
+
+SAMPLES = 100_000  # at most
 
 
 @listwise
@@ -120,6 +125,18 @@ def restore(
     """
     if checkpoint == "" or (resume and checkpoint is None):
         raise SpecError('a checkpoint needs a path; "" is none' if checkpoint == "" else "resume needs a checkpoint")
+    whole("seed", seed, 0, SEEDS - whole("samples", samples, 1, SAMPLES) + 1)
+    batch_size = None if batch_size is None else whole("batch_size", batch_size, 1)
+    scale = None if scale is None else whole("scale", scale, 1, 256)
+    record_every = whole("record_every", record_every)
+    shape = None if shape is None else image_shape(shape)
+    stop_at = (
+        None if stop_at is None or (isinstance(stop_at, float) and stop_at == math.inf) else number("stop_at", stop_at)
+    )
+    for name in instance("metrics", metrics or (), list | tuple, "a list of names of metrics"):
+        metric(instance("a metric", name, str, "the name of one"))
+    schedule = as_schedule(schedule)
+    checkpoint = None if checkpoint is None else path(checkpoint, "checkpoint")
     solver = as_solver(solver)
     operator = None if operator is None else adopted(operator, shape)
     found, ranged = taken(y, operator, shape, value_range)

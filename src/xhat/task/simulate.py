@@ -1,5 +1,6 @@
 """Measurements of a known image: y = A(x) + noise."""
 
+from ..checks import SEEDS, whole
 from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference
 from ..noise import NOISES
@@ -34,6 +35,7 @@ def simulate(
     """
     found = load_reference(x)
     operator = adopted(operator, tuple(found.shape))
+    whole("seed", seed, 0, SEEDS)
     truth = image_for(operator, found)
     A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
     model = model.bind(A.detector)

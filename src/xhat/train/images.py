@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..files.numbers import fields_of
 from ..files.pictures import PROGRAMS, load_image, to_pixels
+from ..files.room import LARGEST, fits
 
 Named = tuple[str, Tensor]
 
@@ -33,6 +34,8 @@ def read_images(path: str | Path) -> list[Named]:
         found = list(_folder(root))
     elif not root.exists():
         raise DataError(f"{root}: no such file or folder")
+    elif not root.is_file():
+        raise DataError(f"{root}: is no regular file")
     elif root.suffix == ".npz":
         found = _stack(root, _npz(root))
     elif tarfile.is_tarfile(root):
@@ -68,9 +71,18 @@ def _tar(root: Path) -> Iterator[Named]:
                 stream = archive.extractfile(member) if member.isfile() and _is_picture(member.name) else None
                 if stream is not None:
                     name = f"{root}/{member.name}"
+                    if member.size > root.stat().st_size and _plain(root):
+                        raise DataError(f"{name}: says that it has {member.size} bytes, more than the whole file")
+                    fits(member.size, name, LARGEST)
                     yield name, eight_bit(load_image(name, io.BytesIO(stream.read())))
     except (tarfile.TarError, OSError, EOFError, zlib.error) as e:
         raise DataError(f"{root}: cannot be read as a tar ({e})") from e
+
+
+def _plain(root: Path) -> bool:
+    """Whether a tar is not compressed."""
+    with root.open("rb") as file:
+        return b"ustar" in file.read(512)
 
 
 def eight_bit(x: Tensor) -> Tensor:
@@ -93,8 +105,15 @@ def _npz(root: Path) -> np.ndarray:
 def _idx(root: Path) -> np.ndarray:
     """An IDX file: two zero bytes, 8 for uint8, the number of axes, their lengths, the pixels."""
     try:
-        raw = root.read_bytes()
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        with root.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        if not packed:
+            fits(root.stat().st_size, root)
+        with gzip.open(root) if packed else root.open("rb") as stream:
+            head = stream.read(20)
+            size = 4 + 4 * head[3] + math.prod(_axes(head)) if len(head) == 20 and head[3] in (3, 4) else 20
+            fits(size, root)
+            raw = head + stream.read(max(0, size - 20) + 1)  # one more byte than is said tells a longer file
     except (OSError, EOFError, zlib.error) as e:
         raise DataError(f"{root}: cannot be read ({e})") from e
     if len(raw) < 4 or raw[:2] != b"\0\0":
@@ -102,10 +121,15 @@ def _idx(root: Path) -> np.ndarray:
     kind, axes = raw[2], raw[3]
     if kind != 8 or axes not in (3, 4) or len(raw) < 4 + 4 * axes:
         raise DataError(f"{root}: an IDX file of type {kind} and {axes} axes; images are type 8 with 3 or 4")
-    shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])
+    shape = _axes(raw)
     if math.prod(shape) != len(raw) - 4 - 4 * axes:
         raise DataError(f"{root}: {len(raw) - 4 - 4 * axes} pixels, its header says {shape}; is it truncated?")
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _axes(raw: bytes) -> tuple[int, ...]:
+    """The lengths of the axes in the header of an IDX file."""
+    return struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
 
 
 def _stack(root: Path, images: np.ndarray) -> list[Named]:

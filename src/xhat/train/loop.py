@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import number, whole
 from ..errors import DataError, DivergedError, MismatchError, SpecError, WriteError
 from ..files.writing import save_torch
 from ..rng import Rng
@@ -62,9 +63,12 @@ class Limit:
     minutes: float | None = None
 
     def __post_init__(self) -> None:
-        given = [v for v in (self.steps, self.minutes) if v is not None]
-        if not given or min(given) <= 0:
-            raise SpecError("steps or minutes must be given, and be positive")
+        if self.steps is None and self.minutes is None:
+            raise SpecError("steps or minutes must be given")
+        if self.steps is not None:
+            whole("steps", self.steps, 1, 10**9)
+        if self.minutes is not None:
+            number("minutes", self.minutes)
 
     def done(self, step: int, seconds: float) -> float:
         """The fraction of the run that is over; at 1 or more it has ended."""

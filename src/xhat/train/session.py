@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import SpecError
 from ..files.extras import install
+from ..files.folder import check_folder
 from ..files.record import versions
 from ..files.writing import atomic
 from ..numerics.precision import processor_has_bfloat16
@@ -136,7 +137,9 @@ def accelerator_of(options: Options, mixed: bool = False) -> Any:
     except ImportError as e:
         raise SpecError(f"training needs the package accelerate: {install('train')}") from e
     if options.device not in ("auto", "cpu") or options.precision not in (None, "no", "bf16", "fp16"):
-        raise SpecError("device must be auto or cpu, precision no, bf16 or fp16")
+        if options.device not in ("auto", "cpu"):
+            raise SpecError(f"device must be auto or cpu, not {options.device!r}")
+        raise SpecError(f"precision must be no, bf16 or fp16, not {options.precision!r}")
     precision, gpu = options.precision, options.device == "auto" and torch.cuda.is_available()
     if precision is None and "ACCELERATE_MIXED_PRECISION" not in os.environ:
         if gpu:
@@ -149,8 +152,7 @@ def accelerator_of(options: Options, mixed: bool = False) -> Any:
 
 def check_out(options: Options) -> None:
     """Raises SpecError if the run would overwrite another one in the folder."""
-    if options.out.exists() and not options.out.is_dir():
-        raise SpecError(f"{options.out}: is a file, not a folder")
+    check_folder(options.out)
     if not options.resume and (options.out / "checkpoint.pt").exists():
         raise SpecError(f"{options.out} holds a training run; --resume goes on with it, or choose another folder")
 

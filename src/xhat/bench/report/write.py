@@ -1,9 +1,12 @@
 """`xhat report`: one HTML page, and the same content as Markdown, LaTeX and PNG."""
 
-import json
 import sys
 from pathlib import Path
 
+from ...checks import number
+from ...errors import DataError
+from ...files import record
+from ...files.folder import check_folder
 from ...files.writing import atomic
 from ..folder import open_run
 from .page import page
@@ -18,7 +21,11 @@ def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES) -> 
 
     Returns the paths. Raises DataError if the folder is not a run or has no record yet.
     """
+    number("megabytes", megabytes, strict=False)
     content, rows = open_run(run)
+    if not rows:
+        raise DataError(f"{run}: has no record yet")
+    check_folder(run if out is None else out)
     sets = _sets(run)
     folder = run if out is None else out
     files = {
@@ -43,4 +50,4 @@ def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES) -> 
 def _sets(run: Path) -> dict[str, dict[str, float]]:
     """The metrics of whole sets, by cell; empty where none were asked for."""
     file = run / "sets.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return record.read(file)
