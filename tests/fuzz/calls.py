@@ -41,6 +41,14 @@ MAY = (  # what is right or harmless, and so may be taken
     "Rng []",
     "restore seed=True",
     "restore samples=True",
+    "restore y=f8",
+    "restore noise=float",
+    "restore noise=int",
+    "restore noise=class",
+    "restore solver=class",
+    "simulate noise=int",
+    "simulate noise=class",
+    "Gaussian list",
     "Gaussian 1e30",
     "save_image empty options",
 )
@@ -229,7 +237,6 @@ def _restore() -> dict[str, Call]:
         },
         "progress": {"'x'": "x"},
         "metrics": {"text": "psnr", "unknown": ["x"], "ints": [3], "none": None, "int": 3, "()": ()},
-        "nosuch": {"3": 3},
     }
     out: dict[str, Call] = {}
     for key, given in values.items():

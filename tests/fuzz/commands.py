@@ -113,7 +113,7 @@ def masks(files: Sequence[Path]) -> Iterator[Case]:
             if option == "fill" or p.name.startswith("mask"):
                 yield _case(*command, names=(p.name,), refused=_broken(p.name))
         if p.suffix in (".npy", ".npz", ".png"):
-            operator = f"kernel_blur:kernel={IN}{p.name}"
+            operator = f"blur:kernel={IN}{p.name}"
             command = ("simulate", f"{IN}ok.png", "--operator", operator, "--noise", "noiseless", "-q", "-o", "y.npz")
             yield _case(*command, names=(p.name,), refused=_broken(p.name))
         if p.suffix == ".npy":
@@ -326,7 +326,7 @@ def specs(_: Sequence[Path]) -> Iterator[Case]:
         "ct": ("angles",),
         "scattering": ("receivers",),
         "nonlinear_blur": ("seed",),
-        "kernel_blur": ("kernel",),
+        "blur": ("kernel",),
     }
     for name, keys in parts.items():
         for key in keys:
