@@ -177,7 +177,7 @@ class Restoration:
         user with the same names or a library is missing, and SpecError for an unknown format.
         """
         folder = checked_path(folder, "the folder of a result")
-        if depth not in (8, 16):
+        if depth not in (None, 8, 16):
             raise SpecError(f"depth must be 8 or 16, not {shown(depth)}")
         instance("formats", formats, list | tuple, "a list of formats")
         if names_picture(folder):
