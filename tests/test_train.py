@@ -228,10 +228,10 @@ BAD = [
     (None, "x.npz", ["--set", "optimiser.lr=fast"], "lr must be a number, not 'fast'"),
     (None, "x.npz", ["--set", "optimiser.lr"], "expected table.key=value"),
     (None, "x.npz", ["--recipe", "none"], "no recipe none; choose from "),
-    (None, "x.npz", ["--steps", "-1"], "steps or minutes must be given, and be positive"),
+    (None, "x.npz", ["--steps", "-1"], "steps must be a whole number of at least 1 and at most 1000000000, not -1"),
     (None, "x.npz", ["--resume"], "nothing to resume"),
     (None, "x.npz", ["--init", "nowhere"], "nowhere is not a folder"),
-    (None, "x.npz", ["--precision", "int8"], "precision no, bf16 or fp16"),
+    (None, "x.npz", ["--precision", "int8"], "precision must be no, bf16 or fp16, not 'int8'"),
 ]
 
 
