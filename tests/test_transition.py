@@ -18,7 +18,7 @@ from xhat.priors import GaussianPrior, MixturePrior
 from xhat.rng import Rng
 from xhat.schedule import CLEAN, EDM, Level
 from xhat.solvers import SOLVERS
-from xhat.solvers.base import Count
+from xhat.solvers.base import Count, PointEstimator
 from xhat.spec import build
 from xhat.transition import fresh, renoise
 
@@ -53,6 +53,9 @@ def test_noise_is_full_while_the_prior_knows_much_less_than_the_noise_hides_and_
     assert fresh("calibrated", at(1.0), at(0.8), lambda t: 0.04) == pytest.approx((math.sqrt(1 - 5 * 0.04 / 0.64), 0))
     assert fresh("calibrated", at(1.0), at(0.8), lambda t: 0.32) == pytest.approx((0, 0.6))
     assert fresh("calibrated", at(1.0), CLEAN, unasked) == (0, 0)
+    gamma, beta = fresh("calibrated", at(1.0), at(0.8), lambda t: 0.04, moved=torch.tensor([0.0, 0.16, 1.08]))
+    torch.testing.assert_close(gamma**2, torch.tensor([1 - 0.2 / 0.64, 1 - 0.36 / 0.64, 0]))
+    torch.testing.assert_close(beta, torch.tensor([0, 0, 0.5]))
     with pytest.raises(SpecError, match="renoise"):
         build("lmaps:renoise=half", SOLVERS)
 
@@ -80,8 +83,13 @@ def test_full_is_the_papers_reading_and_the_rule_decides_the_noise(spec):
         tried = replace(solver, renoise=rule, steps=4, **quick)
         start = replace(tried.init(t, prior, like, Rng([0, 1])), x=noised(x, t))
         made[rule] = tried.step(start, Count(3, 4), t, s, prior, like, Rng([5, 6])).x
-    gamma, _ = fresh("calibrated", t, t if spec == "dcdp" else s, prior.mse)  # DCDP adds its noise on the way in
-    assert 0 < gamma < 1
+    moved = None
+    if isinstance(solver, PointEstimator):
+        m, x0 = tried.estimates(noised(x, t), t, s, prior, like, Rng([0, 1]))
+        moved = (x0 - m).square().flatten(1).mean(1)
+    gamma, _ = fresh("calibrated", t, t if spec == "dcdp" else s, prior.mse, moved)  # DCDP adds its noise on the way in
+    gamma = torch.as_tensor(gamma).view(-1, 1, 1, 1)
+    assert ((gamma > 0) & (gamma < 1)).all()
     torch.testing.assert_close(made["calibrated"] - made["none"], gamma * (made["full"] - made["none"]))
     if spec.startswith(("lmaps", "diffpir")):
         x0 = solver.estimate(noised(x, t), t, prior, like, Rng([0, 1]))

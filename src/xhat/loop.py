@@ -54,7 +54,7 @@ def trajectory(
     """
     instance("schedule", schedule, Schedule | None, "a Schedule or None")
     _check(solver, prior, like, rng)
-    levels = solver.levels(schedule or prior.schedule, like)
+    levels = solver.levels_for(schedule, prior, like)
     if resume is None:
         start, state = 0, solver.init(levels[0], prior, like, rng)
     else:

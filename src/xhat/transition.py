@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from .errors import SpecError
+from .numerics.linalg import bcast
 from .rng import Rng
 from .schedule import Level
-from .types import Image
+from .types import Image, PerImage
 
 Rule = Literal["full", "calibrated", "none"]
 FACTOR = 5.0  # fresh noise ends where the prior's error is a fifth of the variance that would be added
@@ -26,15 +27,19 @@ def noise_in(x: Image, x0: Image, t: Level) -> Image:
     return (x - t.alpha * x0) / t.sigma
 
 
-def fresh(rule: Rule, t: Level, s: Level, mse: Callable[[Level], float | None]) -> tuple[float, float]:
+def fresh(
+    rule: Rule, t: Level, s: Level, mse: Callable[[Level], float | None], moved: PerImage | None = None
+) -> tuple[PerImage | float, PerImage | float]:
     """γ and β of a method that looks for one best image, for the step from level `t` to `s`; `rule` is its `renoise`.
 
         full         γ = 1,  β = 0
-        calibrated   γ² = max(0, 1 − q),  β = max(0, 1 − 1/q),  q = 5 E_t/ρ_s²
+        calibrated   γ² = max(0, 1 − q),  β = max(0, 1 − 1/q),  q = (5 E_t + d²)/ρ_s²
         none         γ = 0,  β = 0: half-quadratic splitting
 
     `mse` gives E_t, the mean squared error of the prior at level t per number of the image, as `Prior.mse` does; only
-    `calibrated` asks it.
+    `calibrated` asks it. d² is `moved`, (b,): the mean square by which the data moved E[x₀|x_t] to x̂₀. Where A is weak
+    the data step amplifies the noise of y, which then is in the state already; d² is what it brings at most. Without
+    `moved` it counts as 0, and the results are numbers, else one per image.
     With γ = 1 the state is noisier than the prior is told, because x̂₀ is itself wrong, and the run never comes to the
     mode. Noise is wanted while ρ is large, where it keeps a learned prior on inputs that it knows. Without noise the
     run is a fixed-point iteration, which contracts by the mean derivative of the denoiser, E_t/ρ_t²: where that is
@@ -50,7 +55,10 @@ def fresh(rule: Rule, t: Level, s: Level, mse: Callable[[Level], float | None]) 
         raise SpecError(f"renoise must be full, calibrated or none, not {rule!r}")
     error = mse(t)
     q = FACTOR * (t.ratio**2 * VARIANCE / (t.ratio**2 + VARIANCE) if error is None else error) / s.ratio**2
-    return math.sqrt(max(0.0, 1 - q)), 1 - 1 / max(1.0, q)
+    if moved is None:
+        return math.sqrt(max(0.0, 1 - q)), 1 - 1 / max(1.0, q)
+    each = q + moved / s.ratio**2
+    return (1 - each).clamp_min(0).sqrt(), 1 - 1 / each.clamp_min(1)
 
 
 def renoise(
@@ -61,21 +69,21 @@ def renoise(
     zeta: float,
     rng: Rng,
     old: Image | None = None,
-    gamma: float = 1.0,
+    gamma: PerImage | float = 1.0,
 ) -> Image:
     """x_s at level `s` from x_t = `x` at level `t` and the estimate `x0`, by the formula above.
 
     `zeta` in [0, 1] is the fraction of the noise variance that is new, and `gamma` in [0, 1] the share of its standard
-    deviation that is added. e' is recomputed from `x0`, or is `old` if that is given. At the clean level the result is
-    `x0` itself.
+    deviation that is added, a number or one per image. e' is recomputed from `x0`, or is `old` if that is given. At the
+    clean level the result is `x0` itself.
     """
     if s.sigma == 0:
         return x0
     out = s.alpha * x0
     if zeta < 1:
         out = out + s.sigma * math.sqrt(1 - zeta) * (noise_in(x, x0, t) if old is None else old)
-    if zeta > 0 and gamma > 0:
-        out = out + s.sigma * math.sqrt(zeta) * gamma * rng.randn_like(x)
+    if zeta > 0 and not (isinstance(gamma, float) and gamma == 0):
+        out = out + s.sigma * math.sqrt(zeta) * bcast(gamma, x) * rng.randn_like(x)
     return out
 
 

@@ -62,6 +62,16 @@ class Likelihood:
         """−log p(y | x) of images `x` (b, *image), in nats: (b,)."""
         return self.noise.nll(self.y, self.A(x))
 
+    @cached_property
+    def pictures(self) -> bool:
+        """Whether y are pictures as bright as the image, with Gaussian noise, so that σ_y is a noise level of images:
+        A maps the white image to white where it sees it.
+        """
+        if not isinstance(self.noise, Gaussian) or self.y.is_complex() or self.y.dim() != 4:
+            return False
+        white = self.A(self.y.new_ones(len(self.y), *self.A.shape))
+        return bool((white.amax() - 1).abs() < 0.1)
+
     def noise_image(self, rng: Rng) -> Image:
         """N(0, I) in the shape of the images, (b, *image)."""
         return rng.randn_like(self.y.new_empty(len(self.y), *self.A.shape, dtype=self.y.real.dtype))

@@ -30,6 +30,8 @@ class Prior(Recorded, nn.Module):
     source: ClassVar[str] = ""  # the data or paper behind it, for `xhat list`
     others: ClassVar[tuple[str, ...]] = ()  # how a prior of this kind is had without a name of the registry
 
+    closed_form: bool = False  # whether E[x₀|x_t] is exact: computed from a formula and not learned
+
     schedule: Schedule  # the levels it is best run on; a solver may be given others
 
     trial: bool = True  # whether it is tried when it is loaded, see `trial.py`
@@ -92,6 +94,11 @@ class Prior(Recorded, nn.Module):
         except MismatchError as e:
             return str(e)
         return None
+
+    @property
+    def lowest(self) -> float:
+        """The lowest noise level ρ that the prior knows: the last of its schedule, unless it knows a lower one."""
+        return self.schedule.levels(1000)[-2].ratio
 
     def mse(self, t: Level) -> float | None:
         """The prior's mean squared error at level `t`, in squared image units per number of the image; None if it is

@@ -17,6 +17,7 @@ class GaussianPrior(FixedShape):
     `shape` is (*image) with n numbers, `cov` the (n, n) covariance, `mean` the mean of every number.
     """
 
+    closed_form = True
     source = "closed form"
 
     lam: Tensor

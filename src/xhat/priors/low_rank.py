@@ -24,6 +24,7 @@ class LowRankMixture(FixedShape):
     sum. Raises SpecError if they do not have the same K.
     """
 
+    closed_form = True
     source = "closed form"
 
     means: Tensor

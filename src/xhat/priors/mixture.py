@@ -23,6 +23,7 @@ class MixturePrior(FixedShape):
     of any sum; without them all components weigh the same. Raises SpecError if the counts or signs are wrong.
     """
 
+    closed_form = True
     source = "closed form"
 
     means: Tensor

@@ -50,6 +50,7 @@ class NetworkFolder(PixelPrior):
         self.net.to(dtype_of(dtype)).to(memory_format=torch.channels_last)
         self.precondition = Karras("epsilon", float(config["sigma_data"]))
         self.schedule = build(without_code(config["schedule"], root / CONFIG), SCHEDULES)
+        self.known = tuple(float(s) for s in config["trained"])
         self.times = tuple(math.log(float(s)) / 4 for s in config["trained"])
         self.channels, self.multiple = self.net.config["channels"], self.net.multiple
         self.grey = bool(config.get("grey", False))
@@ -68,6 +69,10 @@ class NetworkFolder(PixelPrior):
         part = BEYOND * math.hypot(1, ratio) / size
         out = super().denoise(u * part.clamp_max(1), ratio)
         return torch.where(part < 1, out.clamp(-1, 1), out)
+
+    @property
+    def lowest(self) -> float:
+        return min(self.known[0], super().lowest)
 
     def network(self, x: Tensor, time: float) -> Tensor:
         own = next(self.net.parameters()).dtype

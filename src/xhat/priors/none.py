@@ -12,6 +12,7 @@ class NoPrior(Prior):
     A solver that does call it gets a MismatchError.
     """
 
+    closed_form = True
     source = "no images"
 
     def __init__(self) -> None:

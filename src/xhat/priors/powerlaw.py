@@ -23,6 +23,7 @@ class PowerLaw(Prior):
     is what it knows beyond second moments.
     """
 
+    closed_form = True
     source = "Field (1987), J. Opt. Soc. Am. A 4, 2379"
 
     def __init__(

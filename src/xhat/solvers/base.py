@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from ..likelihoods import Likelihood, LinearGaussian, NoiselessLinear, PinvGaussian, SpectralGaussian
-from ..numerics.linalg import bcast
+from ..numerics.linalg import bcast, rms
 from ..priors.base import Prior
 from ..ranges import Checked, Fraction, Steps
 from ..registry import kind_of, registry_of
@@ -116,6 +116,13 @@ class Solver(Checked, ABC, Generic[L, S, P]):
         """The noise levels of the run, from the noisiest to the clean one; there is one step between neighbours."""
         return schedule.levels(self.steps)
 
+    def levels_for(self, schedule: Schedule | None, prior: P, like: L) -> list[Level]:
+        """`levels` of `schedule`, the one that the user asks for, or of the prior's own if that is None.
+
+        A method overrides this if its levels depend on the prior beyond its schedule.
+        """
+        return self.levels(schedule or prior.schedule, like)
+
     def init(self, t: Level, prior: P, like: L, rng: Rng) -> S:
         """The state before the first step, at level `t`: pure noise unless overridden."""
         noise = like.noise_image(rng)
@@ -192,8 +199,19 @@ class PointEstimator(Estimator[L]):
 
     renoise: Rule
 
+    @abstractmethod
+    def estimates(self, x: Image, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> tuple[Image, Image]:
+        """E[x₀|x_t] for x_t = `x`, and x̂₀, to which the data have moved it, both (b, *image); `s` is the next level.
+
+        A method that has no such image before the data returns x̂₀ twice.
+        """
+
+    def estimate(self, x: Image, t: Level, prior: Prior, like: L, rng: Rng) -> Image:
+        """x̂₀ given x_t = `x` and y, (b, *image), as in the middle of a run."""
+        return self.estimates(x, t, t, prior, like, rng)[1]
+
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: L, rng: Rng) -> State:
-        x0 = self.estimate(state.x, t, prior, like, rng)
-        gamma, beta = fresh(self.renoise, t, s, prior.mse)
-        moved = x0 + beta * (x0 - state.x0) if k.before and self.zeta == 1 else x0
-        return State(renoise(state.x, moved, t, s, self.fraction(t, s), rng, gamma=gamma), x0)
+        m, x0 = self.estimates(state.x, t, s, prior, like, rng)
+        gamma, beta = fresh(self.renoise, t, s, prior.mse, rms(x0 - m) ** 2)
+        ahead = x0 + bcast(beta, x0) * (x0 - state.x0) if k.before and self.zeta == 1 else x0
+        return State(renoise(state.x, ahead, t, s, self.fraction(t, s), rng, gamma=gamma), x0)

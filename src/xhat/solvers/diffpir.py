@@ -27,5 +27,8 @@ class DiffPIR(PointEstimator[PinvGaussian]):
     zeta: Annotated[float, Fraction] = 0.25
     renoise: Rule = "full"
 
-    def estimate(self, x: Image, t: Level, prior: Prior, like: PinvGaussian, rng: Rng) -> Image:
-        return like.prox(prior(x, t), self.lam * like.var / t.ratio**2)
+    def estimates(
+        self, x: Image, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng
+    ) -> tuple[Image, Image]:
+        m = prior(x, t)
+        return m, like.prox(m, self.lam * like.var / t.ratio**2)

@@ -6,14 +6,17 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from ..errors import SpecError
+from ..errors import MismatchError, SpecError
 from ..likelihoods import CellGaussian
 from ..noise import Poisson
 from ..numerics.inner import adam, gauss_newton
 from ..numerics.linalg import bcast, rms, sq
 from ..operators.base import ProxyOperator
 from ..ranges import Fraction, NonNegative, Positive, Steps
+from ..schedule import EDM, Schedule
 from .base import Image, Level, Likelihood, LinearGaussian, PointEstimator, Prior, Rng, Rule
+
+LAST = 0.6  # the last level over σ_y; from 0.5 to 0.75 it is best or nearly so on photographs, for σ_y of 0.01 to 0.1
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,19 @@ class LMAPS(PointEstimator[Likelihood]):
         w_t = σ_y² / (k ρ_t²)     or, in the paper's parametrisation,     w_t = k₁² / (2 k₂ σ_t²)
 
     Then renoise with fraction ζ. `renoise` says how much of the fresh noise is added (`transition.fresh`): full is our
-    reading of the paper; calibrated ends it where the prior's own error is large beside it, so that the run comes to
-    the mode. `inner` = adam is the paper's loop of gradient steps. auto solves for x̂₀: in closed form or by conjugate
-    gradient if A is linear, otherwise by Gauss-Newton. For JPEG, quantisation and clipping x̂₀ is the mean of
-    N(E[x₀|x_t], 3 k ρ_t² I) on the cells that y names. proxy is the paper's way for codes: one step of the proxy
-    gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without which it drifts; the code's own error there counts as
-    noise, so that the prior takes over once ρ_t is smaller than one quantisation step. For Poisson noise auto is adam
-    as well. Raises SpecError if only one of k1 and k2 is given.
+    reading of the paper; calibrated ends it where the errors of prior and data are large beside it, so that the run
+    comes to the mode. `inner` = adam is the paper's loop of gradient steps. auto solves for x̂₀: in closed form or by
+    conjugate gradient if A is linear, otherwise by Gauss-Newton. For JPEG, quantisation and clipping x̂₀ is the mean
+    of N(E[x₀|x_t], k ρ_t² I) on the cells that y names. Without a k it is 1, which comes to the mode, and 3 on cells.
+    Noisy pictures under a prior that was learned have 4, and in the last step the error that the prior states for
+    Cov[x₀|x_t]: that is no mode, but a better image. proxy is the paper's way for
+    codes: one step of the proxy gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without which it drifts; the
+    code's own error there counts as noise, so that the prior takes over once ρ_t is smaller than one quantisation
+    step. For Poisson noise auto is adam as well. Raises SpecError if only one of k1 and k2 is given.
     """
 
     steps: int = 20
-    k: Annotated[float, Positive] = 1.0
+    k: Annotated[float, Positive] | None = None
     k1: Annotated[float, NonNegative] | None = None
     k2: Annotated[float, NonNegative] | None = None
     zeta: Annotated[float, Fraction] = 1.0
@@ -50,25 +55,49 @@ class LMAPS(PointEstimator[Likelihood]):
         if self.inner not in ("auto", "proxy", "adam"):
             raise SpecError(f"lmaps: inner must be auto, proxy or adam, not {self.inner!r}")
 
-    def spread(self, like: Likelihood) -> float:
-        """k, and 3 k for the mean on cells: best on photographs there; for other data k = 1 comes to the mode."""
-        return 3 * self.k if self.inner == "auto" and isinstance(like, CellGaussian) else self.k
+    def levels_for(self, schedule: Schedule | None, prior: Prior, like: Likelihood) -> list[Level]:
+        """For a picture with noise, under a learned prior, down to ρ = 0.6 σ_y: what is left of the noise lies there.
 
-    def weight(self, t: Level, like: Likelihood) -> Tensor | float:
-        """w_t, a number or one per image."""
-        if self.k1 is not None and self.k2 is not None:
-            return self.k1**2 / (2 * self.k2 * t.sigma**2)
-        return like.noise.scale(like.y) ** 2 / (self.spread(like) * t.ratio**2)
+        Raises MismatchError for a batch of different σ_y, which has no common ladder, unless there is a `schedule`.
+        """
+        top = prior.schedule(1.0).ratio
+        if schedule is not None or not self.tempered(prior, like):
+            return super().levels_for(schedule, prior, like)
+        sigma = like.noise.scale(like.y)
+        if not (sigma == sigma[0]).all():
+            raise MismatchError("the measurements have different noise, so their ladders differ: give a schedule")
+        low = max(LAST * float(sigma[0]), prior.lowest)
+        return EDM(low, top).levels(self.steps) if low < top else super().levels_for(schedule, prior, like)
 
-    def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
+    def tempered(self, prior: Prior, like: Likelihood) -> bool:
+        """Whether y is a noisy picture and the prior was learned, and x̂₀ is a mode and not the mean on cells."""
+        cells = self.inner == "auto" and isinstance(like, CellGaussian)
+        return not prior.closed_form and not cells and like.pictures
+
+    def variance(self, t: Level, s: Level, prior: Prior, like: Likelihood) -> float:
+        """The v of Cov[x₀|x_t] = v I in the step from `t` to `s`."""
+        error = prior.mse(t) if s.sigma == 0 and self.tempered(prior, like) else None
+        if error is not None:
+            return error
+        k = self.k or (4.0 if self.tempered(prior, like) else 3.0 if isinstance(like, CellGaussian) else 1.0)
+        return k * t.ratio**2
+
+    def estimates(self, x: Image, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> tuple[Image, Image]:
         m = prior(x, t)
-        w = self.weight(t, like)
+        v = self.variance(t, s, prior, like)
+        w: Tensor | float = like.noise.scale(like.y) ** 2 / v
+        if self.k1 is not None and self.k2 is not None:
+            w = self.k1**2 / (2 * self.k2 * t.sigma**2)
+        return m, self.mode(m, t, v, w, like)
+
+    def mode(self, m: Image, t: Level, v: float, w: Tensor | float, like: Likelihood) -> Image:
+        """x̂₀ from E[x₀|x_t] = `m`, (b, *image), with the variance `v` and the weight `w`, a number or one per image."""
         if self.inner == "auto" and isinstance(like, LinearGaussian | CellGaussian):
             return like.prox(m, w)
         if self.inner != "adam" and isinstance(like.A, ProxyOperator):
             m = m.clamp(-1, 1)
             code = like.A(m)
-            w = w + rms(code - m) ** 2 / (self.spread(like) * t.ratio**2)
+            w = w + rms(code - m) ** 2 / v
             return m + (like.y - code) / (1 + bcast(w, m))
         if self.inner != "adam" and not isinstance(like.noise, Poisson):
             return gauss_newton(like.residual, torch.zeros(()), w, m)

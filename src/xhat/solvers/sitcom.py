@@ -25,6 +25,7 @@ class SITCOM(PointEstimator[Likelihood]):
     zeta: Annotated[float, Fraction] = 1.0
     renoise: Rule = "full"
 
-    def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
+    def estimates(self, x: Image, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> tuple[Image, Image]:
         energy = lambda v: sq(like.residual(prior(v, t))) + self.lam * sq(v - x)
-        return prior(adam(energy, x, self.lr * t.norm, self.inner_steps, goal=like.explained), t)
+        x0 = prior(adam(energy, x, self.lr * t.norm, self.inner_steps, goal=like.explained), t)
+        return x0, x0

@@ -48,6 +48,7 @@ class Magnitude(Prior):
     def __init__(self, prior: Prior, imaginary: Annotated[float, Range(above=0, most=1e6)] = 0.02) -> None:
         super().__init__()
         self.inner = prior
+        self.closed_form = prior.closed_form
         self.imaginary = imaginary
         self.schedule = Halved(self.inner.schedule)
 
