@@ -21,10 +21,14 @@ class Rng:
         self.generators = [torch.Generator().manual_seed(seed(s)) for s in seeds]
 
     def each(self, draw: Callable[[Tensor, Generator], object], x: Tensor) -> Tensor:
-        """A tensor like `x` (b, *), whose image i was filled in place by `draw(image, generator_i)`."""
+        """A tensor of the shape and dtype of `x` (b, *); `draw(image, generator_i)` fills its image i in place.
+
+        It is contiguous, so that the numbers do not depend on how `x` lies in memory. Raises ShapeError unless there is
+        one stream for each image.
+        """
         if len(x) != len(self.generators):
             raise ShapeError(f"{len(self.generators)} random streams for {len(x)} images")
-        out = torch.empty_like(x, device="cpu")
+        out = torch.empty(x.shape, dtype=x.dtype)
         for image, generator in zip(out, self.generators, strict=True):
             draw(image, generator)
         return out.to(x.device)

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import DivergedError
 
 Map = Callable[[Tensor], Tensor]
+BAND = 0.1  # so far below its goal, relative to it, an image stops; in between it makes a part of each step
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -60,37 +61,43 @@ def cg(
     x: Tensor | None = None,
     precondition: Map = lambda r: r,
     close: Tensor | float = 0.0,
+    error: Callable[[Tensor, Tensor], Tensor] = lambda _, z: rms(z),
 ) -> Tensor:
     """Preconditioned conjugate gradient for A x = b, image by image; A must be symmetric positive definite.
 
-    `b` and the result are (b, *); the iteration starts at `x`, or at 0. `precondition` is a map r ↦ z ≈ A⁻¹ r. With
-    `tol` > 0, an image stops as soon as ‖b − A x‖ ≤ tol ‖b‖, or as soon as the preconditioned residual, an estimate of
-    the error in x, has a root mean square of at most `close` (a number, or one per image). It then stays as it is while
-    its neighbours go on. Raises DivergedError if an image has reached neither after `steps` iterations. With `tol` = 0,
-    it makes `steps` iterations, which is a truncated solve that some methods ask for. An image then stops early if it
-    meets a direction without positive curvature, because a network's Jacobian is only nearly symmetric.
+    `b` and the result are (b, *); the iteration starts at `x`, or at 0. `precondition` is a map r ↦ z ≈ A⁻¹ r. The goal
+    of an image is ‖b − A x‖ ≤ `tol` ‖b‖, or that `error(r, z)`, an estimate of its error from the residual and the
+    preconditioned residual, (b,), is at most `close` (a number, or one per image). At its goal an image makes a part of
+    each step only, and a tenth below it none, while its neighbours go on. So the result is continuous: rounding never
+    makes the difference of a step. With `tol` > 0, DivergedError is raised if an image has reached neither goal after
+    `steps` iterations. With `tol` = 0 the solve is a truncated one, of at most `steps` iterations. An image then stops
+    early, too, if it meets a direction without positive curvature, because a network's Jacobian is only nearly
+    symmetric.
     """
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - A(x))
-    goal = tol**2 * sq(b)
+    goal = tol * norm(b)
     z = precondition(r)
     p, rz = z, dot(r, z)
-    active = torch.ones_like(goal, dtype=torch.bool)
+    far = torch.minimum(norm(r) / goal, error(r, z) / close)  # NaN where there is nothing to solve
+    active = far > 1 - BAND
     for _ in range(steps):
-        active = active & (sq(r) > goal) & (rms(z) > close)
         if not active.any():
             break
         Ap = A(p)
         curvature = dot(p, Ap)
         active = active & (curvature > 0)
         a = torch.where(active, rz / curvature, 0.0)
-        x, r = x + bcast(a, p) * p, r - bcast(a, p) * Ap
+        part = ((far - (1 - BAND)) / BAND).clamp(0, 1)
+        x, r = x + bcast(torch.where(active, part * a, 0.0), p) * p, r - bcast(a, p) * Ap
         z = precondition(r)
         rz, old = dot(r, z), rz
         p = z + bcast(torch.where(active, rz / old, 0.0), p) * p
-    if tol and (late := (sq(r) > goal) & (rms(z) > close)).any():
+        far = far.minimum(norm(r) / goal).minimum(error(r, z) / close)  # the smallest so far: neither must fall
+        active = active & (far > 1 - BAND)
+    if tol and (late := active & (far > 1)).any():
         i = int(late.nonzero()[0])
-        left = float((sq(r)[i] / sq(b)[i]).sqrt())
         raise DivergedError(
-            f"conjugate gradient: image {i} is at relative residual {left:.1e} after {steps} iterations, not {tol:g}"
+            f"conjugate gradient: image {i} is at relative residual {float(norm(r)[i] / norm(b)[i]):.1e} after "
+            f"{steps} iterations, not {tol:g}"
         )
     return x

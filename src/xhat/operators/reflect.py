@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
-from ..numerics.linalg import bcast
+from ..numerics.linalg import bcast, cg, dot
 from ..types import Data, Image
-from .base import DampedOperator
+from .base import DampedOperator, in_double, iterative
 from .checks import planes
 from .kernels import fits
 
@@ -18,12 +18,14 @@ class Reflect(DampedOperator):
     """y = k ⋆ x, correlation of the image reflected at its borders (the edge pixel is not repeated).
 
     Linear systems are solved by conjugate gradient, preconditioned with the exact inverse of the blur without borders.
-    `cg_tol` is relative to the right-hand side: for 61x61 motion blur, 1e-2 leaves an error of 0.1 % (ρ = 0.25) to 10 %
-    (ρ = 2.5e-5) of the posterior's standard deviation σ (AᵀA + ρ I)^(−1/2).
+    Where the caller says which error is close enough, this is done in the space of the data, where half as many
+    iterations do, and in at most `few`, because many more would follow the rounding of float32 data. For 61x61 motion
+    blur and σ_y = 0.05 the error left is about 2 % (ρ_t = 1), 6 % (3) and 11 % (30) of the prior's deviation ρ_t.
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("K",)
     cg_tol: ClassVar[float] = 1e-2
+    few: ClassVar[int] = 16
 
     K: Tensor  # the kernel's conjugate spectrum as (real, imaginary) pairs: a complex buffer ignores `.double()`
 
@@ -46,6 +48,22 @@ class Reflect(DampedOperator):
     def adjoint(self, y: Data) -> Image:
         out = irfft2(torch.view_as_complex(self.K).conj() * rfft2(y, s=self.grid), s=self.grid)
         return fold(fold(out, -2, self.reach[0], self.shape[-2]), -1, self.reach[1], self.shape[-1])
+
+    @iterative
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
+        """Aᵀ w with (A Aᵀ + ρ I) w = y. ⟨r, z⟩ is about the energy ‖Aᵀ e‖² + ρ ‖e‖² of the error e in w."""
+        if not isinstance(close, Tensor) and close == 0:
+            return super().ridge(y, rho)
+        A, wide = in_double(self, y)
+        w = cg(
+            lambda v: A(A.adjoint(v)) + bcast(rho, v) * v,
+            wide,
+            self.few,
+            precondition=lambda r: A.precondition(r, rho),
+            close=close,
+            error=lambda r, z: (dot(r, z) / r[0].numel()).sqrt(),
+        )
+        return A.adjoint(w).to(y.dtype)
 
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
         """The exact inverse of the blur without borders."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +50,8 @@ class FunctionOperator(Operator):
 
 class LinearFunctionOperator(LinearOperator):
     """Your own linear x ↦ y; its adjoint comes from automatic differentiation."""
+
+    one_precision: ClassVar[bool] = True
 
     def __init__(self, shape: Shape, f: Function) -> None:
         super().__init__(shape)

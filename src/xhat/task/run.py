@@ -1,6 +1,6 @@
 """The one runner: samples of one posterior or of several in sub-batches, watched, checkpointed, stopped one by one.
 
-No number depends on how the samples are batched, because each sample has its own random stream.
+How the samples are batched changes numbers by rounding only, because each sample has its own random stream.
 """
 
 import time
