@@ -86,5 +86,5 @@ class Circulant(SpectralOperator):
 
     def filter(self, x: Tensor, spectrum: Tensor) -> Tensor:
         """F⁻¹ (spectrum ⊙ F x), of the shape of `x`."""
-        y: Tensor = irfft2(spectrum * rfft2(x), s=self.shape[-2:])
+        y: Tensor = irfft2(spectrum * rfft2(x.contiguous()), s=self.shape[-2:])
         return y
