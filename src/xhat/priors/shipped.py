@@ -8,7 +8,6 @@ from ..registry import Builder, builds
 from .base import Prior
 from .consistency import ConsistencyFolder
 from .network_folder import NetworkFolder
-from .unet import DiffusersPrior
 
 P = TypeVar("P", bound=Prior)
 
@@ -22,15 +21,6 @@ def trained(name: str, source: str, about: str) -> Builder[NetworkFolder]:
         return NetworkFolder(HERE / name, dtype=dtype, compile=compile, trial=trial)
 
     return _shipped(NetworkFolder, make, name, source, about)
-
-
-def network(name: str, source: str, about: str) -> Builder[DiffusersPrior]:
-    """The UNet2DModel in the folder `name`."""
-
-    def make(dtype: str = "auto", compile: bool = False, trial: bool = True) -> DiffusersPrior:
-        return DiffusersPrior(HERE / name, dtype=dtype, compile=compile, trial=trial)
-
-    return _shipped(DiffusersPrior, make, name, source, about)
 
 
 def consistency(name: str, source: str, about: str) -> Builder[ConsistencyFolder]:
@@ -66,10 +56,10 @@ SHIPPED: dict[str, Builder[Any]] = {
         "Colour faces, 64 × 64, in [−1, 1] (LFWcrop): a denoiser and its consistency model, rough, after 45 and 16 "
         "minutes\nof training on one core.",
     ),
-    "nuclei": network(
+    "nuclei": trained(
         "nuclei",
         "the Data Science Bowl 2018",
-        "Fluorescence micrographs of cell nuclei, grey, 128 × 128, in [−1, 1] (Data Science Bowl 2018).",
+        "Fluorescence micrographs of cell nuclei, grey, any size, in [−1, 1] (Data Science Bowl 2018).",
     ),
     "brain": trained(
         "brain",
