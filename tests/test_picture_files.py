@@ -139,3 +139,15 @@ def test_a_profile_of_other_channels_is_left_out():
     kept.save("x.png", torch.zeros(3, 8, 8))
     assert kept_of("x.png").icc is None
     assert kept_of("nothing.png") == Kept()
+
+
+def test_a_grey_jpeg_stored_in_colour_is_a_grey_jpeg():
+    """Its luma was coded by the luma table, so the grey picture that was coded explains it to the last bit."""
+    grey = np.kron(noise(6, 8), np.ones((8, 8), np.uint8)) // 2 + 60
+    Image.fromarray(grey).convert("RGB").save("rgb.jpg", quality=12)
+    Image.fromarray(grey).save("l.jpg", quality=12)
+    one, three = (xhat.restore(f"{name}.jpg", prior="powerlaw", solver="diffpir:steps=2") for name in ("l", "rgb"))
+    assert three.record["operator"] == "jpeg:tables=rgb.jpg"
+    assert three.images.shape == one.images.shape == (1, 1, 48, 64)
+    x = torch.from_numpy(grey / 127.5 - 1)[None, None].float()
+    assert (three.problem.A(x) - three.y).abs().max() < 1.01 / 127.5  # converting back from YCbCr rounds once more

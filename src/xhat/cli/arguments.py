@@ -11,7 +11,7 @@ from ..bench.arguments import TRUST
 from ..errors import SpecError
 from ..priors.generated import GENERATORS
 from ..train.arguments import train_arguments
-from .commands import run_demo, run_exact, run_generate, run_inspect, run_list, run_restore, run_simulate
+from .commands import run_demo, run_exact, run_fix, run_generate, run_inspect, run_list, run_restore, run_simulate
 from .ending import Parser, ended
 from .listing import KINDS
 
@@ -30,6 +30,16 @@ RESTORE = """examples:
 A SPEC is name:key=value,key=value; `xhat list` shows the names and their options. A .npz written by
 `xhat simulate` holds its operator and noise. sigma is in the units of y. Images lie in [-1, 1], so
 sigma = 0.05 means 6.4 of 255 grey levels.
+"""
+FIX = """examples:
+  xhat fix photo.jpg                              noise, JPEG; writes photo_fixed.png beside it
+  xhat fix holiday/ -o better/                    every picture in a folder
+  xhat fix scan.png --scratches mask.png          the mask is white where the scan is damaged
+  xhat fix scan.png --scratches red               you have painted the damage red
+  xhat fix thumbnail.jpg --enlarge 4
+  xhat fix photo.jpg --deblur 1.5                 blurred by about 1.5 pixels; try --crop 256x256 first
+
+The command that it stands for is shown; `xhat restore --help` explains it.
 """
 SIMULATE = """examples:
   xhat simulate x.png --operator gaussian_blur --noise gaussian:sigma=0.05 -o y.png
@@ -77,6 +87,7 @@ PRIOR = """examples:
   xhat prior inspect ffhq_10m.pt               shows architecture, image shape, parametrisation and noise levels
   xhat prior inspect mine.pt --prior-config num_heads=4,noise_schedule=linear
 """
+CROP = "first crop to W x H pixels: 256x256 in the middle, 256x256+X+Y from column X and row Y on"
 CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or a .toml or .json file"
 
 
@@ -112,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=help, description=help, epilog=epilog, formatter_class=raw)
 
     _restore_arguments(command("restore", "restore an image from a measurement of it", RESTORE))
+    _fix_arguments(command("fix", "mend a picture: noise, JPEG, scratches, too small, blurred", FIX))
     _simulate_arguments(command("simulate", "make a measurement of a known image", SIMULATE))
     _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
     app_arguments(command("app", "restore pictures in the browser, on this machine alone", APP))
@@ -155,6 +167,8 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         "levels, auto to estimate it",
     )
     p.add_argument("--scale", type=int, metavar="K", help="enlarge K times, in place of --operator")
+    p.add_argument("--crop", metavar="WxH", help=CROP)
+    p.add_argument("--size", type=int, metavar="N", help="first crop the central square and resize it to N x N")
     p.add_argument("--solver", metavar="SPEC", default="lmaps", help="the method; default: lmaps")
     p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
@@ -211,12 +225,46 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.set_defaults(run=run_restore)
 
 
+def _fix_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("pictures", nargs="+", metavar="picture", help="pictures, folders of them, or patterns")
+    p.add_argument(
+        "-o", "--out", help="as for xhat restore; default: NAME_fixed.png beside the picture, or the folder fixed"
+    )
+    p.add_argument(
+        "--scratches", metavar="MASK", help="fill what is white in this picture, or what is painted in a colour: red"
+    )
+    p.add_argument("--enlarge", type=int, choices=(2, 4), help="make the picture 2 or 4 times larger")
+    p.add_argument(
+        "--deblur",
+        metavar="WIDTH",
+        help="sharpen a picture that is blurred by about so many pixels (a standard deviation: 1 is slight, 3 is "
+        "strong), or by the kernel in a file, a picture of a point",
+    )
+    p.add_argument("--sigma", metavar="S", help="the noise, such as 12/255; default: it is estimated")
+    p.add_argument("--crop", metavar="WxH", help=CROP)
+    p.add_argument("--steps", metavar="N", help="the option steps of the solver; fewer are faster")
+    p.add_argument("--dtype", help="the option dtype of the prior, e.g. bfloat16")
+    p.add_argument("--resume", action="store_true", help="continue an interrupted run; skip pictures that are done")
+    p.add_argument("--record", action="store_true", help="write the record beside a picture")
+    p.add_argument("--overwrite", action="store_true", help="replace files that xhat has not written")
+    p.add_argument("-q", "--quiet", action="store_true", help="show no command, no progress bar and no summary")
+    p.set_defaults(run=run_fix, restore=_run_restore)
+
+
+def _run_restore(argv: Sequence[str]) -> int:
+    """The command that `xhat fix` stands for, with the arguments `argv`."""
+    args = parser().parse_args(argv)
+    _check_paths(args)
+    return int(args.run(args))
+
+
 def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("image", help="the file of the true image: a picture of 8 or 16 bits, .npy, .npz or .pt")
     p.add_argument("-o", "--out", required=True, help="the file to write: .npz, or a picture (clipped and rounded)")
     p.add_argument("--operator", metavar="SPEC", required=True, help="what makes the measurement")
     p.add_argument("--noise", metavar="SPEC", required=True, help="the noise to add")
     p.add_argument("--seed", type=int, default=0, help="seed of the noise; default: 0")
+    p.add_argument("--crop", metavar="WxH", help=CROP)
     p.add_argument("--size", type=int, metavar="N", help="first crop the central square and resize it to N x N")
     p.add_argument("--crop-multiple", type=int, metavar="K", help="first crop to sides that are multiples of K")
     p.add_argument("--reference-out", metavar="FILE", help="also write the cropped or resized image")

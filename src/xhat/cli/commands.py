@@ -7,22 +7,21 @@ from pathlib import Path
 
 from ..checks import SEEDS, whole
 from ..errors import DataError, SpecError
+from ..files.cut import Cut
 from ..files.folder import check_apart, check_file, files_in
 from ..files.measurement import Measurement
-from ..files.pictures import PICTURES, centre_crop, is_picture, resize, save_image
+from ..files.pictures import PICTURES, save_image
 from ..files.readers.load import load_reference, split
-from ..files.room import fits
 from ..files.targets import is_pattern, sources
 from ..files.writing import atomic
 from ..priors.generated import GENERATORS, check_pictures
 from ..priors.inspect import inspect
 from ..task.simulate import simulate
+from . import fix
 from .listing import listing, overview
 from .options import read_options
 from .restoring import prior_spec, run_one
 from .several import run_several
-
-SIDE = 2**16  # of a picture
 
 
 def run_restore(args: Namespace) -> int:
@@ -36,12 +35,18 @@ def run_restore(args: Namespace) -> int:
     return run_several(args, found)
 
 
+def run_fix(args: Namespace) -> int:
+    """`xhat fix`: shows the `xhat restore` command that it stands for, and runs it."""
+    made = fix.command(args)
+    if not args.quiet:
+        fix.say(made)
+    return int(args.restore(made))
+
+
 def run_simulate(args: Namespace) -> int:
     """`xhat simulate`: writes the measurement and, if asked, the image that it is of."""
     whole("--seed", args.seed, 0, SEEDS)
-    for name in ("size", "crop_multiple"):
-        if (n := getattr(args, name)) is not None:
-            whole(f"--{name.replace('_', '-')}", n, 1, SIDE)
+    cut = Cut(args.crop, args.size, args.crop_multiple)
     outputs = [Path(p) for p in (args.out, args.reference_out) if p is not None]
     for path, words in zip(
         outputs, ("measurements are written as .npz or as a picture", "it is a picture"), strict=False
@@ -51,16 +56,8 @@ def run_simulate(args: Namespace) -> int:
         check_file(path)
     check_apart(outputs, [split(args.image)[0], *files_in(args.operator, args.noise)])
     x = load_reference(args.image)
-    if (args.size or args.crop_multiple) and not is_picture(tuple(x.shape)):
-        raise DataError(f"{args.image}: only pictures can be cropped or resized, not shape {tuple(x.shape)}")
-    if args.size:
-        fits(16.0 * len(x) * args.size**2, f"--size {args.size}")
-        side = min(x.shape[1:])
-        x = resize(centre_crop(x, side, side), args.size, args.size)
-    if k := args.crop_multiple:
-        if min(x.shape[1:]) < k:
-            raise DataError(f"{args.image}: an image of {x.shape[1]}x{x.shape[2]} has no side of {k}")
-        x = centre_crop(x, x.shape[1] // k * k, x.shape[2] // k * k)
+    if cut:
+        x = cut(x, args.image)
     made = simulate(x, args.operator, args.noise, args.seed)
     made.save(args.out, args.depth)
     if args.reference_out is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import DataError, SpecError
 from ..files import exports
+from ..files.cut import Cut
 from ..files.folder import alone, files_in
 from ..likelihoods.verdict import MEANS, verdict
 from ..noise import Gaussian, Noise
@@ -47,6 +48,7 @@ def options(args: Namespace) -> dict[str, Any]:
         "solver": solver,
         "schedule": args.schedule,
         "scale": args.scale,
+        "cut": Cut(args.crop, args.size),
         "seed": args.seed,
         "samples": args.samples,
         "batch_size": args.batch_size,

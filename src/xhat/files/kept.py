@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .cut import Window
 from .encode import DEEP, Extras, Pixels, encoded
 from .pictures import opened, raw_pixels, resize, to_pixels
 from .writing import atomic
@@ -35,6 +36,10 @@ class Kept:
     def opaque(self) -> "Kept":
         """The same without the alpha channel."""
         return replace(self, alpha=None)
+
+    def within(self, window: Window) -> "Kept":
+        """The same of a part of the picture."""
+        return self if self.alpha is None else replace(self, alpha=window(self.alpha))
 
     def depth_of(self, path: Path) -> int:
         """The bits with which a picture is written as `path` unless somebody says otherwise."""

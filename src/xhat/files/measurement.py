@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..checks import path as checked_path
 from ..errors import DataError
+from .cut import Window
 from .pictures import PICTURES, save_image
 from .writing import atomic
 
@@ -32,6 +33,8 @@ class Measurement:
     truth: Tensor | None = None  # the image that it is of, if the file holds it
     file: Path | None = None  # the file of a picture: what else it says can be looked up there
     guessed: Mapping[str, str] = field(default_factory=dict)  # `operator` and `noise` where they are guesses
+    window: Window | None = None  # the part of the file's picture that y is; None: all of it
+    resized: bool = False  # y was made smaller or larger after that
     scale: float = 1.0  # the file's numbers are `scale` times those of y and the image
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import DataError, ShapeError, SpecError
+from ..files.cut import Window
 from ..ranges import Portion, Seeds, Side
 from ..types import Data, Image
 from .base import SpectralOperator
@@ -32,7 +33,8 @@ class Inpaint(SpectralOperator):
 
     `fill` is a picture or array in which white is to be filled, or a colour painted into the measured picture,
     `#ff0000`, which is then `picture`; `known` is one in which white is known. They may be soft, transparent, saved as
-    JPEG or resized (`masks.read_mask`). What any of them drops is dropped.
+    JPEG or resized (`masks.read_mask`). What any of them drops is dropped. `window` is the part of the picture that the
+    image is, if the masks were made for all of it.
 
     A list of seeds draws a mask for each image. Raises ShapeError, SpecError or DataError if the mask does not fit, its
     options are out of range, or it is empty.
@@ -53,10 +55,11 @@ class Inpaint(SpectralOperator):
         fill: str | Path | None = None,
         known: str | Path | None = None,
         picture: Tensor | None = None,
+        window: Window | None = None,
     ) -> None:
         super().__init__(shape)
         c, h, w = planes(shape)
-        drawn = from_files((h, w), fill, known, picture)
+        drawn = from_files((h, w), fill, known, picture, window)
         if mask is None and drawn is None:
             mask = "random" if box is None else "box"
         if mask is None:
@@ -71,7 +74,7 @@ class Inpaint(SpectralOperator):
         elif isinstance(mask, str) and mask in FIXED:
             m = fixed(mask, h, w)[None, None]
         else:
-            m = read_mask(named(mask), (h, w), fill=False) if isinstance(mask, str | Path) else torch.as_tensor(mask)
+            m = read_mask(named(mask), (h, w), False, window) if isinstance(mask, str | Path) else torch.as_tensor(mask)
             m = binary(m)
             m = m.reshape(-1, *[1] * max(0, 3 - m.ndim), *m.shape[-3:]) if m.ndim in (2, 3, 4) else m
         if m.ndim != 4 or m.shape[-2:] != (h, w) or m.shape[1] not in (1, c):
@@ -143,10 +146,14 @@ def named(mask: str | Path) -> Path:
 
 
 def from_files(
-    size: tuple[int, int], fill: str | Path | None, known: str | Path | None, picture: Tensor | None
+    size: tuple[int, int],
+    fill: str | Path | None,
+    known: str | Path | None,
+    picture: Tensor | None,
+    window: Window | None,
 ) -> Tensor | None:
     """Which pixels stay, (h, w), by the options `fill` and `known`; None without them."""
-    found = None if known is None else read_mask(named(known), size, fill=False)
+    found = None if known is None else read_mask(named(known), size, False, window)
     if fill is None:
         return found
     if is_colour(fill):
@@ -154,7 +161,7 @@ def from_files(
             raise SpecError(f"inpaint:fill={fill} needs the picture that the colour was painted into")
         rest = painted(picture, str(fill))
     else:
-        rest = read_mask(named(fill), size, fill=True)
+        rest = read_mask(named(fill), size, True, window)
     return rest if found is None else rest & found
 
 

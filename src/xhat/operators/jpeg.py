@@ -217,6 +217,8 @@ def from_file(file: str | Path, channels: int) -> tuple[list[list[float]], str]:
         raise DataError(f"{file}: cannot be read as a JPEG file ({e})") from e
     if len(layers) not in (1, 3) or rgb:
         raise DataError(f"{file}: holds no Y, Cb and Cr and no grey, so its tables say nothing of these")
+    if channels == 1:
+        layers = layers[:1]  # a grey photograph stored in colour has nothing in the others
     if len(layers) != channels:
         raise ShapeError(f"{file}: has {len(layers)} channels, the images have {channels}")
     (_, h, v, own), *rest = layers

@@ -5,6 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from ..errors import SpecError
 from ..ranges import Fraction, Kernel, Seeds
 from ..registry import builds
 from .base import LinearOperator
@@ -17,14 +18,21 @@ from .separable import Separable
 
 
 @builds(LinearOperator, source="DPS, arXiv 2209.14687", example=(3, 64, 64))
-def blur(shape: tuple[int, ...], kernel: Array, boundary: str = "reflect") -> LinearOperator:
-    """y = k ⋆ x, correlation with a kernel of your own, divided by its sum; `boundary` reflect or circular.
+def blur(
+    shape: tuple[int, ...], kernel: Array | None = None, boundary: str = "reflect", psf: Array | None = None
+) -> LinearOperator:
+    """y = k ⋆ x, correlation with a `kernel` of your own, or y = p ∗ x, convolution with a measured `psf`, the picture
+    of a point; divided by its sum. `boundary` reflect or circular.
 
-    `kernel` is a png, npy, npz or txt file or an array, (height, width), or (images, height, width) with one for each
-    image. The result is the most capable operator for it: `Circulant`, `Separable` or `Reflect`. Raises DataError for a
-    kernel without a positive sum and ShapeError for one that is too large.
+    Either is a png, npy, npz, txt, csv, mat or pt file or an array, (height, width), or (images, height, width) with
+    one for each image; its centre is row height // 2, column width // 2. The result is the most capable operator for
+    it: `Circulant`, `Separable` or `Reflect`. Raises DataError for a kernel without a positive sum and ShapeError for
+    one that is too large.
     """
-    return correlation(shape, load_kernel(kernel), boundary)
+    given = kernel if psf is None else psf
+    if given is None or (kernel is not None and psf is not None):
+        raise SpecError("blur: give either kernel=, for correlation, or psf=, the picture of a point")
+    return correlation(shape, load_kernel(given, flip=psf is not None), boundary)
 
 
 @builds(LinearOperator, source="DPS, arXiv 2209.14687; github.com/LeviBorodenko/motionblur", example=(3, 64, 64))

@@ -1,19 +1,25 @@
 """Blur kernels: where they come from, and which are refused. A kernel is (1 or b, odd height, odd width), sum 1."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DataError, ShapeError
-from ..files.numbers import array_of
-from ..files.pictures import opened
+from ..files.extras import extra
+from ..files.numbers import fields_of, first_line, listed, regular
+from ..files.pictures import PICTURES, layers
 from ..files.room import LARGEST
 from .checks import Number, seeds_of
 
 Array = str | Path | Tensor | np.ndarray
+NAMES = ("kernel", "psf", "PSF", "k", "h", "y")  # of a kernel in a file of several arrays
+OFF = 1.0  # pixels that the middle of a kernel's weight may lie off its centre without a word
+say = logging.getLogger("xhat").warning
 
 
 def gaussian_taps(std: Number, size: int) -> Tensor:
@@ -65,29 +71,83 @@ def splat(path: Tensor, size: int) -> Tensor:
     return normalised(torch.nn.functional.conv2d(kernel[None, None], soft, padding=1)[0, 0])
 
 
-def load_kernel(kernel: Array) -> Tensor:
-    """Kernels, (1 or images, height, width) in float64, from a png, npy, npz or txt file, or an array.
+def load_kernel(kernel: Array, flip: bool = False) -> Tensor:
+    """A kernel from a file or an array, for correlation, divided by its sum: (1 or b, odd height, odd width).
 
-    Each is divided by its sum. Raises DataError if it is no kernel.
+    With `flip` it is turned by 180°, which makes correlation of convolution. Axes of length 1 in front are dropped.
+    Of a file, says in one line if its weight lies off the centre, or if numbers do not sum to 1. Raises DataError if
+    it is no kernel.
     """
     k = torch.as_tensor(read(kernel) if isinstance(kernel, str | Path) else kernel).detach().cpu().double()
+    while k.ndim > 3 and len(k) == 1:
+        k = k[0]
+    if k.ndim == 4 and k.shape[1] == 1:
+        k = k[:, 0]
     if k.ndim not in (2, 3) or k.numel() == 0:
         raise DataError(f"a kernel has shape (height, width), or (images, height, width), not {tuple(k.shape)}")
-    return trim(normalised(k[None] if k.ndim == 2 else k))
+    k = k[None] if k.ndim == 2 else k
+    whole = normalised(k)
+    if isinstance(kernel, str | Path):  # who makes an array knows it
+        _hint(Path(kernel), k, whole)
+    if flip:  # around the centre, size // 2: an even side gets a row of zeros first, so that the centre stays in it
+        whole = torch.nn.functional.pad(whole, [0, 1 - k.shape[-1] % 2, 0, 1 - k.shape[-2] % 2]).flip((-2, -1))
+    return trim(whole)
+
+
+def _hint(path: Path, k: Tensor, whole: Tensor) -> None:
+    """Says what is odd about the kernel of a file, before and after it was divided by its sum.
+
+    The numbers of a picture have no scale.
+    """
+    sums = k.sum((-2, -1))
+    if path.suffix.lower() not in PICTURES and bool(((sums - 1).abs() > 0.01).any()):
+        say("xhat: %s: sums to %.4g and is divided by it; brightness is kept", path, float(sums[0]))
+    h, w = whole.shape[-2:]
+    rows, columns = (torch.arange(n, dtype=whole.dtype) - n // 2 for n in (h, w))
+    down, right = (whole.sum(-1) @ rows, whole.sum(-2) @ columns)
+    far = (down**2 + right**2).sqrt().argmax()
+    if max(abs(float(down[far])), abs(float(right[far]))) > OFF:
+        say(
+            "xhat: %s: its weight lies %.1f pixels below and %.1f to the right of its centre (row %d, column %d), "
+            "which moves the picture; centre it if that is not meant",
+            *(path, float(down[far]), float(right[far]), h // 2, w // 2),
+        )
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The array in a file, of any shape, as float64. Raises DataError if it cannot be read."""
+    """The array in a png, npy, npz, txt, csv, pt or mat file, as float64. Raises DataError if it cannot be read."""
     path = Path(path)
+    suffix = path.suffix.lower()
     try:
-        if path.suffix in (".npy", ".npz"):
-            return np.asarray(array_of(path, ("kernel",), LARGEST), float)
-        if path.suffix == ".txt":
-            return np.loadtxt(path, ndmin=2)
-        with opened(path) as image:
-            return np.asarray(image.convert("F"), float)
-    except (OSError, ValueError, IndexError) as e:
-        raise DataError(f"cannot read a kernel from {path}: {e}") from e
+        if suffix in (".npy", ".npz", ".pt"):
+            return _named(path, fields_of(path, LARGEST))
+        if suffix in (".txt", ".csv", ".mat"):
+            regular(path)
+        if suffix in (".txt", ".csv"):
+            text = path.read_text(encoding="utf-8-sig")
+            separator = next((c for c in ",;\t" if c in text), None)
+            return np.loadtxt(text.splitlines(), ndmin=2, delimiter=separator)
+        if suffix == ".mat":
+            content = extra("scipy.io", path.name, "demo").loadmat(path)
+            return _named(path, {k: v for k, v in content.items() if not k.startswith("__")})
+        pixels, alpha = layers(path)
+        if alpha is not None:
+            pixels = (pixels + 1) * alpha - 1
+        return np.asarray((pixels.double().mean(0) + 1) / 2)
+    except DataError as e:
+        raise DataError(f"cannot read a kernel from {e}") from e
+    except Exception as e:  # text that holds no table; of a .mat file SciPy has many errors
+        raise DataError(f"cannot read a kernel from {path}: {first_line(e)}") from e
+
+
+def _named(path: Path, fields: Mapping[str, Any]) -> np.ndarray:
+    """The kernel among the numbers of a file: by its name, or the only one that has two axes or more."""
+    arrays = {k: v.detach().numpy() if isinstance(v, Tensor) else v for k, v in fields.items()}
+    fit = {k: v for k, v in arrays.items() if isinstance(v, np.ndarray) and v.ndim >= 2 and v.dtype.kind in "biuf"}
+    name = next((n for n in NAMES if n in fit), None) or (next(iter(fit)) if len(fit) == 1 else None)
+    if name is None:
+        raise DataError(f"{path}: which is the kernel? It holds {listed(fields)}; call it kernel or psf")
+    return np.array(fit[name], float)
 
 
 def normalised(k: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import DataError, ShapeError, SpecError
+from ..files.cut import Window
 from ..files.numbers import array_of
 from ..files.pictures import layers
 from ..files.room import LARGEST
@@ -22,22 +23,31 @@ MUCH = 0.6  # of a picture; a mask that drops more may be meant the other way ro
 say = logging.getLogger("xhat").warning
 
 
-def read_mask(path: str | Path, size: tuple[int, int], fill: bool) -> Tensor:
+def read_mask(path: str | Path, size: tuple[int, int], fill: bool, window: Window | None = None) -> Tensor:
     """Which pixels are known, (h, w) of bool, by a picture or a .npy or .npz file.
 
     White, or what is not 0, is to be filled if `fill`, otherwise it is known. A transparent place counts as black; if
     only the alpha channel tells places apart, opaque counts as white. Grey is decided so that no touched pixel is taken
-    for known. A mask of other size but the same form is resized. Says so in one line if it drops most of the picture.
+    for known. A mask of other size but the same form is resized. If the image is only a `window` of the picture for
+    which the mask was made, so much of the mask counts. Says so in one line if it drops most of the picture.
     Raises DataError if the file cannot be read or the mask is empty, and ShapeError if it has another form.
     """
     white = _whiteness(Path(path))
-    h, w = white.shape
-    if (h, w) != size:
-        if abs(h * size[1] / (w * size[0]) - 1) > 0.02:
-            raise ShapeError(f"{path}: the mask has {h}x{w} pixels, the image {size[0]}x{size[1]}: not the same form")
-        white = F.interpolate(white[None, None], size, mode="bilinear", antialias=True)[0, 0]
+    if window is not None:
+        white = window(_resized(white, window.of, path))
+    white = _resized(white, size, path)
     known = white < TOUCHED if fill else white > 1 - TOUCHED
     return checked(known, path, fill)
+
+
+def _resized(white: Tensor, size: tuple[int, int], path: str | Path) -> Tensor:
+    """A mask (h, w) at the size of the image. Raises ShapeError if it has another form."""
+    h, w = white.shape
+    if (h, w) == size:
+        return white
+    if abs(h * size[1] / (w * size[0]) - 1) > 0.02:
+        raise ShapeError(f"{path}: the mask has {h}x{w} pixels, the image {size[0]}x{size[1]}: not the same form")
+    return F.interpolate(white[None, None], size, mode="bilinear", antialias=True)[0, 0]
 
 
 def checked(known: Tensor, origin: object, fill: bool) -> Tensor:

@@ -49,7 +49,7 @@ def look(
         raise SpecError(f"a scale stands for super_resolution:factor={scale}; give it or an operator, not both")
     found = _with_holes(found, given)
     picture = found.file is not None and is_picture(tuple(found.y.shape))
-    header = jpeg_header(found.file) if picture and found.file else None
+    header = jpeg_header(found.file) if picture and found.file and not found.resized else None
     guessed: dict[str, str] = {}
     told = []
     if given is None and (picture or scale is not None):
@@ -88,7 +88,7 @@ def _with_holes(found: Measurement, given: Given) -> Measurement:
     """`found` with what an inpainting operator must know of the picture. Refuses masks that nobody can have meant."""
     masked = _inpaints(given)
     options = parse(masked[0]).options if masked else {}
-    if masked and found.file is not None and not options and not found.physics:
+    if masked and found.file is not None and not options and "mask" not in found.physics:
         raise SpecError(
             f"inpaint would drop pixels of {found.origin} at random; say which are lost: inpaint:fill=mask.png (white "
             "is to be filled), inpaint:known=mask.png (white is known), inpaint:fill=#ff0000 (painted red)"

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..checks import SEEDS, image_shape, instance, number, path, whole
 from ..errors import SpecError
 from ..files import record
+from ..files.cut import Cut
 from ..files.folder import alone
 from ..files.kept import kept_of
 from ..files.measurement import Source
@@ -17,6 +18,7 @@ from ..metrics.registry import choose, metric
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
+from .cutting import cut_alike, cut_out
 from .grey import as_grey, stored_in_colour
 from .intake import Range, in_range, taken
 from .lists import listwise
@@ -54,6 +56,7 @@ def restore(
     *,
     schedule: str | Schedule | None = None,
     scale: int | None = None,
+    cut: Cut | None = None,
     seed: int = 0,
     samples: int = 1,
     batch_size: int | None = None,
@@ -95,6 +98,8 @@ def restore(
         solver: a spec string, a `Solver` or its class.
         schedule: the noise levels to run on; None takes those of the prior.
         scale: how many times smaller than the image the picture is, in place of an operator.
+        cut: the part of the file's picture that is restored, and its size (`files.cut`); a reference of the whole
+            picture is cut in the same way.
         seed, samples: sample i uses the random stream `seed` + i.
         batch_size: how many samples are computed at once; None means all. It changes time and memory, and a result by
             rounding only: by less than 1e-3 in [−1, 1], an eighth of a grey level, also with conjugate gradient.
@@ -150,6 +155,9 @@ def restore(
         )
     noise = in_range(noise, value_range)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
+    if cut:
+        found = cut_out(found, cut)
+        truth = truth if truth is None else cut_alike(truth, found, cut)
     grey = truth is not None and stored_in_colour(truth)
     channels = shape[0] if shape else None if truth is None or grey else len(truth)
 
@@ -160,6 +168,8 @@ def restore(
 
     found = as_grey(found, operator or found.operator, channels, known)
     kept = None if found.file is None else kept_of(found.file)
+    if kept and found.window:
+        kept = kept.within(found.window)
     found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
     if kept and "mask" in found.physics:
         kept = kept.opaque()  # what was transparent is filled
@@ -185,6 +195,8 @@ def restore(
     account = begun(task, job, metrics=scores) | {"measurement_scale": found.scale, "record_every": record_every}
     account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else found.file, job.prior)
     account["provenance"]["guessed"] = dict(found.guessed)
+    if cut:
+        account["provenance"]["cut"] = {k: v for k, v in vars(cut).items() if v is not None}
     own = identity(account, ("measurement_scale", "record_every"))
     saver = Checkpoint(Path(checkpoint), own) if checkpoint is not None else None
     with alone(saver.path.parent, f".{saver.path.name}.lock") if saver else nullcontext():

@@ -1,0 +1,57 @@
+"""A part of a recorded picture is restored: what belongs to the picture is cut in the same way."""
+
+import logging
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..files.cut import Cut
+from ..files.jpeg_header import jpeg_header
+from ..files.measurement import Measurement
+from ..files.pictures import is_picture
+
+say = logging.getLogger("xhat").warning
+
+
+def cut_out(found: Measurement, cut: Cut) -> Measurement:
+    """The part of a picture as a measurement.
+
+    A part of a JPEG ends between its blocks, which is said, unless it is resized: otherwise nothing would be known of
+    the blocks at its edges. Raises DataError for what is no picture, or knows already what its image is.
+    """
+    if not is_picture(tuple(found.y.shape)) or found.image_shape is not None:
+        raise DataError(f"{found.origin}: only pictures can be cropped or resized; simulate crops before it measures")
+    h, w = found.y.shape[1:]
+    window = cut.window(h, w, found.origin)
+    if cut.crop and not cut.size and found.file is not None and jpeg_header(found.file):
+        whole = window.within_blocks()
+        if whole != window:
+            say(
+                "xhat: %s: is a JPEG, which is cut between its blocks: %dx%d+%d+%d",
+                found.origin,
+                *(whole.width, whole.height, whole.left, whole.top),
+            )
+        window = whole
+    y = cut.resized(window(found.y))
+    physics = dict(found.physics)
+    if "mask" in physics:
+        known = window(torch.as_tensor(physics["mask"]).float())[None]
+        physics["mask"] = cut.resized(2 * known - 1)[0] > 0.99 if cut.size else known[0] > 0
+    if found.file is not None:
+        physics["window"] = window
+    return replace(found, y=y, physics=physics, window=window, resized=cut.size is not None)
+
+
+def cut_alike(truth: Tensor, found: Measurement, cut: Cut) -> Tensor:
+    """The same part of the true picture `truth` (c, h, w), which may be a whole number of times larger.
+
+    A picture of another size is returned as it is: it may have been cut already.
+    """
+    window = found.window
+    scale = window.scale(truth) if window and is_picture(tuple(truth.shape)) else None
+    if window is None or scale is None:
+        return truth
+    part = window(truth, scale)
+    return part if cut.size is None else replace(cut, size=scale * cut.size).resized(part)
