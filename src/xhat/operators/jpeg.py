@@ -22,6 +22,7 @@ from .checks import one_of, planes
 from .jpeg_codec import FACTORS, Codec
 from .jpeg_simplified import CHROMA, LUMA, simplified, table
 
+ORIENTATION, LYING = 274, (5, 6, 7, 8)  # EXIF's tag, and where it says that rows are columns
 MODES = ("4:4:4", "4:2:2", "4:2:0")  # what Pillow writes
 ROUNDING = 0.12  # variance of a coefficient by rounding to 8 bits: of R, G, B and again of Y, Cb, Cr, (0.45 + 1)/12
 MARGIN = 2.0  # grey levels that a projection stays away from a cell's edge, because of the same rounding
@@ -206,13 +207,16 @@ def libjpeg_tables(quality: int) -> list[list[float]]:
 
 
 def from_file(file: str | Path, channels: int) -> tuple[list[list[float]], str]:
-    """The steps of luma and chroma and the subsampling of a JPEG file. Raises DataError if it is none of Y, Cb and Cr
-    or of grey with what libjpeg can write again, and ShapeError if it has other than `channels`.
+    """The steps of luma and chroma and the subsampling of a JPEG file, as they are once it is upright.
+
+    Raises DataError if it is none of Y, Cb and Cr or of grey with what libjpeg can write again, and ShapeError if it
+    has other than `channels`.
     """
     try:
         with Pillow.open(file, formats=["JPEG"]) as picture:
             layers, tables = list(picture.layer), dict(picture.quantization)  # type: ignore[attr-defined]
             rgb = picture.info.get("adobe_transform") == 0 and len(layers) == 3
+            lying = picture.getexif().get(ORIENTATION, 1) in LYING
     except OSError as e:
         raise DataError(f"{file}: cannot be read as a JPEG file ({e})") from e
     if len(layers) not in (1, 3) or rgb:
@@ -229,4 +233,7 @@ def from_file(file: str | Path, channels: int) -> tuple[list[list[float]], str]:
     if mode is None:
         raise DataError(f"{file}: its chroma is subsampled by {factors}; there are {', '.join(MODES)}")
     chroma = tables[rest[0][3]] if rest else tables[own]
-    return [[float(s) for s in tables[own]], [float(s) for s in chroma]], mode
+    if lying and mode == "4:2:2":
+        raise DataError(f"{file}: lies on its side, and its chroma is subsampled by {mode} there; turn it upright")
+    order = [8 * (i % 8) + i // 8 for i in range(64)] if lying else range(64)  # rows and columns change places
+    return [[float(table[i]) for i in order] for table in (tables[own], chroma)], mode

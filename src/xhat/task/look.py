@@ -118,12 +118,12 @@ def _operator(found: Measurement, header: JpegHeader | None, scale: int | None) 
 def _jpeg(found: Measurement, header: JpegHeader) -> tuple[str, str]:
     chroma = f",subsampling={header.subsampling}" if len(found.y) == 3 else ""
     near = "its tables are those" if header.exact else "its own tables are near to those"
-    turned = header.turned and any(side % 16 for side in header.size)
+    turned = header.turned and (any(side % 16 for side in header.size) or header.subsampling == "4:2:2")
     what = f"is a JPEG, {near} of quality {header.quality}"
     what += ", and lies turned, so that its blocks are not where this takes them to be" if turned else ""
-    if found.file and not header.turned:
+    if found.file and not turned:
         return str(Spec("jpeg", {"tables": str(found.file)})), what
-    return f"jpeg:quality={header.quality}{chroma}", what  # tables of a turned picture belong to its stored axes
+    return f"jpeg:quality={header.quality}{chroma}", what
 
 
 def _noise(
