@@ -102,7 +102,7 @@ def test_grid_is_crossed_and_overridden():
 def test_a_cell_is_its_numbers_not_its_names():
     cell = read(TINY).cells()[0]
     assert replace(cell, task="x", label="y", seeds=(5,), images=1).id == cell.id
-    assert replace(cell, solver="lmaps:k=1,steps=3").id == cell.id  # the default, stated
+    assert replace(cell, solver="lmaps:zeta=1,steps=3").id == cell.id  # the default, stated
     changed = {"operator": "inpaint", "noise": "noiseless", "prior": "photo", "schedule": "edm", "samples": 2}
     ids = {replace(cell, **{k: v}).id for k, v in changed.items()} | {cell.id, replace(cell, solver="lmaps").id}
     assert len(ids) == len(changed) + 2

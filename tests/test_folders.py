@@ -83,7 +83,7 @@ def test_refusals(lmdbs, tmp_path):
         load(tmp_path)
     cut = copy(lmdbs / "fwi-test-70", tmp_path / "fwi")
     (cut / "data.mdb").write_bytes(b"no database" * 100)
-    with pytest.raises(DataError, match="cannot be read as LMDB"):
+    with pytest.raises(DataError, match="no LMDB file, or cut off"):
         load(cut)
 
 

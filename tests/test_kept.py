@@ -291,9 +291,9 @@ def test_resuming_with_other_weights_is_refused():
             return x * self.scale / (1 + sigma**2)
 
     options = {"solver": "lmaps:steps=3", "checkpoint": "c.pt"}
-    xhat.restore("y.npz", prior=Net(1.0), **options)
+    xhat.restore("y.npz", prior=xhat.Denoiser(Net(1.0), trial=False), **options)
     with pytest.raises(MismatchError, match="prior_sha256 was"):
-        xhat.restore("y.npz", prior=Net(0.9), resume=True, **options)
+        xhat.restore("y.npz", prior=xhat.Denoiser(Net(0.9), trial=False), resume=True, **options)
 
 
 SLOWLY = """import sys, time

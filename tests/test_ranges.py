@@ -180,7 +180,7 @@ def test_a_class_of_ones_own_is_checked_and_keeps_what_it_inherits():
 
 def test_the_listing_of_a_part_says_its_ranges():
     shown = listing("solvers", "lmaps")
-    assert "k: a number above 0\n" in shown
+    assert "k: a number above 0, or none\n" in shown
     assert "k1: a number of at least 0, or none\n" in shown
     assert "std: a number from 0.001 to 10,000\n" in listing("operators", "gaussian_blur")
 
@@ -189,5 +189,5 @@ def test_a_part_is_copied_pickled_and_changed_as_before():
     one = LMAPS(k=2.0)
     assert copy.deepcopy(one) == copy.copy(one) == pickle.loads(pickle.dumps(one)) == one
     assert replace(one, k=3.0).k == 3.0
-    with pytest.raises(SpecError, match="lmaps: k must be a number above 0, not -1"):
+    with pytest.raises(SpecError, match="lmaps: k must be a number above 0, or none, not -1"):
         replace(one, k=-1.0)

@@ -279,7 +279,7 @@ def test_a_diverged_run_leaves_nothing(monkeypatch, tmp_path):
         ({"solver": "lmaps:steps=0"}, SpecError, "steps must be a whole number from 1"),
         ({"samples": 0}, SpecError, "at least 1"),
         ({"batch_size": 0}, SpecError, "at least 1"),
-        ({"stop_at": -1.0}, SpecError, "stop_at must be positive"),
+        ({"stop_at": -1.0}, SpecError, "stop_at must be a finite number above 0"),
         ({"stop_at": 1.0, "noise": "noiseless"}, SpecError, "this measurement is noiseless"),
         ({"device": "tpu9"}, SpecError, "device tpu9 is not available"),
         ({"reference": torch.zeros(1, 3, 3), "shape": (1, 12, 9)}, ShapeError, "the reference has shape"),

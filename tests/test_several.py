@@ -86,8 +86,8 @@ def test_what_fails_is_told_at_the_end_and_stops_nothing(capsys, monkeypatch):
     assert "3 of 4 restored" in said.out
     assert "1 of 4 failed:\n  a0.png: in/a0.png: cannot be read" in said.err
     # A fault of the program stops nothing either, and its traceback is shown.
-    load = xhat.task.restore.load
-    monkeypatch.setattr(xhat.task.restore, "load", lambda y: 1 / 0 if "b.jpg" in str(y) else load(y))
+    load = xhat.task.intake.load
+    monkeypatch.setattr(xhat.task.intake, "load", lambda y: 1 / 0 if "b.jpg" in str(y) else load(y))
     assert main(["restore", "in", *RUN, "-o", "other", "-q"]) == 1
     assert tree("other") == MADE - {"b.png"}
     assert "ZeroDivisionError" in capsys.readouterr().err

@@ -26,6 +26,11 @@ class LatentLikelihood(Likelihood):
     A: Decoded
     pixel: Likelihood
 
+    @property
+    def pictures(self) -> bool:
+        """False: σ_y is a noise level of images and not of latents."""
+        return False
+
     def residual(self, x: Latents) -> Data:
         return self.pixel.residual(self.decode(x))
 
