@@ -202,7 +202,8 @@ def _searched(
     study.sampler = optuna.samplers.TPESampler(seed=len(finished), n_startup_trials=min(10, max(3, trials // 3)))
     if not study.trials:
         made = as_solver(cell.solver)
-        study.enqueue_trial({r.name: getattr(made, r.name) for r in ranges}, skip_if_exists=True)
+        start = {r.name: getattr(made, r.name) for r in ranges}  # an option without a value is no start
+        study.enqueue_trial({name: v for name, v in start.items() if v is not None}, skip_if_exists=True)
     end = time.monotonic() + 60 * minutes if minutes is not None else math.inf
     for _ in range(trials - len(finished)):
         if time.monotonic() > end:
