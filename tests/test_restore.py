@@ -255,6 +255,33 @@ def test_resuming_another_problem_is_refused_and_the_checkpoint_kept(tmp_path, c
     assert (tmp_path / "c.pt").exists()
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "culprit"),
+    [({}, {"samples": 2}, "seeds"), ({"samples": 2}, {"batch_size": 1}, "batch_size"),
+     ({}, {"stop_at": 1.5}, "stop_at"), ({}, {"record_every": 1}, "record_every"),
+     ({"operator": "inpaint:mask=mask.npy"}, "mask.npy", "operator_sha256"),
+     ({}, "code", "code"), ({}, "torch", "torch")],
+)  # fmt: skip
+def test_resuming_checks_all_that_decides_the_result(tmp_path, monkeypatch, first, then, culprit):
+    """The number of samples, options of the run, what a file holds whose name is the same, code, and torch."""
+    from xhat.task import account
+
+    monkeypatch.chdir(tmp_path)
+    np.save("mask.npy", np.eye(*Y.shape[1:], dtype=np.float32))
+    interrupted(tmp_path / "c.pt", 3, **first)
+    if then == "mask.npy":
+        np.save("mask.npy", np.eye(*Y.shape[1:], dtype=np.float32)[::-1])
+    if then == "code":
+        monkeypatch.setattr(account, "code_of", lambda *_: "0" * 16)
+    if then == "torch":
+        own = account.versions()
+        monkeypatch.setattr(account, "versions", lambda: own | {"torch": "0.0"})
+    more = {**first, **(then if isinstance(then, dict) else {})}
+    with pytest.raises(MismatchError, match=f"cannot resume another problem: .*{culprit} was"):
+        restore(prior=NamedAlike(denoise), checkpoint=tmp_path / "c.pt", resume=True, **more)
+    assert (tmp_path / "c.pt").exists()
+
+
 def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(DataError, match="nothing to resume"):
         restore(checkpoint=tmp_path / "c.pt", resume=True)

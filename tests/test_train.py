@@ -360,6 +360,35 @@ def test_interrupted_and_resumed_is_the_same(capsys, monkeypatch):
     assert Path("two/log.jsonl").read_text().count("\n") == 3
 
 
+@pytest.mark.parametrize(
+    ("change", "culprit"),
+    [("image", "images"), ("code", "code"), ("torch", "torch"), (["--precision", "bf16"], "precision"),
+     (["--set", "optimiser.seed=9"], "optimiser"), (["--set", "network.dropout=0"], "network")],
+)  # fmt: skip
+def test_resuming_another_training_is_refused(capsys, monkeypatch, change, culprit):
+    """Whatever decides the weights is compared: an image that is not held out, too, and what is computed with it."""
+    from xhat.train import session
+
+    assert train(steps=3) == 0
+    if change == "image":
+        held = {x.numpy().tobytes() for x in load("x.npz", DataOptions(validation=3)).held}
+        others = [i for i, x in enumerate(PIXELS) if x.transpose(2, 0, 1).tobytes() not in held]
+        changed = PIXELS.copy()
+        changed[others[0], 0, 0, 0] ^= 1
+        np.savez("x.npz", x=changed, label=np.arange(12))
+        after = load("x.npz", DataOptions(validation=3)).held
+        assert held == {x.numpy().tobytes() for x in after}, "only an image to train on has changed"
+    if change == "code":
+        monkeypatch.setattr(session.CODE, "fingerprint", lambda *_: "0" * 16)
+    if change == "torch":
+        monkeypatch.setattr(session, "versions", lambda: {"torch": "0.0", "xhat": "0"})
+    before = Path("out/checkpoint.pt").read_bytes()
+    capsys.readouterr()
+    assert train("--resume", *(change if isinstance(change, list) else []), steps=6) == 2
+    assert f"cannot resume another training: {culprit} was" in capsys.readouterr().err
+    assert Path("out/checkpoint.pt").read_bytes() == before
+
+
 def test_a_time_limit_ends_the_run():
     command = ["train", "denoiser", "x.npz", "--recipe", "tiny.toml", "--out", "out", "--minutes", "0.02", "-q"]
     assert main([*command, "--device", "cpu", "--set", "watching.steps=0"]) == 0

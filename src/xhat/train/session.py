@@ -17,6 +17,7 @@ from ..files.record import versions
 from ..files.writing import atomic
 from ..numerics.precision import processor_has_bfloat16
 from ..task.checkpoint import digest
+from ..task.fingerprint import CODE
 from .dataset import Dataset
 from .loop import Job, Limit, Objective, Progress, run
 from .network import parameters
@@ -89,9 +90,12 @@ class Session(ABC):
     def train(self, objective: Objective, accelerator: Any, identity: dict[str, str], title: str) -> bool:
         """Trains to the limit and completes the folder. Returns False if it was interrupted.
 
-        `identity` holds what must be the same when the run is resumed, and `title` names the model on its card.
+        `identity` holds what must be the same when the run is resumed, beside the precision, the code and torch, and
+        `title` names the model on its card.
         """
         options, batch = self.options, self.recipe.optimiser.batch
+        how = {"precision": str(accelerator.mixed_precision), "torch": str(versions()["torch"])}
+        identity = identity | how | {"code": CODE.fingerprint(type(self), objective, self.net)}
         with bar(options.limit, batch, accelerator.is_main_process and not options.quiet) as (tick, say):
             job = Job(
                 self.net, objective, self.data, self.recipe.optimiser, self.recipe.watching, options.limit,
@@ -160,4 +164,5 @@ def check_out(options: Options) -> None:
 def identity(recipe: Recipe, data: Dataset, **more: str) -> dict[str, str]:
     """What must be the same when a run is resumed, as text by name."""
     parts = {k: str(v) for k, v in vars(recipe).items() if k != "watching" and v is not None}
-    return {**parts, "images": f"{len(data.train)}, held out {digest(data.held)}", **more}
+    images = f"{len(data.train)} {digest(data.train)}, held out {digest(data.held)}"
+    return {**parts, "images": images, **more}
