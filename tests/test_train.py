@@ -11,6 +11,8 @@ import struct
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from conftest import untried
 from recipes import NETWORK
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError
+from xhat.files.folder import alone
 from xhat.priors import Denoiser, DiffusersPrior
 from xhat.priors.precondition import Karras
 from xhat.rng import Rng
@@ -387,6 +390,15 @@ def test_resuming_another_training_is_refused(capsys, monkeypatch, change, culpr
     assert train("--resume", *(change if isinstance(change, list) else []), steps=6) == 2
     assert f"cannot resume another training: {culprit} was" in capsys.readouterr().err
     assert Path("out/checkpoint.pt").read_bytes() == before
+
+
+def test_one_folder_one_training(capsys):
+    with ThreadPoolExecutor(1) as other, ExitStack() as stack:
+        other.submit(stack.enter_context, alone(Path("out"))).result()
+        assert train() == 2
+        assert "another run writes into it" in capsys.readouterr().err
+        other.submit(stack.close).result()
+    assert train() == 0
 
 
 def test_a_time_limit_ends_the_run():

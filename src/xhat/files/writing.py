@@ -54,6 +54,13 @@ def together(files: Mapping[Path, Callable[[Path], object]]) -> None:
         raise
 
 
+def sweep(folder: Path) -> None:
+    """Removes what a killed process has left unfinished in `folder` and below; the caller holds the folder alone."""
+    for left in folder.rglob(f"{TEMPORARY}*"):
+        if left.is_file():
+            left.unlink(missing_ok=True)
+
+
 def settle(file: Path) -> None:
     """Returns once the content of `file` is on the disk; some disks say only then that they are full."""
     with file.open("rb+") as opened:

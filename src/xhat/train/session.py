@@ -3,6 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from ..errors import SpecError
 from ..files.extras import install
-from ..files.folder import check_folder
+from ..files.folder import alone, check_folder
 from ..files.record import versions
-from ..files.writing import atomic
+from ..files.writing import atomic, sweep
 from ..numerics.precision import processor_has_bfloat16
 from ..task.checkpoint import digest
 from ..task.fingerprint import CODE
@@ -91,21 +92,29 @@ class Session(ABC):
         """Trains to the limit and completes the folder. Returns False if it was interrupted.
 
         `identity` holds what must be the same when the run is resumed, beside the precision, the code and torch, and
-        `title` names the model on its card.
+        `title` names the model on its card. The folder is held by this run alone, or DataError is raised.
         """
-        options, batch = self.options, self.recipe.optimiser.batch
+        options = self.options
         how = {"precision": str(accelerator.mixed_precision), "torch": str(versions()["torch"])}
         identity = identity | how | {"code": CODE.fingerprint(type(self), objective, self.net)}
+        main = accelerator.is_main_process
+        with alone(options.out) if main else nullcontext():
+            if main:
+                sweep(options.out)
+            finished = self._run(objective, accelerator, identity)
+            if main:
+                self.card(title)
+            accelerator.wait_for_everyone()
+        return finished
+
+    def _run(self, objective: Objective, accelerator: Any, identity: dict[str, str]) -> bool:
+        options, batch = self.options, self.recipe.optimiser.batch
         with bar(options.limit, batch, accelerator.is_main_process and not options.quiet) as (tick, say):
             job = Job(
                 self.net, objective, self.data, self.recipe.optimiser, self.recipe.watching, options.limit,
                 accelerator, options.out / "checkpoint.pt", identity, lambda progress: self.look(progress, say), tick,
             )  # fmt: skip
-            finished = run(job, options.resume)
-        if accelerator.is_main_process:
-            self.card(title)
-        accelerator.wait_for_everyone()
-        return finished
+            return run(job, options.resume)
 
     def card(self, title: str) -> None:
         """Writes recipe.toml and README.md."""
