@@ -193,8 +193,11 @@ def test_tables_of_a_file(tmp_path):
         assert torch.equal(((y[i] + 1) * 127.5).round().byte(), shown)
     with pytest.raises(SpecError, match="takes the place"):
         JPEG(shape, tables=files[0], quality=30)
+    # a grey photograph stored in colour is explained by its luma alone; a grey file says nothing of chroma
+    assert JPEG((1, 32, 48), tables=files[0]).steps[0, 0].flatten().tolist() == libjpeg_tables(35)[0]
+    Pillow.new("L", (48, 32)).save(tmp_path / "grey.jpg")
     with pytest.raises(ShapeError, match="channels"):
-        JPEG((1, 32, 48), tables=files[0])
+        JPEG(shape, tables=tmp_path / "grey.jpg")
 
 
 def test_files_that_tell_nothing(tmp_path):
