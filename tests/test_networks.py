@@ -10,11 +10,12 @@ from safetensors.torch import load_file, save_file
 from conftest import untried
 from xhat.errors import DataError, SpecError
 from xhat.numerics import convolution, precision
-from xhat.priors import Prior, tiles
+from xhat.priors import PowerLaw, Prior, tiles
 from xhat.priors.pixel import PixelPrior
 from xhat.priors.residual_unet import ResidualUNet
 from xhat.schedule import Level
 from xhat.spec import build_as
+from xhat.task.account import provenance
 
 FAST = precision.fast_dtype
 OPTIONS = {"channels": 3, "widths": [8, 16], "blocks": [1, 1], "embedding": 8, "frequencies": 4}
@@ -217,3 +218,10 @@ def test_a_batch_is_split_into_images(folder, monkeypatch):
     seen = sizes(prior, monkeypatch)
     torch.testing.assert_close(prior(x, SIGMA), whole, rtol=1e-5, atol=1e-5)
     assert [size[0] for size in seen] == [2, 2, 1]
+
+
+def test_a_record_says_in_which_format_the_network_ran(folder, monkeypatch):
+    for fast, name in ((torch.bfloat16, "bfloat16"), (torch.float32, "float32")):
+        monkeypatch.setattr(precision, "fast_dtype", lambda fast=fast: fast)
+        assert provenance(prior=untried(str(folder), "cpu"))["dtype"] == name
+    assert provenance(prior=PowerLaw())["dtype"] is None

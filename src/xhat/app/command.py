@@ -5,9 +5,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..errors import DataError, SpecError
-from ..files.folder import check_folder
-from .server import Server
-from .studio import Studio
 
 
 def arguments(p: ArgumentParser) -> None:
@@ -25,6 +22,10 @@ def arguments(p: ArgumentParser) -> None:
 
 def run_app(args: Namespace) -> int:
     """Serves the page until Ctrl-C. Raises DataError if the folder or SpecError if the port cannot be used."""
+    from ..files.folder import check_folder
+    from .server import Server
+    from .studio import Studio
+
     folder: Path = args.folder.expanduser().absolute()
     check_folder(folder)
     try:

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
-from .commands import run_bench, run_compare, run_report, run_tune
+from ..later import later
 
 BENCH = """examples:
   xhat bench quick -o runs/quick                       a suite that ships with the package
@@ -50,12 +50,12 @@ def add(command: Command) -> None:
     p.add_argument(
         "--megabytes", type=float, default=20.0, metavar="N", help="limit for the pictures in the page; default: 20"
     )
-    p.set_defaults(run=run_report)
+    p.set_defaults(run=later("xhat.bench.commands", "run_report"))
     p = command("compare", "show what changed between two runs of a grid", COMPARE)
     p.add_argument("before", type=Path, help="a folder written by xhat bench")
     p.add_argument("after", type=Path, help="a folder written by xhat bench")
     p.add_argument("--all", action="store_true", help="also list what did not change")
-    p.set_defaults(run=run_compare)
+    p.set_defaults(run=later("xhat.bench.commands", "run_compare"))
     _tune(command("tune", "search a solver's hyper-parameters for a task and a prior", TUNE))
 
 
@@ -83,7 +83,7 @@ def _bench(p: ArgumentParser) -> None:
     )
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress and no table")
-    p.set_defaults(run=run_bench)
+    p.set_defaults(run=later("xhat.bench.commands", "run_bench"))
 
 
 def _tune(p: ArgumentParser) -> None:
@@ -103,4 +103,4 @@ def _tune(p: ArgumentParser) -> None:
     p.add_argument("--seeds", type=int, default=1, metavar="N", help="measurements of each image; default: 1")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
     p.add_argument("-q", "--quiet", action="store_true", help="print no line for each trial")
-    p.set_defaults(run=run_tune)
+    p.set_defaults(run=later("xhat.bench.commands", "run_tune"))

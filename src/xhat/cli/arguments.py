@@ -1,7 +1,7 @@
 """The arguments of every command, and `main`, which runs one."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .. import __version__
@@ -9,11 +9,9 @@ from ..app.command import arguments as app_arguments
 from ..bench import arguments as bench
 from ..bench.arguments import TRUST
 from ..errors import SpecError
-from ..priors.generated import GENERATORS
+from ..later import later
 from ..train.arguments import train_arguments
-from .commands import run_demo, run_exact, run_fix, run_generate, run_inspect, run_list, run_restore, run_simulate
 from .ending import Parser, ended
-from .listing import KINDS
 
 RESTORE = """examples:
   xhat restore photo.jpg -o out/               looks at the file, and says what it took the damage to be
@@ -91,6 +89,15 @@ CROP = "first crop to W x H pixels: 256x256 in the middle, 256x256+X+Y from colu
 CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or a .toml or .json file"
 
 
+LISTED = ("operators", "noises", "solvers", "baselines", "priors", "metrics", "schedules", "data", "suites")
+GENERATED = ("blackhole", "velocity", "vorticity")
+
+
+def command_of(name: str) -> Callable[[argparse.Namespace], int]:
+    """The function that runs the command `name`, imported when it is called."""
+    return later("xhat.cli.commands", f"run_{name}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command in `argv` and returns the exit code; `ended` says what it is."""
     args = parser().parse_args(argv)
@@ -133,9 +140,9 @@ def parser() -> argparse.ArgumentParser:
     bench.add(command)
     _generate_arguments(command("generate", "make pictures to train a prior on", GENERATE))
     p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
-    p.add_argument("kind", nargs="?", choices=KINDS, help="the kind to list; without it, the names of all kinds")
+    p.add_argument("kind", nargs="?", choices=LISTED, help="the kind to list; without it, the names of all kinds")
     p.add_argument("name", nargs="?", help="one part of that kind, to show in full")
-    p.set_defaults(run=run_list)
+    p.set_defaults(run=command_of("list"))
     return top
 
 
@@ -222,7 +229,7 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         help="replace files that xhat has not written, and an interrupted run that is not resumed",
     )
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and no summary")
-    p.set_defaults(run=run_restore)
+    p.set_defaults(run=command_of("restore"))
 
 
 def _fix_arguments(p: argparse.ArgumentParser) -> None:
@@ -248,7 +255,7 @@ def _fix_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--record", action="store_true", help="write the record beside a picture")
     p.add_argument("--overwrite", action="store_true", help="replace files that xhat has not written")
     p.add_argument("-q", "--quiet", action="store_true", help="show no command, no progress bar and no summary")
-    p.set_defaults(run=run_fix, restore=_run_restore)
+    p.set_defaults(run=command_of("fix"), restore=_run_restore)
 
 
 def _run_restore(argv: Sequence[str]) -> int:
@@ -270,7 +277,7 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--reference-out", metavar="FILE", help="also write the cropped or resized image")
     p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of a picture; default: 8")
     p.add_argument("-q", "--quiet", action="store_true", help="print no notes")
-    p.set_defaults(run=run_simulate)
+    p.set_defaults(run=command_of("simulate"))
 
 
 def _demo_arguments(p: argparse.ArgumentParser) -> None:
@@ -282,23 +289,23 @@ def _demo_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--dtype", help="the option dtype of the prior, e.g. bfloat16")
     p.add_argument("--compile", action="store_true", help="set the option compile of the prior")
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bars")
-    p.set_defaults(run=run_demo)
+    p.set_defaults(run=command_of("demo"))
 
 
 def _prior_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("action", choices=("inspect",), help="inspect: show what it holds, without running a network")
     p.add_argument("path", help="a checkpoint, a diffusers folder or the name of a prior")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
-    p.set_defaults(run=run_inspect)
+    p.set_defaults(run=command_of("inspect"))
 
 
 def _generate_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("what", choices=sorted(GENERATORS), help=WHAT)
+    p.add_argument("what", choices=GENERATED, help=WHAT)
     p.add_argument("-o", "--out", required=True, help="the .npz to write; x is (count, size, size), uint8")
     p.add_argument("--count", type=int, default=10000, metavar="N", help="number of pictures; default: 10000")
     p.add_argument("--size", type=int, default=64, metavar="N", help="make pictures of N x N pixels; default: 64")
     p.add_argument("--seed", type=int, default=0, help="seed of the pictures; default: 0")
-    p.set_defaults(run=run_generate)
+    p.set_defaults(run=command_of("generate"))
 
 
 def _exact_arguments(p: argparse.ArgumentParser) -> None:
@@ -315,4 +322,4 @@ def _exact_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--samples", type=int, metavar="N", help="draw N posterior samples in each run")
     p.add_argument("--jobs", type=int, metavar="N", help="number of processes; default: one for each core")
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and no table")
-    p.set_defaults(run=run_exact)
+    p.set_defaults(run=command_of("exact"))

@@ -134,8 +134,8 @@ def failure(error: Exception) -> tuple[str, str]:
 
 
 def provenance(source: Path | None = None, prior: Prior | None = None) -> Row:
-    """Where and how something was computed, the file `source` from which it was computed, and what was chosen or
-    guessed when `prior` was loaded (`notes`).
+    """Where and how something was computed, the file `source` from which it was computed, what was chosen or
+    guessed when `prior` was loaded (`notes`), and the format its networks run in (`dtype`).
     """
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -144,9 +144,16 @@ def provenance(source: Path | None = None, prior: Prior | None = None) -> Row:
         "process": os.getpid(),
         "threads": torch.get_num_threads(),
         "notes": [] if prior is None else [line for part in prior.modules() for line in getattr(part, "notes", ())],
+        "dtype": None if prior is None else dtypes(prior),
         "file": None if source is None else str(source),
         "file_sha256": None if source is None or not source.is_file() else sha256(source, source.stat().st_mtime_ns),
     }
+
+
+def dtypes(prior: Prior) -> str | None:
+    """The formats in which the networks of `prior` run, such as "bfloat16" where the option dtype is auto."""
+    found = sorted({str(p.dtype).removeprefix("torch.") for p in prior.parameters()})
+    return ", ".join(found) or None
 
 
 @lru_cache(1024)
