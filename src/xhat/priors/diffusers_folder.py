@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from ..checks import number
 from ..errors import DataError, SpecError
 from ..files.inside import check_links, inside
 from ..schedule import EDM, VE, Discrete, Flow, Schedule
+from ..spec import Spec, build
 from .averages import says
 from .precondition import Consistent, Karras, Precondition, Score, Tabulated, Velocity
 
@@ -166,24 +168,29 @@ def convention(config: Mapping[str, Any], whole: bool = False) -> tuple[Precondi
     if kind in KARRAS + CONSISTENCY:
         if whole:
             raise SpecError(f"{kind} needs a network with a continuous time embedding, this one's is learned")
-        edm = EDM(*(float(config.get(k, v)) for k, v in (("sigma_min", 0.002), ("sigma_max", 80.0), ("rho", 7.0))))
-        sigma_data = float(config.get("sigma_data", 0.5))
+        edm = EDM(*(_number(config, k, v) for k, v in (("sigma_min", 0.002), ("sigma_max", 80.0), ("rho", 7.0))))
+        sigma_data = _number(config, "sigma_data", 0.5)
         if kind in CONSISTENCY:
             return Consistent("endpoint", edm.sigma_min, sigma_data), edm
         return Karras(prediction, sigma_data), edm
     if kind == SCORE:
-        lo, hi = (float(config.get(k, v)) for k, v in (("sigma_min", 0.01), ("sigma_max", 1348.0)))
+        lo, hi = (_number(config, k, v) for k, v in (("sigma_min", 0.01), ("sigma_max", 1348.0)))
         return Score(), VE(2 * lo, 2 * hi)
     if kind == FLOW:
         if config.get("use_dynamic_shifting"):
             raise SpecError("use_dynamic_shifting, a shift that depends on the image's size, is not supported")
-        time = float(config.get("num_train_timesteps", 1000))
-        return Velocity(steps=time), Flow(shift=float(config.get("shift", 1.0)))
+        time = _number(config, "num_train_timesteps", 1000)
+        return Velocity(steps=time), Flow(shift=_number(config, "shift", 1.0))
     if kind in TABULATED:
         table = read_table(config)
         return Tabulated(prediction, table, whole), table
     known = ", ".join((*KARRAS, SCORE, FLOW, *TABULATED, *CONSISTENCY))
     raise SpecError(f"unknown scheduler {kind!r}; known: {known}")
+
+
+def _number(config: Mapping[str, Any], key: str, default: float) -> float:
+    """The positive finite number that `config` has under `key`. Raises SpecError for anything else."""
+    return number(key, config.get(key, default))
 
 
 def scheduler_file(root: Path) -> Path:
@@ -198,17 +205,17 @@ def is_consistency(path: str | Path) -> bool:
 
 
 def read_table(config: Mapping[str, Any]) -> Discrete:
-    """The β table of a scheduler's `config`, rescaled to end at zero signal-to-noise ratio if the config says so."""
-    zero = bool(config.get("rescale_betas_zero_snr"))
+    """The β table of a scheduler's `config`, rescaled to end at zero signal-to-noise ratio if the config says so.
+
+    Raises SpecError for what `Discrete` would not take from a spec string, before a table of that length is made.
+    """
+    options: dict[str, Any] = {"zero_snr": bool(config.get("rescale_betas_zero_snr"))}
     if config.get("trained_betas") is not None:
-        return Discrete(betas=tuple(map(float, config["trained_betas"])), zero_snr=zero)
-    return Discrete(
-        kind=config.get("beta_schedule", "linear"),
-        beta_start=float(config.get("beta_start", 1e-4)),
-        beta_end=float(config.get("beta_end", 0.02)),
-        steps=config.get("num_train_timesteps", 1000),
-        zero_snr=zero,
-    )
+        options["betas"] = config["trained_betas"]
+    else:
+        named = {"kind": "beta_schedule", "beta_start": "beta_start", "beta_end": "beta_end"}
+        options |= {k: config[key] for k, key in (named | {"steps": "num_train_timesteps"}).items() if key in config}
+    return build(Spec("discrete", options), {"discrete": Discrete})
 
 
 NAME = "scheduler_config.json"

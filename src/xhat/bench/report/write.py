@@ -22,10 +22,13 @@ def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES) -> 
     Returns the paths. Raises DataError if the folder is not a run or has no record yet.
     """
     number("megabytes", megabytes, strict=False)
+    if out is not None:
+        check_folder(out)
     content, rows = open_run(run)
     if not rows:
         raise DataError(f"{run}: has no record yet")
-    check_folder(run if out is None else out)
+    if out is None:
+        check_folder(run)
     sets = _sets(run)
     folder = run if out is None else out
     files = {

@@ -105,13 +105,14 @@ def _from_file(path: Path, item: int | None) -> Measurement:
 
 def _shape(given: Any, path: Path) -> tuple[int, ...]:
     """The shape of an image, as a file says it. Raises DataError for anything but a few positive whole numbers."""
-    row = np.asarray(given) if isinstance(given, Tensor | np.ndarray | list | tuple) else np.empty(())
     try:
-        shape = tuple(int(n) for n in row) if row.ndim == 1 and 0 < len(row) <= AXES else ()
+        row = np.asarray(given) if isinstance(given, Tensor | np.ndarray | list | tuple) else np.empty(())
+        listed = row.ndim == 1 and 0 < len(row) <= AXES and np.isrealobj(row)
+        shape = tuple(int(n) for n in row) if listed else ()
         if shape and min(shape) > 0 and (np.asarray(shape) == row).all():
             fits(4 * math.prod(shape), f"{path}: image_shape {shape}", LARGEST)
             return shape
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # torch has the last for what numpy cannot hold
         pass
     raise DataError(f"{path}: image_shape holds up to {AXES} positive whole numbers, not {str(given)[:60]!r}")
 
