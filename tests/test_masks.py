@@ -12,6 +12,7 @@ from xhat.errors import DataError, ShapeError, SpecError
 from xhat.files.readers.load import load, load_reference
 from xhat.operators import OPERATORS
 from xhat.operators.inpaint import Inpaint
+from xhat.operators.masks import painted
 from xhat.spec import build
 from xhat.task.look import look
 
@@ -141,3 +142,17 @@ def test_the_side_of_a_box_asks_for_a_box():
     assert (len(rows), len(columns), int(mask.sum())) == (5, 5, 25)
     assert (rows.diff() == 1).all()
     assert (columns.diff() == 1).all()
+
+
+def test_a_hard_brush_drops_what_it_painted_and_no_more():
+    """Known neighbours are what a hole is filled from; a rim that is mixed with the brush must still go."""
+    x = torch.rand(3, 48, 48, generator=torch.Generator().manual_seed(0)) * 0.4 - 0.5
+    red = torch.tensor([1.0, -1.0, -1.0])[:, None, None]
+    brush = torch.zeros(48, 48)
+    brush[20:23, 6:42] = 1
+    assert torch.equal(painted(x * (1 - brush) + red * brush, "#ff0000"), brush == 0)
+    for edge in (0.3, 0.5, 0.7, 0.9):  # of paint in the pixels on one side, as of a line between two rows
+        soft = brush.clone()
+        soft[23, 6:42] = edge
+        known = painted(x * (1 - soft) + red * soft, "#ff0000")
+        assert not known[soft > 0].any()
