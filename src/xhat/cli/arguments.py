@@ -90,7 +90,7 @@ CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or 
 
 
 LISTED = ("operators", "noises", "solvers", "baselines", "priors", "metrics", "schedules", "data", "suites")
-GENERATED = ("blackhole", "velocity", "vorticity")
+GENERATED = ("blackhole", "velocity", "vorticity")  # of this package; a plug-in may bring others
 
 
 def command_of(name: str) -> Callable[[argparse.Namespace], int]:
@@ -300,7 +300,7 @@ def _prior_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _generate_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("what", choices=GENERATED, help=WHAT)
+    p.add_argument("what", metavar=f"{{{','.join(GENERATED)}}}", help=WHAT)
     p.add_argument("-o", "--out", required=True, help="the .npz to write; x is (count, size, size), uint8")
     p.add_argument("--count", type=int, default=10000, metavar="N", help="number of pictures; default: 10000")
     p.add_argument("--size", type=int, default=64, metavar="N", help="make pictures of N x N pixels; default: 64")

@@ -16,6 +16,7 @@ from ..files.targets import is_pattern, sources
 from ..files.writing import atomic
 from ..priors.generated import GENERATORS, check_pictures
 from ..priors.inspect import inspect
+from ..spec import lookup
 from ..task.simulate import simulate
 from . import fix
 from .listing import listing, overview
@@ -93,11 +94,12 @@ def run_generate(args: Namespace) -> int:
     """`xhat generate`: writes generated pictures."""
     import numpy as np
 
+    generator = lookup(args.what, GENERATORS)
     check_pictures("--", args.count, args.size, args.seed)
     if args.out.suffix.lower() != ".npz":
         raise DataError(f"{args.out}: pictures are written as .npz")
     check_file(args.out)
-    pictures = GENERATORS[args.what](args.count, args.size, args.seed)
+    pictures = generator(args.count, args.size, args.seed)
     atomic(args.out, lambda file: np.savez_compressed(file, x=pictures))
     print(f"{args.out}: x {pictures.shape} of uint8")
     return 0

@@ -179,7 +179,7 @@ def convention(config: Mapping[str, Any], whole: bool = False) -> tuple[Precondi
     if kind == FLOW:
         if config.get("use_dynamic_shifting"):
             raise SpecError("use_dynamic_shifting, a shift that depends on the image's size, is not supported")
-        time = _number(config, "num_train_timesteps", 1000)
+        time = _number(config, "num_train_timesteps", 1000.0)
         return Velocity(steps=time), Flow(shift=_number(config, "shift", 1.0))
     if kind in TABULATED:
         table = read_table(config)
