@@ -108,6 +108,7 @@ def begin(server: Server, **choice: object) -> tuple[int, bytes, dict]:
     return ask(server, "POST", "/start", json.dumps({"name": "a.png", "steps": 2, **choice}).encode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choice", "words"),
     [

@@ -42,6 +42,7 @@ def picture(channels=3, side=32):
     return photographs(side, ("astronaut",))[0][:channels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ITERATIVE)
 def test_conjugate_gradient_does_not_amplify_rounding(spec):
     """‖ridge(y + e) − ridge(y)‖ ≤ ‖e‖/(2√ρ) holds for the exact solve, because 1/(2√ρ) is its largest gain.
@@ -84,6 +85,7 @@ def test_an_image_that_is_almost_at_its_goal_makes_a_part_of_a_step():
             assert norm(below - above) < 1e-2  # 2e-6 / 0.1 of a few steps, which are up to 40 long
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "solver"),
     [

@@ -135,6 +135,7 @@ def test_mistakes_in_a_grid_are_named(change, said):
         read({**TINY, **change})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", suites())
 def test_suites_are_grids(name):
     grid = load(name)
@@ -226,6 +227,7 @@ SCIENCE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCIENCE)
 def test_science_suites_run(name, tmp_path, monkeypatch):
     """Classical methods and a solver side by side on small images; what does not apply says so."""
@@ -288,6 +290,7 @@ def test_a_record_can_be_repeated_by_hand(whole):
     assert r.record["residual_ratio"] == pytest.approx(row["residual_ratio"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_batch(whole, tmp_path):
     bench(read(TINY), tmp_path, Options(batch_size=3, quiet=True))
     a, b = same(whole), same(tmp_path)
@@ -404,6 +407,7 @@ def test_too_little_memory_halves_the_batch(monkeypatch):
     assert sorted(d.row["batch_size"] for d in done) == [1, 2, 2, 2, 2]
 
 
+@pytest.mark.slow
 def test_batch_size_by_memory(tmp_path):
     assert fitting(1000.0, 100.0, 150.0, 64) == 16
     assert fitting(1000.0, 100.0, 100.0, 64) == 64
@@ -472,6 +476,7 @@ def test_a_claim_is_one_process_s(tmp_path):
         assert third
 
 
+@pytest.mark.slow
 def test_other_code_and_weights_are_told(whole, tmp_path, capsys):
     (tmp_path / "grid.toml").write_text(TOML)
     lines = [json.loads(line) for line in (whole / "records.jsonl").read_text().splitlines()]
@@ -529,6 +534,7 @@ def test_killed_and_shared_runs_end_with_the_same_records(tmp_path):
     assert not (out / ".claims").exists()
 
 
+@pytest.mark.slow
 def test_pictures_are_kept_on_request(tmp_path):
     bench(read({**TINY, "seeds": 1}), tmp_path, replace(TWO, keep=True))
     rows = open_run(tmp_path)[1]

@@ -118,6 +118,7 @@ def test_short_flags_become_options_of_the_specs(tmp_path):
     assert json.loads((tmp_path / "out/record.json").read_text())["prior"] == "toy:dtype=bfloat16,compile=true"
 
 
+@pytest.mark.slow
 def test_lists_and_help(capsys):
     for kind in ("operators", "noises", "solvers", "priors", "metrics", "schedules"):
         assert main(["list", kind]) == 0
@@ -220,6 +221,7 @@ def test_bugs_keep_their_traceback(monkeypatch):
         main(["restore", "x.png", *PHYSICS, *RUN, "-q"])
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough():
     """`xhat list solvers | head -1` ends in silence."""
     command = [sys.executable, "-m", "xhat", "list", "solvers"]

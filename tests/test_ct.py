@@ -112,6 +112,7 @@ def test_solve_is_the_posterior_mean():
     assert (got - mean).square().mean().sqrt() < 0.05 * 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["ct:angles=8", "ct:angles=8,arc=90", "ct:angles=8,geometry=fan"])
 @pytest.mark.parametrize("name", ["lmaps", "dps", "mmps"])
 def test_solvers_use_the_data(name, spec):
@@ -173,6 +174,7 @@ def test_tv_prox_is_a_minimum():
     torch.testing.assert_close(dot(gradient(x), p), dot(x, divergence(p)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.005, 0.05, 0.5])
 @pytest.mark.parametrize(("name", "operator"), [("tv", "denoise"), ("tv", "ct"), ("wavelet", "denoise")])
 def test_lambda_follows_the_noise(name, operator, sigma):
@@ -205,6 +207,7 @@ def test_wavelet_shrinks_noise():
     assert (out - x).square().mean() < 0.3 * 0.2**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.usefixtures("float64")
 def test_baselines_treat_images_alone(name, monkeypatch):

@@ -138,6 +138,7 @@ def shown(capsys, *arguments):
     return next((line for line in said.splitlines() if line.startswith("xhat: xhat restore")), said), code
 
 
+@pytest.mark.slow
 def test_fix_shows_the_command_that_it_runs(capsys):
     line, code = shown(capsys, "x.png", "--sigma", "25/255", "--crop", "16x16")
     assert (line, code) == ("xhat: xhat restore x.png -o x_fixed.png --sigma 25/255 --crop 16x16 --steps 1", 0)

@@ -247,6 +247,7 @@ def test_exact_guidance_reaches_the_floor_of_the_field():
 TINY = [Cell("two", s, seed, 20) for seed in (0, 1) for s in ("exact", "ddrm:steps=3", "lmaps:steps=3")]
 
 
+@pytest.mark.slow
 def test_a_second_run_adds_nothing(tmp_path):
     path = tmp_path / "deep" / "results.jsonl"
     assert run(TINY, Results(path)) == 6
@@ -414,6 +415,7 @@ COMMAND = ["exact", "--problem", "two", "--problem", "grf:side=8", "--seeds", "2
 COMMAND += ["--solver", "exact", "--solver", "ddrm:steps=3", "--solver", "lmaps:steps=3"]
 
 
+@pytest.mark.slow
 def test_command_writes_everything(tmp_path, capsys):
     import pyarrow.parquet
 

@@ -60,6 +60,7 @@ def test_exact_samples_pass(name):
     assert found.described(x)["chi2"] == pytest.approx(1, abs=0.25)
 
 
+@pytest.mark.slow
 @over
 def test_a_shift_of_the_measured_directions_is_caught(name):
     found, x = judge(name)

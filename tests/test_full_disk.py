@@ -91,6 +91,7 @@ def eager(self, snapshot):
     self.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), LIMITS)
 def test_a_full_disk_at_a_random_write(name, size, capsys, monkeypatch):
     monkeypatch.setattr(Checkpoint, "note", eager)

@@ -128,6 +128,7 @@ def test_metric_is_of_velocities():
     assert FWI(SHAPE, **SMALL, contrast=1.0).modality.metrics == ("psnr",), "of another scale the metric would be wrong"
 
 
+@pytest.mark.slow
 def test_from_a_file_to_a_figure(tmp_path):
     pytest.importorskip("matplotlib")
     x = torch.linspace(-0.6, 0.6, 10).expand(SHAPE).clone()

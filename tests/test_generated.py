@@ -13,6 +13,7 @@ from xhat.science.navier_stokes.generator import APART, SCALE, SHIFTS, start
 from xhat.science.navier_stokes.operator import NavierStokes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", GENERATORS)
 def test_a_picture_depends_on_its_seed_and_number_only(what):
     few, many = GENERATORS[what](2, 16, 5), GENERATORS[what](33, 16, 5)
@@ -61,6 +62,7 @@ def test_a_flow_starts_without_a_mean_and_with_its_rms():
     torch.testing.assert_close(w[1:2], alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["velocity", "vorticity"])
 def test_the_prior_fitted_to_them_denoises_others(what, tmp_path, monkeypatch):
     monkeypatch.setenv("XHAT_CACHE", str(tmp_path))

@@ -149,6 +149,7 @@ def test_a_network_of_the_noise_becomes_the_denoiser_that_it_is():
     assert torch.allclose(v(x, TABLE(0.4)), PHOTO(x, TABLE(0.4)), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_tried_when_it_is_used_and_the_right_convention_is_named():
     r = restore(prior=xhat.Denoiser.from_eps(Eps(), ABAR))
     assert r.record["prior_sha256"]

@@ -22,6 +22,7 @@ def same(a, b):
     return torch.equal(a.images, b.images)
 
 
+@pytest.mark.slow
 def test_layouts_of_an_array_are_one_picture():
     for y in (Y.numpy(), Y.permute(1, 2, 0), Y.permute(1, 2, 0).numpy(), Y.double().numpy()):
         assert same(restore(y), restore())
@@ -102,6 +103,7 @@ def test_a_data_set_is_a_list():
     assert [same(a, restore(y)) for a, y in zip(found, (Y, Y / 2), strict=True)] == [True, True]
 
 
+@pytest.mark.slow
 def test_a_batch_of_pictures_is_a_list():
     batch = torch.stack([Y, Y / 2])
     network = {"prior": "photo:dtype=float32"}

@@ -240,6 +240,7 @@ def test_a_result_cut_off_between_two_files_is_completed(monkeypatch):
     assert names("out") == names("whole")
 
 
+@pytest.mark.slow
 def test_one_folder_one_run(capsys):
     os.mkdir("out")
     code = "from pathlib import Path; from xhat.files.folder import alone; import sys, time\n"

@@ -120,6 +120,7 @@ def restored(solver, times):
         assert not os.path.exists(f"{out}/checkpoint.pt")
 
 
+@pytest.mark.slow
 def test_a_restoration_that_is_killed_once_is_the_same():
     restored("lmaps:steps=12", 1)
 

@@ -425,6 +425,7 @@ def test_sizes_that_no_latent_has(ldm, tmp_path, capsys):
     assert "multiples of 2, the problem has (3, 15, 12)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     ["dps", "psld", "p2l", "treg", "dreamsampler", "stsl", "flowdps", "latent_resample:latent_steps=3,pixel_steps=3"],

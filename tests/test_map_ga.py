@@ -77,6 +77,7 @@ def close(a: Tensor, b: Tensor, rtol: float) -> None:
 # The gradient of the MAP objective through the consistency model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.2, 1.0, 5.0])
 @pytest.mark.parametrize(
     ("A", "noise"),
@@ -94,6 +95,7 @@ def test_gradient_against_numerical_differentiation(A, noise, sigma):
     close(ours, numerical, 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("A", "noise"), [("hdr", Poisson(50.0)), ("hdr", NOISE), ("phase_retrieval", NOISE), ("inpaint", Poisson(20.0))]
 )
@@ -147,6 +149,7 @@ def single(sigma: float, prior: FlowPrior, like: Likelihood, **options) -> Tenso
     return solve(solver, prior, like, Rng([3, 4]), EDM(EPS, sigma))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lam", ["level", "paper"])
 def test_one_level_converges_to_the_closed_form_map(lam):
     """Above σ_y both step lengths are stable, and have the same fixed point."""
@@ -343,6 +346,7 @@ def test_the_papers_masks(mask, kept):
     assert float(m[0, 0]) == (mask != "expand")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["map_ga", "map_ga_generic", "map_ga_pigdm"])
 @pytest.mark.parametrize(
     "task",

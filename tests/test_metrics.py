@@ -142,6 +142,7 @@ def test_shift_tolerant_lpips_agrees_with_its_authors_code(monkeypatch):
         stlpips(x[..., :20, :20], truth[..., :20, :20])
 
 
+@pytest.mark.slow
 def test_frechet_distance_of_sets():
     from xhat.metrics.sets import SETS
 

@@ -244,6 +244,7 @@ SLOW |= {"score_prior": 60, "ilo": 100, "score_ilo": 100}
 OTHER = (BlindGaussian, LatentLikelihood)  # about kernels and latents
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, c in SOLVERS.items() if not issubclass(c.needs, OTHER)])
 def test_every_solver_uses_the_data(name):
     """Half of the mean squared error of knowing nothing, with complex numbers as pairs; 8 x 8 pixels."""

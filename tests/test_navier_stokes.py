@@ -46,6 +46,7 @@ def close(a, b):
 # --- the benchmark's own numbers ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "name", "most"),
     [
@@ -207,6 +208,7 @@ def test_solvers_that_take_gradients_run(solver, truth):
     assert torch.isfinite(xhat.restore(y, prior="powerlaw:exponent=6,std=0.3", solver=solver).images).all()
 
 
+@pytest.mark.slow
 def test_from_a_file_to_a_figure(tmp_path, truth):
     pytest.importorskip("matplotlib")
     np.savez(tmp_path / "x.npz", x=truth.numpy())

@@ -23,6 +23,7 @@ EACH = [c for c in CASES if any(isinstance(v, list) or v is KERNELS for v in c[1
 # --- every operator ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "law"), LAWS, ids=[f"{ident(case)}-{law.__name__}" for case, law in LAWS])
 @double
 def test_law(case, law):

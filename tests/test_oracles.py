@@ -32,6 +32,7 @@ def test_mmps_with_converged_cg_is_exact(prior, op, t):
     torch.testing.assert_close(got, exact_mean(prior, like, xt, t), rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_mmps_run_converges_to_the_posterior_at_first_order(prior):
     """The mean is right within Monte Carlo error; the variance deficit is discretisation and halves with the step."""
     _, one = problem(prior, [0])
@@ -69,6 +70,7 @@ def test_lmaps_parametrisations_are_linked_by_2k2_over_k1_squared(prior):
     torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_lmaps_adam_agrees_with_the_exact_solve(prior):
     """The paper's inner loop, run long, finds the minimiser that the exact solve gives at once."""
     x, like = problem(prior, [0, 1])
@@ -168,6 +170,7 @@ def test_the_exact_draw_has_the_mean_and_covariance_of_its_gaussian(prior):
     assert (whitened.T @ whitened / n - torch.eye(64)).abs().max() < 6 / n**0.5
 
 
+@pytest.mark.slow
 def test_daps_langevin_tends_to_the_exact_draw(prior):
     """Long chains: the same mean and spread as the exact inner draw, within Monte Carlo error and the O(lr) bias."""
     x, one = problem(prior, [0], noise=Gaussian(0.3))

@@ -34,6 +34,7 @@ def test_its_files_are_restored_by_name(tmp_path):
     assert record["image_shape"] == [1, 16, 16]
 
 
+@pytest.mark.slow
 def test_its_suite_runs_with_its_metric(tmp_path, capsys):
     main(["bench", "tides", "-o", str(tmp_path / "run")])
     rows = [json.loads(line) for line in (tmp_path / "run" / "records.jsonl").read_text().splitlines()]

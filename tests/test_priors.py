@@ -175,6 +175,7 @@ def test_calibration_is_the_measured_error(photo):
     assert 0.05 < table.mse[1] / photo.mse(level(1.0)) < 2
 
 
+@pytest.mark.slow
 def test_diffusers_is_imported_late_and_loads_in_silence():
     code = (
         "import sys, xhat, xhat.priors as p; assert 'diffusers' not in sys.modules; "

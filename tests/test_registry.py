@@ -70,6 +70,7 @@ def python(folder: Path, code: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 def test_an_installed_plug_in_is_found_by_its_entry_point(package):
     code = """
 import torch, xhat
@@ -100,6 +101,7 @@ def test_a_class_of_any_module_is_a_spec(package, monkeypatch):
         build("no_such.module:Thing", SOLVERS)
 
 
+@pytest.mark.slow
 def test_a_broken_plug_in_is_named_and_left_out(package):
     (package / "minexhat.py").write_text("raise RuntimeError('not today')")
     code = """
@@ -112,6 +114,7 @@ with warnings.catch_warnings(record=True) as seen:
     assert python(package, code).startswith("True False ['plug-in mine (minexhat:PLUGIN) cannot be loaded: not today")
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_keeps_its_first_part(package):
     text = (package / "minexhat.py").read_text().replace('"flip"', '"inpaint"')
     (package / "minexhat.py").write_text(text)

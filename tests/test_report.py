@@ -192,6 +192,7 @@ def browse(page: Path, width: int, *more: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_in_a_browser(run, tmp_path, width):

@@ -231,6 +231,7 @@ class NamedAlike(xhat.Denoiser):
 NamedAlike.__name__ = "Fragile"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
 def test_every_solver_resumes_to_the_bit(tmp_path, solver):
     parts = replace(xhat.build(solver, SOLVERS), steps=6, **({"draws": 2} if solver == "score_ilo" else {}))

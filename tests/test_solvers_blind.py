@@ -50,6 +50,7 @@ def test_the_kernel_of_a_state_is_one(prior):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "share"),
     [

@@ -46,6 +46,7 @@ def test_the_gradient_is_that_of_the_written_out_chain(schedule):
     torch.testing.assert_close(state.adam.m, 0.1 * g, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_csgm_finds_the_minimiser_and_with_a_fine_flow_the_posterior_mean(prior):
     _, like = problem(prior, [0, 1], "inpaint:keep=0.5", Gaussian(0.2))
     mean, _ = posterior(prior, like)
@@ -61,6 +62,7 @@ def test_csgm_finds_the_minimiser_and_with_a_fine_flow_the_posterior_mean(prior)
     assert off[1] < 0.5 * off[0]
 
 
+@pytest.mark.slow
 def test_dmplug_fits_noiseless_data(prior):
     _, like = problem(prior, [0, 1], "inpaint:keep=0.25", Noiseless())
     x = solve(SOLVERS["dmplug"](steps=300, lr=0.2), prior, like, Rng([0, 1]))

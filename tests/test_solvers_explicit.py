@@ -381,6 +381,7 @@ def moments(name, like, prior, n, schedule, **options):
     return x.mean(0), x.flatten(1).T.cov()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.1, 0.6])
 def test_snips_with_a_full_rank_operator_samples_the_gaussian_posterior(prior, sigma):
     """Mean within Monte Carlo error; standard deviations within that and the bias of Langevin steps."""
@@ -433,6 +434,7 @@ def test_dcdp_fits_the_data_by_momentum_and_then_purifies(prior):
     torch.testing.assert_close(new.x, solver.fit(purified, like), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_sitcom_minimises_its_stated_loss_over_the_state(prior):
     """Run long, on noiseless data: consistent through the denoiser; with λ large the state stays."""
     x, like = problem(prior, [0, 1], SMALL, Noiseless())
@@ -444,6 +446,7 @@ def test_sitcom_minimises_its_stated_loss_over_the_state(prior):
     torch.testing.assert_close(near, prior(xt, t), rtol=0, atol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sitcom", "resample"])
 def test_optimisation_stops_at_the_noise_image_by_image(prior, name):
     """An image whose residual the noise explains is left alone; its neighbour is not."""
@@ -458,6 +461,7 @@ def test_optimisation_stops_at_the_noise_image_by_image(prior, name):
     assert float(norm(like.residual(got))[1]) < 0.8 * float(norm(like.residual(x0))[1])
 
 
+@pytest.mark.slow
 def test_resample_draws_from_the_product_of_its_two_gaussians(prior):
     n, t, s = 20000, VP()(0.5), VP()(0.48)
     solver = SOLVERS["resample"]()

@@ -46,6 +46,7 @@ def unet(tmp_path_factory: pytest.TempPathFactory) -> Prior:
     return untried(str(root), "cpu").double()
 
 
+@pytest.mark.slow
 def test_consistent_csgm_finds_the_posterior_mean(prior):
     """With the exact consistency function the mode over z is that of the image, x_ε ~ N(μ, C + ε² I)."""
     _, like = problem(prior.denoiser, [0, 1], "inpaint:keep=0.5", Gaussian(0.2))
@@ -79,6 +80,7 @@ def test_stages_move_one_layer_at_a_time_inside_its_ball(prior):
     torch.testing.assert_close(now[:, 9:27].abs().mean(1), torch.full((2,), 0.01), rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 def test_more_room_fits_better_and_the_last_layer_fits_all(prior):
     _, like = problem(prior.denoiser, [0, 1], "inpaint:keep=0.5", Noiseless())
     left = [
@@ -89,6 +91,7 @@ def test_more_room_fits_better_and_the_last_layer_fits_all(prior):
     assert left[2] < left[1] < left[0] or left[0] < 0.01
 
 
+@pytest.mark.slow
 def test_score_ilo_without_noise_finds_the_mode_under_its_gaussian(prior):
     """One layer, z held: min nll + τ ‖(h − μ)/sd‖²/2, quadratic with linear layers."""
     _, like = problem(prior.denoiser, [0, 1], "inpaint:keep=0.5", Gaussian(0.2))
@@ -145,6 +148,7 @@ def test_a_real_network_is_entered_at_its_layers(unet):
     assert torch.equal(unet.jump(u, t), plain)  # nothing stays behind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ilo", "score_ilo"])
 def test_runs_on_a_real_network(unet, name):
     from oracles import operator

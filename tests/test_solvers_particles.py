@@ -34,6 +34,7 @@ def end(solver, prior, like, runs, schedule=None):
     return last.state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", [multinomial, systematic, residual])
 def test_resampling_is_unbiased_and_per_image(scheme):
     n = 20000
@@ -73,6 +74,7 @@ def summary(state, mean, cov):
     return float(z.mean(1).square().mean().sqrt()), float(z.flatten(0, 1).var(0).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [EDM(), VP()], ids=["edm", "vp"])
 def test_tds_converges_with_particles(prior, schedule):
     """On average over four measurements: one alone is off by a tenth more or less."""
@@ -87,6 +89,7 @@ def test_tds_converges_with_particles(prior, schedule):
     assert abs(var.mean() - 1) < 0.12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", ["inpaint:keep=0.5", "gaussian_blur:std=0.6,size=3,boundary=circular"])
 def test_mcgdiff_converges_with_particles_and_steps(prior, op):
     _, like = problem(prior, [3], op)
@@ -100,6 +103,7 @@ def test_mcgdiff_converges_with_particles_and_steps(prior, op):
     assert abs(var - 1) < 0.12  # measured: 0.05 and 0.02 here, 0.03 and 0.01 with four times the runs
 
 
+@pytest.mark.slow
 def test_mcgdiff_counts_the_measurement_once():
     """One pixel, seen with noise: N(0, λ) given y. Weights that end with p(y|x₀) as well find 0.47 instead of 0.35."""
     lam, sigma, y = 0.25, 0.5, 0.7
@@ -111,6 +115,7 @@ def test_mcgdiff_counts_the_measurement_once():
     assert float(state.samples.var()) == pytest.approx(lam * sigma**2 / (lam + sigma**2), rel=0.1)
 
 
+@pytest.mark.slow
 def test_mcgdiff_takes_more_singular_values_than_levels():
     """White prior, every coordinate with a noise of its own: each must have variance τ²/(1 + τ²) and its own mean.
 
@@ -163,6 +168,7 @@ def test_particles_know_where_they_come_from(prior, name):
     assert (last.finish(Rng([0])).ancestor == 2).all()
 
 
+@pytest.mark.slow
 def test_weights_of_tds_without_resampling_are_the_evidence(prior):
     """E_q[w] = ∫ p(x₀) exp(−nll(x₀)) dx₀, and the weighted mean is the posterior's; one observed pixel."""
     mask = torch.zeros(1, 3, 3)
@@ -183,6 +189,7 @@ def test_weights_of_tds_without_resampling_are_the_evidence(prior):
     assert ((got - mean.flatten()).abs() < 0.15 * cov.diagonal().sqrt()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "tolerance"),
     [
@@ -204,6 +211,7 @@ def test_mode_weights_of_a_mixture(name, options, tolerance):
     assert abs(share - exact) < tolerance, (share, exact)  # 0.035 is one standard error
 
 
+@pytest.mark.slow
 def test_pnpdm_bias_falls_with_its_coupling(prior):
     _, like = problem(prior, [3], "inpaint:keep=0.5")
     mean, cov = posterior(prior, like)
@@ -217,6 +225,7 @@ def test_pnpdm_bias_falls_with_its_coupling(prior):
     assert float(z.mean(0).square().mean().sqrt()) < 0.25
 
 
+@pytest.mark.slow
 def test_pnpdm_langevin_agrees_with_the_exact_draw(prior):
     """For operators that are not linear the inner draw is a chain; here on a linear one, in disguise."""
     _, like = problem(prior, [3], "inpaint:keep=0.5")
@@ -228,6 +237,7 @@ def test_pnpdm_langevin_agrees_with_the_exact_draw(prior):
     assert ((b.std(0) / sd - 1).abs() < 0.3).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pmc_red", "pmc_pnp"])
 def test_pmc_reaches_the_posterior_of_the_blurred_prior(prior, name):
     _, like = problem(prior, [3], "inpaint:keep=0.5")
@@ -249,6 +259,7 @@ def test_fps_noises_the_measurement_as_it_noises_the_image(prior):
     torch.testing.assert_close(white.std(0), one.A.s[0].expand(1, 3, 3), rtol=0.06, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fps", "fps_smc"])
 def test_fps_finds_the_mean_and_is_too_narrow(prior, name):
     """As its docstring says: with a fixed c the chain loses variance, and more steps do not bring it back."""
@@ -260,6 +271,7 @@ def test_fps_finds_the_mean_and_is_too_narrow(prior, name):
     assert 0.3 < float(z.var(0).mean()) < 0.9
 
 
+@pytest.mark.slow
 def test_smcdiff_converges_with_particles(prior):
     """Without noise it fulfils the data exactly and finds the rest the better the more particles it has."""
     _x, like = problem(prior, [3], "inpaint:keep=0.5", Noiseless())

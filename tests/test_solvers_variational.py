@@ -25,6 +25,7 @@ def test_flow_knows_its_jacobian_and_keeps_images_apart():
     assert not J[0, :, 1].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["score_prior", "efficient_score_prior"])
 def test_slope_of_the_prior_is_that_of_its_density(name):
     """Averaged over the levels of a run and over ε, −∇ log p(x) = C⁻¹ x."""
@@ -39,6 +40,7 @@ def test_slope_of_the_prior_is_that_of_its_density(name):
     assert (got - exact).norm() < 0.06 * exact.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "tolerance"),
     [("score_prior", {"sigma_min": 0.1, "steps": 300}, 0.25), ("efficient_score_prior", {"steps": 600}, 0.35)],

@@ -35,6 +35,7 @@ def test_xhat_answers_for_itself_without_torch_in_a_third_of_a_second(args, tmp_
     assert after.children_user + after.children_system - before.children_user - before.children_system < 0.3
 
 
+@pytest.mark.slow
 def test_a_first_picture_needs_no_library_of_other_networks_and_metrics(tmp_path):
     from PIL import Image
 

@@ -60,6 +60,7 @@ def test_the_pages_say_what_the_records_say(file):
     assert page(study, records) == records.with_suffix(".md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_runs_once_and_reports(tmp_path, monkeypatch, request):
     request.getfixturevalue("float64")  # the study sets it; this puts it back
     (tmp_path / "tiny.toml").write_text(TINY)
@@ -100,6 +101,7 @@ def test_the_mode_is_one(name, request):
     assert (log_posterior(top, prior, like) > log_posterior(x, prior, like)).all()
 
 
+@pytest.mark.slow
 def test_an_arm_is_what_the_loop_makes_of_it(request):
     """The record of a task of several images holds the numbers of the plain loop on the whole batch."""
     request.getfixturevalue("float64")

@@ -103,6 +103,7 @@ def edited(name, change):
     return code
 
 
+@pytest.mark.slow
 def test_a_docstring_changes_no_fingerprint():
     then = Code(lambda name: redocumented(text) if (text := text_of_module(name)) else None)
     for name in MODULES:
@@ -110,6 +111,7 @@ def test_a_docstring_changes_no_fingerprint():
     assert NOW.fingerprint(SOLVERS["dps"]()) == then.fingerprint(SOLVERS["dps"]())
 
 
+@pytest.mark.slow
 def test_an_annotation_changes_no_fingerprint():
     """Nor does a cast, or an import that only they use."""
     then = Code(lambda name: retyped(text) if (text := text_of_module(name)) else None)
@@ -158,6 +160,7 @@ def test_what_decides_no_run_is_in_no_fingerprint(module):
     assert f"xhat.{module}" not in MODULES
 
 
+@pytest.mark.slow
 def test_a_fingerprint_follows_parts_of_parts_and_code_of_others(tmp_path, monkeypatch):
     """A prior inside a prior, and an operator outside the package with what it imports beside it."""
     inner = xhat.build_prior("powerlaw")
@@ -216,6 +219,7 @@ def by_hand(row, **options):
     return xhat.restore(y, prior=row["prior"], solver=solver, seed=seed, reference=x, device="cpu", **options)
 
 
+@pytest.mark.slow
 def test_restore_and_bench_give_the_same_numbers_for_the_same_task(rows):
     assert len(rows) >= 10
     same = ("noise", "solver", "schedule", "image_shape", "data_shape", "seeds", "samples", "returns", "residual")
@@ -249,6 +253,7 @@ def test_a_record_says_what_it_was_made_from_and_how(tmp_path, monkeypatch):
     assert record["prior_sha256"] != record["measurement_sha256"]
 
 
+@pytest.mark.slow
 def test_an_image_that_has_changed_makes_its_records_stale(tmp_path, capsys):
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()

@@ -205,6 +205,7 @@ def test_biased_noise_is_found():
         noise.density_is_that_of_the_samples(biased)
 
 
+@pytest.mark.slow
 def test_good_noise_passes():
     assert len(check_noise(Gaussian((0.1, 0.2, 0.3)))) == len(NOISE_LAWS)
 
@@ -349,10 +350,12 @@ def test_a_solver_that_fills_holes_with_zeros_does_not_use_the_prior():
         solvers.uses_prior_and_data(solver(estimate=lambda self, x, t, prior, like, rng: like.y))
 
 
+@pytest.mark.slow
 def test_good_solvers_pass():
     assert len(check_solver(Good())) == len(SOLVER_LAWS)
 
 
+@pytest.mark.slow
 def test_no_test_runner_is_needed():
     code = "import sys, xhat.testing as t; assert 'pytest' not in sys.modules; print(len(t.SOLVER_LAWS))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

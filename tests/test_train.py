@@ -305,6 +305,7 @@ def test_the_average_weighs_step_t_with_a_power_of_t():
 # Runs
 
 
+@pytest.mark.slow
 def test_a_run_repeats_itself_and_is_not_overwritten(capsys, out):
     assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [3, 6]
     assert train("--set", "watching.minutes=9", out="two") == 0
@@ -337,6 +338,7 @@ def test_two_processes_share_a_batch_and_agree_with_one():
     assert any((one[k] - before[k]).abs().max() > 1e-5 for k in one)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("out")
 def test_interrupted_and_resumed_is_the_same(capsys, monkeypatch):
     from xhat.train import denoiser
@@ -363,6 +365,7 @@ def test_interrupted_and_resumed_is_the_same(capsys, monkeypatch):
     assert Path("two/log.jsonl").read_text().count("\n") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "culprit"),
     [("image", "images"), ("code", "code"), ("torch", "torch"), (["--precision", "bf16"], "precision"),
@@ -392,6 +395,7 @@ def test_resuming_another_training_is_refused(capsys, monkeypatch, change, culpr
     assert Path("out/checkpoint.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_one_folder_one_training(capsys):
     with ThreadPoolExecutor(1) as other, ExitStack() as stack:
         other.submit(stack.enter_context, alone(Path("out"))).result()
@@ -401,6 +405,7 @@ def test_one_folder_one_training(capsys):
     assert train() == 0
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_the_run():
     command = ["train", "denoiser", "x.npz", "--recipe", "tiny.toml", "--out", "out", "--minutes", "0.02", "-q"]
     assert main([*command, "--device", "cpu", "--set", "watching.steps=0"]) == 0
@@ -409,6 +414,7 @@ def test_a_time_limit_ends_the_run():
     assert last["step"] >= 1
 
 
+@pytest.mark.slow
 def test_the_folder_is_whole_and_loads_in_diffusers_and_here():
     assert train("--half", "--set", "network.pixel_unshuffle=2", "--licence", "public domain") == 0
     assert {p.name for p in Path("out").iterdir()} == {
@@ -554,6 +560,7 @@ def tune(*more: str, out: str = "cm", steps: int = 6, data: tuple[str, ...] = ("
     return main([*command, "-q", *(a for k in [*fast, "optimiser.batch=4"] for a in ("--set", k)), *more])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ect", "cd"])
 @pytest.mark.usefixtures("out")
 def test_a_consistency_folder_is_a_pipeline_of_diffusers_and_a_prior_here(method):
@@ -595,6 +602,7 @@ def test_an_interrupted_consistency_model_goes_on_bit_for_bit(monkeypatch, metho
     assert weights("two") == weights("cm")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("out")
 def test_without_images_the_denoiser_draws_them(capsys):
     assert tune("--set", "consistency.drawn=16", data=()) == 0

@@ -73,6 +73,7 @@ def log(out: str) -> list[dict]:
     return [json.loads(line) for line in (Path(out) / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_an_autoencoder_and_a_prior_for_its_latents():
     assert codes("--half", steps=30) == 0
     assert log("codes")[-1]["psnr"]["0.0"] > log("codes")[0]["psnr"]["0.0"] + 3
@@ -96,6 +97,7 @@ def test_an_autoencoder_and_a_prior_for_its_latents():
     assert json.loads(Path("r/record.json").read_text())["latent_shape"] == [4, 4, 4]
 
 
+@pytest.mark.slow
 def test_resuming_is_bitwise():
     codes(out="a")
     codes(out="b", steps=3)

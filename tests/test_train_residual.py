@@ -80,6 +80,7 @@ def test_the_default_family_makes_a_prior_of_any_size_that_is_the_network_as_tra
     torch.testing.assert_close(prior(u, Level(0.0, 1.0, 0.5)), trained.detach(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_is_the_same(monkeypatch):
     assert train() == 0
     plain, calls = denoiser.EDMLoss.__call__, [0]
@@ -98,6 +99,7 @@ def test_interrupted_and_resumed_is_the_same(monkeypatch):
     assert all(torch.equal(v, weights("out")[k]) for k, v in weights("two").items())
 
 
+@pytest.mark.slow
 def test_a_look_tells_the_speed_beside_the_bare_networks_and_leaves_the_training_alone():
     assert train() == 0
     assert train("--set", "watching.steps=1", out="two") == 0
@@ -107,6 +109,7 @@ def test_a_look_tells_the_speed_beside_the_bare_networks_and_leaves_the_training
     assert "of the bare network's" in Path("out/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_going_on_from_a_folder_starts_at_its_denoiser():
     assert train() == 0
     assert train("--init", "out", "--set", "optimiser.lr=1e-9", out="two", steps=1) == 0
@@ -115,6 +118,7 @@ def test_going_on_from_a_folder_starts_at_its_denoiser():
     torch.testing.assert_close(after(x, t), before(x, t), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_in_bfloat16_the_weights_that_are_kept_are_float32_and_learn_about_the_same():
     """Six small steps of Adam move a weight by at most 6e-3; bfloat16 changes the sign of few of its gradients."""
     assert train("--precision", "no") == 0
@@ -158,6 +162,7 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(capsys, more, words
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_a_consistency_model_asks_for_a_network_of_diffusers(capsys):
     assert train() == 0
     assert main(["train", "consistency", "x.npz", "--from", "out", "--out", "cm", "--steps", "1", "-q"]) == 2

@@ -105,6 +105,7 @@ def distance(spec: str, task: str, steps: int) -> float:
     return float(((got - mode).flatten(1).norm(dim=1) / mode.flatten(1).norm(dim=1)).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_lmaps_comes_to_the_mode_and_never_farther_from_it_with_more_calls(task):
     """On a Gaussian prior, where the mode is known. 0.2 % is what the data step's own covariance k ρ² leaves over."""
@@ -119,6 +120,7 @@ def test_with_full_noise_it_does_not_however_long_it_runs():
     assert min(distance("lmaps:renoise=full", TASKS[0], steps) for steps in (20, 50)) > 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_right_mode_of_a_mixture_is_found_at_least_as_often_as_with_full_noise(seed):
     """Eight modes in sixteen dimensions, of which the data see four; the right one is that of the largest mass."""

@@ -31,6 +31,7 @@ def of_photographs(x: Tensor, sigma: float) -> Tensor:
     return PHOTO(x, Level(0.5, 1.0, sigma))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_our_own_networks_pass_with_a_margin(name):
     """The limit is half as much again as the worst of them; the trial takes less than a restoration's first step."""
@@ -53,6 +54,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("says", WRONG)
 def test_a_function_that_is_misread_is_refused_with_what_it_is(says):
     run = {"operator": "denoise", "noise": "gaussian:sigma=0.1", "solver": "lmaps:steps=2", "device": "cpu"}
@@ -90,6 +92,7 @@ def test_the_right_table_passes(table):
     tried(Told(table, table))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prior", "says"),
     [

@@ -165,6 +165,7 @@ def test_refuses_plans(option):
         xhat.build(f"black_hole_array:stations=array.txt,{option}", OPERATORS, (1, 8, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("table")
 def test_simulated_from_a_table_and_restored():
     """`simulate` draws noise and gains for the planned array, and what it writes restores without another word."""
