@@ -42,7 +42,7 @@ def computed(queue: Queue, metrics: Sequence[str], options: Options, keep: bool)
     try:
         import ray
     except ImportError as e:
-        raise SpecError(f"--ray needs one more package: {install('ray')}") from e
+        raise SpecError(f"--ray needs one more package: {install('cluster')}") from e
     own = not ray.is_initialized()
     if own:
         connect(str(options.ray))

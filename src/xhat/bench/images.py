@@ -50,7 +50,7 @@ class Images(Checked, ABC):
 
 @dataclass(frozen=True)
 class Photographs(Images):
-    """The four photographs of the demo, as central squares of `size` x `size`; needs the extra demo.
+    """The four photographs of the demo, as squares of `size` x `size`.
 
     `kind` grey is the mean over their colours.
     """

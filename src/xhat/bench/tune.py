@@ -155,7 +155,7 @@ def tune(
     try:
         import optuna  # noqa: F401
     except ImportError as e:
-        raise SpecError(f"xhat tune needs one more package: {install('tune')}") from e
+        raise SpecError(f"xhat tune needs one more package: {install('bench')}") from e
     check_folder(out)
     if minutes is not None:
         number("minutes", minutes, strict=False)

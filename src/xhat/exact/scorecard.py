@@ -16,8 +16,6 @@ from .cell import FLOOR, Cell
 from .report import markdown, overview, summary, tables
 from .run import Results, run
 
-EXTRA = f"needs more packages: {install('exact')}"
-
 
 def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = False) -> list[str]:
     """Computes the missing cells and returns the names of the files that were written to the folder `out`.
@@ -48,7 +46,7 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
             write(rows, out / name)
             written.append(name)
         except ImportError as e:
-            print(f"xhat: note: {out / name} not written, it {EXTRA} ({e.name} is missing)", file=sys.stderr)
+            print(f"xhat: note: {out / name} not written, it needs {e.name}: {install('bench')}", file=sys.stderr)
     return written
 
 

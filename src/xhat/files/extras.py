@@ -1,19 +1,53 @@
 """Libraries that are not installed with the package and are imported where they are used."""
 
+import json
+import sys
 from importlib import import_module
+from importlib.metadata import distribution
+from pathlib import Path
+from shlex import quote
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ..errors import DataError
 
 
 def install(group: str = "") -> str:
-    """How to install the extra `group`, or xhat itself. xhat is not on PyPI, so from a clone."""
-    return f"pip install -e '.{f'[{group}]' if group else ''}' in the clone of xhat"
+    """The command that installs the extra `group` into the xhat that runs: it was installed by pip, uv or pipx, from
+    an index, a file, a repository or a clone.
+    """
+    own = distribution("xhat")
+    places = Path(sys.prefix).parts
+    if "pipx" in places:
+        how = "pipx install --force"
+    elif "uv" in places and "tools" in places:
+        how = "uv tool install --force"
+    else:
+        how = "uv pip install" if (own.read_text("INSTALLER") or "").strip() == "uv" else "pip install"
+    return f"{how} {_origin(own.read_text('direct_url.json'), group)}"
+
+
+def _origin(direct_url: str | None, group: str) -> str:
+    """What an installer takes to install xhat again with the extra `group`, from the text of the file in which PEP 610
+    has the place where xhat came from; None stands for an index.
+    """
+    brackets = f"[{group}]" if group else ""
+    if direct_url is None:
+        return quote(f"xhat{brackets}")
+    origin = json.loads(direct_url)
+    url = str(origin["url"])
+    if "vcs_info" in origin:
+        return quote(f"xhat{brackets} @ {origin['vcs_info']['vcs']}+{url}")
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return quote(f"xhat{brackets} @ {url}")
+    path = unquote(parts.path)
+    return ("-e " if origin.get("dir_info", {}).get("editable") else "") + quote(f"{path}{brackets}")
 
 
 def extra(name: str, wanted: str, group: str = "science") -> Any:
-    """The module `name`. Raises DataError that says that `wanted` needs it, and which extra `group` holds it, if it is
-    missing.
+    """The module `name`. Raises DataError if it is missing: `wanted` needs it, and so is the extra `group` installed,
+    which holds it.
     """
     try:
         return import_module(name)

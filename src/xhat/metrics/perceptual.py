@@ -81,7 +81,7 @@ def stlpips_net() -> Perceptual:
 
     Raises DataError if the package is missing.
     """
-    w = load(_inside("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth", "offline-metrics"))
+    w = load(_inside("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth", "bench"))
     return Perceptual(lambda x: shift_tolerant(x, w), [w[f"lin{i}.model.1.weight"] for i in range(5)])
 
 

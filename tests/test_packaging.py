@@ -1,0 +1,145 @@
+"""What is packaged: extras hold what the code asks for, hints fit the installation, photographs ship."""
+
+import ast
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xhat.files import extras
+from xhat.files.photographs import FOLDER, PHOTOGRAPHS, photographs
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
+
+
+def canonical(name: str) -> str:
+    """The name of a distribution as indices compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def held(group: str) -> set[str]:
+    """The distributions that the extra `group` installs, those of the extras within it, too."""
+    out = set()
+    for line in EXTRAS[group]:
+        own = re.fullmatch(r"xhat\[(.*)\]", line)
+        out |= set().union(*map(held, own[1].split(","))) if own else {canonical(re.split(r"[<>=!~;\[ ]", line)[0])}
+    return out
+
+
+def asked() -> Iterator[tuple[str, str, str]]:
+    """Each (file, module or "", group) that the code says is missing, from its calls of `extra` and `install`."""
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                continue
+            words = [a.value if isinstance(a, ast.Constant) else None for a in call.args]
+            if call.func.id == "extra" and isinstance(words[0], str):
+                yield file.name, words[0], str(words[2]) if len(words) > 2 else "science"
+            if call.func.id == "install" and words and isinstance(words[0], str):
+                yield file.name, "", words[0]
+
+
+def test_each_extra_that_a_message_names_exists_and_holds_the_package():
+    found = list(asked())
+    assert len(found) > 15
+    dists = packages_distributions()
+    for file, module, group in found:
+        assert group in EXTRAS, file
+        owners = {canonical(d) for d in dists.get(module.split(".")[0], [])}  # none if it is not installed here
+        assert not owners or owners & held(group), f"{file}: {module} is in none of {group}"
+
+
+def test_all_is_every_extra_of_a_user():
+    everything = set().union(*(held(g) for g in EXTRAS if g not in ("dev", "docs", "peers")))
+    assert held("all") == everything
+
+
+class Installed:
+    """A distribution with these files, as `importlib.metadata` shows it."""
+
+    def __init__(self, installer: str = "pip", **origin: object) -> None:
+        self.files = {"INSTALLER": f"{installer}\n", "direct_url.json": json.dumps(origin) if origin else None}
+
+    def read_text(self, name: str) -> str | None:
+        return self.files[name]
+
+
+@pytest.mark.parametrize(
+    ("installed", "prefix", "hint"),
+    [
+        (Installed(), "/venv", "pip install 'xhat[science]'"),
+        (Installed("uv"), "/venv", "uv pip install 'xhat[science]'"),
+        (Installed(), "/home/me/.local/share/pipx/venvs/xhat", "pipx install --force 'xhat[science]'"),
+        (Installed("uv"), "/home/me/.local/share/uv/tools/xhat", "uv tool install --force 'xhat[science]'"),
+        (
+            Installed(url="file:///home/me/my%20xhat", dir_info={"editable": True}),
+            "/venv",
+            "pip install -e '/home/me/my xhat[science]'",
+        ),
+        (Installed(url="file:///home/me/xhat", dir_info={}), "/venv", "pip install '/home/me/xhat[science]'"),
+        (
+            Installed(url="file:///tmp/xhat-0.2.0-py3-none-any.whl", archive_info={}),
+            "/venv",
+            "pip install '/tmp/xhat-0.2.0-py3-none-any.whl[science]'",
+        ),
+        (
+            Installed(url="https://host.example/xhat", vcs_info={"vcs": "git", "commit_id": "0" * 40}),
+            "/venv",
+            "pip install 'xhat[science] @ git+https://host.example/xhat'",
+        ),
+    ],
+)
+def test_a_hint_fits_how_xhat_was_installed(installed, prefix, hint, monkeypatch):
+    monkeypatch.setattr(extras, "distribution", lambda name: installed)
+    monkeypatch.setattr(sys, "prefix", prefix)
+    assert extras.install("science") == hint
+
+
+def test_a_hint_names_no_extra_where_the_package_itself_is_broken(monkeypatch):
+    monkeypatch.setattr(extras, "distribution", lambda name: Installed())
+    monkeypatch.setattr(sys, "prefix", "/venv")
+    assert extras.install() == "pip install xhat"
+
+
+def test_the_citation_has_the_version_of_the_package():
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited is not None
+    assert cited[1] == PYPROJECT["project"]["version"]
+
+
+def test_the_photographs_of_the_demo_are_those_of_scikit_image_to_the_last_bit():
+    data = pytest.importorskip("skimage.data")
+    for name in PHOTOGRAPHS:
+        whole = Image.fromarray(getattr(data, name)()[..., :3])
+        side = min(whole.size)
+        left, top = (whole.width - side) // 2, (whole.height - side) // 2
+        with Image.open(FOLDER / f"{name}.png") as ours:
+            assert np.array_equal(np.asarray(ours), np.asarray(whole.crop((left, top, left + side, top + side)))), name
+
+
+def test_photographs_have_the_size_asked_for_and_name_their_licences():
+    assert photographs(40, PHOTOGRAPHS[:2]).shape == (2, 3, 40, 40)
+    card = (FOLDER / "README.md").read_text()
+    assert {f.name for f in FOLDER.glob("*.png")} == {f"{name}.png" for name in PHOTOGRAPHS}
+    assert all(f"`{name}.png`" in card for name in PHOTOGRAPHS)
+
+
+def test_a_readme_on_an_index_has_no_link_that_leads_nowhere():
+    """The substitutions of pyproject.toml, as the build applies them."""
+    text = (ROOT / "README.md").read_text()
+    hook = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    for rule in hook["substitutions"]:
+        assert rule["replacement"].removeprefix(r"\1").startswith(PYPROJECT["project"]["urls"]["Repository"] + "/")
+        text = re.sub(rule["pattern"], rule["replacement"], text)
+    links = re.findall(r"\]\(([^)\s]+)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    assert links
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
