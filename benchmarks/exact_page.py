@@ -18,12 +18,12 @@ from xhat.errors import XhatError
 from xhat.exact.cell import FLOOR, canonical_solver, made, reference
 from xhat.exact.grid import LONG, SHORT
 from xhat.exact.mixture import MixturePosterior
-from xhat.exact.problems import double
 from xhat.exact.report import markdown
 from xhat.exact.run import Results
 from xhat.exact.sbc import REFERENCE
 from xhat.exact.verdict import verdict
 from xhat.files.rows import Row
+from xhat.numerics.build_dtype import double_by_default
 from xhat.solvers import SOLVERS
 from xhat.spec import build
 
@@ -210,7 +210,7 @@ def values(rows: Rows, problem: str, spec: str) -> list[float]:
 
 def prior_sample(problem: str, seed: int) -> float:
     """What ignoring the data scores."""
-    with double():
+    with double_by_default():
         ref = reference(problem, seed, 1000)
         p = ref.problem.prior
         draws = MixturePosterior(p.log_w, p.means, p.v * torch.eye(p.means.shape[1]))

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from ..files.record import versions
+from ..numerics.build_dtype import double_by_default
 from ..solvers import SOLVERS
 from ..spec import build, spec_of
 from ..task.account import failure
 from ..task.fingerprint import CODE
 from .metrics import Reference
-from .problems import PROBLEMS, double
+from .problems import PROBLEMS
 from .sampling import solved
 
 FLOOR = "exact"  # the name of a second set of exact samples, in place of a solver
@@ -69,7 +70,7 @@ def evaluate(cell: Cell) -> dict[str, Any]:
     problem, solver, seed, n = cell.key
     record: dict[str, Any] = {"problem": problem, "label": cell.solver, "solver": solver, "seed": seed, "samples": n}
     record["made"] = made(problem, solver)
-    with double():
+    with double_by_default():
         ref = reference(problem, seed, n)
         try:
             if solver == FLOOR:

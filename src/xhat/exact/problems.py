@@ -2,8 +2,6 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -14,6 +12,7 @@ from torch import Generator, Tensor
 from ..errors import SpecError
 from ..likelihoods import Likelihood, likelihood
 from ..noise import Gaussian
+from ..numerics.build_dtype import double_by_default
 from ..operators.dense import Dense
 from ..priors import GaussianPrior, Prior
 from ..ranges import Checked, Many, Range
@@ -140,7 +139,7 @@ def field(side: int) -> tuple[GaussianPrior, Tensor]:
     r = 5**0.5 * torch.cdist(grid, grid)
     # The small diagonal keeps the Cholesky factor from failing by rounding.
     C = (1 + r + r**2 / 3) * (-r).exp() + 1e-4 * torch.eye(side**2, dtype=r.dtype)
-    with double():
+    with double_by_default():
         return GaussianPrior((side**2,), C, schedule=VP(0.01, 25.0)), C
 
 
@@ -186,19 +185,8 @@ def projection(m: int, d: int, g: Generator) -> tuple[Tensor, float]:
 
 def measured(A: Tensor, sigma: float, y: Tensor, shape: tuple[int, ...]) -> Likelihood:
     """The likelihood of `y` (m,) = A x + N(0, σ²) in float64, for images of `shape`."""
-    with double():
+    with double_by_default():
         return likelihood(Dense(shape, A), Gaussian(sigma), y[None])
-
-
-@contextmanager
-def double() -> Iterator[None]:
-    """Inside the `with` block, new tensors are float64 by default."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 PROBLEMS = concrete(vars(), Recipe)

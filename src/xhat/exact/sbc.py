@@ -14,13 +14,14 @@ from ..errors import SpecError
 from ..files.markup import markdown as md
 from ..files.rows import Row, Rows
 from ..files.writing import atomic
+from ..numerics.build_dtype import double_by_default
 from ..solvers import SOLVERS
 from ..spec import build
 from ..task.account import failure
 from .calibration import BINS, DRAWS, RANKED, Joint, histogram, shape, uniformity
 from .cell import FLOOR, canonical_problem, canonical_solver, stamp
 from .grid import SHORT
-from .problems import PROBLEMS, double
+from .problems import PROBLEMS
 from .verdict import WORST
 
 GEOMETRIES = 4  # operators among which the problems are divided
@@ -83,7 +84,7 @@ def evaluate(trial: Trial) -> dict[str, Any]:
     row: dict[str, Any] = {"problem": problem, "label": trial.solver, "solver": solver, "measurements": n}
     row |= {"geometries": GEOMETRIES, "draws": DRAWS, "made": made(problem, solver)}
     began = time.perf_counter()
-    with double():
+    with double_by_default():
         try:
             found = [ranks_of(trial, seed, n // GEOMETRIES) for seed in range(GEOMETRIES)]
         except Exception as e:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
+from ..numerics.build_dtype import built
 from ..ranges import Kernel, Width
 from ..types import Data, Image
 from .base import Operator
@@ -38,7 +39,7 @@ class BlindBlur(Operator):
         size += 1 - size % 2
         guess = gaussians(size, torch.tensor([std], dtype=torch.float64))
         fits(guess, h, w, room=0)
-        self.register_buffer("guess", guess.to(torch.get_default_dtype()))
+        self.register_buffer("guess", built(guess))
 
     def forward(self, x: Image) -> Data:
         return self.blur(x, self.guess.expand(len(x), -1, -1))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.fft import fft2, irfft2, rfft2
 
+from ..numerics.build_dtype import built
 from ..numerics.linalg import bcast
 from ..types import Data, Image
 from .base import SpectralOperator
@@ -44,8 +45,8 @@ class Circulant(SpectralOperator):
         s = K.abs()
         s = torch.where(s > self.cutoff * s.amax((-2, -1), keepdim=True), s, 0.0)
         phase = torch.view_as_real(torch.where(s > 0, K / K.abs().clamp_min(1e-300), 0.0))
-        self.register_buffer("s", s.to(torch.get_default_dtype()))
-        self.register_buffer("phase", phase.to(torch.get_default_dtype()))
+        self.register_buffer("s", built(s))
+        self.register_buffer("phase", built(phase))
 
     def forward(self, x: Image) -> Data:
         return self.filter(x, self.kept(self.s) * self.P)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ShapeError
+from ..numerics.build_dtype import built
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import one_of, planes
@@ -32,7 +33,7 @@ class Colorize(SpectralOperator):
         w = torch.tensor(WEIGHTS[one_of("kind", kind, tuple(WEIGHTS))], dtype=torch.float64)
         Q = torch.linalg.qr(torch.cat([w[:, None], torch.eye(3, dtype=torch.float64)[:, :2]], 1))[0]
         Q = Q * torch.sign(Q[:, :1].T @ w)
-        self.register_buffer("Q", Q.to(torch.get_default_dtype()))
+        self.register_buffer("Q", built(Q))
         self.register_buffer("s", (w.norm() * torch.tensor([1.0, 0, 0]))[None, :, None, None].to(self.Q.dtype))
 
     @classmethod

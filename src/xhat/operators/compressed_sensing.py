@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import ShapeError, SpecError
+from ..numerics.build_dtype import built
 from ..ranges import Portion, Seed
 from ..types import Data, Image
 from .base import SpectralOperator
@@ -46,7 +47,7 @@ class CompressedSensing(SpectralOperator):
         if kind == "hadamard" and n & (n - 1):
             raise ShapeError(f"kind=hadamard needs a power of two of pixels, not {h}x{w}; take kind=fourier")
         g = Generator().manual_seed(seed)
-        sign = torch.randint(2, (n,), generator=g).to(torch.get_default_dtype()) * 2 - 1
+        sign = built(torch.randint(2, (n,), generator=g)) * 2 - 1
         order = torch.randperm(n, generator=g) if kind == "hadamard" else torch.arange(n)
         rows = torch.randperm(n, generator=g)[: round(ratio * n)].sort().values
         s = torch.zeros_like(sign).index_fill(0, rows, 1.0)[None, None]

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import DataError, ShapeError
 from ..files.numbers import array_of
 from ..files.room import LARGEST
+from ..numerics.build_dtype import built
 from ..types import Data, Image
 from .base import SpectralOperator
 
@@ -42,9 +43,8 @@ class Dense(SpectralOperator):
         left, values, right = torch.linalg.svd(M.double(), full_matrices=True)
         s, k = torch.zeros(1, n, dtype=torch.float64), len(values)
         s[0, :k] = torch.where(values > self.tiny * values[0], values, 0.0)
-        dtype = torch.get_default_dtype()
         for name, buffer in (("s", s), ("matrix", M), ("left", left[:, :k]), ("right", right)):
-            self.register_buffer(name, buffer.to(dtype).contiguous())
+            self.register_buffer(name, built(buffer).contiguous())
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:

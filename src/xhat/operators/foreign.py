@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MismatchError, ShapeError, SpecError
+from ..numerics.build_dtype import built
 from ..numerics.linalg import cg
 from ..types import Data, Image
 from .base import AffineOperator, LinearOperator, Operator, iterative
@@ -93,7 +94,7 @@ class Matrix(_Unknown):
     def __init__(self, shape: Shape, matrix: Tensor) -> None:
         super().__init__(shape)
         self.title = f"a matrix {tuple(matrix.shape)}"
-        self.register_buffer("matrix", matrix.to(torch.get_default_dtype()))
+        self.register_buffer("matrix", built(matrix))
 
     def forward(self, x: Image) -> Data:
         return x.flatten(1) @ self.matrix.T

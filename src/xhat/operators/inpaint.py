@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from ..errors import DataError, ShapeError, SpecError
 from ..files.cut import Window
+from ..numerics.build_dtype import built
 from ..ranges import Portion, Seeds, Side
 from ..types import Data, Image
 from .base import SpectralOperator
@@ -64,7 +65,7 @@ class Inpaint(SpectralOperator):
             mask = "random" if box is None else "box"
         if mask is None:
             assert drawn is not None
-            self.register_buffer("s", drawn[None, None].to(torch.get_default_dtype()))
+            self.register_buffer("s", built(drawn[None, None]))
             return
         generators = [Generator().manual_seed(s) for s in seeds_of(seed)]
         if isinstance(mask, str) and mask == "random":
@@ -82,7 +83,7 @@ class Inpaint(SpectralOperator):
         m = m if drawn is None else m.bool() & drawn
         if not m.flatten(1).any(1).all():
             raise DataError("the mask is empty: nothing of the image would be kept")
-        self.register_buffer("s", m.to(torch.get_default_dtype()))
+        self.register_buffer("s", built(m))
 
     @property
     def support(self) -> Tensor:

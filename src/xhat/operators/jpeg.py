@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import DataError, ShapeError, SpecError
+from ..numerics.build_dtype import built
 from ..numerics.truncated import truncated
 from ..ranges import Range
 from ..types import Data, Image, PerImage
@@ -78,7 +79,7 @@ class JPEG(ProxyOperator, CellOperator):
             made, modes = map(list, zip(*(from_file(file, c) for file in files), strict=True))
             each = [0]
         self.register_buffer("quality", torch.tensor(each))
-        self.register_buffer("steps", torch.tensor(made, dtype=torch.get_default_dtype()).reshape(-1, 2, 8, 8))
+        self.register_buffer("steps", built(torch.tensor(made, dtype=torch.float64).reshape(-1, 2, 8, 8)))
         self.register_buffer("sampled", torch.tensor([MODES.index(mode) for mode in modes]))
 
     # --- the code itself ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
+from ..numerics.build_dtype import built
 from ..numerics.linalg import bcast, cg, dot
 from ..types import Data, Image
 from .base import DampedOperator, in_double, iterative
@@ -37,7 +38,7 @@ class Reflect(DampedOperator):
         self.reach = kernel.shape[-2] // 2, kernel.shape[-1] // 2
         self.grid = fast(h + 2 * self.reach[0]), fast(w + 2 * self.reach[1])
         K = torch.view_as_real(rfft2(kernel[:, None].double(), s=self.grid).conj().resolve_conj())
-        self.register_buffer("K", K.to(torch.get_default_dtype()))
+        self.register_buffer("K", built(K))
 
     def forward(self, x: Image) -> Data:
         (y, x_) = self.reach

@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..numerics.build_dtype import built
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import planes
@@ -35,10 +36,10 @@ class Separable(SpectralOperator):
             U, s, Vt = torch.linalg.svd(R.double())
             sides[axis] = torch.cat([s, s.new_zeros(len(Vt) - len(s))])
             for name, buffer in (("R", R), ("U", U), ("V", Vt.mT)):
-                self.register_buffer(f"{name}_{axis}", buffer.to(torch.get_default_dtype()).contiguous())
+                self.register_buffer(f"{name}_{axis}", built(buffer).contiguous())
         s = sides["h"][:, None] * sides["w"]
         s = torch.where(s > self.cutoff * s.max(), s, 0.0)
-        self.register_buffer("s", s[None, None].to(torch.get_default_dtype()))
+        self.register_buffer("s", built(s[None, None]))
 
     def forward(self, x: Image) -> Data:
         return self.R_h @ x @ self.R_w.mT

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..numerics.build_dtype import built
 from ..rng import Rng
 from ..schedule import EDM, Level, Schedule
 from ..types import Image
@@ -29,8 +30,8 @@ class GaussianPrior(FixedShape):
         super().__init__()
         self.shape, self.mean, self.schedule = tuple(shape), mean, schedule or EDM()
         eigenvalues, basis = torch.linalg.eigh(cov.double())
-        self.register_buffer("lam", eigenvalues.clamp_min(0).to(torch.get_default_dtype()))
-        self.register_buffer("Q", basis.to(torch.get_default_dtype()))
+        self.register_buffer("lam", built(eigenvalues.clamp_min(0)))
+        self.register_buffer("Q", built(basis))
 
     def forward(self, x: Image, t: Level) -> Image:
         z = (x / t.alpha - self.mean).flatten(1) @ self.Q

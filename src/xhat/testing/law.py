@@ -1,8 +1,7 @@
 """A law, and what is said when it is broken."""
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -70,17 +69,6 @@ def double(part: M) -> M:
     """A copy of `part`, an operator or a prior, in double precision, so that rounding hides nothing."""
     sparse = {id(b): b.clone() for b in part.buffers() if b.layout != torch.strided}  # which deepcopy cannot copy
     return copy.deepcopy(part, sparse).double()
-
-
-@contextmanager
-def double_by_default() -> Iterator[None]:
-    """Within, tensors that are made without a dtype are in double precision."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def layouts(x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

@@ -7,10 +7,11 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from ..numerics.build_dtype import double_by_default
 from ..numerics.calls import counting
 from ..numerics.linalg import bcast, dot, norm, sq
 from ..operators.base import LinearOperator, Operator, SpectralOperator
-from .law import Law, double, double_by_default, layouts
+from .law import Law, double, layouts
 from .operators import exactness, images
 
 MOST = 2000  # numbers an image may have for its matrix to be formed: in double precision 32 MB for a square one

@@ -12,6 +12,7 @@ from ..errors import MismatchError
 from ..likelihoods import Likelihood, likelihood
 from ..loop import Step, solve, trajectory
 from ..noise import Gaussian, Noise, Noiseless
+from ..numerics.build_dtype import double_by_default
 from ..operators.base import Operator
 from ..operators.blind_blur import BlindBlur
 from ..operators.inpaint import Inpaint
@@ -21,7 +22,6 @@ from ..rng import Rng
 from ..schedule import Schedule
 from ..solvers.base import AnySolver
 from .exact import SHAPE, GaussianText, LayeredGaussian, Rotation, smooth_field
-from .law import double_by_default
 
 KINDS = ("field", "layers", "latents", "text")
 

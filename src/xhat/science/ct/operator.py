@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 
 from ...errors import ShapeError, SpecError
+from ...numerics.build_dtype import built
 from ...numerics.linalg import bcast
 from ...operators.base import DampedOperator, iterative
 from ...operators.checks import Number, one_of, planes
@@ -55,10 +56,9 @@ class CT(DampedOperator):
             raise SpecError(f"distance must exceed {self.radius:.3g}, the radius of the image, not {distance}")
         entries = joseph(*self.rays(), h, w)
         size = (angles * self.count, h * w)
-        dtype = torch.get_default_dtype()
         # Not part of the state, because they follow from the options.
-        self.register_buffer("M", sparse(*entries, *size).to(dtype), persistent=False)
-        self.register_buffer("Mt", transposed(*entries, *size).to(dtype), persistent=False)
+        self.register_buffer("M", built(sparse(*entries, *size)), persistent=False)
+        self.register_buffer("Mt", built(transposed(*entries, *size)), persistent=False)
         self.register_buffer("spectrum", self.middle())
 
     @classmethod

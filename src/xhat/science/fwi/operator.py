@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...errors import DivergedError, ShapeError, SpecError
 from ...figures.fields import Quantity
+from ...numerics.build_dtype import built
 from ...numerics.march import March, State
 from ...operators.base import Operator
 from ...operators.checks import Number
@@ -87,7 +88,7 @@ class FWI(Operator):
         damping = profile(nx, cells, dx, both=True)[:, None] + profile(nz, cells, dz, both=False)[None, 1:]
         parts = {"eta": damping, "wavelet": (1 - 2 * arg) * torch.exp(-arg), "shots": shots, "ears": ears}
         for name, value in parts.items():
-            self.register_buffer(name, value.to(torch.get_default_dtype()))
+            self.register_buffer(name, built(value))
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.fft import fft, fftshift, ifftshift
 
+from ...numerics.build_dtype import built
 from ...operators.base import SpectralOperator
 from ...types import Data, Image
 from .multi_coil import MRI
@@ -30,7 +31,7 @@ class LineMRI(MRI, SpectralOperator):
     def __init__(self, shape: tuple[int, ...], masks: Tensor, maps: Tensor) -> None:
         """`masks` (1 or b, h, w) bool with all rows the same, `maps` complex (coils, h, w)."""
         super().__init__(shape, masks, maps)
-        self.register_buffer("lines", masks[:, 0].to(torch.get_default_dtype()))
+        self.register_buffer("lines", built(masks[:, 0]))
         self._spectra: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
 
     def take(self: L, index: Tensor) -> L:

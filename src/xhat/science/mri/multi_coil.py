@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...numerics.build_dtype import built
 from ...operators.base import LinearOperator
 from ...operators.modality import COMPLEX, Modality
 from ...types import Data, Image
@@ -32,7 +33,7 @@ class MRI(LinearOperator):
         """`masks` (1 or b, h, w) bool, `maps` complex (coils, h, w)."""
         super().__init__(shape)
         self.register_buffer("rows", rows_of(masks))
-        self.register_buffer("maps", torch.view_as_real(maps).to(torch.get_default_dtype()))
+        self.register_buffer("maps", built(torch.view_as_real(maps)))
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
-import torch
 from torch import Tensor
 
 from ...errors import ShapeError
+from ...numerics.build_dtype import built
 from ...numerics.linalg import bcast
 from ...operators.base import DampedOperator, SpectralOperator
 from ...operators.modality import COMPLEX, Modality
@@ -94,7 +94,7 @@ class SingleCoilMRI(SpectralOperator):
         h, w = complex_plane(shape)
         masks = masks_of(mask, h, w, acceleration, seed)
         self.register_buffer("rows", rows_of(masks))
-        self.register_buffer("s", masks[:, None].to(torch.get_default_dtype()))
+        self.register_buffer("s", built(masks[:, None]))
 
     image_shape = MRI.image_shape
 

@@ -10,6 +10,7 @@ from torch.fft import irfft2, rfft2
 
 from ...errors import DivergedError, ShapeError
 from ...figures.fields import Quantity
+from ...numerics.build_dtype import built
 from ...numerics.linalg import bcast
 from ...numerics.march import March, State
 from ...operators.base import Operator
@@ -66,7 +67,7 @@ class NavierStokes(Operator):
         symbols, slopes, k2 = spectra(h, w)
         parts = {"symbols": torch.view_as_real(symbols), "slopes": torch.view_as_real(slopes), "decay": k2 / self.re}
         for name, value in (parts | {"force": (-forcing * torch.cos(4 * y)).repeat(h, 1)}).items():
-            self.register_buffer(name, value.to(torch.get_default_dtype()))
+            self.register_buffer(name, built(value))
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:

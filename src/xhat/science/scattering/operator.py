@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ShapeError
+from ...numerics.build_dtype import built
 from ...numerics.linalg import bcast
 from ...operators.base import AffineOperator, LinearOperator, SpectralOperator
 from ...operators.checks import one_of
@@ -73,7 +74,7 @@ class Born(LinearOperator):
         self.geometry = geometry
         for name, factor in zip(("incident", "green"), factors(geometry), strict=True):
             rows = torch.view_as_real(factor).movedim(-1, 0).flatten(0, 1)
-            self.register_buffer(name, rows.to(torch.get_default_dtype()).contiguous())
+            self.register_buffer(name, built(rows).contiguous())
 
     def forward(self, x: Image) -> Data:
         t, r = len(self.incident) // 2, len(self.green) // 2

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ShapeError
+from ...numerics.build_dtype import built
 from ...operators.base import AffineOperator, LinearOperator
 from ...operators.checks import Number
 from ...operators.modality import GREY, Modality
@@ -101,9 +102,8 @@ class Visibilities(LinearOperator):
         super().__init__(shape)
         _, h, w = shape
         columns, rows = factor(u, w, pixel), scale * factor(v, h, pixel)
-        dtype = torch.get_default_dtype()
-        self.register_buffer("columns", columns.flatten(0, 1).to(dtype).contiguous())
-        self.register_buffer("rows", rows.transpose(1, 2).to(dtype).contiguous())
+        self.register_buffer("columns", built(columns.flatten(0, 1)).contiguous())
+        self.register_buffer("rows", built(rows.transpose(1, 2)).contiguous())
 
     def forward(self, x: Image) -> Data:
         c, s = (x[:, 0] @ self.columns.T).chunk(2, -1)  # (b, h, n)
