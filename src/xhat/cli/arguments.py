@@ -187,6 +187,16 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--samples", type=int, default=1, metavar="N", help="compute N samples, their mean and standard deviation"
     )
+    p.add_argument(
+        "--starts",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run a solver that returns a point from N starts and keep the result of highest posterior density",
+    )
+    p.add_argument(
+        "--modes", type=int, default=0, metavar="K", help="also write the K best different results of --starts"
+    )
     p.add_argument("--seed", type=int, default=0, help="sample i uses seed + i; default: 0")
     p.add_argument(
         "--batch-size",

@@ -26,7 +26,7 @@ def run_one(args: Namespace, measurement: str) -> int:
     exports.check(formats)
     inputs = (measurement, args.reference, *files_in(args.operator, args.noise, args.prior, args.solver))
     if names_picture(args.out):
-        if flag := "formats" if formats else "record-every" if args.record_every else "":
+        if flag := "formats" if formats else "record-every" if args.record_every else "modes" if args.modes else "":
             raise SpecError(f"--{flag} writes more than one picture: give a folder, -o {args.out.with_suffix('')}")
         with alone(args.out.parent, f".{args.out.name}.lock"):
             check_picture(args.out, inputs, args.overwrite, record=args.record)
@@ -38,6 +38,8 @@ def run_one(args: Namespace, measurement: str) -> int:
 
 def options(args: Namespace) -> dict[str, Any]:
     """The arguments of `task.restore.restore` that hold for every measurement of a command."""
+    if args.modes < 0 or (args.modes and args.starts == 1):
+        raise SpecError("--modes N writes the N best of several --starts")
     given = spec_in(args.solver)
     solver = _with(given, steps=value(args.steps)) if args.steps else given
     prior = _with(prior_spec(args), **({"dtype": args.dtype} if args.dtype else {}))
@@ -51,6 +53,7 @@ def options(args: Namespace) -> dict[str, Any]:
         "cut": Cut(args.crop, args.size),
         "seed": args.seed,
         "samples": args.samples,
+        "starts": args.starts,
         "batch_size": args.batch_size,
         "shape": _shape(args.shape),
         "metrics": args.metrics.split(",") if args.metrics else None,
@@ -82,7 +85,7 @@ def _restored(args: Namespace, measurement: str, formats: list[str]) -> int:
         if picture:
             result.save_picture(args.out, args.depth, args.record, args.overwrite)
         else:
-            result.save(args.out, args.depth, formats, args.overwrite)
+            result.save(args.out, args.depth, formats, args.overwrite, args.modes)
     except DataError as e:
         if result.checkpoint and result.checkpoint.stored is result.checkpoint.last:
             again = f"the finished run is kept in {saved}: repeat the command with --resume once that is mended"
@@ -112,6 +115,12 @@ def summary(result: Restoration) -> str:
         fit += f": {word}" + (f" ({MEANS[word]})" if MEANS[word] else "")
         scores = "".join(f", {k} {float(v[i]):.4g}" for k, v in result.metrics.items() if not k.startswith("mean_"))
         lines.append(f"seed {r['seeds'][i]}: {fit}{scores}")
+    if modes := result.modes:
+        best = ", ".join(f"{float(modes.score[i]):.1f} (seed {modes.seeds[i]})" for i in modes.distinct[:4])
+        lines.append(
+            f"best of {len(modes.seeds)} starts, which came to {len(modes.distinct)} different images; "
+            f"-log posterior {best}"
+        )
     if len(result.images) > 1:
         means = "".join(f", {k[5:]} {float(v):.4g}" for k, v in result.metrics.items() if k.startswith("mean_"))
         lines.append(f"mean of {len(result.images)}{means}; smallest residual: sample_{result.best:03d}")

@@ -32,7 +32,7 @@ from ..task.restore import restore
 from .restoring import in_levels, options
 
 SUMMARY, SHEET = "summary.jsonl", "contact.png"
-NO_PICTURE = ("formats", "record_every")  # arguments that need a folder for each result
+NO_PICTURE = ("formats", "record_every", "modes")  # arguments that need a folder for each result
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,8 @@ def _one(work: Work, given: Mapping[str, Any], args: Namespace) -> Restoration:
     if work.picture:
         result.save_picture(work.target.out, args.depth, args.record, args.overwrite, work.mine)
     else:
-        result.save(work.target.out, args.depth, args.formats.split(",") if args.formats else [], args.overwrite)
+        formats = args.formats.split(",") if args.formats else []
+        result.save(work.target.out, args.depth, formats, args.overwrite, args.modes)
     return result
 
 

@@ -1,5 +1,6 @@
 """Mixtures of Gaussians with one covariance: denoiser, posterior and modes, all in closed form."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +9,7 @@ from torch import Generator, Tensor
 
 from ..priors.base import FixedShape
 from ..schedule import Level, Schedule
-from ..types import Image
+from ..types import Image, PerImage
 
 
 class EqualMixture(FixedShape):
@@ -34,6 +35,13 @@ class EqualMixture(FixedShape):
         u, total = x / t.alpha, self.v + t.ratio**2
         p = (self.log_w + (u @ self.means.T - self.means.square().sum(1) / 2) / total).softmax(1)
         return self.v / total * u + t.ratio**2 / total * (p @ self.means)
+
+    def log_density(self, x: Image, t: Level) -> PerImage:
+        """log p(x_t) per image in nats, (b,), normalised."""
+        u, total, n = x / t.alpha, self.v + t.ratio**2, x.shape[1]
+        gaps = (u[:, None] - self.means).square().sum(2)
+        constant = n / 2 * math.log(2 * math.pi * total) + n * math.log(t.alpha)
+        return (self.log_w - gaps / (2 * total)).logsumexp(1) - constant
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ class Calls:
     backwards: int = 0
     operator: int = 0
 
+    def __add__(self, more: "Calls") -> "Calls":
+        return Calls(**{k: n + getattr(more, k) for k, n in vars(self).items()})
+
 
 _active: ContextVar[tuple[Calls, ...]] = ContextVar("calls", default=())
 

@@ -15,7 +15,7 @@ from ..likelihoods import Likelihood
 from ..numerics.calls import counting, tally
 from ..registry import Recorded
 from ..schedule import Level, Schedule
-from ..types import Image
+from ..types import Image, PerImage
 
 SIDE = 64  # pixels of a picture on which a network is tried: a fraction of a second for the largest
 
@@ -107,6 +107,15 @@ class Prior(Recorded, nn.Module):
             E‖x₀ − E[x₀|x_t]‖²/n = tr E Cov[x₀|x_t]/n,   n = the count of numbers in one image
         """
         return None
+
+    def log_density(self, x: Image, t: Level) -> PerImage | None:
+        """log p(x_t) per image in nats, (b,), normalised, of x_t = `x` at level `t`; None if it has no closed form."""
+        return None
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether the images lie on a lower dimension, so that there is no density without noise."""
+        return False
 
     def __call__(self, x: Image, t: Level) -> Image:
         """E[x₀ | x_t], counted as one pass of each image, unless the passes that it is made of counted themselves.

@@ -15,7 +15,7 @@ from ..files.inside import inside
 from ..ranges import Range
 from ..schedule import EDM, Level
 from ..spec import build_as, without_code
-from ..types import Image
+from ..types import Image, PerImage
 from . import diffusers_folder as folder
 from .base import FixedShape, Prior, counted
 from .gaussian import GaussianPrior
@@ -82,6 +82,13 @@ class ConsistencyPrior(FixedShape):
 
     def mse(self, t: Level) -> float | None:
         return None if self.denoiser is None else self.denoiser.mse(t)
+
+    def log_density(self, x: Image, t: Level) -> PerImage | None:
+        return None if self.denoiser is None else self.denoiser.log_density(x, t)
+
+    @property
+    def degenerate(self) -> bool:
+        return self.denoiser is not None and self.denoiser.degenerate
 
 
 class LayeredConsistency(ConsistencyPrior):

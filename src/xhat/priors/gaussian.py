@@ -1,12 +1,14 @@
 """The Gaussian prior, whose denoiser is known in closed form."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from ..numerics.build_dtype import built
 from ..rng import Rng
 from ..schedule import EDM, Level, Schedule
-from ..types import Image
+from ..types import Image, PerImage
 from .base import FixedShape
 
 
@@ -52,6 +54,15 @@ class GaussianPrior(FixedShape):
         """Exact: the mean of ρ²λ/(λ + ρ²) over the eigenvalues."""
         var = t.ratio**2
         return float((var * self.lam / (self.lam + var)).mean())
+
+    @property
+    def degenerate(self) -> bool:
+        return bool(self.lam.min() < 1e-6 * self.lam.max())  # what eigenvalues in float32 are worth
+
+    def log_density(self, x: Image, t: Level) -> PerImage:
+        """log N(x_t; α μ, α² C + σ² I), (b,)."""
+        z, var = (x / t.alpha - self.mean).flatten(1) @ self.Q, self.lam + t.ratio**2
+        return -(z.square() / var + (2 * math.pi * var).log()).sum(1) / 2 - x[0].numel() * math.log(t.alpha)
 
     def sample(self, rng: Rng) -> Image:
         """One exact draw per stream of `rng`, (b, *shape): μ + C^½ z.

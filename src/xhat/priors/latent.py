@@ -10,7 +10,7 @@ from ..errors import MismatchError
 from ..likelihoods import LatentLikelihood, Likelihood, of_latents
 from ..operators.decoder import Autoencoder, Decoder
 from ..schedule import Level
-from ..types import Image
+from ..types import Image, PerImage
 from .base import Prior, counted
 
 Text = Float[Tensor, "b tokens width"]
@@ -56,6 +56,13 @@ class Autoencoded(LatentPrior):
 
     def mse(self, t: Level) -> float | None:
         return self.denoiser.mse(t)
+
+    def log_density(self, x: Image, t: Level) -> PerImage | None:
+        return self.denoiser.log_density(x, t)
+
+    @property
+    def degenerate(self) -> bool:
+        return self.denoiser.degenerate
 
     def forward(self, x: Image, t: Level) -> Image:
         return self.denoiser(x, t)

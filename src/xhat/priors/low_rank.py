@@ -52,6 +52,10 @@ class LowRankMixture(FixedShape):
         centres = p @ self.means.flatten(1) + torch.einsum("bk,bkn->bn", p * shrink, d)
         return (centres + torch.einsum("bkr,krn->bn", p[..., None] * along, self.axes)).reshape(x.shape)
 
+    @property
+    def degenerate(self) -> bool:
+        return not bool((self.v > 0).all())
+
     def log_density(self, x: Image, t: Level) -> PerImage:
         """log p(x_t) per image in nats, (b,), normalised."""
         n = x[0].numel()

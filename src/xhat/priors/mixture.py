@@ -72,6 +72,10 @@ class MixturePrior(FixedShape):
         """p(k | x_t), the posterior probability of each component: (b, K)."""
         return self._joint(x, t).softmax(1)
 
+    @property
+    def degenerate(self) -> bool:
+        return not bool((self.v > 0).all())
+
     def log_density(self, x: Image, t: Level) -> PerImage:
         """log p(x_t) per image in nats, (b,), normalised."""
         return self._joint(x, t).logsumexp(1) - x[0].numel() * math.log(t.alpha)

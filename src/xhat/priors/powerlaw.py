@@ -1,5 +1,6 @@
 """A Gaussian prior with the power spectrum of natural images."""
 
+import math
 from functools import lru_cache
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from ..errors import MismatchError
 from ..ranges import Range
 from ..schedule import EDM, Level
-from ..types import Image
+from ..types import Image, PerImage
 from .base import Prior
 
 
@@ -50,6 +51,19 @@ class PowerLaw(Prior):
         z = torch.fft.rfft2(x / t.alpha - self.mean)
         x0: Image = self.mean + torch.fft.irfft2(S / (S + t.ratio**2) * z, s=x.shape[-2:])
         return x0
+
+    def log_density(self, x: Image, t: Level) -> PerImage:
+        """log N(x_t; α μ, α² C + σ² I), (b,)."""
+        h, w = x.shape[-2:]
+        var = self.spectrum(h, w).to(x) + t.ratio**2
+        # every column of rfft2 but the first, and the middle one of an even width, stands for two of fft2
+        twice = torch.full_like(var, 2.0)
+        twice[:, 0] = 1
+        if w % 2 == 0:
+            twice[:, -1] = 1
+        z = torch.fft.rfft2(x / t.alpha - self.mean, norm="ortho").abs().square()
+        found: PerImage = -(twice * (z / var + (2 * math.pi * var).log())).flatten(1).sum(1) / 2
+        return found - x[0].numel() * math.log(t.alpha)
 
     def sample(self, noise: Image) -> Image:
         """Draws from the prior, made from white noise of the images' shape, (b, *image)."""

@@ -33,6 +33,7 @@ from ..numerics.calls import Calls
 from ..operators.modality import Put, Raster
 from .checkpoint import Checkpoint
 from .picture import check_picture, names_picture, record_beside, recorded_beside
+from .ranking import Modes
 from .show import html, line
 
 RECORD = "record.json"
@@ -61,6 +62,8 @@ class Restoration:
         problem: operator, noise and measurement, on the CPU.
         reference: the true image, (*image), if one was given.
         frames: (step, x̂₀) pairs of the first sample, if some were kept.
+        modes: what all starts came to and their scores, the best first, if there were several (`ranking.Modes`); then
+            `images` holds the best alone.
     """
 
     images: Tensor
@@ -75,6 +78,7 @@ class Restoration:
     frames: tuple[tuple[int, Tensor], ...] = ()  # (step, x̂₀)
     checkpoint: Checkpoint | None = None  # keeps the run until it is saved
     kept: Kept | None = None  # what the file of a picture says beside its colours
+    modes: Modes | None = None  # what all starts came to, the best first, if there were several
 
     @property
     def first(self) -> Tensor:
@@ -123,6 +127,7 @@ class Restoration:
         return line(
             tuple(self.images.shape[1:]),
             "" if n == 1 else f"{n} samples",
+            "" if self.modes is None else f"the best of {len(self.modes.seeds)} starts",
             f"{r['operator']}, {r['noise']}",
             f"{str(r['solver']).split(':')[0]} with {r['prior']}",
             f"{fit}: {verdict(found, expected)}",
@@ -162,7 +167,12 @@ class Restoration:
         return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.first)
 
     def save(
-        self, folder: str | Path, depth: int | None = None, formats: Sequence[str] = (), overwrite: bool = False
+        self,
+        folder: str | Path,
+        depth: int | None = None,
+        formats: Sequence[str] = (),
+        overwrite: bool = False,
+        modes: int = 0,
     ) -> Path:
         """Writes restored, sample, mean and std images, a panel and `record.json` to `folder`, and returns its path.
 
@@ -170,7 +180,8 @@ class Restoration:
 
         The operator's modality determines which files an image becomes: pictures, arrays, what its field expects.
         `depth` is the number of bits of pictures, by default that of the picture restored, and `formats` are further
-        files of each image (`exports.EXPORTS`).
+        files of each image (`exports.EXPORTS`). Of several starts the `modes` best that differ are written, too, as
+        mode_000 and so on in the order of their posterior.
         All files are written before the first gets its name; those of an earlier record in `folder` are replaced or
         removed. Files of the user are never touched unless `overwrite` is true. The run's checkpoint, if it has one, is
         removed at the very end. Raises WriteError if the folder cannot be written, DataError if it holds files of the
@@ -180,6 +191,8 @@ class Restoration:
         if depth not in (None, 8, 16):
             raise SpecError(f"depth must be 8 or 16, not {shown(depth)}")
         instance("formats", formats, list | tuple, "a list of formats")
+        if modes and self.modes is None:
+            raise SpecError("only several starts have modes to write: restore(..., starts=8)")
         if names_picture(folder):
             return self.save_picture(folder, depth, overwrite=overwrite)
         exports.check(formats)
@@ -187,7 +200,7 @@ class Restoration:
             settled(folder, overwrite)
             stage = _staged(folder)
             try:
-                files = self._files(depth, formats)
+                files = self._files(depth, formats, modes)
                 self._fill(stage, files)
                 publish(stage, folder, overwrite)
             except WriteError as e:
@@ -238,12 +251,14 @@ class Restoration:
         account = {**self.record, "std_white": std_white, "files": sorted([*files, RECORD])}
         records.write(stage / RECORD, account | {"files_sha256": {name: sha256(stage / name) for name in files}})
 
-    def _files(self, depth: int | None, formats: Sequence[str]) -> dict[str, Put]:
+    def _files(self, depth: int | None, formats: Sequence[str], modes: int = 0) -> dict[str, Put]:
         kind, kept = self.problem.A.modality, self.kept or Kept()
         depth = depth or kept.depth
         images = {"restored": self.first}
         if len(self.images) > 1:
             images |= {f"sample_{i:03d}": x for i, x in enumerate(self.images)} | {"mean": self.mean}
+        if self.modes:
+            images |= {f"mode_{i:03d}": self.modes.images[m] for i, m in enumerate(self.modes.distinct[:modes])}
         files = kind.write(images, depth)
         if isinstance(kind, Raster):
             files |= {f"{stem}.png": partial(kept.save, x=x, depth=depth) for stem, x in images.items()}
@@ -295,7 +310,7 @@ def check_out(folder: Path, inputs: Iterable[str | Path | None] = (), overwrite:
 def planned(name: str) -> bool:
     """Whether a restoration may write a file called `name`."""
     stem = name.partition(".")[0]
-    return stem in STEMS or (stem.startswith("sample_") and stem[7:].isdigit())
+    return stem in STEMS or (stem.startswith(("sample_", "mode_")) and stem.partition("_")[2].isdigit())
 
 
 def own(folder: Path) -> dict[str, str]:

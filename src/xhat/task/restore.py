@@ -1,8 +1,10 @@
 """The short way: one measurement in, restored images with their account out."""
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from ..checks import SEEDS, image_shape, instance, number, path, whole
@@ -38,6 +40,7 @@ from .parts import (
     prior_for,
 )
 from .progress import Tell, bar
+from .ranking import check_starts, ranked
 from .restoration import Restoration
 from .results import decoded, results
 from .run import run
@@ -59,6 +62,7 @@ def restore(
     cut: Cut | None = None,
     seed: int = 0,
     samples: int = 1,
+    starts: int = 1,
     batch_size: int | None = None,
     shape: Shape | None = None,
     reference: Source | None = None,
@@ -101,8 +105,11 @@ def restore(
         cut: the part of the file's picture that is restored, and its size (`files.cut`); a reference of the whole
             picture is cut in the same way.
         seed, samples: sample i uses the random stream `seed` + i.
-        batch_size: how many samples are computed at once; None means all. It changes time and memory, and a result by
-            rounding only: by less than 1e-3 in [−1, 1], an eighth of a grey level, also with conjugate gradient.
+        starts: runs a solver that returns a point from so many starts, with the random streams `seed` + i, and keeps
+            the one of highest posterior density; `modes` has them all. 1 is the plain run.
+        batch_size: how many samples or starts are computed at once; None means all. It changes time and memory, and a
+            result by rounding only: by less than 1e-3 in [−1, 1], an eighth of a grey level, also with conjugate
+            gradient.
         shape: the shape of the image, (c, h, w) for pictures, if it does not follow from the measurement.
         reference: the true image, for the metrics only; no solver sees it.
         metrics: the names of metrics; None takes those of the kind of image.
@@ -131,6 +138,7 @@ def restore(
     if checkpoint == "" or (resume and checkpoint is None):
         raise SpecError('a checkpoint needs a path; "" is none' if checkpoint == "" else "resume needs a checkpoint")
     whole("seed", seed, 0, SEEDS - whole("samples", samples, 1, SAMPLES) + 1)
+    whole("seed", seed, 0, SEEDS - whole("starts", starts, 1, SAMPLES) + 1)
     batch_size = None if batch_size is None else whole("batch_size", batch_size, 1)
     scale = None if scale is None else whole("scale", scale, 1, 256)
     record_every = whole("record_every", record_every)
@@ -143,6 +151,11 @@ def restore(
     schedule = as_schedule(schedule)
     checkpoint = None if checkpoint is None else path(checkpoint, "checkpoint")
     solver = as_solver(solver)
+    check_starts(solver, starts, samples)
+    if starts > 1 and record_every:
+        raise SpecError(
+            "record_every keeps the steps of the first start, which need not be the best: leave one of them"
+        )
     operator = None if operator is None else adopted(operator, shape)
     found, ranged = taken(y, operator, shape, value_range)
     truth = None
@@ -180,7 +193,7 @@ def restore(
         noise=None if noise == AUTO else noise,
         prior=prior,
         solver=solver,
-        seeds=[range(seed, seed + samples)],
+        seeds=[range(seed, seed + max(samples, starts))],
         measurement=found,
         truth=None if truth is None else truth[None],
         schedule=schedule,
@@ -203,9 +216,20 @@ def restore(
         if saver and not resume:
             saver.check_new()
         start = saver.load() if saver and resume else Snapshot()
-        with bar(job.solver.steps, -(-samples // (batch_size or samples)), len(start.images), progress) as watch:
+        with bar(
+            job.solver.steps,
+            -(-max(samples, starts) // (batch_size or max(samples, starts))),
+            len(start.images),
+            progress,
+        ) as watch:
             end = run(job, watch, saver, start)
     (result,) = results(job, end, task.truth, scores)
+    modes = None
+    if starts > 1:
+        began = time.perf_counter()
+        modes, result = ranked(job, end, result)
+        end = replace(end, calls=end.calls + modes.calls, seconds=end.seconds + time.perf_counter() - began)
+        account |= {"seeds": [modes.seeds[0]], "samples": 1, "ranking": modes.account()}
     return Restoration(
         images=result.images,
         residual=result.residual,
@@ -219,4 +243,5 @@ def restore(
         frames=tuple((step, decoded(job, x[None])[0]) for step, x in end.frames),
         checkpoint=saver,
         kept=kept,
+        modes=modes,
     )

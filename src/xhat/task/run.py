@@ -99,7 +99,7 @@ def _sub_batch(job: Job, part: slice, snap: Snapshot, watch: Watch | None, check
     done = Stop(like, job.stop_at) if job.stop_at is not None else None
     with counting() as calls:
         for step in trajectory(job.solver, job.prior, like, rng, job.schedule, resume, done):
-            total = Calls(**{k: n + getattr(before, k) for k, n in vars(calls).items()})
+            total = calls + before
             if done:
                 stopped = torch.where((stopped == 0) & done(step.state).cpu(), step.index, stopped)
             frames = snap.frames
