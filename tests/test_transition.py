@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import pytest
@@ -12,13 +12,14 @@ from oracles import noised, posterior, problem
 from xhat.errors import SpecError
 from xhat.likelihoods import likelihood
 from xhat.loop import solve, trajectory
-from xhat.noise import Gaussian
+from xhat.noise import Gaussian, Noiseless
+from xhat.operators import Denoise
 from xhat.operators.dense import Dense
 from xhat.priors import GaussianPrior, MixturePrior
 from xhat.rng import Rng
 from xhat.schedule import CLEAN, EDM, Level
 from xhat.solvers import SOLVERS
-from xhat.solvers.base import Count, PointEstimator
+from xhat.solvers.base import Count, PointEstimator, brought
 from xhat.spec import build
 from xhat.transition import fresh, renoise
 
@@ -53,7 +54,7 @@ def test_noise_is_full_while_the_prior_knows_much_less_than_the_noise_hides_and_
     assert fresh("calibrated", at(1.0), at(0.8), lambda t: 0.04) == pytest.approx((math.sqrt(1 - 5 * 0.04 / 0.64), 0))
     assert fresh("calibrated", at(1.0), at(0.8), lambda t: 0.32) == pytest.approx((0, 0.6))
     assert fresh("calibrated", at(1.0), CLEAN, unasked) == (0, 0)
-    gamma, beta = fresh("calibrated", at(1.0), at(0.8), lambda t: 0.04, moved=torch.tensor([0.0, 0.16, 1.08]))
+    gamma, beta = fresh("calibrated", at(1.0), at(0.8), lambda t: 0.04, moved=lambda: torch.tensor([0.0, 0.16, 1.08]))
     torch.testing.assert_close(gamma**2, torch.tensor([1 - 0.2 / 0.64, 1 - 0.36 / 0.64, 0]))
     torch.testing.assert_close(beta, torch.tensor([0, 0, 0.5]))
     with pytest.raises(SpecError, match="renoise"):
@@ -86,7 +87,7 @@ def test_full_is_the_papers_reading_and_the_rule_decides_the_noise(spec):
     moved = None
     if isinstance(solver, PointEstimator):
         m, x0 = tried.estimates(noised(x, t), t, s, prior, like, Rng([0, 1]))
-        moved = (x0 - m).square().flatten(1).mean(1)
+        moved = partial(brought, m, x0, like)
     gamma, _ = fresh("calibrated", t, t if spec == "dcdp" else s, prior.mse, moved)  # DCDP adds its noise on the way in
     gamma = torch.as_tensor(gamma).view(-1, 1, 1, 1)
     assert ((gamma > 0) & (gamma < 1)).all()
@@ -94,6 +95,23 @@ def test_full_is_the_papers_reading_and_the_rule_decides_the_noise(spec):
     if spec.startswith(("lmaps", "diffpir")):
         x0 = solver.estimate(noised(x, t), t, prior, like, Rng([0, 1]))
         torch.testing.assert_close(made["full"], renoise(x, x0, t, s, 1.0, Rng([5, 6])))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.05, 0.5])
+def test_only_noise_counts_of_what_the_data_move(sigma):
+    """Without noise nothing that the data bring is noise; where the residual is noise, all of it may be."""
+    prior = power_law()
+    x = prior.sample(Rng([0, 1]))
+    A = Denoise(tuple(x.shape[1:]))
+    y = x + sigma * Rng([2, 3]).randn_like(x)
+    like = likelihood(A, Gaussian(sigma) if sigma else Noiseless(), y)
+    far, near = torch.zeros_like(x), x
+    found = [like.noisy(far), like.noisy(near)]
+    expected = [sigma**2 / (y - far).square().flatten(1).mean(1), torch.full((2,), float(sigma > 0))]
+    torch.testing.assert_close(found[0], expected[0].clamp_max(1).to(found[0]))
+    torch.testing.assert_close(found[1], expected[1].to(found[1]), atol=0.2, rtol=0)  # χ² of 256 numbers: 9 %
+    if not sigma:
+        assert not brought(far, y, like).any()
 
 
 def distance(spec: str, task: str, steps: int) -> float:

@@ -28,7 +28,7 @@ def noise_in(x: Image, x0: Image, t: Level) -> Image:
 
 
 def fresh(
-    rule: Rule, t: Level, s: Level, mse: Callable[[Level], float | None], moved: PerImage | None = None
+    rule: Rule, t: Level, s: Level, mse: Callable[[Level], float | None], moved: Callable[[], PerImage] | None = None
 ) -> tuple[PerImage | float, PerImage | float]:
     """γ and β of a method that looks for one best image, for the step from level `t` to `s`; `rule` is its `renoise`.
 
@@ -37,8 +37,8 @@ def fresh(
         none         γ = 0,  β = 0: half-quadratic splitting
 
     `mse` gives E_t, the mean squared error of the prior at level t per number of the image, as `Prior.mse` does; only
-    `calibrated` asks it. d² is `moved`, (b,): the mean square by which the data moved E[x₀|x_t] to x̂₀. Where A is weak
-    the data step amplifies the noise of y, which then is in the state already; d² is what it brings at most. Without
+    `calibrated` asks it. d² is what `moved` gives, (b,): the mean square of the noise that came in when the data moved
+    E[x₀|x_t] to x̂₀. Where A is weak the data step amplifies the noise of y, which then is in the state already. Without
     `moved` it counts as 0, and the results are numbers, else one per image.
     With γ = 1 the state is noisier than the prior is told, because x̂₀ is itself wrong, and the run never comes to the
     mode. Noise is wanted while ρ is large, where it keeps a learned prior on inputs that it knows. Without noise the
@@ -57,7 +57,7 @@ def fresh(
     q = FACTOR * (t.ratio**2 * VARIANCE / (t.ratio**2 + VARIANCE) if error is None else error) / s.ratio**2
     if moved is None:
         return math.sqrt(max(0.0, 1 - q)), 1 - 1 / max(1.0, q)
-    each = q + moved / s.ratio**2
+    each = q + moved() / s.ratio**2
     return (1 - each).clamp_min(0).sqrt(), 1 - 1 / each.clamp_min(1)
 
 

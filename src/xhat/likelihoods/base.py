@@ -49,6 +49,13 @@ class Likelihood:
         """
         return self.noise.expected_residual(self.y, self.A.support) ** 2 * self.count
 
+    def noisy(self, x: Image) -> PerImage:
+        """The share of ‖residual(x)‖² that noise explains, from 0 to 1, (b,). It is 0 for noiseless data."""
+        if not self.explained.any():
+            return self.explained
+        found = norm(self.residual(x)) ** 2
+        return (self.explained / found.clamp_min(torch.finfo(found.dtype).tiny)).clamp_max(1)
+
     def misfit(self, x: Image) -> tuple[PerImage, PerImage]:
         """The root mean square of `residual` over its `count` numbers, and what the noise model expects of it, (b,).
 

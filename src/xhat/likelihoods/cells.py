@@ -27,6 +27,10 @@ class CellGaussian(PinvGaussian):
         """
         return self.noise.scale(self.y) ** 2
 
+    def noisy(self, x: Image) -> PerImage:
+        """1: where in its cell a number lies is noise, of which the residual says nothing."""
+        return self.explained.new_ones(len(self.y))
+
     @cached_property
     def cells(self) -> Tensor:
         """The cells that y names, in the operator's terms."""
