@@ -1,10 +1,9 @@
 """The arguments of `xhat bench`, `report`, `compare` and `tune`."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-
-from ..later import later
 
 BENCH = """examples:
   xhat bench quick -o runs/quick                       a suite that ships with the package
@@ -39,6 +38,15 @@ Tune on a validation set, and report on other images.
 
 TRUST = "run the TorchScript file that --prior names: code of its author runs on this machine with your rights"
 Command = Callable[[str, str, str], ArgumentParser]
+
+
+def later(module: str, name: str) -> Callable[[Namespace], int]:
+    """The function `name` of `module`, a command that returns its exit code. Both are imported when it runs."""
+
+    def run(args: Namespace) -> int:
+        return int(getattr(import_module(module), name)(args))
+
+    return run
 
 
 def add(command: Command) -> None:

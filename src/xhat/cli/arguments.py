@@ -7,9 +7,8 @@ from pathlib import Path
 from .. import __version__
 from ..app.command import arguments as app_arguments
 from ..bench import arguments as bench
-from ..bench.arguments import TRUST
+from ..bench.arguments import TRUST, later
 from ..errors import SpecError
-from ..later import later
 from ..train.arguments import train_arguments
 from .ending import Parser, ended
 
