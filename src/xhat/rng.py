@@ -49,3 +49,42 @@ class Rng:
         """Restores the states that `state_dict` returned. There must be as many as images."""
         for g, s in zip(self.generators, state, strict=True):
             g.set_state(s)
+
+
+class FrameRng(Rng):
+    """Streams for videos and volumes (b, c, t, h, w): one for each of the t frames of each, or one that they share.
+
+    Frame f of a video with seed s has the stream of seed (s + f · `STRIDE`) mod 2⁶³, whatever frames are beside it, so
+    the first one draws what a picture with that seed draws. If `shared`, all frames are given the same numbers. What is
+    no such tensor is drawn from the stream of the first frame.
+    """
+
+    STRIDE = 0x1E3779B97F4A7C15  # odd, and far from small multiples of itself, so that no two seeds of a run meet
+
+    def __init__(self, seeds: Sequence[int], frames: int, shared: bool = False) -> None:
+        super().__init__(seeds)
+        count = 1 if shared else frames
+        self.frames, self.shared = frames, shared
+        more = [[(int(s) + f * self.STRIDE) % 2**63 for f in range(1, count)] for s in seeds]
+        self.each_frame = [[g, *Rng(own).generators] for g, own in zip(self.generators, more, strict=True)]
+
+    def each(self, draw: Callable[[Tensor, Generator], object], x: Tensor) -> Tensor:
+        if x.ndim != 5 or x.shape[2] != self.frames:
+            return super().each(draw, x)
+        if len(x) != len(self.generators):
+            raise ShapeError(f"{len(self.generators)} random streams for {len(x)} videos")
+        out = torch.empty(x.shape, dtype=x.dtype)
+        for video, generators in zip(out, self.each_frame, strict=True):
+            for f, generator in enumerate(generators):
+                frame = torch.empty_like(video[:, f], memory_format=torch.contiguous_format)
+                draw(frame, generator)
+                video[:, f : self.frames if self.shared else f + 1] = frame[:, None]
+        return out.to(x.device)
+
+    def state_dict(self) -> list[Tensor]:
+        return [torch.cat([g.get_state() for g in own]) for own in self.each_frame]
+
+    def load_state_dict(self, state: list[Tensor]) -> None:
+        for own, s in zip(self.each_frame, state, strict=True):
+            for g, part in zip(own, s.chunk(len(own)), strict=True):
+                g.set_state(part.clone())

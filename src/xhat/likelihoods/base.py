@@ -71,10 +71,11 @@ class Likelihood:
 
     @property
     def pictures(self) -> bool:
-        """Whether y are pictures as bright as the image, with Gaussian noise, so that σ_y is a noise level of images:
-        A maps the white image to white where it sees it.
+        """Whether y are pictures or videos as bright as the image, with Gaussian noise, so that σ_y is a noise level of
+        images: A maps the white image to white where it sees it.
         """
-        return isinstance(self.noise, Gaussian) and not self.y.is_complex() and self.y.dim() == 4 and self._bright
+        planes = not self.y.is_complex() and self.y.dim() == len(self.A.shape) + 1 in (4, 5)
+        return isinstance(self.noise, Gaussian) and planes and self._bright
 
     @cached_property
     def _bright(self) -> bool:

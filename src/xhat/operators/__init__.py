@@ -13,6 +13,7 @@ from .hdr import HDR
 from .inpaint import Inpaint
 from .jpeg import JPEG
 from .kernel_blur import blur, motion_blur
+from .lifted import frames, slices
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .quantize import Quantize

@@ -125,8 +125,8 @@ class Operator(Recorded, nn.Module):
 
     def batches(self) -> list[int]:
         """For how many images each `per_image` buffer is, parts included; 1 fits any number."""
-        parts = [m for m in self.modules() if isinstance(m, Operator)]
-        return [len(m.get_buffer(k)) for m in parts for k in m.per_image]
+        parts = [m for m in self.children() if isinstance(m, Operator)]
+        return [*(len(self.get_buffer(k)) for k in self.per_image), *(n for m in parts for n in m.batches())]
 
     def blank(self, batch: int) -> Image:
         """A batch of zero images with the dtype and device of the operator's buffers."""

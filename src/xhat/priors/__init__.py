@@ -20,6 +20,7 @@ from .gaussian import GaussianPrior
 from .given_network import GivenNetwork, in_memory
 from .latent import Autoencoded, LatentPrior, TextPrior
 from .latent_diffusion import LatentDiffusion
+from .lifted import LiftedPrior, frames, slices
 from .low_rank import LowRankMixture
 from .mixture import MixturePrior
 from .network_folder import NetworkFolder
@@ -45,6 +46,7 @@ __all__ = [
     "LatentDiffusion",
     "LatentPrior",
     "LayeredConsistency",
+    "LiftedPrior",
     "LowRankMixture",
     "MixturePrior",
     "NetworkFolder",
@@ -115,6 +117,8 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
         "latent_diffusion": LatentDiffusion,
         "stable_diffusion": StableDiffusion,
         "none": NoPrior,
+        "frames": frames,
+        "slices": slices,
     },
     resolve=path_spec,
 )

@@ -5,6 +5,7 @@ This file holds the base class `Prior` and its variant for images of one shape.
 
 import logging
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from ..errors import MismatchError, SpecError
 from ..likelihoods import Likelihood
 from ..numerics.calls import counting, tally
 from ..registry import Recorded
+from ..rng import Rng
 from ..schedule import Level, Schedule
 from ..types import Image, PerImage
 
@@ -86,6 +88,10 @@ class Prior(Recorded, nn.Module):
         It is `x` itself, except for a latent prior, which decodes it.
         """
         return x
+
+    def streams(self, shape: tuple[int, ...]) -> Callable[[Sequence[int]], Rng]:
+        """What makes the random streams of a run on images of `shape` from their seeds: `Rng` unless overridden."""
+        return Rng
 
     def mismatch(self, like: Likelihood) -> str | None:
         """Why `like` is not a problem about what this prior models, in a sentence; None if it is."""

@@ -103,6 +103,7 @@ class Task:
             batch_size=self.batch_size,
             stop_at=self.stop_at,
             record_every=self.record_every,
+            streams=prior.streams(problem.A.shape),
         )
         if why := prior.mismatch(job.like):
             raise MismatchError(why)
