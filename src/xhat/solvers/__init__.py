@@ -33,6 +33,7 @@ from .implicit_prior import ImplicitPrior
 from .latent_resample import LatentReSample
 from .lgd import LGD
 from .lmaps import LMAPS
+from .map import MAP
 from .map_ga import MAPGA
 from .map_ga_generic import MAPGAGeneric
 from .map_ga_pigdm import MAPGAPiGDM
