@@ -27,7 +27,7 @@ class LatentLikelihood(Likelihood):
     pixel: Likelihood
 
     @property
-    def pictures(self) -> bool:
+    def level_of_images(self) -> bool:
         """False: σ_y is a noise level of images and not of latents."""
         return False
 

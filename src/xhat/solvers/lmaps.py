@@ -32,11 +32,12 @@ class LMAPS(PointEstimator[Likelihood]):
     comes to the mode. `inner` = adam is the paper's loop of gradient steps. auto solves for x̂₀: in closed form or by
     conjugate gradient if A is linear, otherwise by Gauss-Newton. For JPEG, quantisation and clipping x̂₀ is the mean
     of N(E[x₀|x_t], k ρ_t² I) on the cells that y names. Without a k it is 1, which comes to the mode, and 3 on cells.
-    Noisy pictures under a prior that was learned have 4, and in the last step the error that the prior states for
-    Cov[x₀|x_t]: that is no mode, but a better image. proxy is the paper's way for
-    codes: one step of the proxy gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without which it drifts; the
-    code's own error there counts as noise, so that the prior takes over once ρ_t is smaller than one quantisation
-    step. For Poisson noise auto is adam as well. Raises SpecError if only one of k1 and k2 is given.
+    Where σ_y is a noise level of images, as in pictures and MRI, it is 4 under a prior that was learned, and in the
+    last step Cov[x₀|x_t] is the error that the prior states, if it does: that is no mode, but a better image. proxy is
+    the paper's way for codes: one step of the proxy gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without
+    which it drifts; the code's own error there counts as noise, so that the prior takes over once ρ_t is smaller than
+    one quantisation step. For Poisson noise, whose variance hangs on x, auto is adam as well: Gauss-Newton wants one
+    that is fixed. Raises SpecError if only one of k1 and k2 is given.
     """
 
     steps: int = 20
@@ -56,7 +57,8 @@ class LMAPS(PointEstimator[Likelihood]):
             raise SpecError(f"lmaps: inner must be auto, proxy or adam, not {self.inner!r}")
 
     def levels_for(self, schedule: Schedule | None, prior: Prior, like: Likelihood) -> list[Level]:
-        """For a picture with noise, under a learned prior, down to ρ = 0.6 σ_y: what is left of the noise lies there.
+        """Where σ_y is a noise level of images, under a learned prior, down to ρ = 0.6 σ_y: what is left of the noise
+        lies there.
 
         Raises MismatchError for a batch of different σ_y, which has no common ladder, unless there is a `schedule`.
         """
@@ -70,9 +72,9 @@ class LMAPS(PointEstimator[Likelihood]):
         return EDM(low, top).levels(self.steps) if low < top else super().levels_for(schedule, prior, like)
 
     def tempered(self, prior: Prior, like: Likelihood) -> bool:
-        """Whether y is a noisy picture and the prior was learned, and x̂₀ is a mode and not the mean on cells."""
+        """Whether σ_y is a noise level of images and the prior was learned, and x̂₀ is a mode, not the mean on cells."""
         cells = self.inner == "auto" and isinstance(like, CellGaussian)
-        return not prior.closed_form and not cells and like.pictures
+        return not prior.closed_form and not cells and like.level_of_images
 
     def variance(self, t: Level, s: Level, prior: Prior, like: Likelihood) -> float:
         """The v of Cov[x₀|x_t] = v I in the step from `t` to `s`."""
