@@ -1,11 +1,11 @@
 # make demo: restore real photographs.  make test: every check that CI runs.  make check: all but the slow tests.
-# make fuzz: thousands of bad inputs, which takes an hour on two cores.
+# make site: the documentation as pages, into site/.  make fuzz: thousands of bad inputs, which takes an hour on two cores.
 PYTHON ?= python3
 VENV ?= .venv
 # extra arguments for installing torch, e.g. TORCH_ARGS="--index-url <an index with CPU builds>"
 TORCH_ARGS ?=
 
-.PHONY: demo check test fuzz install clean
+.PHONY: demo check test fuzz install site clean
 demo: install
 	$(VENV)/bin/xhat demo -o demo_out
 
@@ -18,6 +18,10 @@ test: install
 fuzz: install
 	$(VENV)/bin/python -m tests.fuzz
 
+site: install
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/build-site
+
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -27,4 +31,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_out dist
+	rm -rf $(VENV) demo_out dist site
