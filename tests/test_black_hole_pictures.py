@@ -152,7 +152,7 @@ def test_restore_command_from_uvfits_to_fits_and_figure(uvfits, tmp_path):
         "--operator",
         "black_hole:fov=160,flux=2,white=0.01",
         "--solver",
-        "lmaps:steps=3",
+        "dps:steps=3",
     ]
     prior = "blackhole:components=2,rank=4,pictures=40"
     assert main([*command, "--prior", prior, "--samples", "2", "-o", str(out), "-q"]) == 0

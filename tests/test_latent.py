@@ -383,7 +383,8 @@ def test_restore(ldm, picture, tmp_path, solver):
     assert account["latent_shape"] == [4, 8, 6]
     assert account["prior"] == str(ldm)
     assert len(account["metrics"]["psnr"]) == 3
-    assert {"panel.png", "restored.png", "sample_002.png", "std.png", "trajectory.png"} <= set(account["files"])
+    assert {"panel.png", "restored.png", "sample_002.png", "trajectory.png"} <= set(account["files"])
+    assert ("std.png" in account["files"]) == (account["returns"] == "sample")
 
 
 def test_restored_images_are_decoded_and_judged_as_images(ldm, picture):

@@ -54,7 +54,7 @@ def restored(shape, modality=None, samples=2, metrics=None):
     prior = xhat.Denoiser(lambda x, s: x / (1 + s**2), schedule=xhat.EDM(0.01, 10.0))
     y = A(x[None])[0] + 0.05 * torch.randn(A.data_shape, generator=G)
     return xhat.restore(
-        y, A, "gaussian:sigma=0.05", prior, "lmaps:steps=2", reference=x, samples=samples, metrics=metrics
+        y, A, "gaussian:sigma=0.05", prior, "mmps:steps=2", reference=x, samples=samples, metrics=metrics
     )
 
 

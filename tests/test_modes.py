@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import xhat
+from xhat.cli.arguments import main
 from xhat.errors import SpecError
 from xhat.exact.problems import Mixture
 from xhat.operators.dense import Dense
@@ -212,3 +213,42 @@ def test_many_starts_find_the_global_mode_where_it_is_known(d, m, seed):
     assert float((score + problem.posterior.log_density(x)).std()) < 1e-6
     assert float((at[score.argmin()] - problem.posterior.peak()).abs().max()) < 1e-6
     assert float((x - at).abs().max()) < 0.3  # modes are 8 apart, and one is 1 wide
+
+
+# --- samples are draws -----------------------------------------------------------------------------
+
+
+def drawn(solver: str | None = None, noise: float = 0.1, operator: object = "denoise", **options: object):
+    return xhat.restore(-torch.ones(1, 4, 4) / 2, operator, noise, two_blobs(), solver, samples=2, **options)
+
+
+def test_samples_without_a_solver_are_drawn_by_a_sampler(caplog):
+    r = drawn()
+    assert r.record["returns"] == "sample"
+    assert r.record["solver"].startswith("mmps:steps=50")
+    assert "drawn by mmps" in caplog.text
+    curved = drawn(operator=xhat.operator(lambda x: x + 0.1 * x**2, shape=(1, 4, 4)))
+    assert curved.record["solver"].startswith("daps")
+    assert xhat.restore(r.y, "denoise", 0.1, two_blobs()).record["solver"].startswith("lmaps")
+
+
+def test_the_spread_of_a_point_solver_is_no_standard_deviation(tmp_path, caplog):
+    sampled, point = drawn(), drawn("lmaps:steps=3,renoise=full")
+    assert "no posterior" in caplog.text
+    assert (sampled.posterior_std == sampled.std).all()
+    assert point.posterior_std is None
+    assert (point.std > 0).any()
+    sampled.save(tmp_path / "a")
+    point.save(tmp_path / "b")
+    files = [{p.name for p in (tmp_path / name).iterdir()} for name in "ab"]
+    assert files[0] - files[1] == {"std.png"}
+    assert sampled.plot().width > point.plot().width  # the tile of the standard deviation
+
+
+def test_steps_without_a_solver_to_have_them_are_refused(tmp_path, capsys):
+    xhat.save_image(tmp_path / "y.png", torch.zeros(1, 8, 8))
+    given = ["restore", str(tmp_path / "y.png"), "-o", str(tmp_path / "out")]
+    assert main([*given, "--samples", "2", "--steps", "3"]) == 2
+    assert "--solver" in capsys.readouterr().err
+    assert main([*given, "--modes", "2"]) == 2
+    assert "--starts" in capsys.readouterr().err

@@ -529,8 +529,8 @@ def test_from_file_to_figure(tmp_path, capsys):
     command += [
         "--prior",
         "magnitude:prior=photo",
-        "--steps",
-        "2",
+        "--solver",
+        "mmps:steps=2",
         "--samples",
         "2",
         "--formats",

@@ -175,7 +175,9 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--scale", type=int, metavar="K", help="enlarge K times, in place of --operator")
     p.add_argument("--crop", metavar="WxH", help=CROP)
     p.add_argument("--size", type=int, metavar="N", help="first crop the central square and resize it to N x N")
-    p.add_argument("--solver", metavar="SPEC", default="lmaps", help="the method; default: lmaps")
+    p.add_argument(
+        "--solver", metavar="SPEC", help="the method; default: lmaps, and with --samples one that draws samples"
+    )
     p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
     p.add_argument("--trust", action="store_true", help=TRUST)
@@ -184,7 +186,7 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--steps", metavar="N", help="the option steps of the solver")
     p.add_argument(
-        "--samples", type=int, default=1, metavar="N", help="compute N samples, their mean and standard deviation"
+        "--samples", type=int, default=1, metavar="N", help="draw N samples: their mean and standard deviation"
     )
     p.add_argument(
         "--starts",

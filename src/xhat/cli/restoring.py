@@ -17,6 +17,7 @@ from ..task.parts import spec_in
 from ..task.picture import check_picture, checkpoint_beside, names_picture
 from ..task.restoration import Restoration, check_out
 from ..task.restore import restore
+from ..task.samplers import POINT
 from .options import read_options
 
 
@@ -40,8 +41,11 @@ def options(args: Namespace) -> dict[str, Any]:
     """The arguments of `task.restore.restore` that hold for every measurement of a command."""
     if args.modes < 0 or (args.modes and args.starts == 1):
         raise SpecError("--modes N writes the N best of several --starts")
-    given = spec_in(args.solver)
-    solver = _with(given, steps=value(args.steps)) if args.steps else given
+    if args.steps and args.samples > 1 and not args.solver:
+        raise SpecError("--steps is an option of a solver: name one beside --samples, such as --solver mmps")
+    given = spec_in(args.solver or POINT)
+    chosen = _with(given, steps=value(args.steps)) if args.steps else given
+    solver = None if args.samples > 1 and not args.solver else chosen
     prior = _with(prior_spec(args), **({"dtype": args.dtype} if args.dtype else {}))
     return {
         "operator": args.operator,

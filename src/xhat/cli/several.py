@@ -29,6 +29,7 @@ from ..task.parts import as_solver, pick_device, prior_for
 from ..task.picture import check_picture, checkpoint_beside, names_picture
 from ..task.restoration import RECORD, Restoration, check_out
 from ..task.restore import restore
+from ..task.samplers import POINT
 from .restoring import in_levels, options
 
 SUMMARY, SHEET = "summary.jsonl", "contact.png"
@@ -183,7 +184,7 @@ def _check(works: Sequence[Work], args: Namespace) -> None:
 
 def _restored(works: Sequence[Work], rows: Rows[str], settings: Mapping[str, Any], args: Namespace) -> int:
     given = options(args)
-    solver = as_solver(given["solver"])
+    solver = as_solver(given["solver"] or POINT)
     given["prior"] = prior_for(solver, given["prior"], pick_device(args.device))
     told = Table(max((len(w.name) for w in works), default=0), args.quiet)
     failed: list[tuple[str, str]] = []

@@ -60,8 +60,8 @@ class Quantity(Raster):
 def draw(path: Path, answer: Answer, q: Quantity) -> None:
     """Draws data, truth and result, their difference, and the standard deviation, in one row.
 
-    Truth and result have the same colours. The truth is left out if it is unknown, and the deviation if there is one
-    sample.
+    Truth and result have the same colours. The truth is left out if it is unknown, and the deviation if the
+    images do not tell it.
     """
     n, truth, y = len(answer.images), answer.reference, answer.y[q.part]
     mean = q.units(answer.mean)[0]
@@ -70,8 +70,8 @@ def draw(path: Path, answer: Answer, q: Quantity) -> None:
     fields += [(f"mean of {n}" if n > 1 else "restored", mean)]
     tiles += [(name, field, q.chart, limits(fields[0][1], q.chart)) for name, field in fields]
     apart = [("|error|", (mean - fields[0][1]).abs())] if truth is not None else []
-    if n > 1:
-        apart.append(("standard deviation", (q.units(answer.mean + answer.std)[0] - mean).abs()))
+    if (std := answer.posterior_std) is not None:
+        apart.append(("standard deviation", (q.units(answer.mean + std)[0] - mean).abs()))
     tiles += [(name, field, q.chart, (0.0, float(field.max()))) for name, field in apart]
     figure = extra("matplotlib.figure", path.name).Figure(figsize=(3.7 * len(tiles), 3.5), dpi=90, layout="constrained")
     for i, (name, field, how, (low, high)) in enumerate(tiles):

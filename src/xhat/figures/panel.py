@@ -137,7 +137,8 @@ def of(answer: Answer, like: Likelihood, made_by: str, most: int = 4) -> Image.I
         first.append((f"restored\n{_score(answer, 0)}", kind.show(answer.first)))
     else:
         first.append((f"mean of {n}\n{_score(answer, None)}", kind.show(answer.mean)))
-        first.append(_map("standard deviation", kind.plane(answer.std)))
+        if (std := answer.posterior_std) is not None:
+            first.append(_map("standard deviation", kind.plane(std)))
     if truth is not None:
         error = ((answer.first if n == 1 else answer.mean) - truth).abs()
         first.append(_map("|error|", kind.plane(error)))

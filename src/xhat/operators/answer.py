@@ -23,8 +23,8 @@ class Answer(Protocol):
         """The mean of the samples, (*image)."""
 
     @property
-    def std(self) -> Tensor:
-        """Their standard deviation at each pixel, (*image)."""
+    def posterior_std(self) -> Tensor | None:
+        """The posterior's standard deviation at each pixel, (*image); None where the images do not tell it."""
 
     @property
     def y(self) -> Tensor:

@@ -19,6 +19,7 @@ from ..priors import Prior
 from .intake import Given, upright
 from .parts import Shape, as_solver, pick_device, prior_for
 from .restoration import Restoration
+from .samplers import POINT
 
 P = ParamSpec("P")
 OWN = ("operator", "noise", "reference", "value_range")  # a list of these has one for each measurement
@@ -50,7 +51,9 @@ def listwise(one: Callable[Concatenate[Source, P], Restoration]) -> Restore[P]:
         given: dict[str, Any] = bound.arguments
         items = several(y)
         if items is not None or (isinstance(y, np.ndarray | Tensor) and y.ndim == 4):
-            given["prior"] = prior_for(as_solver(given["solver"]), given["prior"], pick_device(given["device"]))
+            given["prior"] = prior_for(
+                as_solver(given["solver"] or POINT), given["prior"], pick_device(given["device"])
+            )
             if items is None and stacked(y, given["operator"], given["prior"], given["shape"]):
                 items = list(y)
         if items is None:

@@ -158,12 +158,20 @@ class Restoration:
 
     @property
     def mean(self) -> Tensor:
-        """The posterior mean as the samples estimate it, (*image)."""
+        """The mean of the images, (*image): the posterior's, as samples estimate it."""
         return self.images.mean(0)
 
     @property
+    def posterior_std(self) -> Tensor | None:
+        """The posterior's standard deviation of each pixel as the samples estimate it, (*image).
+
+        None for a single image, and for runs of a solver that returns a point: their `std` is no posterior's.
+        """
+        return self.std if len(self.images) > 1 and self.record["returns"] == "sample" else None
+
+    @property
     def std(self) -> Tensor:
-        """The standard deviation of each pixel, (*image); 0 for a single image."""
+        """The standard deviation of each pixel over the images, (*image); 0 for a single image."""
         return self.images.std(0) if len(self.images) > 1 else torch.zeros_like(self.first)
 
     def save(
@@ -174,7 +182,9 @@ class Restoration:
         overwrite: bool = False,
         modes: int = 0,
     ) -> Path:
-        """Writes restored, sample, mean and std images, a panel and `record.json` to `folder`, and returns its path.
+        """Writes restored, sample and mean images, a panel and `record.json` to `folder`, and returns its path.
+
+        Samples have a picture of their standard deviation, too; runs of a solver that returns a point have none.
 
         A path with the suffix of a picture, which is no folder, becomes that picture alone: see `save_picture`.
 
@@ -247,7 +257,8 @@ class Restoration:
             with told(stage / name):
                 put(stage / name)
                 settle(stage / name)
-        std_white = self.problem.A.modality.most(self.std)
+        std = self.posterior_std
+        std_white = None if std is None else self.problem.A.modality.most(std)
         account = {**self.record, "std_white": std_white, "files": sorted([*files, RECORD])}
         records.write(stage / RECORD, account | {"files_sha256": {name: sha256(stage / name) for name in files}})
 
@@ -262,8 +273,8 @@ class Restoration:
         files = kind.write(images, depth)
         if isinstance(kind, Raster):
             files |= {f"{stem}.png": partial(kept.save, x=x, depth=depth) for stem, x in images.items()}
-        if len(self.images) > 1:
-            files |= kind.write_std(self.std, depth)
+        if (std := self.posterior_std) is not None:
+            files |= kind.write_std(std, depth)
         for form in formats:
             files |= {f"{stem}.{form}": partial(_export, form, kind.voxels(x)) for stem, x in images.items()}
         files |= kind.files(self)

@@ -1,5 +1,6 @@
 """The short way: one measurement in, restored images with their account out."""
 
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ from .ranking import check_starts, ranked
 from .restoration import Restoration
 from .results import decoded, results
 from .run import run
+from .samplers import POINT, no_posterior, sampler_for
 from .task import Task
 
 SAMPLES = 100_000  # at most
@@ -55,7 +57,7 @@ def restore(
     operator: OperatorLike | None = None,
     noise: NoiseLike | None = None,
     prior: PriorLike = "photo",
-    solver: SolverLike = "lmaps",
+    solver: SolverLike | None = None,
     *,
     schedule: str | Schedule | None = None,
     scale: int | None = None,
@@ -99,7 +101,8 @@ def restore(
         prior: a spec string, the path of a folder or checkpoint, a `Prior`, a pipeline of diffusers, or any function
             (x, sigma) → x₀ that denoises x = x₀ + sigma n. A network of the noise in time steps is
             `xhat.Denoiser.from_eps(net, alphas_cumprod)`. Classical solvers ignore it.
-        solver: a spec string, a `Solver` or its class.
+        solver: a spec string, a `Solver` or its class. None is lmaps, which returns a point, for one image, and for
+            several samples a solver that draws them: mmps where A is linear and the noise Gaussian, daps elsewhere.
         schedule: the noise levels to run on; None takes those of the prior.
         scale: how many times smaller than the image the picture is, in place of an operator.
         cut: the part of the file's picture that is restored, and its size (`files.cut`); a reference of the whole
@@ -150,8 +153,10 @@ def restore(
         metric(instance("a metric", name, str, "the name of one"))
     schedule = as_schedule(schedule)
     checkpoint = None if checkpoint is None else path(checkpoint, "checkpoint")
-    solver = as_solver(solver)
+    named, solver = solver is not None or samples == 1, as_solver(POINT if solver is None else solver)
     check_starts(solver, starts, samples)
+    if named and samples > 1 and (warning := no_posterior(solver)):
+        logging.getLogger("xhat").warning("note: %s", warning)
     if starts > 1 and record_every:
         raise SpecError(
             "record_every keeps the steps of the first start, which need not be the best: leave one of them"
@@ -202,6 +207,11 @@ def restore(
         stop_at=stop_at,
         record_every=record_every,
     )
+    if not named:
+        known()
+        place = pick_device(device)
+        built = prior_for(solver, prior, place)
+        task = replace(task, prior=prior, solver=sampler_for(built, built.problem(task.problem().to(place))))
     job = task.job(device)
     names = [] if truth is None else choose(metrics or None, truth, job.problem.A.modality)
     scores = {name: metric(name) for name in names}

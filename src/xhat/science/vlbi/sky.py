@@ -41,8 +41,8 @@ class Sky(Raster):
             made |= {
                 f"{name}.fits": partial(write_fits, jansky=flux(x) * scale, sky=self) for name, x in images.items()
             }
-            if len(answer.images) > 1:
-                made["std.fits"] = partial(write_fits, jansky=answer.std[0].numpy() / 2 * scale, sky=self)
+            if (std := answer.posterior_std) is not None:
+                made["std.fits"] = partial(write_fits, jansky=std[0].numpy() / 2 * scale, sky=self)
         if find_spec("matplotlib"):
             made["figure.png"] = partial(draw, answer=answer, sky=self, scale=scale)
         return made
@@ -79,7 +79,9 @@ def write_fits(path: Path, jansky: Array, sky: Sky) -> None:
 
 
 def draw(path: Path, answer: Answer, sky: Sky, scale: float, most: int = 4) -> None:
-    """Draws the mean, the standard deviation and the `most` samples that fit best, each with its χ², and the beam."""
+    """Draws the mean, the standard deviation of samples, and the `most` images that fit best, each with its χ², and the
+    beam.
+    """
     Figure = extra("matplotlib.figure", path.name).Figure
     Ellipse = extra("matplotlib.patches", path.name).Ellipse
     o, n = sky.observation, len(answer.images)
@@ -87,7 +89,8 @@ def draw(path: Path, answer: Answer, sky: Sky, scale: float, most: int = 4) -> N
         (f"mean of {n}" if n > 1 else "restored", flux(answer.mean) * scale, "afmhot"),
     ]
     if n > 1:
-        panels.append(("standard deviation", answer.std[0].double().numpy() / 2 * scale, "viridis"))
+        if (std := answer.posterior_std) is not None:
+            panels.append(("standard deviation", std[0].double().numpy() / 2 * scale, "viridis"))
         order = answer.residual.argsort().tolist()[:most]
         panels += [(chi(answer, i), flux(answer.images[i]) * scale, "afmhot") for i in order]
     columns = min(3, len(panels))
