@@ -40,14 +40,16 @@ def noisy(sigma, seed=0):
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.05, 0.1, 0.2])
-def test_the_level_is_scikit_images_and_near_the_true_one(sigma):
+def test_the_level_is_the_true_one_and_texture_is_not_noise(sigma):
     x = torch.from_numpy(CAT / 127.5 - 1).permute(2, 0, 1) + sigma * torch.randn(
         3, *CAT.shape[:2], generator=torch.Generator().manual_seed(1)
     )
-    found = estimate_sigma(x)
-    # Borders and clipped places are left out here and not there; either counts texture as noise, 0.02 at most.
-    assert found == pytest.approx(oracle(x.numpy(), channel_axis=0, average_sigmas=True), rel=0.05)
-    assert found == pytest.approx(sigma, abs=0.02)
+    # 0.002 is a quarter of a grey level; at 0.02 scikit-image's wavelets find 0.036, because fur is fine
+    assert estimate_sigma(x) == pytest.approx(sigma, rel=0.03, abs=0.002)
+    assert (
+        abs(estimate_sigma(x) - sigma)
+        < abs(oracle(x.numpy(), channel_axis=0, average_sigmas=True) - sigma) + 0.02 * sigma
+    )
     assert isinstance(estimate_noise(x), Gaussian)
 
 

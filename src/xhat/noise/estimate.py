@@ -1,14 +1,19 @@
 """The noise of a picture from the picture alone, where nobody can say how much there is.
 
-The finest diagonal wavelet coefficients of a photograph are small almost everywhere, so the median of their size is
-that of the noise (Donoho and Johnstone, 1994); `skimage.restoration.estimate_sigma` is the same estimator, with the
-same Daubechies wavelet. In the light that falls on a camera the variance grows with brightness, a u + b with u from 0
-(black) to 1 (white) (Foi et al., 2008, doi:10.1109/TIP.2008.2001399). Fine texture counts as noise, and noise that was
-smoothed, for example by a camera, is found too small.
+Small patches of a photograph lie near a plane of few dimensions; along all others their variance is that of the
+noise, which the smallest eigenvalues of their covariance tell (Chen, Zhu and Heng, ICCV 2015,
+doi:10.1109/ICCV.2015.62). That tells texture from noise, which the median of the finest wavelet coefficients does not
+(Donoho and Johnstone, 1994; `skimage.restoration.estimate_sigma`). In the light that falls on a camera the variance
+grows with brightness, a u + b with u from 0 (black) to 1 (white) (Foi et al., 2008, doi:10.1109/TIP.2008.2001399):
+how it grows is read off the wavelet coefficients. Noise that was smoothed, for example by a camera, is found too small,
+and so is strong noise that black and white cut off.
 """
+
+import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import DataError
 from .base import Gaussian, Noise, Noiseless, Poisson
@@ -19,6 +24,11 @@ MEDIAN = 0.6744897501960817  # the median size of a standard normal number
 FEWEST = 64  # coefficients from which a level is estimated
 BINS = 16  # of brightness
 UNEVEN = 1.5  # the level in bright places over that in dark ones from which brightness matters
+SIDES = (8, 6, 4)  # of patches, in pixels: the first that the picture has enough of
+PATCHES = 20_000  # about as many are looked at; more cost time and tell nothing new
+ENOUGH = 5  # patches for each number in one, so that eigenvalues are not those of chance
+SMOOTHED = 0.5  # of the level by wavelets: below, eigenvalues are not trusted
+TEXTURE = 0.5  # the share of the wavelet coefficients' variance that must be noise to tell how it grows with brightness
 
 
 def estimate_noise(x: Tensor, seen: Tensor | None = None, light: bool = True) -> Noise:
@@ -31,13 +41,60 @@ def estimate_noise(x: Tensor, seen: Tensor | None = None, light: bool = True) ->
     sigma = estimate_sigma(x, seen)
     if sigma <= Noiseless().tolerance:
         return Noiseless()
-    return (_poisson(x, seen) if light else None) or Gaussian(_short(sigma))
+    return (_poisson(x, seen, sigma) if light else None) or Gaussian(_short(sigma))
 
 
 def estimate_sigma(x: Tensor, seen: Tensor | None = None) -> float:
     """The standard deviation of white noise in `x` (1 or 3, h, w), in its units. Raises DataError like
     `estimate_noise`.
+
+    It is that of the eigenvalues, unless they have less than half of what the wavelet coefficients have: there may be
+    so much texture, but more often colour was smoothed, by JPEG or in the camera, and the smallest are those of colour.
     """
+    upper = _coefficients(x, seen)
+    for side in SIDES:
+        patches = _patches(x, seen, side)
+        if len(patches) >= ENOUGH * patches.shape[1]:
+            found = _lowest(torch.linalg.eigvalsh(torch.cov(patches.T)).clamp_min(0))
+            return found if SMOOTHED * upper <= found <= upper else upper
+    return upper
+
+
+def _lowest(values: Tensor) -> float:
+    """The square root of the mean of the smallest of `values`, increasing: of as many as have their mean as median.
+
+    The values of noise alone scatter evenly around their mean. A value of texture among them pulls the mean above the
+    median.
+    """
+    count = len(values)
+    while count > 1 and values[:count].mean() > values[:count].median():
+        count -= 1
+    return float(values[:count].mean().sqrt())
+
+
+def _patches(x: Tensor, seen: Tensor | None, side: int) -> Tensor:
+    """Patches of `side` × `side` pixels where the picture is seen and, if enough are, not clipped: (patches, numbers).
+
+    A patch without any change was drawn and is left out, unless most are.
+    """
+    h, w = x.shape[-2:]
+    if min(h, w) < side:
+        return x.new_empty(0, x.shape[0] * side**2)
+    stride = max(1, math.isqrt(h * w // PATCHES))
+    cut = lambda p: F.unfold(p[None], side, stride=stride)[0].T
+    x = x.detach().cpu().double()
+    found, clear = cut(x), cut(((x > -1) & (x < 1)).to(x)).amin(1) > 0
+    if seen is not None:
+        whole = cut(seen.reshape(1, h, w).to(x)).amin(1) > 0
+        found, clear = found[whole], clear[whole]
+    changing = found.amax(1) - found.amin(1) > 1e-6
+    if changing.double().mean() > 0.5:
+        found, clear = found[changing], clear[changing]
+    return found[clear] if int(clear.sum()) >= ENOUGH * found.shape[1] else found
+
+
+def _coefficients(x: Tensor, seen: Tensor | None) -> float:
+    """The same from the median size of wavelet coefficients, which count fine texture as noise."""
     return float(torch.stack([_median(size) for size, _ in _details(x, seen)]).mean())
 
 
@@ -56,7 +113,7 @@ def _details(x: Tensor, seen: Tensor | None) -> list[tuple[Tensor, Tensor]]:
         good = torch.ones_like(plane) if seen is None else seen.reshape(plane.shape).to(plane)
         inside = good * (plane > -1) * (plane < 1)
         detail, mean, whole, clear = (
-            torch.nn.functional.conv2d(p[None, None], kernel[None, None], stride=2).flatten()
+            F.conv2d(p[None, None], kernel[None, None], stride=2).flatten()
             for p, kernel in (
                 (plane, taps[:, None] * taps),
                 ((plane + 1) / 2, around),
@@ -76,8 +133,14 @@ def _details(x: Tensor, seen: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     return out
 
 
-def _poisson(x: Tensor, seen: Tensor | None) -> Poisson | None:
-    """Poisson noise with the variance a u + b that fits the picture, or None if brightness hardly matters."""
+def _poisson(x: Tensor, seen: Tensor | None, sigma: float) -> Poisson | None:
+    """Poisson noise with the variance a u + b that fits the picture, or None if brightness hardly matters.
+
+    Its mean is that of noise of the level `sigma`. None too if texture hides how the noise grows.
+    """
+    noise = (sigma / max(_coefficients(x, seen), 1e-9)) ** 2
+    if noise < TEXTURE:
+        return None
     size, mean = (torch.cat(part) for part in zip(*_details(x, seen), strict=True))
     if len(size) < BINS * FEWEST:
         return None
@@ -93,6 +156,7 @@ def _poisson(x: Tensor, seen: Tensor | None) -> Poisson | None:
     fitted = a * u + b
     if a <= 0 or float(fitted[-1] / fitted[0]) < UNEVEN**2 or float((variance / fitted).log().std()) > 0.5:
         return None
+    a, b = min(noise, 1.0) * a, min(noise, 1.0) * b
     peak = 4 / a  # Poisson's variance on [−1, 1] is (peak u + dark) (2/peak)²
     return Poisson(_short(peak), _short(b * peak**2 / 4))
 
