@@ -81,7 +81,10 @@ def _patches(x: Tensor, seen: Tensor | None, side: int) -> Tensor:
     if min(h, w) < side:
         return x.new_empty(0, x.shape[0] * side**2)
     stride = max(1, math.isqrt(h * w // PATCHES))
-    cut = lambda p: F.unfold(p[None], side, stride=stride)[0].T
+
+    def cut(p: Tensor) -> Tensor:
+        return F.unfold(p[None], side, stride=stride)[0].T
+
     x = x.detach().cpu().double()
     found, clear = cut(x), cut(((x > -1) & (x < 1)).to(x)).amin(1) > 0
     if seen is not None:
