@@ -1,5 +1,6 @@
 """The site: every page is in its navigation, links fit it, and it builds without a warning."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from xhat.baselines import BASELINES
+from xhat.noise import NOISES
+from xhat.operators import OPERATORS
+from xhat.solvers import SOLVERS
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts" / "site"))
 
+import gallery  # noqa: E402
 from links import JOINED, moved  # noqa: E402
 
 NAV = re.findall(r"[ :]([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
@@ -43,3 +50,34 @@ def test_the_site_builds_without_a_warning(tmp_path):
     done = subprocess.run(["scripts/build-site", "-d", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "search" / "search_index.json").exists()
+
+
+def test_what_the_registries_write_names_every_part_with_its_options():
+    for kind, registry in (("operators", OPERATORS), ("solvers", {**SOLVERS, **BASELINES}), ("noises", NOISES)):
+        text = gallery.filled(f"<!-- generated: {kind} -->")
+        assert re.findall(r"^## `(\S+)`", text, re.MULTILINE) == (
+            list(registry) if kind != "solvers" else [*sorted(SOLVERS), *sorted(BASELINES)]
+        )
+    text = gallery.filled("<!-- generated: solvers -->")
+    assert "x̂₀ = argmin ‖y − A(x)‖²" in text, "the formula"
+    assert "[arXiv:2510.07343](https://arxiv.org/abs/2510.07343)" in text
+    assert "| `zeta` | `1` | a number from 0 to 1 |" in text
+
+
+def test_the_chooser_says_what_the_loop_says():
+    facts = {r["solver"]: r for r in json.loads(re.search(r"json\">(.*?)</script>", "".join(gallery.chooser()))[1])}
+    names = list(gallery.examples())
+    blur, jpeg = names.index("gaussian_blur"), names.index("jpeg")
+    assert "g" in facts["ddrm"]["takes"][blur]
+    assert facts["ddrm"]["takes"][jpeg] == []
+    assert all(taken == ["g", "n", "p"] for taken in facts["lmaps"]["takes"]), "as docs/choosing.md says"
+    assert facts["lmaps"]["calls"] == SOLVERS["lmaps"]().steps
+    assert facts["lmaps"]["gives"] == "point"
+    assert all(a in OPERATORS for a in gallery.TASKS.values())
+    assert facts["lmaps"]["db"][blur] == round(float(gallery.measured()["lmaps"]["Gaussian"].strip("*")), 1)
+
+
+def test_pictures_of_the_gallery_are_small_and_of_operators_there_are():
+    pictures = list((ROOT / "docs" / "gallery").glob("*.jpg"))
+    assert {p.stem for p in pictures} <= set(OPERATORS)
+    assert max(p.stat().st_size for p in pictures) <= 25_000

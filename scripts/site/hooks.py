@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gallery import filled
 from links import JOINED, ROOT, moved
 from mkdocs.structure.files import File, Files
 
@@ -15,4 +16,4 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     """The text of a page with the links that suit the site."""
-    return moved(markdown, page.file.src_uri, config.repo_url)
+    return moved(filled(markdown), page.file.src_uri, config.repo_url)
