@@ -360,5 +360,5 @@ def test_folders_with_colons_and_options(tmp_path):
 
 def test_without_transformers(sd, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(SpecError, match=r"\.\[text\]"):
+    with pytest.raises(SpecError, match=r"pip install .*\[text\]"):
         untried(str(sd))

@@ -10,7 +10,9 @@ from ..bench import arguments as bench
 from ..bench.arguments import TRUST, later
 from ..errors import SpecError
 from ..train.arguments import train_arguments
+from .completion import SCRIPTS, commands, completed, script
 from .ending import Parser, ended
+from .manual import manual
 
 RESTORE = """examples:
   xhat restore photo.jpg -o out/               looks at the file, and says what it took the damage to be
@@ -88,6 +90,17 @@ CROP = "first crop to W x H pixels: 256x256 in the middle, 256x256+X+Y from colu
 CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or a .toml or .json file"
 
 
+COMPLETION = """examples:
+  source <(xhat completion bash)               in ~/.bashrc
+  source <(xhat completion zsh)                in ~/.zshrc, behind compinit
+  xhat completion fish > ~/.config/fish/completions/xhat.fish
+"""
+HELP = """examples:
+  xhat help                                    the commands
+  xhat help restore                            the same as xhat restore --help
+  xhat help --man > xhat.1                     all of it as a manual page; man ./xhat.1 shows it
+"""
+
 LISTED = ("operators", "noises", "solvers", "baselines", "priors", "metrics", "schedules", "data", "suites")
 GENERATED = ("blackhole", "velocity", "vorticity")  # of this package; a plug-in may bring others
 
@@ -142,7 +155,41 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("kind", nargs="?", choices=LISTED, help="the kind to list; without it, the names of all kinds")
     p.add_argument("name", nargs="?", help="one part of that kind, to show in full")
     p.set_defaults(run=command_of("list"))
+    p = command("completion", "let the tab key of a shell complete commands, options and names", COMPLETION)
+    p.add_argument("shell", choices=tuple(SCRIPTS), help="the shell whose script is printed")
+    p.add_argument("--line", help=argparse.SUPPRESS)  # what the script asks
+    p.add_argument("--breaks", default="", help=argparse.SUPPRESS)
+    p.set_defaults(run=_run_completion)
+    p = command("help", "explain a command", HELP)
+    p.add_argument("command", nargs="*", help="the command; without one, all of them in a line each")
+    p.add_argument("--man", action="store_true", help="print a manual page of every command, as groff reads it")
+    p.set_defaults(run=_run_help)
     return top
+
+
+def _run_completion(args: argparse.Namespace) -> int:
+    """`xhat completion`: prints the script of a shell, or what could stand at the end of a line."""
+    if args.line is None:
+        print(script(args.shell), end="")
+    else:
+        for word in completed(parser(), args.line, args.breaks):
+            print(word)
+    return 0
+
+
+def _run_help(args: argparse.Namespace) -> int:
+    """`xhat help`: prints what `--help` of a command prints, or the manual page."""
+    shown = parser()
+    if args.man:
+        print(manual(shown), end="")
+        return 0
+    for word in args.command:
+        inner = commands(shown)
+        if word not in inner:
+            raise SpecError(f"help: {shown.prog} has no command {word!r}, only {', '.join(inner) or 'options'}")
+        shown = inner[word]
+    shown.print_help()
+    return 0
 
 
 def _restore_arguments(p: argparse.ArgumentParser) -> None:

@@ -83,6 +83,18 @@ def options_with_defaults(part: Any) -> list[str]:
     return [p.name if p.default is p.empty else f"{p.name}={text_of(p.default)}" for p in shown]
 
 
+def option_names() -> dict[str, dict[str, list[str]]]:
+    """The names of the options of every part, by kind and name: what a shell completes."""
+    out: dict[str, dict[str, list[str]]] = {}
+    for kind, registry in KINDS.items():
+        out[kind] = {}
+        for name in sorted(registry):
+            part = registry[name]
+            made = isinstance(part, type | Builder) and isinstance(kind_of(part), type)
+            out[kind][name] = [text.partition("=")[0] for text in options_with_defaults(part)] if made else []
+    return out
+
+
 def meanings(part: Any) -> list[str]:
     """`key: a number above 0` for each option of a spec string: what it may be, in the words of a refusal."""
     shown = list(parameters(part).values())[1 if issubclass(kind_of(part), Operator) else 0 :]

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from .writing import save_safetensors
+if TYPE_CHECKING:  # the completion of a shell asks for the folder, and does not wait for torch
+    from torch import Tensor
 
 
 def folder() -> Path:
@@ -23,7 +23,7 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xhat"
 
 
-def cached(name: str, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def cached(name: str, key: str, compute: "Callable[[], dict[str, Tensor]]") -> "dict[str, Tensor]":
     """The tensors that `compute` returns, from disk if they were computed before for the same `key`.
 
     `key` must hold everything on which the result depends. A file that cannot be read is computed again. If the cache
@@ -31,6 +31,8 @@ def cached(name: str, key: str, compute: Callable[[], dict[str, Tensor]]) -> dic
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from .writing import save_safetensors
 
     path = folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
     if path.exists():

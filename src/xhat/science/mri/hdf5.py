@@ -17,8 +17,8 @@ from .recorded import measurement
 
 # ISMRMRD counts its acquisition flags from 1. These mark lines that are no image data: noise, navigator, phase
 # correction, feedback, dummies, corrections.
-OTHER = sum(1 << (bit - 1) for bit in (19, 23, 24, *range(26, 32)))
-REVERSE = 1 << (22 - 1)
+OTHER = np.uint64(sum(1 << (bit - 1) for bit in (19, 23, 24, *range(26, 32))))
+REVERSE = np.uint64(1 << (22 - 1))
 
 
 def read(path: Path, item: int | None) -> Measurement:
