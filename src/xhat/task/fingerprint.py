@@ -248,8 +248,9 @@ def modules_of(parts: Iterable[object]) -> set[str]:
             continue
         seen.add(id(part))
         own = part if isinstance(part, FunctionType | type) else type(part)
-        if own.__module__.partition(".")[0] not in ELSEWHERE and (isinstance(own, FunctionType) or is_ours(own)):
-            found.add(own.__module__)
+        home = own.__module__ or "__main__"  # code that `exec` runs has no module
+        if home.partition(".")[0] not in ELSEWHERE and (isinstance(own, FunctionType) or is_ours(own)):
+            found.add(home)
         if isinstance(part, nn.Module):
             waiting += [*part.children(), *(v for v in vars(part).values() if isinstance(v, FunctionType))]
         elif is_dataclass(part) and not isinstance(part, type):
