@@ -19,7 +19,8 @@ def test_the_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     names: dict[str, object] = {}
     for block in BLOCKS:
         exec(compile(block, "docs/python.md", "exec"), names)
-    assert Path("better.png").exists() and Path("out/record.json").exists()
-    assert float(names["r"].images.abs().max()) < 2
+    assert Path("better.png").exists()
+    assert Path("out/record.json").exists()
+    assert names["r"].images.shape == (1, 3, 48, 48)
     assert len(names["several"]) == 2
     assert capsys.readouterr().out.count(" of ") >= 5
