@@ -60,6 +60,7 @@ class Operator(Recorded, nn.Module):
     source: ClassVar[str] = ""  # the paper or code that defines it, for `xhat list`
     example: ClassVar[tuple[int, ...]] = (3, 64, 64)  # the shape of an image that it takes, for `xhat list solvers`
     one_precision: ClassVar[bool] = False  # whether `forward` may take the default precision only
+    least: float | None = None  # the least value that a number of its images can have, such as that of no flux
     modality: Modality = PLAIN  # what its images are; the class of an operator that takes any leaves it to their shape
 
     def __init__(self, shape: tuple[int, ...]) -> None:

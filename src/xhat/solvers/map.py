@@ -71,6 +71,10 @@ class MAP(Solver[Likelihood, Climb]):
 
 
 def fitted(m: Image, t: Level, like: Likelihood) -> Image:
-    """argmin_x −log p(y|x) + ‖x − m‖²/(2ρ_t²), (b, *image): LMAPS's data step with Cov[x₀|x_t] = ρ_t² I."""
+    """argmin_x −log p(y|x) + ‖x − m‖²/(2ρ_t²), (b, *image): LMAPS's data step with Cov[x₀|x_t] = ρ_t² I.
+
+    What lies below the least value that the operator's images can have is set to it.
+    """
     var = t.ratio**2
-    return LMAPS().mode(m, t, var, like.noise.scale(like.y) ** 2 / var, like)
+    x0 = LMAPS().mode(m, t, var, like.noise.scale(like.y) ** 2 / var, like)
+    return x0 if like.A.least is None else x0.clamp_min(like.A.least)

@@ -52,6 +52,8 @@ def look(
     header = jpeg_header(found.file) if picture and found.file and not found.resized else None
     guessed: dict[str, str] = {}
     told = []
+    if operator is None and (named := found.guessed.get("operator")):
+        told.append(f"its own numbers say --operator {_quoted(named)}")
     if given is None and (picture or scale is not None):
         given, why = _operator(found, header, scale)
         guessed["operator"] = given
@@ -69,13 +71,13 @@ def look(
         say("xhat: %s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
         found = replace(found, physics={k: v for k, v in found.physics.items() if k != "mask"})
     if told:
-        better = " and ".join(f"--{part}" for part in guessed)
+        better = " and ".join(f"--{part}" for part in guessed or ("operator",))
         say("xhat: %s: %s; if you know better, give %s", found.origin, "; ".join(told), better)
     return replace(
         found,
         operator=guessed.get("operator", found.operator),
         noise=guessed.get("noise", found.noise),
-        guessed={**found.guessed, **guessed},
+        guessed={**(found.guessed if operator is None else {}), **guessed},
     )
 
 

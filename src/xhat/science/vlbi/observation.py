@@ -103,17 +103,19 @@ class Observation:
             second=unique[:, 2],
         )
 
-    def compacted(self, flux: float, below: float = INTRASITE) -> "Observation":
+    def compacted(self, flux: float, error: float = 0.0, below: float = INTRASITE) -> "Observation":
         """Intra-site visibilities scaled so that their median amplitude is `flux`, that of the compact source in Jy.
 
         Baselines shorter than `below` wavelengths also see emission that is far too large for the image, such as a jet.
-        As in the EHT's imaging of M87 (Paper IV, section 6.2.1).
+        As in the EHT's imaging of M87 (Paper IV, section 6.2.1). `error` is that of the flux, as a fraction of it; it
+        is added to their noise in quadrature.
         """
         short = self.length < below
         if not short.any():
             return self
         factor = np.where(short, flux / np.median(np.abs(self.vis[short])), 1.0)
-        return replace(self, vis=self.vis * factor, sigma=self.sigma * factor)
+        more = np.where(short, error * flux, 0.0)
+        return replace(self, vis=self.vis * factor, sigma=np.hypot(self.sigma * factor, more))
 
     def softened(self, fraction: float) -> "Observation":
         """The noise with `fraction` |V| added in quadrature, σ² + (fraction |V|)², for errors that do not close."""

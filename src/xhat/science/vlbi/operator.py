@@ -27,10 +27,11 @@ class BlackHole(AffineOperator):
     (east) and Y upwards (north) from the centre; P(u) = sinc²(π u d) is a triangular pixel. Data (n, 2) are the real
     and the imaginary part in Jy of each visibility of `observation`, a uvfits file, after averages over up to `average`
     seconds of a scan. `compact`, in Jy, rescales intra-site baselines, which see extended flux that no image of this
-    field holds. `systematic` adds that fraction of |V| to the noise. `flux` adds the total flux in Jy as a datum, with
-    an error of `flux_error`. The noise is `vlbi`. FITS images and the figure are scaled to `flux` or, if that is not
-    given, to `compact` or, failing both, to the median amplitude of intra-site baselines. Raises ShapeError, SpecError
-    or DataError if an option or the file is not valid.
+    field holds, and adds `compact_error` times its value to their noise. `systematic` adds that fraction of |V| to the
+    noise. `flux` adds the total flux in Jy as a datum, with an error of `flux_error`. The noise is `vlbi`. Where the
+    user names no operator, these options are taken from the observation (`estimate.described`). FITS images and the
+    figure are scaled to `flux` or, if that is not given, to `compact` or, failing both, to the median amplitude of
+    intra-site baselines. Raises ShapeError, SpecError or DataError if an option or the file is not valid.
     """
 
     name: ClassVar[str] = "black_hole"
@@ -46,6 +47,7 @@ class BlackHole(AffineOperator):
         white: Annotated[Number, Range(above=0, most=1e6)] = 1.0,
         average: Annotated[Number, Range(0, 1e6)] = 600.0,
         compact: Annotated[Number, Range(above=0, most=1e6)] | None = None,
+        compact_error: Annotated[Number, Range(0, 10)] = 0.0,
         systematic: Annotated[Number, Range(0, 10)] = 0.0,
         flux: Annotated[Number, Range(above=0, most=1e6)] | None = None,
         flux_error: Annotated[Number, Range(above=0, most=1e6)] = 0.05,
@@ -55,13 +57,15 @@ class BlackHole(AffineOperator):
             raise ShapeError(f"black_hole: an image of the sky has shape (1, height, width), not {tuple(shape)}")
         found = observation if isinstance(observation, Observation) else read(observation)
         found = found.averaged(float(average))
-        found = found if compact is None else found.compacted(float(compact))
+        beam = found.beam()  # of what was recorded, whatever is added to the noise below
+        found = found if compact is None else found.compacted(float(compact), float(compact_error))
         found = found.softened(float(systematic)) if systematic else found
         total = total_of(found, compact if flux is None else flux)
         self.observation = found if flux is None else found.with_flux(float(flux), float(flux_error))
         self.closures: Closures = closures(self.observation)
         self.pixel = fov / shape[2] * MICROARCSECOND  # radians
-        self.modality = Sky(observation=self.observation, pixel=self.pixel, white=float(white), total=total)
+        self.modality = Sky(observation=self.observation, beam=beam, pixel=self.pixel, white=float(white), total=total)
+        self.least = -1.0  # no flux
         self.linear = Visibilities(self.shape, self.observation.u, self.observation.v, self.pixel, white / 2)
 
     @classmethod

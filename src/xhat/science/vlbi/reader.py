@@ -6,20 +6,24 @@ import torch
 
 from ...errors import DataError
 from ...files.measurement import Measurement
+from .estimate import described
 from .uvfits import read_uvfits
 
 
 def read(path: Path, item: int | None) -> Measurement:
     """The visibilities as recorded, as a measurement of the operator `black_hole`, which averages and selects.
 
-    Raises DataError if the file cannot be read or `item` is not None.
+    Its options are those that the observation tells, for an image of 64 × 64 pixels (`estimate.described`). Raises
+    DataError if the file cannot be read or `item` is not None.
     """
     if item is not None:
         raise DataError(f"{path}: is one observation, it has no items")
     found = read_uvfits(path)
+    operator = described(found, 64 * 64)
     return Measurement(
         y=torch.from_numpy(found.vis).to(torch.complex64),
-        operator="black_hole",
+        operator=operator,
+        guessed={"operator": operator},
         noise="vlbi",
         origin=str(path),
         physics={"observation": found},

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,23 +26,24 @@ class Sky(Raster):
     name: str = "image of the sky"
     channels: int = 1
     observation: Observation
+    beam: tuple[float, float, float]  # of the array with its thermal noise, as `Observation.beam` has it
     pixel: float  # the side of a pixel in radians
     white: float  # Jy/pixel of x = 1
     total: float | None  # Jy, if it is known: figures and FITS images are scaled to it, for closures know no flux
 
-    def files(self, answer: Answer) -> Mapping[str, Put]:
-        """FITS images with celestial axes if astropy is installed, a figure if matplotlib is."""
-        images = {"restored": answer.first}
-        if len(answer.images) > 1:
-            images |= {"mean": answer.mean}
-        scale = self.jansky(images.get("mean", answer.first))
-        made: dict[str, Put] = {}
+    def write(self, images: Mapping[str, Tensor], depth: int) -> dict[str, Put]:
+        """Pictures, and FITS images with celestial axes, each of the total flux, if astropy is installed."""
+        made = super().write(images, depth)
         if find_spec("astropy"):
-            made |= {
-                f"{name}.fits": partial(write_fits, jansky=flux(x) * scale, sky=self) for name, x in images.items()
-            }
-            if (std := answer.posterior_std) is not None:
-                made["std.fits"] = partial(write_fits, jansky=std[0].numpy() / 2 * scale, sky=self)
+            for name, x in images.items():
+                made[f"{name}.fits"] = partial(write_fits, jansky=flux(x) * self.jansky(x), sky=self)
+        return made
+
+    def files(self, answer: Answer) -> Mapping[str, Put]:
+        """The standard deviation of samples as FITS, in the scale of their mean; a figure if there is matplotlib."""
+        scale, made = self.jansky(answer.mean), dict[str, Put]()
+        if find_spec("astropy") and (std := answer.posterior_std) is not None:
+            made["std.fits"] = partial(write_fits, jansky=std[0].numpy() / 2 * scale, sky=self)
         if find_spec("matplotlib"):
             made["figure.png"] = partial(draw, answer=answer, sky=self, scale=scale)
         return made
@@ -66,14 +67,16 @@ def write_fits(path: Path, jansky: Array, sky: Sky) -> None:
     fits = extra("astropy.io.fits", path.name)
     o, degrees = sky.observation, sky.pixel / np.pi * 180
     h, w = jansky.shape
-    wide, narrow, angle = o.beam()
+    wide, narrow, angle = sky.beam
     head = fits.Header()
     head["OBJECT"], head["BUNIT"], head["RADESYS"], head["EQUINOX"] = o.source, "JY/PIXEL", "ICRS", 2000.0
     for axis, kind, centre, step, n in ((1, "RA---SIN", o.ra, -degrees, w), (2, "DEC--SIN", o.dec, degrees, h)):
         head[f"CTYPE{axis}"], head[f"CRVAL{axis}"], head[f"CUNIT{axis}"] = kind, centre, "deg"
         head[f"CDELT{axis}"], head[f"CRPIX{axis}"] = step, (n + 1) / 2
     head["FREQ"], head["ORIGIN"] = o.frequency, "xhat"
-    head["DATE-OBS"], head["MJD-OBS"] = day(o).isoformat(), float(o.mjd)
+    hours = float(np.mean([o.time.min(), o.time.max()]))
+    head["MJD-OBS"] = head["MJD"] = o.mjd + hours / 24  # eht-imaging reads MJD
+    head["DATE-OBS"] = (datetime.combine(day(o), time()) + timedelta(hours=hours)).isoformat(timespec="seconds")
     head["BMAJ"], head["BMIN"], head["BPA"] = wide / np.pi * 180, narrow / np.pi * 180, angle
     fits.PrimaryHDU(jansky[::-1].astype(np.float32), head).writeto(path, overwrite=True)  # FITS counts rows upwards
 
@@ -106,7 +109,7 @@ def draw(path: Path, answer: Answer, sky: Sky, scale: float, most: int = 4) -> N
         axes.set_xlabel("relative RA (µas)", fontsize=8)
         axes.set_ylabel("relative Dec (µas)", fontsize=8)
         if i == 0:
-            wide, narrow, angle = o.beam()
+            wide, narrow, angle = sky.beam
             wide, narrow = wide / MICROARCSECOND, narrow / MICROARCSECOND
             corner = (half_w - 0.65 * wide, -half_h + 0.65 * wide)
             axes.add_patch(Ellipse(corner, wide, narrow, angle=90 - angle, fill=False, color="white", lw=1))
