@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import xhat
 from xhat.baselines import BASELINES
 from xhat.noise import NOISES
 from xhat.operators import OPERATORS
@@ -81,3 +82,10 @@ def test_pictures_of_the_gallery_are_small_and_of_operators_there_are():
     pictures = list((ROOT / "docs" / "gallery").glob("*.jpg"))
     assert {p.stem for p in pictures} <= set(OPERATORS)
     assert max(p.stat().st_size for p in pictures) <= 25_000
+
+
+def test_the_reference_has_every_public_name_once():
+    pages = (ROOT / "docs" / "reference").glob("*.md")
+    shown = re.findall(r"^::: xhat\.(\w+)$", "\n".join(p.read_text(encoding="utf-8") for p in pages), re.MULTILINE)
+    assert sorted(shown) == sorted(set(xhat.__all__) - {"__version__"})
+    assert "xhat restore" in gallery.filled("<!-- generated: commands -->")

@@ -3,6 +3,7 @@
 A page of docs/ holds the line `<!-- generated: NAME -->`, NAME one of `PARTS`; the site has the text in its place.
 """
 
+import argparse
 import inspect
 import json
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from xhat.baselines import BASELINES
+from xhat.cli.arguments import parser
 from xhat.cli.compatibility import problems
 from xhat.cli.listing import capability, meanings, options_with_defaults, source
 from xhat.likelihoods import LatentLikelihood, Likelihood, likelihood
@@ -262,6 +264,14 @@ def compatibility() -> Iterator[str]:
         )
 
 
+def commands() -> Iterator[str]:
+    """Yields the help of each command."""
+    whole = parser()
+    (chosen,) = (a for a in whole._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in chosen.choices.items():
+        yield f"## `xhat {name}`\n\n```text\n{command.format_help().strip()}\n```\n"
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "operators": operators,
     "solvers": solvers,
@@ -269,6 +279,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "priors": priors,
     "chooser": chooser,
     "compatibility": compatibility,
+    "commands": commands,
 }
 
 
