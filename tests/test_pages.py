@@ -5,9 +5,11 @@ In a tutorial a comment before a block says what is done with it: `<!-- file: NA
 """
 
 import ast
+import inspect
 import re
 import shlex
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import xhat
 from xhat.cli.arguments import main, parser
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +60,7 @@ def named(page: Path) -> str:
 
 def test_the_pages_have_commands_and_blocks():
     found = [b for page in PAGES for b in blocks(page)]
-    assert sum(len(b.commands()) for b in found) > 100
+    assert sum(len(b.commands()) for b in found) > 80
     assert sum(b.language == "python" for b in found) > 20
 
 
@@ -70,6 +73,18 @@ def test_every_block_of_a_page_can_be_read(page):
             tomllib.loads(block.text)
         for command in block.commands():
             parser().parse_args(command)
+
+
+FUNCTIONS = [name for name in xhat.__all__ if inspect.isfunction(getattr(xhat, name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_public_function_has_an_example_and_says_what_it_raises(name):
+    text = inspect.getdoc(getattr(xhat, name)) or ""
+    example = re.search(r"^Example:\n\n((?:(?:    .*)?\n)+)", text + "\n", re.MULTILINE)
+    assert example, "an indented block behind the line Example:"
+    ast.parse(textwrap.dedent(example[1]))
+    assert "Raises" in text or "raises" in text or name == "builds"
 
 
 @pytest.mark.slow

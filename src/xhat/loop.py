@@ -44,6 +44,11 @@ def trajectory(
 ) -> Iterator[Step]:
     """Yields steps 1, 2, …; lazily, so that the caller may watch, save, stop or resume.
 
+    Example:
+
+        for step in xhat.trajectory(solver, prior, like, xhat.Rng([0])):
+            print(step.index, step.s.ratio, step.state.x0.std())
+
     `like` is a problem about what the prior models (`prior.problem` makes one), and `rng` has one stream per image.
     `schedule` is that of the prior by default. `resume` is (number of steps already made, their last state), with `rng`
     restored to its state at that point: the rest is then the same bit for bit. Images for which `done(state)`, shape
@@ -73,6 +78,10 @@ def solve(
     solver: Solver[L, S, P], prior: P, like: L, rng: Rng, schedule: Schedule | None = None, watch: Watch | None = None
 ) -> Image:
     """x̂ given y, shape (b, *image); `watch` wraps the iteration, for example in a progress bar.
+
+    Example:
+
+        x = xhat.solve(solver, prior, like, xhat.Rng([0, 1]))  # one seed for each of two measurements
 
     Under a latent prior x is a latent: `prior.image(solve(solver, prior, prior.problem(like), rng))`. Raises what
     `trajectory` raises.

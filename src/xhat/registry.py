@@ -202,7 +202,14 @@ class Builder(Generic[T]):
 def builds(
     kind: type[T], source: str = "", example: tuple[int, ...] | None = None
 ) -> Callable[[Callable[..., T]], Builder[T]]:
-    """A decorator: `@builds(MRI) def mri(shape, ...)` is a builder of MRI operators."""
+    """A decorator for a function that builds the operator, or other part, that suits its options best.
+
+    Example:
+
+        @xhat.builds(xhat.LinearOperator, source="where it is defined")
+        def halves(shape, axis: int = -1):
+            return xhat.operator(lambda x: x.narrow(axis, 0, x.shape[axis] // 2), shape, linear=True)
+    """
     return lambda make: Builder(make, kind, source, example)
 
 

@@ -48,6 +48,10 @@ def layers(path: str | Path) -> tuple[Tensor, Tensor | None]:
 def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:
     """A PNG, JPEG, WebP, TIFF … of 8 or 16 bits as (c, h, w) in [−1, 1], upright; palettes become RGB.
 
+    Example:
+
+        x = xhat.load_image("photo.jpg")  # (3, height, width), or (1, height, width) if it is grey
+
     `content` holds the bytes of a file that is not in a folder, for example in an archive; `path` then only names it.
     Raises DataError for a file that is unreadable, has transparent pixels or is neither grey nor colour.
     """
@@ -158,7 +162,12 @@ def save_image(path: str | Path | Any, x: Tensor | Any, depth: int = 8) -> None:
     """Writes `x` (c, h, w) in [−1, 1] as a picture in the format of the suffix of `path`; `depth` 16 is for PNG and
     TIFF.
 
-    The file is written completely or not at all, as by every writer here.
+    Example:
+
+        xhat.save_image("better.png", r.first, depth=16)
+
+    The file is written completely or not at all, as by every writer here. Raises DataError if the path does not come
+    first, or if pictures of that kind cannot hold `x`.
     """
     if not isinstance(path, str | Path):
         raise DataError(f"save_image takes the path first, then the image, not {type(path).__name__} first")

@@ -207,6 +207,11 @@ def measured(A: Operator, y: Data) -> Data:
 def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
     """The most specific likelihood there is for `A` and `noise`.
 
+    Example:
+
+        A = xhat.operator(lambda x: x[..., ::2], shape=(1, 16, 16), linear=True)
+        like = xhat.likelihood(A, xhat.Gaussian(0.1), y)  # y is (b, 1, 16, 8), in the units of the images
+
     What `y`, shape (b, *data), holds outside the operator's `support` is not looked at: the colour of a hole, say.
 
     Raises ShapeError if `y` is no measurement of `A`, and DataError if it is not finite.

@@ -177,10 +177,12 @@ def stack(*parts: Operator, sigmas: Sequence[float] | None = None) -> Stacked:
     """Several measurements of one image as one operator, whose data are the numbers of all, (b, n).
 
     `sigmas` are the standard deviations of the Gaussian noise of each. The numbers of a measurement are then divided by
-    its sigma and multiplied by the smallest one, so that the noise of the stack is Gaussian with the smallest sigma:
+    its sigma and multiplied by the smallest one, so that the noise of the stack is Gaussian with the smallest sigma.
 
-        A = stack(blur, mask, sigmas=[0.05, 0.01])
-        like = likelihood(A, Gaussian(0.01), A.join([y_blur, y_mask]))
+    Example:
+
+        A = xhat.stack(blur, mask, sigmas=[0.05, 0.01])
+        like = xhat.likelihood(A, xhat.Gaussian(0.01), A.join([y_blur, y_mask]))
 
     Raises ShapeError if the parts take images of different shapes or if there is not one sigma for each, and SpecError
     if a sigma is not a positive number.

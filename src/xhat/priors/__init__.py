@@ -127,6 +127,10 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
 def build_prior(spec: Any, device: str | torch.device = "auto") -> Prior:
     """The prior of a spec string such as `photo:dtype=bfloat16`, of the path of a folder or checkpoint, or in memory.
 
+    Example:
+
+        prior = xhat.build_prior("photo:dtype=bfloat16", device="cpu")
+
     A path may be followed by options, as a name may: `ffhq_10m.pt:dtype=bfloat16`, `FOLDER:prompt=a cat,guidance=7.5`.
     In memory it is a pipeline of diffusers (DDPMPipeline(unet, scheduler)), a UNet2DModel, or a function or network
     (x, sigma) → x₀ that denoises x = x₀ + sigma n (`Denoiser`). A `Prior` object is only moved to the device: "auto" is

@@ -17,7 +17,12 @@ T = TypeVar("T")
 
 
 def build(spec: str | Spec, registry: Mapping[str, Callable[..., T]], *args: Any, known: Mapping[str, Any] = {}) -> T:
-    """`build("dps:zeta=0.5", SOLVERS)` is `DPS(zeta=0.5)`; `args` come first, as an operator's shape does.
+    """The part of a registry that a spec string names; `args` come first, as an operator's shape does.
+
+    Example:
+
+        solver = xhat.build("dps:steps=50", xhat.solvers.SOLVERS)
+        A = xhat.build("gaussian_blur:std=1.5", xhat.operators.OPERATORS, (3, 64, 64))
 
     `package.module:Class` takes the place of a name that is not registered. Options that the spec leaves out are
     taken from `known`, which may hold things that the part has no use for. An option that is itself a prior, a

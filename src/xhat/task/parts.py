@@ -64,6 +64,10 @@ class LinearFunctionOperator(LinearOperator):
 def operator(f: Function, shape: Shape, linear: bool = False, modality: Modality | None = None) -> Operator:
     """A function on batches of images of `shape` as an operator; closed-form solvers take it if it is `linear`.
 
+    Example:
+
+        A = xhat.operator(lambda x: x[..., ::2], shape=(1, 16, 16), linear=True)  # every second column
+
     `modality` says what the images are: how they are scored, shown and written. By default their shape tells it
     (`operators.modality.by_shape`), which takes no image for a complex one. Raises ShapeError if the modality does not
     fit, and MismatchError if the function is said to be linear and is not.
