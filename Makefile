@@ -1,11 +1,12 @@
 # make demo: restore real photographs.  make test: every check that CI runs.  make check: all but the slow tests.
+# make release-check: all that a release needs; RELEASE.md.
 # make site: the documentation as pages, into site/.  make fuzz: thousands of bad inputs, which takes an hour on two cores.
 PYTHON ?= python3
 VENV ?= .venv
 # extra arguments for installing torch, e.g. TORCH_ARGS="--index-url <an index with CPU builds>"
 TORCH_ARGS ?=
 
-.PHONY: demo check test fuzz install site clean
+.PHONY: demo check test fuzz install site release-check release clean
 demo: install
 	$(VENV)/bin/xhat demo -o demo_out
 
@@ -21,6 +22,20 @@ fuzz: install
 site: install
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/build-site
+
+# RELEASE.md tells what these do.
+release-check: test
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	PATH="$(abspath $(VENV))/bin:$$PATH" TORCH_ARGS="$(TORCH_ARGS)" scripts/check-wheel
+	@if command -v uv >/dev/null; then scripts/check-lowest; else echo "uv is missing: the lowest versions were not tried"; fi
+	git rev-parse HEAD > dist/checked
+	@! grep -q '^Repository.*\.example' pyproject.toml || echo "note: [project.urls] has no public address yet: RELEASE.md"
+
+release:
+	@! grep -q '^Repository.*\.example' pyproject.toml || { echo "[project.urls] has no public address yet: RELEASE.md"; exit 1; }
+	@[ -z "$$(git status --porcelain)" ] && [ "$$(cat dist/checked)" = "$$(git rev-parse HEAD)" ] \
+	    || { echo "make release-check has not passed on this very commit"; exit 1; }
+	git tag -a "v$$($(VENV)/bin/xhat --version | cut -d' ' -f2)" -m "xhat $$($(VENV)/bin/xhat --version | cut -d' ' -f2)"
 
 install: $(VENV)/.installed
 
