@@ -89,3 +89,8 @@ def test_the_reference_has_every_public_name_once():
     shown = re.findall(r"^::: xhat\.(\w+)$", "\n".join(p.read_text(encoding="utf-8") for p in pages), re.MULTILINE)
     assert sorted(shown) == sorted(set(xhat.__all__) - {"__version__"})
     assert "xhat restore" in gallery.filled("<!-- generated: commands -->")
+
+
+def test_a_docstring_is_shown_as_it_is():
+    text = gallery.prose("p(x|y) < `a*b<c` * 2\n\n    x * y | z")
+    assert text == "p(x\\|y) &lt; `a*b<c` \\* 2\n\n    x * y | z"

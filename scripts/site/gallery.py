@@ -70,12 +70,24 @@ def verdicts() -> dict[str, dict[str, str]]:
     return found
 
 
+@cache
+def targets() -> dict[str, list[str]]:
+    """What docs/exactness.md says of each point estimator, a sentence for each problem it was run on."""
+    found: dict[str, list[str]] = {}
+    for row in rows("exactness.md", "points"):
+        said = f"{row['to the local MAP']} to the local MAP, {row['to the global MAP']} to the global one"
+        found.setdefault(stem(row["estimator"]), []).append(f"{row['estimator']} on {row['problem']}: {said}")
+    return found
+
+
 def prose(text: str) -> str:
-    """A docstring as Markdown: outside of indented formulas, marks of Markdown and HTML are taken for themselves."""
+    """A docstring as Markdown: outside of formulas and code, marks of Markdown and HTML are taken for themselves."""
     lines = []
-    for line in inspect.cleandoc(text).splitlines():
-        plain = not line.startswith("    ")
-        lines.append(re.sub(r"([*<>|])", r"\\\1", line) if plain else line)
+    for line in text.splitlines():
+        parts = line.split("`")
+        if not line.startswith("    "):
+            parts[::2] = [re.sub(r"([*|])", r"\\\1", part).replace("<", "&lt;") for part in parts[::2]]
+        lines.append("`".join(parts))
     return "\n".join(lines)
 
 
@@ -161,6 +173,8 @@ def solver_card(name: str, part: type[AnySolver]) -> Iterator[str]:
     if verdict is not None:
         shown = [f"{k}: {v}" for k, v in verdict.items() if k not in ("sampler", "why") and v]
         yield f"\n[Exactness](../exactness.md), {verdict['sampler']}: {'; '.join(shown)}. {verdict['why']}"
+    if name in targets():
+        yield f"\n[Exactness](../exactness.md), root mean square distances: {'; '.join(targets()[name][:4])}."
     yield ""
 
 
