@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .schedule import EDM, VP, Cosine, Discrete, Flow, Level, Schedule
     from .solvers.base import Estimator, Solver, State
     from .spec import Spec, build
+    from .task.calibrate import calibrate
     from .task.parts import operator
     from .task.restoration import Restoration
     from .task.restore import restore
@@ -74,6 +75,7 @@ __all__ = [
     "build",
     "build_prior",
     "builds",
+    "calibrate",
     "from_deepinv",
     "from_linop",
     "from_sigpy",
@@ -129,6 +131,7 @@ _HOME = {
     "build": "spec",
     "build_prior": "priors",
     "builds": "registry",
+    "calibrate": "task.calibrate",
     "from_deepinv": "operators.foreign",
     "from_linop": "operators.foreign",
     "from_sigpy": "operators.foreign",

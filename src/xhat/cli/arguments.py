@@ -46,6 +46,12 @@ SIMULATE = """examples:
   xhat simulate x.png --operator super_resolution --noise gaussian:sigma=0.05 --crop-multiple 4 -o y.npz \\
       --reference-out x4.png
 """
+CALIBRATE = """examples:
+  xhat calibrate holiday/ --operator inpaint:keep=0.3 --noise gaussian:sigma=0.05 --size 64 -o inpaint.json
+  xhat restore y.npz --samples 8 --calibration inpaint.json -o out/
+
+Each picture is damaged, restored and compared with itself, so take twenty or more like those to be restored.
+"""
 LIST = """examples:
   xhat list                     shows all names
   xhat list solvers             shows options, defaults and papers of all solvers
@@ -143,6 +149,7 @@ def parser() -> argparse.ArgumentParser:
 
     _restore_arguments(command("restore", "restore an image from a measurement of it", RESTORE))
     _fix_arguments(command("fix", "mend a picture: noise, JPEG, scratches, too small, blurred", FIX))
+    _calibrate_arguments(command("calibrate", "measure how wide intervals must be, on images you know", CALIBRATE))
     _simulate_arguments(command("simulate", "make a measurement of a known image", SIMULATE))
     _demo_arguments(command("demo", "restore real photographs under several kinds of damage", DEMO))
     app_arguments(command("app", "restore pictures in the browser, on this machine alone", APP))
@@ -245,6 +252,12 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--modes", type=int, default=0, metavar="K", help="also write the K best different results of --starts"
     )
+    p.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="what xhat calibrate has measured for these very specs: scales the standard deviation and writes low_90 "
+        "and high_90, between which 90 %% of the truth lay",
+    )
     p.add_argument("--seed", type=int, default=0, help="sample i uses seed + i; default: 0")
     p.add_argument(
         "--batch-size",
@@ -336,6 +349,27 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of a picture; default: 8")
     p.add_argument("-q", "--quiet", action="store_true", help="print no notes")
     p.set_defaults(run=command_of("simulate"))
+
+
+def _calibrate_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("images", nargs="+", metavar="image", help="true images: pictures, folders of them, or patterns")
+    p.add_argument("-o", "--out", required=True, help="the .json to write, for xhat restore --calibration")
+    p.add_argument("--operator", metavar="SPEC", required=True, help="what makes the measurements")
+    p.add_argument("--noise", metavar="SPEC", required=True, help="the noise to add")
+    p.add_argument("--solver", metavar="SPEC", help="the method; default: one that draws samples")
+    p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
+    p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
+    p.add_argument("--trust", action="store_true", help=TRUST)
+    p.add_argument("--dtype", help="the option dtype of the prior, e.g. bfloat16")
+    p.add_argument("--schedule", metavar="SPEC", help="noise levels; default: those of the prior")
+    p.add_argument("--samples", type=int, default=8, metavar="N", help="draw N samples of each; default: 8")
+    p.add_argument("--batch-size", type=int, metavar="N", help="compute N samples at a time")
+    p.add_argument("--crop", metavar="WxH", help=CROP)
+    p.add_argument("--size", type=int, metavar="N", help="first crop the central square and resize it to N x N")
+    p.add_argument("--seed", type=int, default=0, help="seed of noise and samples; default: 0")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
+    p.add_argument("-q", "--quiet", action="store_true", help="print no table")
+    p.set_defaults(run=command_of("calibrate"), compile=False)
 
 
 def _demo_arguments(p: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from ..files.writing import atomic
 from ..priors.generated import GENERATORS, check_pictures
 from ..priors.inspect import inspect
 from ..spec import lookup
+from ..task.calibrate import calibrate
 from ..task.simulate import simulate
 from . import fix
 from .listing import listing, overview
@@ -76,6 +77,35 @@ def picture_note(made: Measurement, depth: int) -> str:
         f"a picture clips to [-1, 1] ({clipped:.1%} of the values) and rounds to {depth} bits (error up to "
         f"{step / 2:.2g}), and does not know its operator and noise; .npz keeps all"
     )
+
+
+def run_calibrate(args: Namespace) -> int:
+    """`xhat calibrate`: writes how wide intervals must be, and prints what images that were left out hold."""
+    if args.out.suffix.lower() != ".json":
+        raise DataError(f"{args.out}: a calibration is written as .json")
+    check_file(args.out)
+    told = not args.quiet and sys.stderr.isatty()
+    found = calibrate(
+        [str(source.path) for source in sources(args.images)],
+        args.operator,
+        args.noise,
+        prior_spec(args),
+        args.solver,
+        samples=args.samples,
+        schedule=args.schedule,
+        cut=Cut(args.crop, args.size),
+        seed=args.seed,
+        batch_size=args.batch_size,
+        device=args.device,
+        watch=(lambda i, n: print(f"xhat: image {i} of {n}", file=sys.stderr)) if told else None,
+    )
+    found.save(args.out)
+    if not args.quiet:
+        print(f"{found.parts['solver']} with {found.parts['prior']}, {found.images} images")
+        print("level   scale of the standard deviation   held in images left out")
+        for level, scale in found.scales.items():
+            print(f"{100 * level:4.1f} %   {scale:31.2f}   {100 * found.covered[level]:21.1f} %")
+    return 0
 
 
 def run_list(args: Namespace) -> int:

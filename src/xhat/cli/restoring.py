@@ -58,6 +58,7 @@ def options(args: Namespace) -> dict[str, Any]:
         "seed": args.seed,
         "samples": args.samples,
         "starts": args.starts,
+        "calibration": args.calibration,
         "batch_size": args.batch_size,
         "shape": _shape(args.shape),
         "metrics": args.metrics.split(",") if args.metrics else None,

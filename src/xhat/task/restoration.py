@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..checks import instance, shown
+from ..checks import instance, number, shown
 from ..checks import path as checked_path
 from ..errors import DataError, SpecError, WriteError
 from ..figures import panel
@@ -32,12 +32,15 @@ from ..likelihoods.verdict import verdict
 from ..numerics.calls import Calls
 from ..operators.modality import Put, Raster
 from .checkpoint import Checkpoint
+from .coverage import STD, Calibration
 from .picture import check_picture, names_picture, record_beside, recorded_beside
 from .ranking import Modes
 from .show import html, line
 
 RECORD = "record.json"
-STEMS = ("restored", "mean", "std", "panel", "trajectory", "figure", "record")  # of the files of a restoration
+WRITTEN = 0.9  # the level of the interval that is written where it was measured
+ENDS = ("low_90", "high_90")
+STEMS = (*ENDS, "restored", "mean", "std", "panel", "trajectory", "figure", "record")  # of the files of a restoration
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,6 +81,7 @@ class Restoration:
     frames: tuple[tuple[int, Tensor], ...] = ()  # (step, x̂₀)
     checkpoint: Checkpoint | None = None  # keeps the run until it is saved
     kept: Kept | None = None  # what the file of a picture says beside its colours
+    calibration: Calibration | None = None  # how wide intervals must be, if it was measured
     modes: Modes | None = None  # what all starts came to, the best first, if there were several
 
     @property
@@ -165,9 +169,29 @@ class Restoration:
     def posterior_std(self) -> Tensor | None:
         """The posterior's standard deviation of each pixel as the samples estimate it, (*image).
 
-        None for a single image, and for runs of a solver that returns a point: their `std` is no posterior's.
+        None for a single image, and for runs of a solver that returns a point: their `std` is no posterior's. With a
+        `calibration` it is half the width of the interval that held 68.3 % of the truth, of either.
         """
+        if self.calibration:
+            return self.calibration.width(self.std, STD)
         return self.std if len(self.images) > 1 and self.record["returns"] == "sample" else None
+
+    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest value of each number at a `level` between 0 and 1, two tensors (*image).
+
+        The mean of the samples plus and minus a multiple of their standard deviation: as measured, with a
+        `calibration`, otherwise that of a Gaussian. Raises DataError where the images do not tell it, and SpecError for
+        a level that was not measured.
+        """
+        if self.calibration:
+            half = self.calibration.width(self.std, level)
+        elif (std := self.posterior_std) is None:
+            raise DataError("one image, or several of a solver that returns a point, have no interval: see calibrate")
+        else:
+            if not number("level", level) < 1:
+                raise SpecError(f"level must be between 0 and 1, not {level}")
+            half = std * 2**0.5 * float(torch.erfinv(torch.tensor(level, dtype=torch.float64)))
+        return self.mean - half, self.mean + half
 
     @property
     def std(self) -> Tensor:
@@ -270,6 +294,8 @@ class Restoration:
             images |= {f"sample_{i:03d}": x for i, x in enumerate(self.images)} | {"mean": self.mean}
         if self.modes:
             images |= {f"mode_{i:03d}": self.modes.images[m] for i, m in enumerate(self.modes.distinct[:modes])}
+        if self.calibration:
+            images |= dict(zip(ENDS, self.interval(WRITTEN), strict=True))
         files = kind.write(images, depth)
         if isinstance(kind, Raster):
             files |= {f"{stem}.png": partial(kept.save, x=x, depth=depth) for stem, x in images.items()}

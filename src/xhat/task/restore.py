@@ -21,6 +21,7 @@ from ..metrics.registry import choose, metric
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
+from .coverage import Calibration, load_calibration
 from .cutting import cut_alike, cut_out
 from .grey import as_grey, stored_in_colour
 from .intake import Range, in_range, taken
@@ -65,6 +66,7 @@ def restore(
     seed: int = 0,
     samples: int = 1,
     starts: int = 1,
+    calibration: str | Path | Calibration | None = None,
     batch_size: int | None = None,
     shape: Shape | None = None,
     reference: Source | None = None,
@@ -110,6 +112,8 @@ def restore(
         seed, samples: sample i uses the random stream `seed` + i.
         starts: runs a solver that returns a point from so many starts, with the random streams `seed` + i, and keeps
             the one of highest posterior density; `modes` has them all. 1 is the plain run.
+        calibration: what `calibrate` or `xhat calibrate` measured for these very specs, or its file: standard
+            deviations and intervals are scaled by it, also for a solver that returns a point.
         batch_size: how many samples or starts are computed at once; None means all. It changes time and memory, and a
             result by rounding only: by less than 1e-3 in [−1, 1], an eighth of a grey level, also with conjugate
             gradient.
@@ -155,7 +159,10 @@ def restore(
     checkpoint = None if checkpoint is None else path(checkpoint, "checkpoint")
     named, solver = solver is not None or samples == 1, as_solver(POINT if solver is None else solver)
     check_starts(solver, starts, samples)
-    if named and samples > 1 and (warning := no_posterior(solver)):
+    calibration = load_calibration(calibration) if isinstance(calibration, str | Path) else calibration
+    if calibration and samples < 2:
+        raise SpecError("a calibration is for several samples: give as many as it was measured with")
+    if named and samples > 1 and not calibration and (warning := no_posterior(solver)):
         logging.getLogger("xhat").warning("note: %s", warning)
     if starts > 1 and record_every:
         raise SpecError(
@@ -220,6 +227,9 @@ def restore(
     account["provenance"]["guessed"] = dict(found.guessed)
     if cut:
         account["provenance"]["cut"] = {k: v for k, v in vars(cut).items() if v is not None}
+    if calibration:
+        calibration.check(account)
+        account["calibration"] = calibration.account()
     own = identity(account, ("measurement_scale", "record_every"))
     saver = Checkpoint(Path(checkpoint), own) if checkpoint is not None else None
     with alone(saver.path.parent, f".{saver.path.name}.lock") if saver else nullcontext():
@@ -254,4 +264,5 @@ def restore(
         checkpoint=saver,
         kept=kept,
         modes=modes,
+        calibration=calibration,
     )
