@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 import xhat
 from xhat.science.vlbi.metrics import ring
 from xhat.science.vlbi.observation import MICROARCSECOND
+from xhat.science.vlbi.operator import BlackHole
 
 NAMES = {"095": "5 April", "096": "6 April", "100": "10 April", "101": "11 April"}
 
@@ -33,7 +34,8 @@ def main() -> None:
             (file,) = folder.glob(f"*_{day}_{band}_*.uvfits")
             r = xhat.restore(file, prior="blackhole", solver="map", starts=starts)
             assert r.modes is not None
-            pixel = float(r.problem.A.pixel) / MICROARCSECOND  # type: ignore[arg-type]
+            assert isinstance(r.problem.A, BlackHole)
+            pixel = r.problem.A.pixel / MICROARCSECOND
             all_found = [measured(x, pixel) for x in r.modes.images]
             best, rings = all_found[0], sum(f["is"] for f in all_found)
             print(

@@ -61,8 +61,8 @@ class Calibration:
 
     def account(self) -> dict[str, Any]:
         """What a record says of it, and a file holds."""
-        by = lambda numbers: {f"{k:g}": v for k, v in numbers.items()}
-        content = {"scales": by(self.scales), "covered": by(self.covered), "parts": dict(self.parts)}
+        scales, covered = ({f"{k:g}": v for k, v in by.items()} for by in (self.scales, self.covered))
+        content = {"scales": scales, "covered": covered, "parts": dict(self.parts)}
         return {"kind": KIND, "images": self.images, "floor": self.floor, **content, **(self.origin or {})}
 
     def save(self, path: str | Path) -> Path:
@@ -81,11 +81,11 @@ def load_calibration(path: str | Path) -> Calibration:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["kind"] != KIND:
             raise ValueError("kind")
-        numbers = [{float(k): float(v) for k, v in content[name].items()} for name in ("scales", "covered")]
-        if any(not v >= 0 or v == float("inf") for v in numbers[0].values()) or set(PARTS) != set(content["parts"]):
+        scales, covered = ({float(k): float(v) for k, v in content[name].items()} for name in ("scales", "covered"))
+        if any(not v >= 0 or v == float("inf") for v in scales.values()) or set(PARTS) != set(content["parts"]):
             raise ValueError("scales or parts")
         origin = {"file": str(path), "sha256": sha256(path)}
-        return Calibration(*numbers, content["parts"], int(content["images"]), float(content["floor"]), origin)
+        return Calibration(scales, covered, content["parts"], int(content["images"]), float(content["floor"]), origin)
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from e
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
