@@ -4,6 +4,7 @@ As a flat batch, (b·p, *image), they pass through priors and operators like any
 log-weights up to a constant per image, and resampling returns the indices, (b, p), of the particles to keep.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -15,6 +16,8 @@ from ..types import PerImage
 
 Weights = Float[Tensor, "b p"]
 Index = Int[Tensor, "b p"]
+
+EQUAL = 1e-6  # relative: weights that are equal but for rounding have an effective sample size this close to p
 
 
 class ParticleRng(Rng):
@@ -47,11 +50,6 @@ def ess(logw: Weights) -> PerImage:
     return 1 / normalised(logw).square().sum(1)
 
 
-def multinomial(logw: Weights, rng: Rng) -> Index:
-    """The indices of p independent draws from the weights."""
-    return _invert(normalised(logw).cumsum(1), rng.rand_like(logw))
-
-
 def systematic(logw: Weights, rng: Rng) -> Index:
     """One uniform number places p equally spaced points (Kitagawa, 1996): particle k is kept ⌊p w_k⌋ or ⌈p w_k⌉
     times.
@@ -70,6 +68,21 @@ def residual(logw: Weights, rng: Rng) -> Index:
     slot = torch.arange(logw.shape[1], dtype=logw.dtype, device=logw.device).expand_as(logw).contiguous()
     certain = _invert(copies.cumsum(1), slot)
     return torch.where(slot < copies.sum(1, keepdim=True), certain, drawn)
+
+
+def adaptive(logw: Weights, threshold: float, rng: Rng) -> tuple[Index, Weights]:
+    """Systematic resampling of the images whose effective sample size is below `threshold` p, and of no others.
+
+    Gives the indices (b, p) of the particles to keep and their log-weights (b, p): those of a resampled image are all
+    the logarithm of its mean weight, so that the mean over the particles goes on estimating the evidence. Resampling
+    ends lines of descent, and does so in vain where the weights do not ask for it. `threshold` 0 never resamples, 1
+    nearly always.
+    """
+    p = logw.shape[1]
+    poor = (ess(logw) < threshold * p * (1 - EQUAL))[:, None]
+    kept = torch.where(poor, systematic(logw, rng), torch.arange(p, device=logw.device))
+    level = logw.logsumexp(1, keepdim=True) - math.log(p)
+    return kept, torch.where(poor, level, logw)
 
 
 def _invert(cdf: Tensor, u: Tensor) -> Tensor:

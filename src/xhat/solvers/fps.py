@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 import torch
 
 from ..numerics.linalg import bcast, sq
-from ..numerics.particles import ParticleRng, grouped, multinomial, take
-from ..ranges import Many, Portion
+from ..numerics.particles import ParticleRng, adaptive, grouped, take
+from ..ranges import Fraction, Many, Portion
 from ..transition import mean, noise_in
 from ..types import Data
 from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, SpectralGaussian, State
@@ -62,11 +62,12 @@ class FPS(Solver[LinearGaussian, Filtering]):
 
 @dataclass(frozen=True)
 class FPSSMC(Solver[SpectralGaussian, FilteringParticles]):
-    """FPS with particles, which are weighted and resampled at each level (Dou & Song, ICLR 2024).
+    """FPS with particles, which are weighted at each level (Dou & Song, ICLR 2024).
 
         w = N(y_s; A μ, c σ_s² A Aᵀ + α_s² σ_y² I),   and at the end   w = N(y; A x̂₀, σ_y² I)
 
     The noise of y_s is the same at all levels but is treated as independent, so the weights count y many times.
+    Systematic resampling if the effective sample size falls below `threshold` p; the paper's is at every level.
     """
 
     name: ClassVar[str] = "fps_smc"
@@ -75,6 +76,7 @@ class FPSSMC(Solver[SpectralGaussian, FilteringParticles]):
     steps: int = 100
     particles: Annotated[int, Many] = 5
     c: Annotated[float, Portion] = 0.95
+    threshold: Annotated[float, Fraction] = 0.5
 
     def init(self, t: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> FilteringParticles:
         packed = start(self.particles, t, like, rng)
@@ -87,15 +89,15 @@ class FPSSMC(Solver[SpectralGaussian, FilteringParticles]):
         own, x, path = ParticleRng(rng, p), state.x.flatten(0, 1), next_path(state.path, like, t, s, self.c, rng)
         x0 = prior(x, t)
         if s.sigma == 0:
-            logw = grouped(-like.spread(p).nll(x0), p)
+            logw = state.logw + grouped(-like.spread(p).nll(x0), p)
             return FilteringParticles(**vars(pack(x0, x0, logw, before=state)), path=path)
         seen, mu = replace(like, y=path / s.alpha).spread(p), mean(x, x0, t, s, self.c) / s.alpha
         z, r2 = seen.A.Ut(seen.residual(mu)), self.c * s.ratio**2
         var = bcast(seen.noise.scale(seen.y) ** 2, z)
-        logw = grouped(-sq(z / (r2 * seen.A.s**2 + var).sqrt()) / 2, p)
-        kept = multinomial(logw, rng)
+        weight = state.logw + grouped(-sq(z / (r2 * seen.A.s**2 + var).sqrt()) / 2, p)
+        kept, logw = adaptive(weight, self.threshold, rng)
         mu = take(grouped(mu, p), kept).flatten(0, 1)
-        packed = pack(s.alpha * seen.draw(mu, r2**0.5, own), x0, torch.zeros_like(logw), logw, state, kept)
+        packed = pack(s.alpha * seen.draw(mu, r2**0.5, own), x0, logw, weight, state, kept)
         return FilteringParticles(**vars(packed), path=path)
 
 

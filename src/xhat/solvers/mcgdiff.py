@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..numerics.linalg import bcast, sq
-from ..numerics.particles import ParticleRng, grouped, multinomial, take
+from ..numerics.particles import ParticleRng, adaptive, grouped, take
 from ..ranges import Fraction, Many, Positive
 from .base import Count, Level, Prior, Rng, SpectralGaussian
 from .particle import Particles, ParticleSolver, pack
@@ -27,7 +27,9 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
     over the i that are seen at t. Those with τ_i > ρ_s then go on from τ_i to ρ_s by DDIM with the same x̂₀, and below
     τ_i a coordinate no longer depends on b_i; so any number of different singular values will do. The official code
     divides by that last factor and ends with p(y|x̂₀) instead, which counts y nearly twice for any practical number of
-    particles. It also has η = 0.85, with which the chain is not the reversal of the noise, and too narrow.
+    particles. It also has η = 0.85, with which the chain is not the reversal of the noise, and too narrow, and
+    resamples at every level by independent draws, here systematically and only where the effective sample size has
+    fallen below `threshold` p.
     """
 
     needs = SpectralGaussian
@@ -36,6 +38,7 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
     particles: Annotated[int, Many] = 64
     eta: Annotated[float, Fraction] = 1.0
     kappa: Annotated[float, Positive] = 1e-4
+    threshold: Annotated[float, Fraction] = 0.5
 
     def init(self, t: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> Particles:
         first, each = super().init(t, prior, like, rng), like.spread(self.particles)
@@ -53,17 +56,16 @@ class MCGDiff(ParticleSolver[SpectralGaussian]):
         r = torch.where(seen, self.tau(each).clamp(s.ratio, t.ratio), s.ratio)  # where the part that sees b ends
         mu, c2 = self.ddim(u, clean, t.ratio, r)
         near, far = (b - mu) / (c2 + self.excess(each, r)).sqrt(), (b - u) / self.excess(each, t.ratio).sqrt()
-        logw = grouped((sq(seen * far) - sq(seen * near)) / 2, p)
+        weight = state.logw + grouped((sq(seen * far) - sq(seen * near)) / 2, p)
         if s.sigma == 0:
-            return pack(x0, x0, logw, before=state)
-        level = logw.amax(1, keepdim=True) == logw.amin(1, keepdim=True)  # nothing seen: resampling would only lose
-        kept = torch.where(level, torch.arange(p, device=x.device), multinomial(logw, rng))
+            return pack(x0, x0, weight, before=state)
+        kept, logw = adaptive(weight, self.threshold, rng)
         mu, clean = (take(grouped(v, p), kept).flatten(0, 1) for v in (mu, clean))
         mean, var = self.seeing(mu, c2, each, seen, r)
         mean, more = self.ddim(mean, clean, r, s.ratio)  # nothing happens where r = ρ_s
         var = var * self.shrink(r, s.ratio) ** 2 + more
         new = s.alpha * A.V(mean + var.sqrt() * A.Vt(own.randn_like(x0)))
-        return pack(new, x0, torch.zeros_like(logw), logw, before=state, kept=kept)
+        return pack(new, x0, logw, weight, before=state, kept=kept)
 
     def tau(self, like: SpectralGaussian) -> Tensor:
         """τ of each coordinate, 0 where A does not see it; one row for each image."""

@@ -7,7 +7,7 @@ import torch
 
 from ..numerics.autodiff import vjp
 from ..numerics.linalg import bcast, sq
-from ..numerics.particles import ParticleRng, ess, grouped, systematic, take
+from ..numerics.particles import ParticleRng, adaptive, grouped, take
 from ..ranges import Fraction, Many
 from ..transition import ancestral, ddpm, mean
 from ..types import PerImage
@@ -41,10 +41,7 @@ class TDS(ParticleSolver[Likelihood]):
         g = pullback(slope(torch.ones_like(twist)))
         weight = state.logw + grouped(twist, p)  # of x_t
 
-        kept = torch.arange(p, device=x.device).expand_as(weight)
-        poor = (ess(weight) < self.threshold * p)[:, None]
-        kept = torch.where(poor, systematic(weight, rng), kept)
-        logw = torch.where(poor, 0.0, weight)
+        kept, logw = adaptive(weight, self.threshold, rng)
         x, x0_, g, twist = (take(grouped(v, p), kept).flatten(0, 1) for v in (x, x0, g, twist))
 
         if s.sigma == 0:
