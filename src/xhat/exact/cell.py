@@ -12,11 +12,13 @@ from ..numerics.build_dtype import double_by_default
 from ..solvers import SOLVERS
 from ..spec import build, spec_of
 from ..task.account import failure
-from ..task.fingerprint import CODE
+from ..task.definitions import Definitions
+from ..task.fingerprint import CODE as MODULES
 from .metrics import Reference
 from .problems import PROBLEMS
 from .sampling import solved
 
+CODE = Definitions(MODULES)
 FLOOR = "exact"  # the name of a second set of exact samples, in place of a solver
 
 
@@ -52,14 +54,23 @@ def canonical_solver(spec: str) -> str:
 @lru_cache(None)
 def made(problem: str, solver: str) -> dict[str, str]:
     """What decides a row besides its key: the code of solver, problem and scores, the versions, the processor."""
-    recipe = build(problem, PROBLEMS)
-    return stamp(recipe, Reference, solved, *([] if solver == FLOOR else [build(solver, SOLVERS)]))
+    return stamp(problem, solver, Reference, solved)
 
 
-def stamp(*parts: object) -> dict[str, str]:
-    """The fingerprint of the code of `parts`, the versions and the kind of processor."""
+def stamp(problem: str, solver: str, *more: object) -> dict[str, str]:
+    """The fingerprint of the code of a problem, of a solver and of `more`, the versions and the kind of processor."""
+    parts = [*drawn(problem), *([] if solver == FLOOR else [build(solver, SOLVERS)]), *more]
     processor = f"{machine()} {torch.backends.cpu.get_cpu_capability()}"
     return {"code": CODE.fingerprint(*parts), "processor": processor} | versions()
+
+
+@lru_cache(None)
+def drawn(problem: str) -> tuple[object, ...]:
+    """All that a problem is made of, as its first measurement has it."""
+    recipe = build(problem, PROBLEMS)
+    with double_by_default():
+        first = recipe.problem(0)
+    return recipe, first, first.like, first.like.A, first.like.noise, first.prior, first.posterior
 
 
 def evaluate(cell: Cell) -> dict[str, Any]:

@@ -49,8 +49,7 @@ class Trial:
 @lru_cache(None)
 def made(problem: str, solver: str) -> dict[str, str]:
     """What decides a row besides its key."""
-    parts = [build(problem, PROBLEMS), Joint, *([] if solver == FLOOR else [build(solver, SOLVERS)])]
-    return stamp(*parts)
+    return stamp(problem, solver, Joint)
 
 
 def key(row: Row) -> Key:

@@ -95,11 +95,11 @@ class Code:
             top = name.partition(".")[0]
             yield from (a.name for a in node.names if a.name.startswith(f"{top}.") and self.tree(a.name))
         if isinstance(node, ast.ImportFrom):
-            base = self._base(node, name)
+            base = self.base(node, name)
             if base is not None:
                 yield from (m for alias in node.names if (m := self._owner(base, alias.name)))
 
-    def _base(self, node: ast.ImportFrom, name: str) -> str | None:
+    def base(self, node: ast.ImportFrom, name: str) -> str | None:
         """The absolute name of the module after `from`; None outside the package of the module `name`."""
         if node.level:
             up = name.split(".") if is_package(name) else name.split(".")[:-1]
@@ -119,7 +119,7 @@ class Code:
         for node in ast.walk(tree) if tree else ():
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
-                    inside = self._base(node, base)
+                    inside = self.base(node, base)
                     if (alias.asname or alias.name) == wanted and inside is not None:
                         return self._owner(inside, alias.name)
         return None
