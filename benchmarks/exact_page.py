@@ -205,7 +205,7 @@ def problem(cell: str) -> str:
 def values(rows: Rows, problem: str, spec: str) -> list[float]:
     if spec == "prior":
         return [prior_sample(problem, seed) for seed in range(MOST)]
-    return [r["sw1"] for r in of(rows, spec) if r["problem"] == problem and r["samples"] >= 1000 and "sw1" in r]
+    return [r["sw1"] for r in of(rows, spec) if r["problem"] == problem and r["samples"] >= 500 and "sw1" in r]
 
 
 def prior_sample(problem: str, seed: int) -> float:

@@ -9,6 +9,7 @@ Modules that refuse, show and write decide no number and are left out.
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from types import FunctionType
 from typing import NamedTuple
 
 from .fingerprint import HOME, Code, is_docstring, is_package, modules_of, plain, running
@@ -35,7 +36,7 @@ class Definitions:
 
     def fingerprint(self, *parts: object) -> str:
         """16 hexadecimal digits for all that decides a number which `parts` make."""
-        own = [p if isinstance(p, type) or hasattr(p, "__code__") else type(p) for p in parts]
+        own = [p if isinstance(p, type | FunctionType) else type(p) for p in parts]
         start = {Definition(p.__module__, p.__qualname__.partition(".")[0]) for p in own}
         start |= {Definition(m, WHOLE) for m in modules_of(parts) - {d.module for d in start}}
         sha = hashlib.sha256()
