@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar
 
 from ..likelihoods import LatentLikelihood
 from ..numerics.autodiff import grad, vjp
-from ..numerics.inner import adam
-from ..numerics.linalg import norm, sq
+from ..numerics.linalg import norm
 from ..ranges import NonNegative, Positive, Repeats, Steps
 from ..transition import renoise
-from .base import Count, Image, Level, Likelihood, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Prior, Rng, Solver, State
+from .fitting import fit
 from .resample import ReSample
 
 
@@ -48,9 +48,9 @@ class LatentReSample(Solver[LatentLikelihood]):
             return State(z, z0)
         z0 = self.ahead(z, z0, t, s, prior, rng)
         if 3 * k.left > k.total:
-            hard = like.encode(fit(like.decode(z0), like.pixel, self.pixel_lr, self.pixel_steps))
+            hard = like.encode(fit(like.decode(z0), like.pixel, self.pixel_steps, self.pixel_lr))
         else:
-            hard = fit(z0, like, self.latent_lr, self.latent_steps)
+            hard = fit(z0, like, self.latent_steps, self.latent_lr)
         return State(ReSample(gamma=self.gamma).resample(z, hard, t, s, prior, rng), hard)
 
     def ahead(self, z: Image, z0: Image, t: Level, s: Level, prior: Prior, rng: Rng) -> Image:
@@ -65,8 +65,3 @@ class LatentReSample(Solver[LatentLikelihood]):
             z0 = prior(u, a)
             u = renoise(u, z0, a, b, 0.0, rng)
         return z0
-
-
-def fit(x: Image, like: Likelihood, lr: float, steps: int) -> Image:
-    """argmin ‖y − A(x)‖² by at most `steps` steps of Adam from `x`, stopped when the residual is that of the noise."""
-    return adam(lambda x: sq(like.residual(x)), x, lr, steps, goal=like.explained)

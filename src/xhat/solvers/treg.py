@@ -12,6 +12,7 @@ from ..priors.latent import TextPrior
 from ..ranges import Fraction, Positive, Repeats, Steps
 from ..transition import noise_in, renoise
 from .base import Count, Image, Level, Prior, Rng, Solver, State
+from .fitting import fit
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class TReg(Solver[LatentLinear, Negated, TextPrior]):
 
     and adaptive negation: `negation` steps of Adam on the embedding of the negative prompt, which lower its mean inner
     product with that of the image. For this the prior needs an image encoder; `negation` = 0 does without.
+
+    The steps after `until` see no data, and leave them. So the last one fits ẑ₀ to them by up to `last_steps` steps of
+    Adam, until the residual is that of the noise; the paper has no such step.
     """
 
     needs = LatentLinear
@@ -44,6 +48,7 @@ class TReg(Solver[LatentLinear, Negated, TextPrior]):
     cg_steps: Annotated[int, Steps] = 5
     negation: Annotated[int, Repeats] = 10
     lr: Annotated[float, Positive] = 1e-3
+    last_steps: Annotated[int, Repeats] = 500
 
     def lacks(self, prior: Prior) -> str | None:
         if self.negation and isinstance(prior, TextPrior) and not prior.sees:
@@ -59,6 +64,9 @@ class TReg(Solver[LatentLinear, Negated, TextPrior]):
     ) -> Negated:
         z = state.x
         z0, _ = prior.guided(z, t, prior.texts(len(z))[0].to(z.dtype), state.negative)
+        if s.sigma == 0:
+            z0 = fit(z0, like, self.last_steps)
+            return Negated(z0, z0, state.negative)
         if k.before % self.every or k.before >= self.until * k.total:
             return Negated(renoise(z, z0, t, s, 0.0, rng), z0, state.negative)
         x = consistent(z0, like, self.lam, self.cg_steps)
