@@ -56,8 +56,7 @@ def test_the_kernel_of_a_state_is_one(prior):
     [
         ("blind_dps", {"steps": 300, "c": 1.0}, 0.5),
         ("blind_reddiff", {}, 1.0),
-        # of twelve chains seven stay at a wrong kernel, with errors of 0.3 to 2.8 times the image's mean square
-        pytest.param("gibbs_ddrm", {}, 0.8, marks=pytest.mark.xfail(reason="GibbsDDRM finds the kernel in 5 of 12")),
+        ("gibbs_ddrm", {}, 0.8),
     ],
 )
 def test_the_kernel_is_found(prior, name, options, share):
@@ -73,6 +72,20 @@ def test_the_kernel_is_found(prior, name, options, share):
     # of the median image, as a chain may stay at a wrong kernel
     each = (last.state.x0 - x).square().flatten(1).mean(1)
     assert float(each.median()) < 0.15 * mse(torch.zeros_like(x))
+
+
+@pytest.mark.slow
+def test_gibbs_finds_the_kernel_in_most_chains(prior):
+    """And is better than its input there. One sweep of an old x̂₀ without a new draw did so in 5 of these 12; now 11 do,
+    with errors of 0.04 to 0.13 of the image's mean square, where y has 0.20 and DDRM that knows the kernel 0.05. Two
+    chains are left to chance.
+    """
+    x, k, like = blurred(prior, 2.0, n=12)
+    *_, last = trajectory(SOLVERS["gibbs_ddrm"](), prior, like, Rng(range(12)))
+    off = lambda kernel: (kernel - k).flatten(1).norm(dim=1)
+    assert int((off(last.state.kernel) < 0.5 * off(like.A.guess.expand(12, -1, -1))).sum()) >= 9
+    error = lambda a: (a - x).square().flatten(1).mean(1)
+    assert int((error(last.state.x0) < error(like.y)).sum()) >= 9
 
 
 def test_blind_problems_refuse_what_needs_a_kernel(prior):

@@ -8,7 +8,7 @@ import torch
 
 from ..ranges import Fraction
 from ..transition import noise_in
-from .base import Count, Level, Prior, Rng, Solver, SpectralGaussian, State
+from .base import Count, Image, Level, Prior, Rng, Solver, SpectralGaussian, State
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,17 @@ class DDRM(Solver[SpectralGaussian]):
         return State(t.alpha * A.V(u), torch.zeros_like(noise))
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
-        A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar
         x0 = prior(state.x, t)
-        m, e = A.Vt(x0), A.Vt(noise_in(state.x, x0, t))
+        return State(self.drawn(state.x, x0, t, s, like, rng), x0)
+
+    def drawn(self, x: Image, x0: Image, t: Level, s: Level, like: SpectralGaussian, rng: Rng) -> Image:
+        """x_s given x_t and x̂₀, all (b, *image)."""
+        A, old, (ybar, sd) = like.A, math.sqrt(1 - self.eta**2), like.ybar
+        m, e = A.Vt(x0), A.Vt(noise_in(x, x0, t))
         z = A.Vt(rng.randn_like(x0))  # drawn as an image: the signs of V, free in any decomposition, do not matter
         unseen, noisy = A.s == 0, s.ratio < sd
         # ū = x̄₀ + a (ȳ − x̄₀) + c ē + d z, the three cases above as weights on the spectral grid
         a = torch.where(unseen, 0.0, torch.where(noisy, old * s.ratio / torch.where(noisy, sd, 1.0), self.eta_b))
         c = torch.where(unseen, old * s.ratio, 0.0)
         d = torch.where(unseen | noisy, self.eta * s.ratio, (s.ratio**2 - (self.eta_b * sd) ** 2).clamp_min(0).sqrt())
-        return State(s.alpha * A.V(m + a * (ybar - m) + c * e + d * z), x0)
+        return s.alpha * A.V(m + a * (ybar - m) + c * e + d * z)
