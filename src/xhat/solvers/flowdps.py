@@ -9,7 +9,7 @@ from ..numerics.linalg import bcast, norm, sq
 from ..ranges import Positive, Repeats
 from ..transition import noise_in, renoise
 from .base import Count, Image, Level, Prior, Rng, Solver, State
-from .fitting import fit
+from .reach import fit
 
 
 @dataclass(frozen=True)

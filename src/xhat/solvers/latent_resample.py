@@ -9,7 +9,7 @@ from ..numerics.linalg import norm
 from ..ranges import NonNegative, Positive, Repeats, Steps
 from ..transition import renoise
 from .base import Count, Image, Level, Prior, Rng, Solver, State
-from .fitting import fit
+from .reach import fit
 from .resample import ReSample
 
 

@@ -12,7 +12,7 @@ from ..priors.latent import TextPrior
 from ..ranges import Fraction, Positive, Repeats, Steps
 from ..transition import noise_in, renoise
 from .base import Count, Image, Level, Prior, Rng, Solver, State
-from .fitting import fit
+from .reach import fit
 
 
 @dataclass(frozen=True)
