@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from xhat.bench.compare import compared, show
+from xhat.bench.compare import across, compared, show
 from xhat.bench.drive import bench
 from xhat.bench.folder import open_run
 from xhat.bench.grid import read
 from xhat.bench.options import Options
+from xhat.bench.report.plot import plot
 from xhat.bench.report.write import report
 from xhat.bench.stats import summary
 from xhat.cli.arguments import main
@@ -134,6 +135,62 @@ def test_compare_tells_what_changed(run, tmp_path, capsys):
     assert main(["compare", str(run), str(other)]) == 0
     assert "+1.125 ± 0.398 *" in capsys.readouterr().out
     assert "are the same to the last bit" in show(*compared(run, run))
+
+
+def test_two_solvers_of_a_run_are_paired_image_by_image(run, capsys):
+    changes, notes = across(run, run, "solver", "ddrm:steps=3", "ddrm_20")
+    rows = [r for r in open_run(run)[1] if r["task"] == "pixels"]
+    old, new = (
+        {r["image"]: r["metrics"]["psnr"][0] for r in rows if r["label"] == w} for w in ("ddrm:steps=3", "ddrm_20")
+    )
+    (change,) = [c for c in changes if c.task == "pixels"]
+    assert change.gains["psnr"].value == pytest.approx(sum(new[i] - old[i] for i in old) / 4)
+    assert (change.records, change.label) == (4, "ddrm:steps=3 → ddrm_20")
+    assert notes == ["solver: ddrm:steps=3,eta=0.85,eta_b=1 → ddrm:steps=20,eta=0.85,eta_b=1"]
+    command = ["compare", str(run), str(run), "--across", "solver"]
+    assert main([*command, "--before", "lmaps", "--after", "ddrm_20"]) == 0
+    assert "lmaps:steps=3 → ddrm_20" in capsys.readouterr().out
+    assert main([*command, "--before", "lmaps"]) == 2
+    assert "--after must name one solver; there are lmaps:steps=3, ddrm:steps=3, ddrm_20" in capsys.readouterr().err
+    assert main(["compare", str(run), str(run), "--before", "lmaps"]) == 2
+
+
+def test_two_priors_are_paired_across_runs_and_other_measurements_are_not(run, tmp_path):
+    other = tmp_path / "other"
+    grid = GRID | {"priors": ["powerlaw:std=0.2"], "solvers": ["ddrm:steps=3"], "published": [], "baseline": "ddrm"}
+    bench(read(grid), other, Options(batch_size=4, quiet=True))
+    assert compared(run, other)[0] == []
+    changes, notes = across(run, other, "prior")
+    (change,) = [c for c in changes if c.task == "pixels"]
+    old, new = (
+        [r["metrics"]["psnr"][0] for r in open_run(f)[1] if r["task"] == "pixels" and r["label"] == "ddrm:steps=3"]
+        for f in (run, other)
+    )
+    assert change.records == 4
+    assert change.gains["psnr"].value == pytest.approx((sum(new) - sum(old)) / 4)
+    assert notes[0] == "prior: powerlaw → powerlaw:std=0.2"
+    assert "records have no partner" in notes[1]
+    rows = [json.loads(line) for line in (other / "records.jsonl").read_text().splitlines()]
+    next(r for r in rows if r["task"] == "pixels")["measurement_sha256"] = "feed"
+    (other / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert any("1 pairs are left out" in note for note in across(run, other, "prior")[1])
+
+
+def test_the_picture_shows_every_interval_whole_and_names_prior_and_data(run, monkeypatch, tmp_path):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: drawn.append(self))
+    content, rows = open_run(run)
+    plot(content, rows, tmp_path / "x.png")
+    lines = [s for s in summary(rows) if "psnr" in s["numbers"]]
+    for panel in drawn[0].axes:
+        task = panel.get_title().partition("\n")[0]
+        low, high = panel.get_ylim()
+        for m in (s["numbers"]["psnr"] for s in lines if s["task"] == task):
+            assert low < m.value - m.half
+            assert m.value + m.half < high
+    assert any("powerlaw on fields" in panel.get_title() for panel in drawn[0].axes)
 
 
 # --- a browser ----------------------------------------------------------------------------------

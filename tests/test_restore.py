@@ -373,6 +373,24 @@ def test_panels_hold_tiles_of_any_size(shape):
     assert sheet.width > sheet.height / 3
 
 
+def test_captions_are_wrapped_and_lose_no_letter_and_a_map_has_its_scale():
+    from PIL import ImageFont
+
+    from xhat.figures.panel import Bar, _lines
+
+    fonts = ImageFont.load_default(15), ImageFont.load_default(13)
+    text = "measurement\nsuper_resolution:factor=4 with gaussian:sigma=0.05 noise and more\n" + "x" * 90
+    lines = _lines(text, 200, *fonts)
+    assert all(fonts[not first].getlength(line) <= 200 for line, first in lines)
+    assert "".join(line for line, _ in lines).replace(" ", "") == text.replace(" ", "").replace("\n", "")
+    assert [first for _, first in lines] == [True] + [False] * (len(lines) - 1)
+    plain = panel([[("a map", torch.zeros(3, 32, 32))]])
+    scaled = panel([[("a map", torch.zeros(3, 32, 32), Bar("0", "0.12"))]])
+    assert scaled.height > plain.height
+    below = np.asarray(scaled)[plain.height - 18 :]  # under the map, which ends above the edge of 18 pixels
+    assert len(np.unique(below.reshape(-1, 3), axis=0)) > 50  # the colours of the ramp
+
+
 def test_measurements_that_are_no_pictures_get_a_tile():
     blank = torch.zeros(1, 1, 8, 8)
     for f, linear, shown in [

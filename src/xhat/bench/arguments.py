@@ -22,6 +22,8 @@ The page is one file that needs no network. Its pictures are those that xhat ben
 """
 COMPARE = """examples:
   xhat compare runs/before runs/after          the same grid run by two versions, or with other weights
+  xhat compare runs/photo runs/mine --across prior               the same solvers with two priors
+  xhat compare runs/quick runs/quick --across solver --before lmaps --after diffpir
 """
 
 TUNE = """examples:
@@ -62,6 +64,15 @@ def add(command: Command) -> None:
     p = command("compare", "show what changed between two runs of a grid", COMPARE)
     p.add_argument("before", type=Path, help="a folder written by xhat bench")
     p.add_argument("after", type=Path, help="a folder written by xhat bench")
+    p.add_argument(
+        "--across",
+        choices=("prior", "solver"),
+        help="pair records that differ in the prior, or in the solver, and in nothing else; the two runs may be one",
+    )
+    p.add_argument(
+        "--before", metavar="NAME", dest="old", help="the prior or solver of the first run, by spec or label"
+    )
+    p.add_argument("--after", metavar="NAME", dest="new", help="that of the second run")
     p.add_argument("--all", action="store_true", help="also list what did not change")
     p.set_defaults(run=later("xhat.bench.commands", "run_compare"))
     _tune(command("tune", "search a solver's hyper-parameters for a task and a prior", TUNE))

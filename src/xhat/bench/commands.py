@@ -53,9 +53,15 @@ def run_report(args: Namespace) -> int:
 
 def run_compare(args: Namespace) -> int:
     """`xhat compare`: prints what changed."""
-    from .compare import compared, show
+    from .compare import across, compared, show
 
-    print(show(*compared(args.before, args.after), everything=args.all))
+    if args.across is None and (args.old or args.new):
+        raise SpecError("--before and --after go with --across")
+    if args.across is None:
+        found = compared(args.before, args.after)
+    else:
+        found = across(args.before, args.after, args.across, args.old, args.new)
+    print(show(*found, everything=args.all))
     return 0
 
 

@@ -1,10 +1,11 @@
-"""`xhat compare`: what changed from one run to another, record by record."""
+"""`xhat compare`: what changed from one run to another, record by record, or from one prior or solver to another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import SpecError
 from ..files.markup import markdown
 from ..files.record import versions
 from ..files.rows import Row
@@ -17,6 +18,10 @@ CHANGES = {
     "weights": "with other weights of the prior",
     "image": "of an image that has changed",
 }
+
+ACROSS = ("prior", "solver")
+# What two records must share to be of the same measurement, and of the same rest of the method.
+SHARED = ("operator", "noise", "data", "image", "seed", "samples", "prior", "solver", "schedule")
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,50 @@ def compared(a: Path, b: Path) -> tuple[list[Change], list[str]]:
         if lone := sum(r["key"] not in others for r in rows):
             notes.append(f"{lone} records are in {name} only")
     metrics = [m for m in left["metrics"] if m in right["metrics"]]
-    groups: dict[str, list[Row]] = {}
-    for r in rows_a:
-        if r["key"] in at:
-            groups.setdefault(r["cell"], []).append(r)
-    return [_change(mine, [at[r["key"]] for r in mine], metrics) for mine in groups.values()], notes
+    pairs = [(r, at[r["key"]]) for r in rows_a if r["key"] in at]
+    return _changes(pairs, metrics), notes
+
+
+def across(
+    a: Path, b: Path, what: str, before: str | None = None, after: str | None = None
+) -> tuple[list[Change], list[str]]:
+    """Changes from one prior to another, or from one solver to another, as `what` says, and remarks.
+
+    `a` and `b` may be the same run. `before` and `after` choose by spec or label; they may be left out where there is
+    only one to choose. Records belong together if everything else is the same and the solver was given the same
+    numbers. Raises DataError if a folder is not a run, and SpecError if there is not exactly one prior or solver.
+    """
+    (left, rows_a), (right, rows_b) = open_run(a), open_run(b)
+    old, new = _only(rows_a, what, before, f"{a}: --before"), _only(rows_b, what, after, f"{b}: --after")
+    names = tuple(name for name in SHARED if name != what and not (what == "solver" and name == "schedule"))
+    at = {tuple(r[name] for name in names): r for r in new}
+    pairs = [(r, at[k]) for r in old if (k := tuple(r[name] for name in names)) in at]
+    same = [(p, q) for p, q in pairs if p["measurement_sha256"] == q["measurement_sha256"]]
+    notes = [f"{what}: {old[0][what]} → {new[0][what]}"]
+    if lone := len(old) + len(new) - 2 * len(pairs):
+        notes.append(f"{lone} records have no partner: another task, image, seed, sample count or rest of the method")
+    if other := len(pairs) - len(same):
+        notes.append(f"{other} pairs are left out: the solvers were given different numbers")
+    return _changes(same, [m for m in left["metrics"] if m in right["metrics"]]), notes
+
+
+def _only(rows: Sequence[Row], what: str, wanted: str | None, origin: str) -> list[Row]:
+    """The rows of the one prior or solver that `wanted` names, or of the only one there is."""
+    label = "label" if what == "solver" else what
+    mine = [r for r in rows if wanted is None or wanted in (r[what], r[label], r[label].partition(":")[0])]
+    found = list(dict.fromkeys(r[what] for r in mine))
+    if len(found) != 1:
+        there = ", ".join(dict.fromkeys(r[label] for r in mine or rows))
+        raise SpecError(f"{origin} must name one {what}; there are {there or 'no records'}")
+    return mine
+
+
+def _changes(pairs: Sequence[tuple[Row, Row]], metrics: Sequence[str]) -> list[Change]:
+    """The changes of the pairs of each cell of the first, in order."""
+    groups: dict[str, list[tuple[Row, Row]]] = {}
+    for p, q in pairs:
+        groups.setdefault(p["cell"], []).append((p, q))
+    return [_change(*(list(side) for side in zip(*mine, strict=True)), metrics) for mine in groups.values()]
 
 
 def _change(old: Sequence[Row], new: Sequence[Row], metrics: Sequence[str]) -> Change:
@@ -71,7 +115,8 @@ def _change(old: Sequence[Row], new: Sequence[Row], metrics: Sequence[str]) -> C
     seconds = paired(old, new, "seconds")
     same = sum(p["status"] == q["status"] and p["metrics"] == q["metrics"] for p, q in zip(old, new, strict=True))
     statuses = [f"{text} ({n})" for text, n in counts.items()]
-    return Change(old[0]["task"], old[0]["label"], len(old), same, statuses, gains, seconds[0] if seconds else None)
+    label = old[0]["label"] if old[0]["label"] == new[0]["label"] else f"{old[0]['label']} → {new[0]['label']}"
+    return Change(old[0]["task"], label, len(old), same, statuses, gains, seconds[0] if seconds else None)
 
 
 def show(changes: Sequence[Change], notes: Sequence[str], everything: bool = False) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..checks import whole
-from ..figures.panel import Tile, heat, panel
+from ..figures.panel import Bar, Tile, heat, panel
 from ..files import record
 from ..files.folder import check_folder, check_free
 from ..files.photographs import photographs
@@ -82,7 +82,7 @@ def tiles(case: Case, truth: Tensor, y: Tensor, done: list[Restoration]) -> list
         for s, r in zip(case.solvers, done, strict=True)
     ]
     error = (done[0].first - truth).abs()
-    return [*row, (f"|error| of {case.solvers[0]}\nwhite is 64 of 255 levels", heat(error, 0.5))]
+    return [*row, (f"|error| of {case.solvers[0]}", heat(error, 0.5), Bar("0", "64 of 255 levels"))]
 
 
 def show(runs: list[dict[str, Any]], files: list[Path]) -> None:

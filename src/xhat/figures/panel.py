@@ -1,6 +1,7 @@
 """Labelled tiles on white, as one picture: the measurement, what was restored, and how far it is from the truth."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,9 +18,19 @@ from ..operators.answer import Answer
 from ..operators.base import AffineOperator, LinearOperator
 from ..operators.modality import Modality
 
-Tile = tuple[str, Tensor | None]
+
+@dataclass(frozen=True)
+class Bar:
+    """The scale of a map in the colours of `heat`: what its dark and its bright end stand for."""
+
+    low: str
+    high: str
+
+
+Tile = tuple[str, Tensor | None] | tuple[str, Tensor | None, Bar]
 
 GAP, EDGE, LINE = 12, 18, 19  # pixels between tiles, around them, per line of caption, for tiles of 320 pixels
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 INK, FAINT = (28, 28, 32), (150, 150, 156)
 HEAT = ((4, 4, 20), (76, 18, 107), (176, 50, 90), (240, 112, 50), (252, 190, 60), (252, 253, 191))  # dark to bright
 
@@ -27,42 +38,75 @@ HEAT = ((4, 4, 20), (76, 18, 107), (176, 50, 90), (240, 112, 50), (252, 190, 60)
 def panel(rows: Sequence[Sequence[Tile]], cell: int = 256) -> Image.Image:
     """Tiles (caption, picture (1 or 3, h, w) in [−1, 1], or None) in rows, as one picture.
 
-    The first line of a caption stands out. All tiles have the size of the largest, between `cell` pixels and three
-    times that; pictures are enlarged without smoothing.
+    The first line of a caption stands out; lines too long for their tile go on in the next one. A tile that ends with
+    a `Bar` has it below. All tiles have the size of the largest, between `cell` pixels and three times that; pictures
+    are enlarged without smoothing.
     """
-    side = max([max(x.shape[1:]) for row in rows for _, x in row if x is not None] + [0])
+    side = max([max(tile[1].shape[1:]) for row in rows for tile in row if tile[1] is not None] + [0])
     side = min(max(side, cell), 3 * cell)
     k = max(1.0, side / 320)
     gap, edge, line_height = (round(k * n) for n in (GAP, EDGE, LINE))
-    pictures = [[None if x is None else _scaled(x, side) for _, x in row] for row in rows]
+    pictures = [[None if tile[1] is None else _scaled(tile[1], side) for tile in row] for row in rows]
     shown = [p for row in pictures for p in row if p is not None]
     width = max([p.width for p in shown] + [cell // 2])
-    captions = [max((text.count("\n") + 1 for text, _ in row), default=0) * line_height + gap // 2 for row in rows]
+    fonts = ImageFont.load_default(k * 15), ImageFont.load_default(k * 13)
+    texts = [[_lines(tile[0], width, *fonts) for tile in row] for row in rows]
+    captions = [max(map(len, row), default=0) * line_height + gap // 2 for row in texts]
+    bars = [line_height + gap if any(len(tile) == 3 for tile in row) else 0 for row in rows]
     heights = [max([p.height for p in row if p is not None] + [cell // 2]) for row in pictures]
     columns = max(len(row) for row in rows)
-    size = (2 * edge + columns * (width + gap) - gap, 2 * edge + sum(captions) + sum(heights) + gap * (len(rows) - 1))
+    size = (
+        2 * edge + columns * (width + gap) - gap,
+        2 * edge + sum(captions) + sum(heights) + sum(bars) + gap * (len(rows) - 1),
+    )
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     top = edge
-    for row, images, space, height in zip(rows, pictures, captions, heights, strict=True):
-        for column, ((text, _), image) in enumerate(zip(row, images, strict=True)):
+    for row, images, lines, space, height, bar in zip(rows, pictures, texts, captions, heights, bars, strict=True):
+        for column, (tile, image, text) in enumerate(zip(row, images, lines, strict=True)):
             left = edge + column * (width + gap)
-            for n, line in enumerate(text.split("\n")):
-                font = ImageFont.load_default(k * (13 if n else 15))
-                draw.text((left, top + n * line_height), _fit(line, width, font), fill=FAINT if n else INK, font=font)
+            for n, (line, stands_out) in enumerate(text):
+                ink, font = (INK, fonts[0]) if stands_out else (FAINT, fonts[1])
+                draw.text((left, top + n * line_height), line, fill=ink, font=font)
+            if len(tile) == 3:
+                _draw_bar(draw, sheet, tile[2], (left, top + space + height + gap // 2), (width, gap // 2), fonts[1])
             if image is not None:
                 sheet.paste(image, (left, top + space))
             elif text:
                 draw.rectangle((left, top + space, left + width - 1, top + space + height - 1), outline=(225, 225, 228))
-        top += space + height + gap
+        top += space + height + bar + gap
     return sheet
 
 
-def _fit(line: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The line cut to the width of its tile."""
-    while line and font.getlength(line) > width:
-        line = line[:-2].rstrip() + "…"
-    return line
+def _lines(text: str, width: int, first: Font, other: Font) -> list[tuple[str, bool]]:
+    """A caption in lines that are not wider than their tile, broken between words, and within words that are wider;
+    each with whether it stands out.
+    """
+    out = []
+    for n, line in enumerate(text.split("\n")):
+        font = other if n else first
+        rest = line
+        while rest:
+            end = len(rest)
+            while end > 1 and font.getlength(rest[:end]) > width:
+                space = rest.rfind(" ", 1, end - 1)
+                end = space if space > 0 else end - 1
+            out.append((rest[:end].rstrip(), n == 0))
+            rest = rest[end:].lstrip()
+        if not line:
+            out.append(("", False))
+    return out
+
+
+def _draw_bar(
+    draw: ImageDraw.ImageDraw, sheet: Image.Image, bar: Bar, corner: tuple[int, int], size: tuple[int, int], font: Font
+) -> None:
+    """Draws the colours from dark to bright and, under its ends, what they stand for."""
+    ramp = heat(torch.linspace(0, 1, size[0]).expand(1, size[1], -1), 1.0)
+    sheet.paste(Image.fromarray(to_pixels(ramp)), corner)
+    left, below = corner[0], corner[1] + size[1]
+    draw.text((left, below), bar.low, fill=INK, font=font)
+    draw.text((left + size[0] - font.getlength(bar.high), below), bar.high, fill=INK, font=font)
 
 
 def _scaled(x: Tensor, side: int) -> Image.Image:
@@ -155,7 +199,7 @@ def _map(name: str, x: Tensor | None) -> Tile:
     if x is None:
         return name, None
     white = max(float(np.quantile(x.mean(0).numpy(), 0.99)), 1e-3)
-    return f"{name}\n0 to {white:.2g}", heat(x, white)
+    return name, heat(x, white), Bar("0", f"{white:.2g}")
 
 
 def _score(answer: Answer, i: int | None) -> str:

@@ -146,6 +146,7 @@ function published() {
 function head() {
   const f = D.facts;
   at("about").textContent = D.about;
+  at("groups").textContent = D.groups.length > 1 ? `Priors and data: ${D.groups.join("; ")}.` : `Prior and data: ${D.groups[0]}.`;
   at("facts").textContent = `${f.records} records of ${f.images} images, ${f.seeds} seed${f.seeds === 1 ? "" : "s"}; ${f.failed} failed, ${f.unfit} of problems a solver is not written for. xhat ${f.versions.xhat}, torch ${f.versions.torch}, ${f.devices}, ${f.threads} threads, ${f.hosts} host${f.hosts === 1 ? "" : "s"}; last ${f.last}.`;
   if (f.mixed.length) at("warning").textContent = `The records come from different versions (${f.mixed.join(", ")}): xhat bench --fresh makes the old ones again.`;
   at("choice").replaceChildren(

@@ -36,15 +36,18 @@ def plot(content: Mapping[str, Any], rows: Sequence[Row], path: Path) -> None:
         for line, panel in enumerate(axes[:, column]):
             panel.set(xscale="log", xlabel="seconds per image" if line else "network calls per image")
             panel.set_ylabel(arrow(metric) if column == 0 else "")
-            panel.set_title("" if line else one_line(task)[:LONGEST], fontsize=10, parse_math=False)
+            what = "" if line else f"{one_line(task)[:LONGEST]}\n{one_line(f'{prior} on {data}')[:LONGEST]}"
+            panel.set_title(what, fontsize=9, parse_math=False)
             panel.grid(alpha=0.25)
             panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
             panel.xaxis.set_minor_locator(NullLocator())
             points = [(_cost(s, bool(line)), s["numbers"][metric].value) for s in here]
             panel.set_xlim(min(x for x, _ in points) / 1.5, max(x for x, _ in points) * 1.5)
-            low, high = (pick(y for _, y in points) for pick in (min, max))
-            room = 0.25 * (high - low) or 1.0  # wide intervals are cut off at the frame
+            halves = [s["numbers"][metric].half or 0.0 for s in here]
+            low = min(y - h for (_, y), h in zip(points, halves, strict=True))
+            high = max(y + h for (_, y), h in zip(points, halves, strict=True))
+            room = 0.06 * (high - low) or 1.0
             panel.set_ylim(low - room, high + room)
             kept = sorted(points[i] for i in front(points, higher(metric)))
             panel.plot(*zip(*kept, strict=True), color="grey", linewidth=0.8)

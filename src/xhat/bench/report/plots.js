@@ -33,9 +33,7 @@ function ticks(low, high, log) {
 // points: {x, y, half?, label, note, cross?, click?}; options: {title, x, y, logx, front: "high"|"low", diagonal, names}
 function scatter(points, options) {
   const W = 440, H = 320, L = 52, R = 16, T = 26, B = 40;
-  const xs = points.map((p) => p.x), spread = Math.max(...points.map((p) => p.y)) - Math.min(...points.map((p) => p.y));
-  const reach = (p) => Math.min(p.half || 0, 0.25 * spread || 1); // wide intervals end at the frame
-  const ys = points.flatMap((p) => [p.y - reach(p), p.y + reach(p)]);
+  const xs = points.map((p) => p.x), ys = points.flatMap((p) => [p.y - (p.half || 0), p.y + (p.half || 0)]);
   let [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   if (options.diagonal) [x0, x1, y0, y1] = [Math.min(x0, y0), Math.max(x1, y1), Math.min(x0, y0), Math.max(x1, y1)];
   const f = options.logx ? Math.log10 : (v) => v;
@@ -66,7 +64,7 @@ function scatter(points, options) {
   for (const p of points) {
     const [x, y, ink] = [X(p.x), Y(p.y), colour(p.label)];
     const mark = svg("g", { class: "dot", onclick: p.click || null }, svg("title", {}, p.note));
-    if (p.half) mark.append(svg("line", { x1: x, x2: x, y1: Math.min(H - B, Y(p.y - p.half)), y2: Math.max(T, Y(p.y + p.half)), stroke: ink, opacity: 0.5 }));
+    if (p.half) mark.append(svg("line", { x1: x, x2: x, y1: Y(p.y - p.half), y2: Y(p.y + p.half), stroke: ink, opacity: 0.5 }));
     if (p.cross) mark.append(svg("path", { d: `M${x - 4} ${y - 4}L${x + 4} ${y + 4}M${x + 4} ${y - 4}L${x - 4} ${y + 4}`, stroke: ink, "stroke-width": 2 }));
     else mark.append(svg("circle", { cx: x, cy: y, r: 4, fill: ink, "fill-opacity": 0.85 }));
     out.append(mark);
