@@ -56,6 +56,12 @@ def test_the_scale_is_the_quantile_and_all_images_weigh_the_same():
     assert quantile([many, few], 0.51) == 5.0
 
 
+def test_what_every_image_would_say_is_said_once(caplog):
+    draws = prior().sample(xhat.Rng(range(3)))
+    xhat.calibrate(list(draws), "denoise", 0.3, prior(), "lmaps:steps=2,renoise=full", samples=2)
+    assert caplog.text.count("returns a point") == 1
+
+
 def test_a_calibration_is_for_what_it_was_measured_on(tmp_path):
     model = prior()
     draws, operator = model.sample(xhat.Rng(range(3))), "denoise"

@@ -1,5 +1,6 @@
 """Images that are known are measured and restored, so that intervals can be made to hold what they promise."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,24 +60,44 @@ def calibrate(
     built = prior_for(as_solver(solver or POINT), prior, place)
     found: list[tuple[Tensor, Tensor]] = []
     parts: dict[str, Any] = {}
-    for i, image in enumerate(images):
-        x = load_reference(image)
-        x = cut(x, str(image)) if cut else x
-        y = simulate(x, operator, noise, seed + i)
-        r = restore(
-            y,
-            operator,
-            noise,
-            built,
-            solver,
-            schedule=schedule,
-            samples=samples,
-            seed=seed + i * samples,
-            batch_size=batch_size,
-            device=device,
-        )
-        parts = dict(r.record)
-        found.append((r.images, image_for(adopted(operator, tuple(x.shape)), x)))
-        if watch:
-            watch(i + 1, len(images))
+    said = Once()
+    logging.getLogger("xhat").addFilter(said)
+    try:
+        for i, image in enumerate(images):
+            x = load_reference(image)
+            x = cut(x, str(image)) if cut else x
+            y = simulate(x, operator, noise, seed + i)
+            r = restore(
+                y,
+                operator,
+                noise,
+                built,
+                solver,
+                schedule=schedule,
+                samples=samples,
+                seed=seed + i * samples,
+                batch_size=batch_size,
+                device=device,
+            )
+            parts = dict(r.record)
+            found.append((r.images, image_for(adopted(operator, tuple(x.shape)), x)))
+            if watch:
+                watch(i + 1, len(images))
+    finally:
+        logging.getLogger("xhat").removeFilter(said)
     return calibrated(found, parts)
+
+
+class Once(logging.Filter):
+    """Lets each message through once, because every image would say it again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether `record` says anything new."""
+        text = record.getMessage()
+        new = text not in self.said
+        self.said.add(text)
+        return new
