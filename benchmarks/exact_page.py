@@ -32,7 +32,7 @@ from .page import ROOT, fill
 
 HERE = Path(__file__).parent
 PAGE = ROOT / "docs" / "exactness.md"
-MOST = 3  # measurements in most cells; other numbers are told
+MOST = 3  # measurements of the prior sample
 SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 GROUPS = {
     "two modes, d = 2": re.compile(r"two$"),
@@ -218,10 +218,10 @@ def prior_sample(problem: str, seed: int) -> float:
 
 
 def interval(v: list[float]) -> str:
-    """Mean ± 95 % (median), and how many where not the usual number."""
+    """Mean ± 95 % (median), and of how many; one number alone as it is."""
+    few = f"₍{len(v)}₎".translate(SMALL)
     if len(v) < 2:
-        return "–"
-    few = "" if len(v) == MOST else f"₍{len(v)}₎".translate(SMALL)
+        return f"{v[0]:.2f}{few}" if v else "–"
     return f"{mean(v):.2f}±{1.96 * stdev(v) / math.sqrt(len(v)):.2f} ({median(v):.2f}){few}"
 
 

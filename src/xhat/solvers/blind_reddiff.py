@@ -36,7 +36,7 @@ class BlindREDDiff(Solver[BlindGaussian, BlindMoments]):
     with the new μ. The kernel's prior is a bank of Gaussian kernels, so camera shake is out of its reach. The method
     finds one best pair and does not average over images: the image is good where the kernel is not. In twelve small
     deconvolutions its error was 0.09 to 0.16 of the image's mean square (BlindDPS 0.05 to 0.22, GibbsDDRM 0.04 to 0.30,
-    the data 0.20), and its kernel in ten of them no nearer to the true one than nine tenths of the guess's distance.
+    the data 0.20), and its kernel in nine of them no nearer to the true one than nine tenths of the guess's distance.
     """
 
     name: ClassVar[str] = "blind_reddiff"
