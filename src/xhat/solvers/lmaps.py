@@ -17,6 +17,7 @@ from ..schedule import EDM, Schedule
 from .base import Image, Level, Likelihood, LinearGaussian, PointEstimator, Prior, Rng, Rule
 
 LAST = 0.6  # the last level over σ_y; from 0.5 to 0.75 it is best or nearly so on photographs, for σ_y of 0.01 to 0.1
+FIRST = 3.0  # the first level at most: above it images of [−1, 1] are lost in noise, and steps are, too (1.5 dB in MRI)
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,12 @@ class LMAPS(PointEstimator[Likelihood]):
             raise SpecError(f"lmaps: inner must be auto, proxy or adam, not {self.inner!r}")
 
     def levels_for(self, schedule: Schedule | None, prior: Prior, like: Likelihood) -> list[Level]:
-        """Where σ_y is a noise level of images, under a learned prior, down to ρ = 0.6 σ_y: what is left of the noise
-        lies there.
+        """Where σ_y is a noise level of images, under a learned prior, from ρ = 3 down to 0.6 σ_y: what is left of
+        the noise lies there.
 
         Raises MismatchError for a batch of different σ_y, which has no common ladder, unless there is a `schedule`.
         """
-        top = prior.schedule(1.0).ratio
+        top = min(prior.schedule(1.0).ratio, FIRST)
         if schedule is not None or not self.tempered(prior, like):
             return super().levels_for(schedule, prior, like)
         sigma = like.noise.scale(like.y)
