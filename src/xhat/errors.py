@@ -1,6 +1,7 @@
 """The errors that a user can cause; the command line turns each into one line and exit code 2."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class XhatError(Exception):
@@ -26,6 +27,14 @@ class WriteError(DataError):
         self.path, self.reason = path, reason
 
 
+class TooMuchError(DataError):
+    """Work or data for which there is not enough memory, and which were not agreed to all the same."""
+
+
+class TooLongError(TooMuchError):
+    """Work that takes more than an hour, and was not agreed to."""
+
+
 class ShapeError(XhatError, ValueError):
     """Two parts of a problem whose shapes do not fit together."""
 
@@ -43,6 +52,17 @@ class DivergedError(XhatError, FloatingPointError):
     def __init__(self, message: str = "", images: Sequence[int] = ()) -> None:
         super().__init__(message)
         self.images = tuple(images)
+
+
+@contextmanager
+def about(origin: object) -> Iterator[None]:
+    """Names the file `origin` in an error of shapes, parts or divergence that does not say which file it is about."""
+    try:
+        yield
+    except (ShapeError, MismatchError, DivergedError) as e:
+        if str(origin) not in str(e):
+            e.args = (f"{origin}: {e}",)
+        raise
 
 
 def named(given: object) -> str:

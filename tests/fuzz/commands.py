@@ -52,7 +52,7 @@ def _case(*argv: object, names: Sequence[str] = (), refused: bool = False) -> Ca
 
 
 GOOD = ("ok", "grey", "wide", "jpg_as", "turned", "mask.", "mask_one", "mask0", "mask1", "u16", "cmyk", "pal", "bit")
-BROKEN = ("cut", "zero", "junk", "text.", "png_as.n", "png_as.pt", "png_as.h5", "declared", "evil", "object", "empty")
+BROKEN = ("cut", "zero.", "junk", "text.", "png_as.n", "png_as.pt", "png_as.h5", "declared", "evil", "object", "empty")
 
 
 def _broken(name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from ..checks import instance, seed, shown
 from ..errors import DataError, SpecError
+from ..files.room import text_of
 from ..noise import NOISES
 from ..ranges import Checked, Many, Range, Seed, wanted
 from ..registry import Registry
@@ -189,7 +190,7 @@ def load(source: str | Path) -> Grid:
     if not path.is_file() and str(source) in SUITES:
         path = SUITES[str(source)]
     try:
-        return read(tomllib.loads(path.read_text(encoding="utf-8")))
+        return read(tomllib.loads(text_of(path)))
     except RecursionError as e:
         raise DataError(f"{path}: is nested too deep") from e
     except (OSError, UnicodeDecodeError) as e:

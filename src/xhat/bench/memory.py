@@ -2,13 +2,10 @@
 
 import gc
 from itertools import islice
-from pathlib import Path
 
-import torch
-
-from ..files.room import free_memory, line
 from ..loop import trajectory
 from ..rng import Rng
+from ..task.cost import free, peak_now, reset_peak
 from ..task.parts import pick_device
 from .evaluate import Work, task_of
 
@@ -49,29 +46,3 @@ def peak(work: Work, n: int, device: str) -> float:
     for _ in islice(steps, 2):
         pass
     return max(0.0, peak_now(place.type) - before)
-
-
-def free(kind: str) -> float:
-    """The free memory in bytes, of the device of this `kind`."""
-    if kind == "cuda":
-        return float(torch.cuda.mem_get_info()[0])
-    return free_memory()
-
-
-def reset_peak(kind: str) -> float:
-    """Starts a new measurement of the peak, and returns the bytes that are held now."""
-    if kind == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        return float(torch.cuda.memory_allocated())
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return 0.0
-    return line(Path("/proc/self/status"), "VmRSS")
-
-
-def peak_now(kind: str) -> float:
-    """The most bytes held since `reset_peak`."""
-    if kind == "cuda":
-        return float(torch.cuda.max_memory_allocated())
-    return line(Path("/proc/self/status"), "VmHWM")

@@ -8,7 +8,8 @@ from .. import __version__
 from ..app.command import arguments as app_arguments
 from ..bench import arguments as bench
 from ..bench.arguments import TRUST, later
-from ..errors import SpecError
+from ..effort import asked, consenting
+from ..errors import SpecError, TooMuchError
 from ..train.arguments import train_arguments
 from .completion import SCRIPTS, commands, completed, script
 from .ending import Parser, ended
@@ -93,6 +94,8 @@ PRIOR = """examples:
   xhat prior inspect mine.pt --prior-config num_heads=4,noise_schedule=linear
 """
 CROP = "first crop to W x H pixels: 256x256 in the middle, 256x256+X+Y from column X and row Y on"
+YES = "do it although it takes more memory than is free, or more than an hour"
+OVERWRITE = "replace a file that is there already"
 CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or a .toml or .json file"
 
 
@@ -124,7 +127,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     _check_paths(args)
-    return int(args.run(args))
+    if not hasattr(args, "yes"):
+        return int(args.run(args))
+    try:
+        with consenting(args.yes):
+            return int(args.run(args))
+    except TooMuchError as e:
+        if args.yes or not asked(str(e)):
+            raise
+    with consenting(True):
+        return int(args.run(args))
 
 
 def _check_paths(args: argparse.Namespace) -> None:
@@ -299,6 +311,7 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         action="store_true",
         help="replace files that xhat has not written, and an interrupted run that is not resumed",
     )
+    p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and no summary")
     p.set_defaults(run=command_of("restore"))
 
@@ -325,6 +338,7 @@ def _fix_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--resume", action="store_true", help="continue an interrupted run; skip pictures that are done")
     p.add_argument("--record", action="store_true", help="write the record beside a picture")
     p.add_argument("--overwrite", action="store_true", help="replace files that xhat has not written")
+    p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="show no command, no progress bar and no summary")
     p.set_defaults(run=command_of("fix"), restore=_run_restore)
 
@@ -347,6 +361,7 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--crop-multiple", type=int, metavar="K", help="first crop to sides that are multiples of K")
     p.add_argument("--reference-out", metavar="FILE", help="also write the cropped or resized image")
     p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of a picture; default: 8")
+    p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="print no notes")
     p.set_defaults(run=command_of("simulate"))
 
@@ -397,6 +412,8 @@ def _generate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--count", type=int, default=10000, metavar="N", help="number of pictures; default: 10000")
     p.add_argument("--size", type=int, default=64, metavar="N", help="make pictures of N x N pixels; default: 64")
     p.add_argument("--seed", type=int, default=0, help="seed of the pictures; default: 0")
+    p.add_argument("--overwrite", action="store_true", help=OVERWRITE)
+    p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.set_defaults(run=command_of("generate"))
 
 
@@ -413,5 +430,6 @@ def _exact_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seeds", type=int, metavar="N", help="make N measurements of each problem, with seeds 0 to N - 1")
     p.add_argument("--samples", type=int, metavar="N", help="draw N posterior samples in each run")
     p.add_argument("--jobs", type=int, metavar="N", help="number of processes; default: one for each core")
+    p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and no table")
     p.set_defaults(run=command_of("exact"))

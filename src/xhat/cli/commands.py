@@ -2,13 +2,15 @@
 
 import os
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
 from ..checks import SEEDS, whole
-from ..errors import DataError, SpecError
+from ..effort import check_time, estimating
+from ..errors import DataError, SpecError, about
 from ..files.cut import Cut
-from ..files.folder import check_apart, check_file, files_in
+from ..files.folder import check_apart, check_file, check_free, files_in
 from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, save_image
 from ..files.readers.load import load_reference, split
@@ -60,7 +62,8 @@ def run_simulate(args: Namespace) -> int:
     x = load_reference(args.image)
     if cut:
         x = cut(x, args.image)
-    made = simulate(x, args.operator, args.noise, args.seed)
+    with about(args.image):
+        made = simulate(x, args.operator, args.noise, args.seed)
     made.save(args.out, args.depth)
     if args.reference_out is not None:
         save_image(args.reference_out, x, args.depth)
@@ -129,6 +132,11 @@ def run_generate(args: Namespace) -> int:
     if args.out.suffix.lower() != ".npz":
         raise DataError(f"{args.out}: pictures are written as .npz")
     check_file(args.out)
+    check_free(args.out.parent, [args.out.name], args.overwrite)
+    if args.count > 1 and estimating():
+        began = time.monotonic()
+        generator(1, args.size, args.seed)
+        check_time((time.monotonic() - began) * args.count, f"{args.count:,} pictures", "fewer --count or --size")
     pictures = generator(args.count, args.size, args.seed)
     atomic(args.out, lambda file: np.savez_compressed(file, x=pictures))
     print(f"{args.out}: x {pictures.shape} of uint8")

@@ -37,8 +37,8 @@ def command(args: Namespace) -> list[str]:
     given = {"--sigma": args.sigma, "--crop": args.crop, "--steps": args.steps, "--dtype": args.dtype}
     for flag, value in given.items():
         made += [flag, str(value)] if value else []
-    flags = {"--resume": args.resume, "--overwrite": args.overwrite, "--record": args.record, "--quiet": args.quiet}
-    return made + [flag for flag, wanted in flags.items() if wanted]
+    flags = ("yes", "resume", "overwrite", "record", "quiet")
+    return made + [f"--{name}" for name in flags if getattr(args, name)]
 
 
 def say(made: list[str]) -> None:

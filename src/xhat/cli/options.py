@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..files.room import text_of
 from ..spec import parse, without_code
 
 
@@ -18,7 +19,7 @@ def read_options(text: str) -> dict[str, Any]:
     if file.suffix.lower() not in (".toml", ".json"):
         return dict(parse(f"prior:{text}").options)
     try:
-        raw = file.read_text(encoding="utf-8")
+        raw = text_of(file)
         content = json.loads(raw) if file.suffix.lower() == ".json" else tomllib.loads(raw)
     except (OSError, ValueError, RecursionError) as e:
         raise DataError(f"{file} cannot be read as {file.suffix[1:].upper()}: {e}") from e

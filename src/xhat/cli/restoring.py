@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from ..errors import DataError, SpecError
+from ..errors import DataError, SpecError, about
 from ..files import exports
 from ..files.cut import Cut
 from ..files.folder import alone, files_in
@@ -74,14 +74,15 @@ def _restored(args: Namespace, measurement: str, formats: list[str]) -> int:
     if args.overwrite and not args.resume:
         saved.unlink(missing_ok=True)
     try:
-        result = restore(
-            measurement,
-            **options(args),
-            reference=args.reference,
-            progress=not args.quiet and sys.stderr.isatty(),
-            checkpoint=saved,
-            resume=args.resume,
-        )
+        with about(measurement):
+            result = restore(
+                measurement,
+                **options(args),
+                reference=args.reference,
+                progress=not args.quiet and sys.stderr.isatty(),
+                checkpoint=saved,
+                resume=args.resume,
+            )
     except KeyboardInterrupt:
         where = f"; repeat the command with --resume to continue ({saved})" if saved.exists() else ""
         print(f"xhat: interrupted{where}", file=sys.stderr)

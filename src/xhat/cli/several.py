@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import DataError, MismatchError, SpecError, XhatError
+from ..effort import repeated
+from ..errors import DataError, MismatchError, SpecError, TooLongError, XhatError
 from ..figures.contact import contact, thumbnail
 from ..files.folder import alone, files_in, sha256
 from ..files.pictures import PICTURES, layers
@@ -150,6 +151,7 @@ def _settings(args: Namespace) -> dict[str, Any]:
         "batch_size",
         "reference",
         "metrics",
+        "yes",
     )
     return {k: v for k, v in sorted(vars(args).items()) if k not in free and v is not None and v is not False}
 
@@ -189,6 +191,7 @@ def _restored(works: Sequence[Work], rows: Rows[str], settings: Mapping[str, Any
     told = Table(max((len(w.name) for w in works), default=0), args.quiet)
     failed: list[tuple[str, str]] = []
     skipped, began = 0, time.monotonic()
+    repeated(sum(not (args.resume and work.done()) for work in works))
     for i, work in enumerate(works, 1):
         if args.resume and work.done():
             skipped += 1
@@ -204,6 +207,8 @@ def _restored(works: Sequence[Work], rows: Rows[str], settings: Mapping[str, Any
                 file=sys.stderr,
             )
             return 130
+        except TooLongError:  # all of them do
+            raise
         except Exception as e:  # whatever it is, the other measurements are restored
             if not isinstance(e, XhatError | OSError | MemoryError) and not failed:
                 traceback.print_exc()

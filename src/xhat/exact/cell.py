@@ -1,5 +1,6 @@
 """One cell of the grid: one solver, one problem, one seed."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from platform import machine
@@ -7,7 +8,10 @@ from typing import Any
 
 import torch
 
+from ..effort import check_time, estimating
 from ..files.record import versions
+from ..files.room import fits
+from ..files.rows import Row
 from ..numerics.build_dtype import double_by_default
 from ..solvers import SOLVERS
 from ..spec import build, spec_of
@@ -19,6 +23,10 @@ from .problems import PROBLEMS
 from .sampling import solved
 
 CODE = Definitions(MODULES)
+COPIES = 4  # of the samples: those of the solver, two sets of exact ones, and what a solver works on
+RATE = 2e10  # products a second: more than a core does on vectors as short as these
+TRIED = 60.0  # seconds of cells after which the rest is judged
+WHAT, SMALLER = "what is missing of the table", "fewer --problem, --solver, --seeds or --samples"
 FLOOR = "exact"  # the name of a second set of exact samples, in place of a solver
 
 
@@ -71,6 +79,43 @@ def drawn(problem: str) -> tuple[object, ...]:
     with double_by_default():
         first = recipe.problem(0)
     return recipe, first, first.like, first.like.A, first.like.noise, first.prior, first.posterior
+
+
+def weight(cell: Cell) -> float:
+    """The products that a cell takes at least: in each step of its solver the prior is called for every sample."""
+    steps = 1 if cell.solver == FLOOR else build(cell.solver, SOLVERS).steps
+    work: float = steps * cell.key[3] * build(cell.problem, PROBLEMS).work
+    return work
+
+
+def check_cost(cells: Sequence[Cell], jobs: int) -> None:
+    """Raises TooMuchError if the samples of a cell need more memory than is free, and TooLongError if `cells` take more
+    than an hour in `jobs` processes; both only if the user has not agreed.
+    """
+    for cell in cells:
+        size = build(cell.problem, PROBLEMS).size
+        fits(8.0 * COPIES * cell.key[3] * size, f"{cell.problem}: {cell.key[3]:,} samples of {size:,} numbers")
+    check_time(sum(map(weight, cells)) / RATE / max(1, jobs), WHAT, SMALLER)
+
+
+def paced(watch: Callable[[Row], None] | None, cells: Sequence[Cell], jobs: int) -> Callable[[Row], None] | None:
+    """`watch`, and a look, once a minute was computed, at how long the rest of `cells` takes at that pace."""
+    if not estimating():
+        return watch
+    left, seconds, weighed, judged = {cell.key: weight(cell) for cell in cells}, 0.0, 0.0, False
+
+    def both(row: Row) -> None:
+        nonlocal seconds, weighed, judged
+        seconds += row.get("seconds") or 0.0
+        weighed += left.pop((row["problem"], row["solver"], row["seed"], row["samples"]), 0.0)
+        if watch:
+            watch(row)
+        if seconds > TRIED and weighed and not judged:
+            judged = True
+            kept = f"what is computed is kept; {SMALLER}"
+            check_time(seconds / weighed * sum(left.values()) / max(1, jobs), WHAT, kept)
+
+    return both
 
 
 def evaluate(cell: Cell) -> dict[str, Any]:

@@ -46,6 +46,16 @@ class Recipe(Checked, ABC):
 
     samples: Annotated[int, Many]
 
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """The numbers of one image."""
+
+    @property
+    def work(self) -> float:
+        """The products that one call of the prior takes for one sample."""
+        return 25.0 * self.size
+
     @abstractmethod
     def problem(self, seed: int) -> Problem:
         """The problem for `seed`, from which geometry, truth and noise are drawn."""
@@ -82,6 +92,10 @@ class Mixture(Recipe):
         if self.d % 2 or self.m > self.d:
             raise SpecError(f"mixture: d must be even and m at most d, not d={self.d},m={self.m}")
 
+    @property
+    def size(self) -> int:
+        return self.d
+
     def problem(self, seed: int) -> Problem:
         g = Generator().manual_seed(seed)
         axis = torch.arange(-2, 3, dtype=torch.float64) * -8
@@ -106,6 +120,10 @@ class Two(Recipe):
 
     samples: int = 1000
 
+    @property
+    def size(self) -> int:
+        return 2
+
     def problem(self, seed: int) -> Problem:
         means = torch.tensor([[0.5, 0.5], [-0.5, -0.5]], dtype=torch.float64)
         A, y = torch.tensor([[-2.0, 1.7]], dtype=means.dtype), torch.tensor([0.3], dtype=means.dtype)
@@ -120,6 +138,14 @@ class GRF(Recipe):
 
     side: Annotated[int, Range(8, 100)] = 32  # below 8 no pixel is seen; the covariance has side⁴ numbers
     samples: int = 200
+
+    @property
+    def size(self) -> int:
+        return self.side**2
+
+    @property
+    def work(self) -> float:
+        return float(self.size**2)
 
     def problem(self, seed: int) -> Problem:
         prior, C = field(self.side)
@@ -156,6 +182,10 @@ class Funnel(Recipe):
     def __post_init__(self) -> None:
         if self.m > self.d:
             raise SpecError(f"funnel: m must be at most d, not d={self.d},m={self.m}")
+
+    @property
+    def size(self) -> int:
+        return self.d
 
     def problem(self, seed: int) -> Problem:
         g = Generator().manual_seed(seed)

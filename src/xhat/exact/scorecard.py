@@ -9,10 +9,10 @@ from rich.console import Console
 
 from ..checks import whole
 from ..files.extras import install
-from ..files.folder import check_folder
+from ..files.folder import check_folder, undone
 from ..files.rows import Row, parquet
 from ..files.writing import atomic
-from .cell import FLOOR, Cell
+from .cell import FLOOR, Cell, check_cost, paced
 from .report import markdown, overview, summary, tables
 from .run import Results, run
 
@@ -25,12 +25,16 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
     """
     whole("jobs", jobs, 1, 4096)
     check_folder(out)
-    results = Results(out / "results.jsonl")
+    with undone(out, ["results.jsonl"]):
+        results = Results(out / "results.jsonl")
+        left = results.left(cells)
+        jobs = min(jobs, max(1, len(left)))
+        check_cost(left, jobs)
     if stale := results.stale(cells):
         text = f"{len(stale)} rows of {results.path} are of other code, versions or processor; they are computed again"
         print(f"xhat: note: {text}", file=sys.stderr)
-    with bar(len(results.left(cells)), not quiet and sys.stderr.isatty()) as watch:
-        run(cells, results, jobs, watch)
+    with bar(len(left), not quiet and sys.stderr.isatty()) as watch:
+        run(cells, results, jobs, paced(watch, left, jobs))
     rows = results.of(cells)
     for line in broken(rows):
         print(f"xhat: note: {line}", file=sys.stderr)

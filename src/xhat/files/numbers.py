@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from .room import fits
+from .room import fits, regular
 
 ENTRIES = 1000  # of an .npz; more is no set of arrays
 Fields = dict[str, Any]
@@ -32,7 +32,8 @@ def fields_of(path: Path, most: int | None = None) -> Fields:
             return content if isinstance(content, dict) else {"y": content}
         if zipfile.is_zipfile(path):
             return dict(_entries(path, most))
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with np.errstate(all="ignore"):  # of numbers of a header that are too large
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
     except DataError:
         raise
     except Exception as e:  # zipfile, zlib, pickle, numpy and torch each have their own errors for a broken file
@@ -54,14 +55,6 @@ def array_of(path: Path, names: tuple[str, ...] = (), most: int | None = None) -
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biufc":
         raise DataError(f"{path}: {name} is no array of numbers")
     return np.array(found)
-
-
-def regular(path: Path) -> None:
-    """Raises DataError if `path` is no regular file: a device or a pipe would be read for ever."""
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    if not path.is_file():
-        raise DataError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}")
 
 
 def listed(fields: Mapping[str, Any]) -> str:

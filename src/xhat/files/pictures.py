@@ -1,6 +1,7 @@
 """Image files ⇄ float32 tensors (c, h, w) in [−1, 1], one channel or three: the pixel range is defined here alone."""
 
 import struct
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ..checks import path as checked_path
 from ..errors import DataError, SpecError
 from .encode import PICTURES as PICTURES
 from .encode import Pixels, encoded
+from .room import regular
 from .writing import atomic
 
 ARRAYS = (".npy", ".npz", ".pt")
@@ -30,7 +32,9 @@ def opened(file: str | Path | BytesIO) -> ImageFile:
     Raises what Pillow raises, UnidentifiedImageError (an OSError) if it is none.
     """
     Image.init()
-    return Image.open(file, formats=[name for name in Image.OPEN if name not in PROGRAMS])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # phones have so many pixels; twice is an error
+        return Image.open(file, formats=[name for name in Image.OPEN if name not in PROGRAMS])
 
 
 def layers(path: str | Path) -> tuple[Tensor, Tensor | None]:
@@ -59,6 +63,8 @@ def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:
 
 
 def _opened(path: str | Path, content: BytesIO | None = None) -> Pixels:
+    if content is None:
+        regular(Path(path))
     try:
         with opened(content or path) as picture:
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # MPO: a phone's JPEG with a preview
@@ -66,8 +72,6 @@ def _opened(path: str | Path, content: BytesIO | None = None) -> Pixels:
             return raw_pixels(picture, path, content)
     except DataError:
         raise
-    except FileNotFoundError as e:
-        raise DataError(f"{path}: no such file") from e
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as e:
         raise DataError(f"{path}: cannot be read as an image ({str(e).splitlines()[0]})") from e
 

@@ -1,13 +1,34 @@
-"""How much memory is free, and files that declare more than that: refused by what they say, before they are read."""
+"""How much memory is free, and files that declare more than that, or have no end: refused before they are read."""
 
 import os
 from pathlib import Path
 
+from ..effort import refuse
 from ..errors import DataError
 
 CGROUP = Path("/sys/fs/cgroup")
+TEXT = 2**26  # bytes of a table, a header or a list of options
 LARGEST = 2**30
 """The most bytes of one measurement, mask, kernel or matrix: a picture in colour of 89 megapixels in float32."""
+
+
+def regular(path: Path) -> None:
+    """Raises DataError if `path` is no regular file: a device or a pipe would be read for ever."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    if not path.is_file():
+        raise DataError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}")
+
+
+def text_of(path: Path, encoding: str = "utf-8") -> str:
+    """The text in a file. Raises OSError or UnicodeDecodeError if there is none, and DataError if it has no end or is
+    larger than any text that is read.
+    """
+    if path.exists():
+        regular(path)
+        if path.stat().st_size > TEXT:
+            raise DataError(f"{path}: has {gigabytes(path.stat().st_size)}; {gigabytes(TEXT)} of text are read at most")
+    return path.read_text(encoding=encoding)
 
 
 def free_memory() -> float:
@@ -57,10 +78,10 @@ def gigabytes(n: int | float) -> str:
 
 
 def fits(size: int | float, origin: object, most: int | None = None) -> None:
-    """Raises DataError, which names `origin`, if `size` bytes of numbers are more than `most`, or than half of the
-    free memory.
+    """Raises DataError, which names `origin`, if `size` bytes of numbers are more than `most`, or TooMuchError, which
+    is one, if they are more than half of the free memory and the user has not agreed to that.
     """
     if most is not None and size > most:
         raise DataError(f"{origin}: holds {gigabytes(size)} of numbers; {gigabytes(most)} is the most that is read")
     if size > 0.5 * (room := free_memory()):
-        raise DataError(f"{origin}: holds {gigabytes(size)} of numbers, and {gigabytes(room)} of memory are free here")
+        refuse(f"{origin}: holds {gigabytes(size)} of numbers, and {gigabytes(room)} of memory are free here")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from ..checks import path as checked
 from ..errors import DataError, SpecError
 from .pictures import PICTURES
 from .readers.load import split
@@ -50,11 +51,11 @@ def sources(given: Sequence[str], out: Path | None = None) -> list[Source]:
             if not names:
                 raise DataError(f"{text}: no file fits this pattern")
         for name in names:
-            path = Path(name)
+            path = checked(name, "a measurement")
             below = _pictures(path, out) if path.is_dir() else []
             one = [Source(name, PurePath(path.name))]
             for source in [Source(str(p), p.relative_to(path)) for p in below] or one:
-                found.setdefault(Path(source.path).resolve(), source)
+                found.setdefault(Path(os.path.realpath(source.path)), source)
     return list(found.values())
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..errors import DataError, ShapeError
 from ..files.extras import extra
-from ..files.numbers import fields_of, first_line, listed, regular
+from ..files.numbers import fields_of, first_line, listed
 from ..files.pictures import PICTURES, layers
-from ..files.room import LARGEST
+from ..files.room import LARGEST, regular, text_of
 from .checks import Number, seeds_of
 
 Array = str | Path | Tensor | np.ndarray
@@ -121,13 +121,12 @@ def read(path: str | Path) -> np.ndarray:
     try:
         if suffix in (".npy", ".npz", ".pt"):
             return _named(path, fields_of(path, LARGEST))
-        if suffix in (".txt", ".csv", ".mat"):
-            regular(path)
         if suffix in (".txt", ".csv"):
-            text = path.read_text(encoding="utf-8-sig")
+            text = text_of(path, "utf-8-sig")
             separator = next((c for c in ",;\t" if c in text), None)
             return np.loadtxt(text.splitlines(), ndmin=2, delimiter=separator)
         if suffix == ".mat":
+            regular(path)
             content = extra("scipy.io", path.name).loadmat(path)
             return _named(path, {k: v for k, v in content.items() if not k.startswith("__")})
         pixels, alpha = layers(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ..errors import DataError
+from ..files.room import text_of
 from ..files.writing import write_text
 from ..numerics.linalg import sq
 from ..rng import Rng
@@ -64,7 +65,7 @@ class Calibration:
         increasing.
         """
         try:
-            content = json.loads(Path(file).read_text(encoding="utf-8"))
+            content = json.loads(text_of(Path(file)))
             new = cls(tuple(map(float, content["sigma"])), tuple(map(float, content["mse"])))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
             raise DataError(f"{file} is no calibration table: {e!r}") from e

@@ -10,6 +10,7 @@ import torch
 from ..checks import number
 from ..errors import DataError, SpecError
 from ..files.inside import check_links, inside
+from ..files.room import text_of
 from ..schedule import EDM, VE, Discrete, Flow, Schedule
 from ..spec import Spec, build
 from .averages import says
@@ -48,7 +49,7 @@ def check_indices(root: Path) -> None:
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in `file` as a dictionary. Raises DataError if the file is missing or holds something else."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(text_of(file))
     except FileNotFoundError:
         raise DataError(f"{file} is missing") from None
     except (OSError, ValueError, RecursionError) as e:

@@ -14,6 +14,7 @@ from ..baselines import BASELINES
 from ..baselines.base import Baseline
 from ..checks import instance, result, shown
 from ..errors import DataError, MismatchError, ShapeError, SpecError, named
+from ..files.room import text_of
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..numerics.device import best_device
 from ..operators.base import LinearOperator, Operator
@@ -148,7 +149,10 @@ def image_for(given: str | Operator | Function, x: Tensor) -> Tensor:
 
     A grey picture may for example become a complex image.
     """
-    return modality_for(given).as_image(x)
+    image = modality_for(given).as_image(x)
+    if image.is_complex():
+        raise DataError(f"an image of {name_of(given)} holds real numbers, and this one is complex")
+    return image
 
 
 def as_noise(given: NoiseLike) -> Noise:
@@ -198,7 +202,7 @@ def spec_in(given: str) -> str:
     if not given.endswith(".toml"):
         return given
     try:
-        (solver,) = tomllib.loads(Path(given).read_text(encoding="utf-8"))["solvers"]
+        (solver,) = tomllib.loads(text_of(Path(given)))["solvers"]
         spec = instance("solver", solver if isinstance(solver, str) else solver["spec"], str, "text")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
         raise DataError(f"{given}: is no TOML file with one solver ({type(e).__name__})") from e

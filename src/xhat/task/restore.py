@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..checks import SEEDS, image_shape, instance, number, path, whole
-from ..errors import SpecError
+from ..errors import SpecError, TooLongError
 from ..files import record
 from ..files.cut import Cut
 from ..files.folder import alone
@@ -21,6 +21,7 @@ from ..metrics.registry import choose, metric
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
+from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
 from .cutting import cut_alike, cut_out
 from .grey import as_grey, stored_in_colour
@@ -236,13 +237,16 @@ def restore(
         if saver and not resume:
             saver.check_new()
         start = saver.load() if saver and resume else Snapshot()
-        with bar(
-            job.solver.steps,
-            -(-max(samples, starts) // (batch_size or max(samples, starts))),
-            len(start.images),
-            progress,
-        ) as watch:
-            end = run(job, watch, saver, start)
+        check_cost(job, sum(map(len, start.images)))
+        batches = -(-max(samples, starts) // (batch_size or max(samples, starts)))
+        left = job.solver.steps * (batches - len(start.images)) - start.step
+        with bar(job.solver.steps, batches, len(start.images), progress) as watch:
+            try:
+                end = run(job, paced(watch, left), saver, start)
+            except TooLongError:
+                if saver and not resume:
+                    saver.remove()  # it was not agreed to: nothing is left behind
+                raise
     (result,) = results(job, end, task.truth, scores)
     modes = None
     if starts > 1:

@@ -76,6 +76,9 @@ def _common(p: ArgumentParser) -> None:
     )
     p.add_argument("--compile", action="store_true", help="pass the network through torch.compile, which needs g++")
     p.add_argument("--licence", default="not stated", metavar="TEXT", help="licence of the data, for the model card")
+    p.add_argument(
+        "-y", "--yes", action="store_true", help="train although --steps take more than an hour, or memory is short"
+    )
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress bar and print nothing")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import DataError, SpecError
+from ..files.room import text_of
 from ..priors.residual_unet import ResidualUNet
 from ..schedule import EDM, SCHEDULES
 from ..spec import build, checked, value
@@ -257,7 +258,7 @@ def read_recipe(name: str | Path, changes: Sequence[str] = (), base: Path | None
 def read_toml(file: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises FileNotFoundError if there is none and DataError if it is broken."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(text_of(file))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as e:

@@ -1,6 +1,7 @@
 """What every training command shares: its options, the accelerator, looks at the run, and the folder that it leaves."""
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -11,13 +12,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..effort import Pace, estimating, refuse
 from ..errors import SpecError
 from ..files.extras import install
 from ..files.folder import alone, check_folder
 from ..files.record import versions
+from ..files.room import gigabytes
 from ..files.writing import atomic, sweep
 from ..numerics.precision import processor_has_bfloat16
 from ..task.checkpoint import digest
+from ..task.cost import free
 from ..task.fingerprint import CODE
 from .dataset import Dataset
 from .loop import Job, Limit, Objective, Progress, run
@@ -25,6 +29,8 @@ from .network import parameters
 from .recipe import Recipe
 from .report import bar, line_of, pace, read_curve, record_of, write_card, write_curve
 from .sample import grid
+
+KEPT = 5  # numbers for each parameter: weight, gradient, two moments and the average of the weight
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ class Session(ABC):
         how = {"precision": str(accelerator.mixed_precision), "torch": str(versions()["torch"])}
         identity = identity | how | {"code": CODE.fingerprint(type(self), objective, self.net)}
         main = accelerator.is_main_process
+        if accelerator.num_processes == 1:
+            self._check_memory()
         with alone(options.out) if main else nullcontext():
             if main:
                 sweep(options.out)
@@ -110,11 +118,22 @@ class Session(ABC):
     def _run(self, objective: Objective, accelerator: Any, identity: dict[str, str]) -> bool:
         options, batch = self.options, self.recipe.optimiser.batch
         with bar(options.limit, batch, accelerator.is_main_process and not options.quiet) as (tick, say):
+            if accelerator.num_processes == 1:
+                tick = paced(tick, options.limit)
             job = Job(
                 self.net, objective, self.data, self.recipe.optimiser, self.recipe.watching, options.limit,
                 accelerator, options.out / "checkpoint.pt", identity, lambda progress: self.look(progress, say), tick,
             )  # fmt: skip
             return run(job, options.resume)
+
+    def _check_memory(self) -> None:
+        """Raises TooMuchError if what is kept of the network alone is more than the free memory."""
+        size, room = 4.0 * KEPT * parameters(self.net), free(self.net.device.type)
+        if estimating() and size > room:
+            refuse(
+                f"training {parameters(self.net):,} parameters takes {gigabytes(size)} of memory or more, and "
+                f"{gigabytes(room)} are free here; a smaller network takes less"
+            )
 
     def card(self, title: str) -> None:
         """Writes recipe.toml and README.md."""
@@ -135,6 +154,21 @@ class Session(ABC):
         write_card(
             out, f"{out.resolve().name}: {title}", self.library(), facts, self.formula(), curve, self.pictures, text
         )
+
+
+def paced(tick: Callable[[Progress], None], limit: Limit) -> Callable[[Progress], None]:
+    """`tick`, and a look at how long the first two steps took if only their number is limited: whoever gave minutes
+    knows how long it takes.
+    """
+    if not estimating() or limit.steps is None or limit.minutes is not None:
+        return tick
+    pace = Pace(limit.steps, "this training", "fewer --steps, or --minutes,", time.monotonic)
+
+    def both(progress: Progress) -> None:
+        pace(progress.step)
+        tick(progress)
+
+    return both
 
 
 def accelerator_of(options: Options, mixed: bool = False) -> Any:

@@ -2,6 +2,7 @@
 fastest.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 
 from ...errors import DataError
 from ...files.measurement import Measurement
+from ...files.room import LARGEST, fits, text_of
 from .recorded import measurement
 
+AXES = 16  # of BART
 COILS = 3  # BART's axes: readout, phase 1, phase 2, coils, maps, …
 
 
@@ -31,7 +34,7 @@ def array(path: Path) -> np.ndarray:
     """
     head, data = path.with_suffix(".hdr"), path.with_suffix(".cfl")
     try:
-        lines = head.read_text(encoding="ascii").splitlines()
+        lines = text_of(head, "ascii").splitlines()
         size = data.stat().st_size
     except (OSError, UnicodeDecodeError) as e:
         raise DataError(f"{path}: BART's {head.name} and {data.name} cannot be read together ({e})") from e
@@ -40,8 +43,11 @@ def array(path: Path) -> np.ndarray:
         shape = tuple(int(n) for n in text.split())
     except (StopIteration, IndexError, ValueError) as e:
         raise DataError(f"{head}: is not a header of BART, which has a line '# Dimensions' and numbers below") from e
-    if not shape or min(shape) < 1 or 8 * int(np.prod(shape)) != size:
-        raise DataError(f"{data}: has {size} bytes, not the {8 * int(np.prod(shape))} of shape {shape}: truncated?")
+    if len(shape) > AXES or not shape or min(shape) < 1:
+        raise DataError(f"{head}: its dimensions are up to {AXES} positive whole numbers, not {len(shape)} of them")
+    if 8 * math.prod(shape) != size:
+        raise DataError(f"{data}: has {size} bytes, not the {8 * math.prod(shape)} of shape {shape}: truncated?")
+    fits(size, data, LARGEST)
     return np.fromfile(data, dtype="<c8").reshape(shape, order="F")
 
 

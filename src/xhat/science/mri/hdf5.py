@@ -1,5 +1,6 @@
 """HDF5 files of k-space: fastMRI's and ISMRMRD's."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import torch
 from ...errors import DataError
 from ...files.extras import extra, pick
 from ...files.measurement import Measurement
+from ...files.room import LARGEST, fits
 from .kspace import crop, crop_readout
 from .recorded import measurement
 
@@ -19,6 +21,7 @@ from .recorded import measurement
 # correction, feedback, dummies, corrections.
 OTHER = np.uint64(sum(1 << (bit - 1) for bit in (19, 23, 24, *range(26, 32))))
 REVERSE = np.uint64(1 << (22 - 1))
+HEAD = ("flags", "idx", "number_of_samples")  # of a readout
 
 
 def read(path: Path, item: int | None) -> Measurement:
@@ -91,6 +94,9 @@ def array(path: Path, names: tuple[str, ...], item: int | None) -> np.ndarray:
         if found is None:
             raise DataError(f"{path}: holds none of {', '.join(names)}, only {', '.join(file) or 'nothing'}")
         data = file[found]
+        if isinstance(data, Mapping):
+            raise DataError(f"{path}: {found!r} is a group, not an array")
+        fits(data.dtype.itemsize * math.prod(data.shape[1:] if data.ndim > 3 else data.shape), path, LARGEST)
         return np.asarray(data[pick(len(data), item, path, "slice")] if data.ndim > 3 else data[()])
 
 
@@ -102,8 +108,11 @@ def fastmri(file: Any, path: Path, item: int | None) -> Measurement:
     reconstruction. The size is 320 × 320 if the file does not tell it.
     """
     stack = file["kspace"]
+    if isinstance(stack, Mapping):
+        raise DataError(f"{path}: 'kspace' is a group, not an array")
     if stack.ndim not in (3, 4) or stack.dtype.kind != "c":
         raise DataError(f"{path}: 'kspace' is {stack.dtype} of shape {stack.shape}, not complex (slices, coils, h, w)")
+    fits(8 * math.prod(stack.shape[1:]), f"{path}: a slice of 'kspace'", LARGEST)
     k = torch.from_numpy(np.asarray(stack[pick(len(stack), item, path, "slice")]).astype(np.complex64))
     k = k[None] if k.ndim == 2 else k
     h, w = k.shape[-2:]
@@ -123,7 +132,12 @@ def ismrmrd(group: Any, origin: str, item: int | None) -> Measurement:
     Lines are averaged if they are repeated, and readout oversampling is removed. Raises DataError for other
     trajectories and for volumes.
     """
-    xml, lines = xml_of(group, "xml"), group["data"][:]
+    xml, table = xml_of(group, "xml"), group["data"]
+    if isinstance(table, Mapping) or table.ndim != 1 or not {"head", "data"} <= set(table.dtype.names or ()):
+        raise DataError(f"{origin}: its 'data' is no table of readouts with a head each")
+    if not set(HEAD) <= set(table.dtype["head"].names or ()) or "slice" not in (table.dtype["head"]["idx"].names or ()):
+        raise DataError(f"{origin}: the heads of its readouts lack {', '.join(HEAD)} or idx.slice")
+    lines = table[:]
     if (found := re.search(r"<trajectory>\s*(\w+)\s*</trajectory>", xml)) and found[1].lower() != "cartesian":
         raise DataError(f"{origin}: has a {found[1]} trajectory; only Cartesian ones are read")
     heads = lines["head"]
@@ -155,6 +169,7 @@ def grid(lines: np.ndarray, x: int, y: int, middle: int, origin: str) -> torch.T
     Encoding step `middle` and the centre of each line come to index n // 2.
     """
     coils = int(lines["head"]["active_channels"][0])
+    fits(8 * coils * x * y, f"{origin}: k-space of {coils} x {x} x {y}", LARGEST)
     total, count = np.zeros((coils, x, y), np.complex64), np.zeros((1, 1, y), np.float32)
     steps = lines["head"]["idx"]["kspace_encode_step_1"].astype(int)
     shift = y // 2 - middle

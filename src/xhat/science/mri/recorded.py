@@ -32,7 +32,10 @@ def measurement(
     seen = sampled(k) if mask is None else mask.expand(k.shape[-2:])
     if not bool(seen.any()) or not bool(k.abs().max() > 0):
         raise DataError(f"{origin}: holds only zeros")
-    scale = scale or float(np.quantile(rss(low_resolution(k, seen)).numpy(), 0.99))
+    try:
+        scale = scale or float(np.quantile(rss(low_resolution(k, seen)).numpy(), 0.99))
+    except DataError as e:
+        raise DataError(f"{origin}: {e}") from e
     k = k / scale
     physics: dict[str, Any] = {"maps": "estimate" if maps is None else maps.to(torch.complex64), "calibration": k}
     truth = None

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, SpecError
+from ...files.room import text_of
 from .observation import Array, Observation
 
 LIGHT = 299_792_458.0  # m/s
@@ -29,7 +30,7 @@ def read_stations(path: str | Path) -> Stations:
     If there is only one SEFD, it holds for both. Raises DataError that names the first line which is not like this.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = text_of(Path(path)).splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise DataError(f"{path}: cannot be read as a table of stations ({type(e).__name__})") from e
     rows: dict[str, list[float]] = {}
