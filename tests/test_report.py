@@ -273,3 +273,17 @@ def test_the_page_in_a_browser(run, tmp_path, width):
     assert found["task"] == "One task in full: HDR"
     assert found["paired"] == 2
     assert found["wide"][0] <= found["wide"][1]  # wide tables scroll in themselves, the page does not
+
+
+def test_a_report_replaces_what_a_report_has_written_and_nothing_else(run, tmp_path, capsys):
+    mine = tmp_path / "report.tex"
+    mine.write_text("my thesis")
+    assert main(["report", str(run), "-o", str(tmp_path)]) == 2
+    assert "report.tex" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["report.tex"]
+    assert main(["report", str(run), "-o", str(tmp_path), "--overwrite"]) == 0
+    assert main(["report", str(run), "-o", str(tmp_path)]) == 0  # its own files as they are
+    assert mine.read_text() != "my thesis"
+    mine.write_text("my thesis again")
+    assert main(["report", str(run), "-o", str(tmp_path)]) == 2
+    assert mine.read_text() == "my thesis again"

@@ -60,6 +60,7 @@ def add(command: Command) -> None:
     p.add_argument(
         "--megabytes", type=float, default=20.0, metavar="N", help="limit for the pictures in the page; default: 20"
     )
+    p.add_argument("--overwrite", action="store_true", help="replace files that no report has written")
     p.set_defaults(run=later("xhat.bench.commands", "run_report"))
     p = command("compare", "show what changed between two runs of a grid", COMPARE)
     p.add_argument("before", type=Path, help="a folder written by xhat bench")

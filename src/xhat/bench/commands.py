@@ -46,7 +46,7 @@ def run_report(args: Namespace) -> int:
     """`xhat report`: writes the report and prints the names of its files."""
     from .report.write import report
 
-    for file in report(args.run_folder, args.out, args.megabytes):
+    for file in report(args.run_folder, args.out, args.megabytes, args.overwrite):
         print(f"wrote {file}")
     return 0
 

@@ -1,25 +1,29 @@
 """`xhat report`: one HTML page, and the same content as Markdown, LaTeX and PNG."""
 
+import os
 import sys
 from pathlib import Path
 
 from ...checks import number
 from ...errors import DataError
 from ...files import record
-from ...files.folder import check_folder
+from ...files.folder import check_folder, check_free, sha256
 from ...files.writing import atomic
 from ..folder import open_run
 from .page import page
 from .payload import payload
 from .text import latex, markdown
 
+FILES, RECORD = ("report.html", "report.md", "report.tex", "report.png"), "report.json"
 MEGABYTES = 20.0  # the most that the pictures in the page may take
 
 
-def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES) -> list[Path]:
+def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES, overwrite: bool = False) -> list[Path]:
     """Writes report.html, .md, .tex and, with matplotlib, .png into `out`, by default the folder of the run.
 
-    Returns the paths. Raises DataError if the folder is not a run or has no record yet.
+    `report.json` beside them has their SHA-256, by which a later report knows what it may replace. Returns the paths.
+    Raises DataError if the folder is not a run or has no record yet, or if it holds files with these names that no
+    report has written as they are, unless `overwrite` is true.
     """
     number("megabytes", megabytes, strict=False)
     if out is not None:
@@ -31,6 +35,7 @@ def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES) -> 
         check_folder(run)
     sets = _sets(run)
     folder = run if out is None else out
+    _check_ours(folder, overwrite)
     files = {
         "report.html": page(payload(run, content, rows, sets, int(megabytes * 1e6))),
         "report.md": markdown(content, rows, sets),
@@ -47,7 +52,23 @@ def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES) -> 
         written.append(folder / "report.png")
     except ImportError as e:
         print(f"xhat: note: report.png not written, it needs xhat[bench] ({e.name} is missing)", file=sys.stderr)
+    record.write(folder / RECORD, {"files_sha256": {file.name: sha256(file) for file in written}})
     return written
+
+
+def _check_ours(folder: Path, overwrite: bool) -> None:
+    """Raises DataError for a file in `folder` that a report would replace and that no report has written as it is."""
+    hashes = record.read(folder / RECORD).get("files_sha256")
+    known = hashes if isinstance(hashes, dict) else {}
+    theirs = [
+        name
+        for name in FILES
+        if os.path.lexists(folder / name)
+        and not ((folder / name).is_file() and known.get(name) == sha256(folder / name))
+    ]
+    if os.path.lexists(folder / RECORD) and not known:
+        theirs.append(RECORD)
+    check_free(folder, theirs, overwrite)
 
 
 def _sets(run: Path) -> dict[str, dict[str, float]]:
