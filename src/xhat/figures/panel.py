@@ -121,7 +121,7 @@ def heat(x: Tensor, white: float) -> Tensor:
     """A map `x` (c, h, w) ≥ 0, averaged over channels, as colours from dark (0) to bright (`white`): (3, h, w) in [−1,
     1].
     """
-    place = (x.mean(0) / max(white, 1e-12)).clamp(0, 1) * (len(HEAT) - 1)
+    place = (x.mean(0) / max(white, 1e-12)).nan_to_num(1.0).clamp(0, 1) * (len(HEAT) - 1)  # overflows are bright
     colours = torch.tensor(HEAT, dtype=torch.float32) / 127.5 - 1
     low = place.long().clamp_max(len(HEAT) - 2)
     part = (place - low)[..., None]

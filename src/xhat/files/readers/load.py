@@ -55,7 +55,10 @@ def load_reference(source: Source) -> Tensor:
     found = load(source)
     if found.file is not None and "mask" in found.physics:
         raise DataError(f"{found.origin}: has transparent pixels; flatten it onto a background first")
-    return found.y if found.truth is None else found.truth
+    truth = found.y if found.truth is None else found.truth
+    if truth.ndim == 0:
+        raise DataError(f"{found.origin}: is a single number, and no image")
+    return truth
 
 
 def split(source: str | Path) -> tuple[Path, int | None]:
