@@ -102,7 +102,7 @@ def _changes(pairs: Sequence[tuple[Row, Row]], metrics: Sequence[str]) -> list[C
     groups: dict[str, list[tuple[Row, Row]]] = {}
     for p, q in pairs:
         groups.setdefault(p["cell"], []).append((p, q))
-    return [_change(*(list(side) for side in zip(*mine, strict=True)), metrics) for mine in groups.values()]
+    return [_change([p for p, _ in mine], [q for _, q in mine], metrics) for mine in groups.values()]
 
 
 def _change(old: Sequence[Row], new: Sequence[Row], metrics: Sequence[str]) -> Change:

@@ -141,7 +141,7 @@ def data_picture(x: Tensor) -> Tensor | None:
     return normalised(size)
 
 
-def measurement_tile(like: Likelihood) -> Tile:
+def measurement_tile(like: Likelihood) -> tuple[str, Tensor | None]:
     """The first measurement of `like` as a tile.
 
     It is the measurement if that is a picture, otherwise Aᵀ y, otherwise the logarithm of its magnitude, otherwise only

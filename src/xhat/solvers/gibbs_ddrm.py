@@ -54,7 +54,10 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
 
     def step(self, state: Blind, k: Count, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
         x0, phi = prior(state.x, t), state.phi
-        draw = lambda phi: self.ddrm.drawn(state.x, x0, t, s, like.known(simplex(phi)), rng)
+
+        def draw(phi: Tensor) -> Tensor:
+            return self.ddrm.drawn(state.x, x0, t, s, like.known(simplex(phi)), rng)
+
         x = draw(phi)
         for _ in range(self.sweeps if t.t <= self.start else 0):
             phi = self.sample(phi, prior(x, s) if s.sigma > 0 else x0, like, rng)
