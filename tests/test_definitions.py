@@ -50,6 +50,8 @@ def edited(module, old, new):
         (("exact.mixture", "class EqualMixture", "print(1)\n\n\nclass EqualMixture"), ALL),  # what runs on import
         (("likelihoods.base", "class SpectralGaussian(", "class SpectralGaussian(object, "), ALL),
         (("likelihoods.cells", "class CellGaussian(", "class CellGaussian(object, "), set()),
+        (("exact.problems", "return 25.0 * self.size", "return 24.0 * self.size"), set()),  # what a run costs
+        (("exact.problems", "* -8", "* -7"), ALL),
         (("files.encode", "def encoded(", "def encoded(more, "), set()),  # what only writes
         (("task.account", "def ", "def x"), set()),
         (("solvers.ddrm", "Denoising diffusion restoration models", "Other words"), set()),

@@ -17,6 +17,7 @@ from .fingerprint import HOME, Code, is_docstring, is_package, modules_of, plain
 WHOLE = "*"  # stands for all definitions of a module
 IMPORTED = ""  # stands for what runs when a module is imported, its definitions aside
 BESIDE = tuple(f"{HOME}.{name}" for name in ("checks", "errors", "files", "operators.modality", "ranges", "registry"))
+COSTS = {f"{HOME}.exact.problems": ("size", "work")}  # methods that say what a run costs, before it begins
 
 
 class Definition(NamedTuple):
@@ -63,6 +64,10 @@ class Definitions:
             tree = self.code.tree(module)
             for statement in tree.body if tree else ():
                 if not isinstance(statement, ast.Import | ast.ImportFrom):
+                    if isinstance(statement, ast.ClassDef):
+                        cost = COSTS.get(module, ())
+                        body = [m for m in statement.body if not (isinstance(m, ast.FunctionDef) and m.name in cost)]
+                        statement = ast.ClassDef(**{**dict(ast.iter_fields(statement)), "body": body})
                     for name in defined(statement) or [IMPORTED]:
                         out.setdefault(name, []).append(statement)
             self._sorted[module] = out
