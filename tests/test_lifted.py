@@ -18,6 +18,7 @@ from xhat.priors import GaussianPrior, build_prior
 from xhat.priors.lifted import frames as frames_of
 from xhat.priors.lifted import slices as slices_of
 from xhat.rng import FrameRng, Rng
+from xhat.schedule import EDM
 from xhat.solvers import SOLVERS
 from xhat.spec import build
 from xhat.testing import check_operator, check_prior
@@ -135,6 +136,16 @@ def test_a_lifted_prior_says_of_each_frame_what_the_prior_says():
     found = lifted(x, t)
     for f in range(T):
         assert torch.allclose(found[:, :, f], prior(x[:, :, f].contiguous(), t), atol=1e-5)
+
+
+def test_a_volume_is_seen_in_three_directions():
+    """With planes=all the prior of a turned volume is the turned prior, and it is the mean over the directions."""
+    prior = build_prior("slices:prior=(photo:dtype=float32),planes=all", "cpu")
+    one, t = build_prior("slices:prior=(photo:dtype=float32)", "cpu"), EDM()(0.5)
+    x = randn(1, 1, 16, 16, 16)
+    turned = [one(x.transpose(2, axis).contiguous(), t).transpose(2, axis) for axis in (2, 3, 4)]
+    assert torch.allclose(prior(x, t), sum(turned) / 3, atol=1e-5)
+    assert not torch.allclose(turned[0], turned[1], atol=1e-3)
 
 
 def test_pictures_are_no_videos():

@@ -8,6 +8,7 @@ from ..errors import DataError, SpecError, about
 from ..files import exports
 from ..files.cut import Cut
 from ..files.folder import alone, files_in
+from ..files.video import check_writable
 from ..likelihoods.verdict import MEANS, verdict
 from ..noise import Gaussian, Noise
 from ..priors import path_spec, trusted
@@ -30,6 +31,7 @@ def run_one(args: Namespace, measurement: str) -> int:
         if flag := "formats" if formats else "record-every" if args.record_every else "modes" if args.modes else "":
             raise SpecError(f"--{flag} writes more than one picture: give a folder, -o {args.out.with_suffix('')}")
         with alone(args.out.parent, f".{args.out.name}.lock"):
+            check_writable(args.out)
             check_picture(args.out, inputs, args.overwrite, record=args.record)
             return _restored(args, measurement, formats)
     with alone(args.out):

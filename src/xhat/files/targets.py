@@ -10,6 +10,7 @@ from ..checks import path as checked
 from ..errors import DataError, SpecError
 from .pictures import PICTURES
 from .readers.load import split
+from .video import VIDEOS
 
 FIELDS = ("stem", "name", "suffix", "folder")  # what a pattern may name
 WILD = "*?["
@@ -97,8 +98,8 @@ def _place(source: Source, out: str) -> Path:
     number = "" if item is None else f"_{item}"
     stem, name = f"{path.stem}{number}", f"{path.name}{number}"
     if not is_pattern(out):
-        picture = path.suffix.lower() in PICTURES
-        return Path(out) / source.place.parent / (f"{stem}.png" if picture else stem)
+        suffix = ".png" if path.suffix.lower() in PICTURES else path.suffix if path.suffix.lower() in VIDEOS else ""
+        return Path(out) / source.place.parent / f"{stem}{suffix}"
     try:
         return Path(out.format(stem=stem, name=name, suffix=path.suffix, folder=str(path.parent)))
     except (KeyError, ValueError, IndexError, AttributeError):

@@ -12,11 +12,14 @@ from .base import (
 )
 from .blind import BlindGaussian
 from .cells import CellGaussian
+from .coupled import CoupledGaussian, CoupledVariation, couple
 from .latent import LatentLikelihood, LatentLinear, of_latents
 
 __all__ = [
     "BlindGaussian",
     "CellGaussian",
+    "CoupledGaussian",
+    "CoupledVariation",
     "LatentLikelihood",
     "LatentLinear",
     "LeastSquares",
@@ -26,6 +29,7 @@ __all__ = [
     "NoiselessSpectral",
     "PinvGaussian",
     "SpectralGaussian",
+    "couple",
     "likelihood",
     "of_latents",
 ]

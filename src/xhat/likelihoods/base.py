@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property, singledispatch
-from typing import TypeVar, get_type_hints
+from typing import ClassVar, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ Some = TypeVar("Some", bound="Likelihood")
 @dataclass(frozen=True)
 class Likelihood:
     """Any differentiable A and any noise."""
+
+    only_prox: ClassVar[bool] = False  # whether `prox` alone knows all of it, and A and `residual` do not
 
     A: Operator
     noise: Noise

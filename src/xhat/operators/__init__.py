@@ -8,6 +8,7 @@ from .colorize import Colorize
 from .compressed_sensing import CompressedSensing
 from .denoise import Denoise
 from .dense import Dense
+from .film import Interlace, Scratches, Snapshot
 from .gaussian_blur import GaussianBlur
 from .hdr import HDR
 from .inpaint import Inpaint
@@ -18,5 +19,6 @@ from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .quantize import Quantize
 from .super_resolution import SuperResolution
+from .temporal import DropFrames, Flicker, TemporalAverage, ThickSlices
 
 OPERATORS: Registry[type[Operator]] = Registry("operators", Operator, concrete(vars(), Operator))

@@ -345,6 +345,8 @@ class SpectralOperator(LinearOperator):
     nothing. V is orthogonal, so white noise stays white.
     """
 
+    one_basis: ClassVar[bool] = False  # whether V is the same for all images, whatever of A differs between them
+
     s: Tensor  # the singular values on the spectral grid, ≥ 0: a buffer or a property
 
     @abstractmethod

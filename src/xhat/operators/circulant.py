@@ -28,6 +28,7 @@ class Circulant(SpectralOperator):
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("s", "phase")
+    one_basis: ClassVar[bool] = True
     cutoff: ClassVar[float] = 1e-6  # relative size below which a singular value counts as 0
 
     s: Tensor

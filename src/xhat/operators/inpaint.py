@@ -42,6 +42,7 @@ class Inpaint(SpectralOperator):
     """
 
     per_image: ClassVar[tuple[str, ...]] = ("s",)
+    one_basis: ClassVar[bool] = True
     source: ClassVar[str] = "DPS, arXiv 2209.14687; DAPS, arXiv 2407.01521; MAP-GA, arXiv 2407.20784"
 
     s: Tensor

@@ -1,12 +1,18 @@
 """A prior of pictures as one of videos and volumes: what it knows of each frame or slice."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
+import torch
 from torch import Tensor
 
 from ..errors import MismatchError
+from ..likelihoods import Likelihood, LinearGaussian
+from ..likelihoods.coupled import CoupledLikelihood, couple
+from ..operators.coupled import Chain, StillChain
+from ..operators.flow import moving_chain
 from ..operators.lifted import plane_shape
+from ..ranges import Positive
 from ..registry import builds
 from ..rng import FrameRng, Rng
 from ..schedule import Level
@@ -20,18 +26,31 @@ Streams = Callable[[Sequence[int]], Rng]
 class LiftedPrior(Prior):
     """p(x) = Π_f p(x_f) over the frames or slices f of images (c, t, h, w).
 
-        E[x₀|x_t]_f = D(x_t,f)
+        E[x₀|x_t]_f = D(x_t,f),     with `planes` all the mean of this over the three directions of a volume
 
     `noise` each gives every frame a random stream of its own, that of the video for the first frame; shared gives all
-    the same noise (batch-consistent sampling, Kwon & Ye, 2024, arXiv:2409.02574). Raises MismatchError for a prior
-    of latents.
+    the same noise (batch-consistent sampling, Kwon & Ye, 2024, arXiv:2409.02574). With `couple` σ_c, neighbours are
+    known to differ by about that much, in units of the image: the data step of a linear measurement with Gaussian noise
+    or none then has, beside its ‖y − A x‖²/(2σ_y²), the `penalty` gauss, ‖D x‖²/(2σ_c²), or tv, √2 |D x|₁/σ_c, with
+    D x = x_{f+1} − x_f. With `motion` dis the differences are taken along the optical flow, which OpenCV finds in a
+    first estimate, and count for less where frames do not follow it (`operators.flow`). Raises MismatchError for a
+    prior of latents.
     """
 
-    def __init__(self, prior: Prior, noise: Literal["each", "shared"] = "each") -> None:
+    def __init__(
+        self,
+        prior: Prior,
+        noise: Literal["each", "shared"] = "each",
+        couple: Annotated[float, Positive] | None = None,
+        penalty: Literal["gauss", "tv"] = "gauss",
+        motion: Literal["none", "dis"] = "none",
+        planes: Literal["one", "all"] = "one",
+    ) -> None:
         super().__init__()
         if isinstance(prior, LatentPrior):
             raise MismatchError("a prior of latents cannot be lifted to videos and volumes; take one of pictures")
-        self.prior, self.noise = prior, noise
+        self.prior, self.noise, self.couple, self.penalty, self.motion = prior, noise, couple, penalty, motion
+        self.planes = planes
         self.schedule, self.closed_form = prior.schedule, prior.closed_form
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -40,6 +59,32 @@ class LiftedPrior(Prior):
                 f"this prior knows videos and volumes (channels, frames, height, width), the problem has {tuple(shape)}"
             )
         self.prior.check(plane_shape(shape))
+
+    def problem(self, like: Likelihood) -> Likelihood:
+        """`like` with its frames coupled, if they are to be: pass this to a solver, and `like` to what scores."""
+        if self.couple is None or len(like.A.shape) != 4 or like.A.shape[1] == 1:
+            return like
+        chain: Chain = StillChain(like.A.shape)
+        if self.motion == "dis" and isinstance(like, LinearGaussian):
+            chain = moving_chain(self.glimpse(like), self.couple)
+        return couple(like, chain, self.couple, self.penalty == "tv")
+
+    @torch.no_grad()
+    def glimpse(self, like: LinearGaussian) -> Image:
+        """A first estimate of the videos, in which motion can be seen, (b, *image): one network call for each frame.
+
+        It is what the prior makes of the regularised least-squares images.
+        """
+        sigma = like.noise.scale(like.y)
+        x = like.prox(torch.zeros_like(like.A.adjoint(like.y)), sigma**2 + 1e-2)
+        rho = max(float(sigma.max()), self.lowest, 0.05)
+        return self.forward(x, Level(0.5, 1.0, rho))
+
+    def mismatch(self, like: Likelihood) -> str | None:
+        why = super().mismatch(like)
+        if why is None and self.couple and like.A.shape[1] > 1 and not isinstance(like, CoupledLikelihood):
+            return "this prior couples frames: give the solver prior.problem(likelihood) in place of the likelihood"
+        return why
 
     def no_denoiser(self) -> str | None:
         return self.prior.no_denoiser()
@@ -57,21 +102,46 @@ class LiftedPrior(Prior):
 
     def forward(self, x: Image, t: Level) -> Image:
         self.check(tuple(x.shape[1:]))
+        axes = (2, 3, 4) if self.planes == "all" else (2,)
+        return torch.stack([self.across(x.transpose(2, axis), t).transpose(2, axis) for axis in axes]).mean(0)
+
+    def across(self, x: Image, t: Level) -> Image:
+        """What the prior makes of the planes that lie behind each other along the third axis of `x` (b, c, ·, ·, ·)."""
         each: Tensor = self.prior(x.transpose(1, 2).flatten(0, 1), t)
         return each.reshape(len(x), -1, *each.shape[1:]).transpose(1, 2)
 
 
 @builds(LiftedPrior, source="a prior of pictures")
-def frames(prior: Prior, noise: Literal["each", "shared"] = "each") -> LiftedPrior:
+def frames(
+    prior: Prior,
+    noise: Literal["each", "shared"] = "each",
+    couple: Annotated[float, Positive] | None = None,
+    penalty: Literal["gauss", "tv"] = "gauss",
+    motion: Literal["none", "dis"] = "none",
+) -> LiftedPrior:
     """Any prior of pictures for the frames of a video, (c, t, h, w).
 
     `frames:prior=photo`; a prior with options has brackets: `frames:prior=(photo:dtype=bfloat16)`. `noise` each gives
-    every frame a random stream of its own; shared gives all frames the same noise.
+    every frame a random stream of its own; shared gives all frames the same noise. `couple` is how much neighbouring
+    frames differ, in units of the image, which lies in [−1, 1]: as a normal distribution (`penalty` gauss) or a Laplace
+    one (tv). `motion` dis takes the differences along the motion, which needs OpenCV (the extra `video`).
     """
-    return LiftedPrior(prior, noise)
+    return LiftedPrior(prior, noise, couple, penalty, motion)
 
 
 @builds(LiftedPrior, source="a prior of pictures")
-def slices(prior: Prior, noise: Literal["each", "shared"] = "each") -> LiftedPrior:
-    """Any prior of pictures for the slices of a volume, (1, slices, h, w): `slices:prior=brain`."""
-    return LiftedPrior(prior, noise)
+def slices(
+    prior: Prior,
+    noise: Literal["each", "shared"] = "each",
+    couple: Annotated[float, Positive] | None = None,
+    penalty: Literal["gauss", "tv"] = "gauss",
+    motion: Literal["none", "dis"] = "none",
+    planes: Literal["one", "all"] = "one",
+) -> LiftedPrior:
+    """Any prior of pictures for the slices of a volume, (1, slices, h, w): `slices:prior=brain`.
+
+    `noise`, `couple`, `penalty` and `motion` are those of `frames`. `planes` all asks the
+    prior in all three directions and takes the mean of what it says, three calls in place of one: its score is that of
+    the geometric mean of the three densities.
+    """
+    return LiftedPrior(prior, noise, couple, penalty, motion, planes)

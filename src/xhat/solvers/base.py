@@ -143,7 +143,17 @@ class Solver(Checked, ABC, Generic[L, S, P]):
                 f"{type(self).__name__} needs a {self.needs.__name__} problem, {meaning}; {type(like.A).__name__} with "
                 f"{type(like.noise).__name__} noise is a {type(like).__name__} one"
             )
+        if like.only_prox and not self.proximal:
+            return (
+                f"{type(self).__name__} does not meet the data by their data step alone, which total variation needs: "
+                "take penalty=gauss, or a solver that does, such as lmaps, diffpir or hqs"
+            )
         return None if prior is None else self.lacks(prior)
+
+    @property
+    def proximal(self) -> bool:
+        """Whether the method meets the data by `like.prox` and by nothing else of the likelihood."""
+        return False
 
     def lacks(self, prior: Prior) -> str | None:
         """What the method needs of a prior and `prior` does not have, in a sentence; None if it has all.

@@ -27,6 +27,10 @@ class DiffPIR(PointEstimator[PinvGaussian]):
     zeta: Annotated[float, Fraction] = 0.25
     renoise: Rule = "full"
 
+    @property
+    def proximal(self) -> bool:
+        return True
+
     def estimates(
         self, x: Image, t: Level, s: Level, prior: Prior, like: PinvGaussian, rng: Rng
     ) -> tuple[Image, Image]:

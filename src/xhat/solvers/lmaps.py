@@ -57,6 +57,10 @@ class LMAPS(PointEstimator[Likelihood]):
         if self.inner not in ("auto", "proxy", "adam"):
             raise SpecError(f"lmaps: inner must be auto, proxy or adam, not {self.inner!r}")
 
+    @property
+    def proximal(self) -> bool:
+        return self.inner == "auto"
+
     def levels_for(self, schedule: Schedule | None, prior: Prior, like: Likelihood) -> list[Level]:
         """Where σ_y is a noise level of images, under a learned prior, from ρ = 3 down to 0.6 σ_y: what is left of
         the noise lies there.

@@ -31,6 +31,10 @@ class Splitting(Solver[LinearGaussian, S]):
     high: Annotated[float, Positive] = 2 * 49 / 255
     low: Annotated[float, Positive] | None = None
 
+    @property
+    def proximal(self) -> bool:
+        return True
+
     def levels(self, schedule: Schedule, like: LinearGaussian) -> list[Level]:
         """`steps` levels, geometric in ρ, and the clean one."""
         low = self.low

@@ -49,7 +49,7 @@ def begun(
     With `at`, it is the record of that measurement alone. `weights` is the fingerprint of the prior's weights, if it
     has been computed already.
     """
-    A, noise, found = job.problem.A, job.like.noise, task.measurement
+    A, noise, found = job.problem.A, job.problem.noise, task.measurement
     those = slice(None) if at is None else slice(at, at + 1)
     seeds = task.seeds[those]
     own = A if at is None or max(A.batches(), default=1) == 1 else A.take(torch.tensor([at]))

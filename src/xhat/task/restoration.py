@@ -26,6 +26,7 @@ from ..files.folder import alone, sha256
 from ..files.kept import Kept
 from ..files.pictures import to_pixels
 from ..files.readers.load import split
+from ..files.video import RATE, names_video
 from ..files.writing import TEMPORARY, settle, together, told
 from ..likelihoods import Likelihood
 from ..likelihoods.verdict import verdict
@@ -33,6 +34,7 @@ from ..numerics.calls import Calls
 from ..operators.modality import Put, Raster
 from .checkpoint import Checkpoint
 from .coverage import STD, Calibration
+from .film import puts, videos
 from .picture import check_picture, names_picture, record_beside, recorded_beside
 from .ranking import Modes
 from .show import html, line
@@ -40,7 +42,7 @@ from .show import html, line
 RECORD = "record.json"
 WRITTEN = 0.9  # the level of the interval that is written where it was measured
 ENDS = ("low_90", "high_90")
-STEMS = (*ENDS, "restored", "mean", "std", "panel", "trajectory", "figure", "record")  # of the files of a restoration
+STEMS = (*ENDS, "restored", "mean", "std", "panel", "trajectory", "figure", "record", "side_by_side")
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,6 +84,7 @@ class Restoration:
     checkpoint: Checkpoint | None = None  # keeps the run until it is saved
     kept: Kept | None = None  # what the file of a picture says beside its colours
     calibration: Calibration | None = None  # how wide intervals must be, if it was measured
+    rate: float | None = None  # frames a second, if the measurement is a video from a file
     modes: Modes | None = None  # what all starts came to, the best first, if there were several
 
     @property
@@ -258,6 +261,8 @@ class Restoration:
         path, kind = Path(path), self.problem.A.modality
         check_picture(path, overwrite=overwrite, mine=mine, record=record)
         best = self.first if len(self.images) == 1 else self.mean
+        if names_video(path):
+            return self._save_film(path, best, record, overwrite)
         shown = best if isinstance(kind, Raster) else kind.show(best)
         if shown is None:
             raise DataError(f"{path}: a {kind.name} is no picture; give a folder")
@@ -269,6 +274,29 @@ class Restoration:
 
         files: dict[Path, Put] = {path: put}
         if record or recorded_beside(path):  # an old record would be wrong now
+            files[record_beside(path)] = lambda file: records.write(file, account)
+        together(files)
+        if self.checkpoint:
+            self.checkpoint.remove()
+        return path
+
+    def _save_film(self, path: Path, x: Tensor, record: bool, overwrite: bool) -> Path:
+        """Writes the video `x` as one file or as numbered pictures, as `save_picture` does."""
+        if x.ndim != 4 or x.shape[0] not in (1, 3):
+            raise DataError(f"{path}: a {self.problem.A.modality.name} is no video; give a folder or a picture")
+        hashes: dict[str, str] = {}
+        account = {**self.record, "files_sha256": hashes}
+
+        def noted(file: Path, put: Put, name: str) -> None:
+            put(file)
+            hashes[name] = sha256(file)
+
+        files: dict[Path, Put] = {}
+        for name, put in puts(path, x, self.rate or RATE).items():
+            check_picture(name, overwrite=overwrite)
+            files[name] = partial(noted, put=put, name=name.name)
+        account["files"] = sorted(name.name for name in files)
+        if record or recorded_beside(path):
             files[record_beside(path)] = lambda file: records.write(file, account)
         together(files)
         if self.checkpoint:
@@ -303,6 +331,8 @@ class Restoration:
             files |= kind.write_std(std, depth)
         for form in formats:
             files |= {f"{stem}.{form}": partial(_export, form, kind.voxels(x)) for stem, x in images.items()}
+        if self.rate:
+            files |= dict(videos(self.first, self.y, self.rate))
         files |= kind.files(self)
         files["panel.png"] = self.plot().save
         before, after = (

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from ..baselines.base import Baseline
 from ..checks import SEEDS, image_shape, instance, number, path, whole
 from ..errors import SpecError, TooLongError
 from ..files import record
@@ -24,6 +25,7 @@ from .checkpoint import Checkpoint, Snapshot
 from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
 from .cutting import cut_alike, cut_out
+from .film import lifted_operator, lifted_prior, seen
 from .grey import as_grey, stored_in_colour
 from .intake import Range, in_range, taken
 from .lists import listwise
@@ -92,8 +94,10 @@ def restore(
         y: one measurement: a path, an array, a PIL image, a tensor or what `simulate` returns. Arrays of pictures are
             (h, w), (h, w, c) or (c, h, w). uint8 and uint16 arrays are pixels; floats are in the units of y, which for
             images means [−1, 1] unless `value_range` says otherwise. `scan.h5#12` is item 12 of a file with several.
-            A list, a data set or a batch (b, c, h, w) is restored one by one, and gives a list: then `operator`,
-            `noise` and `reference` may be lists, too, with one for each.
+            The file of a video, MP4 or GIF, or numbered pictures `frames/%04d.png`, is a video (c, t, h, w): operator
+            and prior then are those of a frame unless they are lifted themselves (`frames`). A list, a data set or a
+            batch (b, c, h, w) is restored one by one, and gives a list: then `operator`, `noise` and `reference` may be
+            lists, too, with one for each.
         operator: A, as a spec string, an `Operator`, a function on batches, (b, *image) to (b, *data), a matrix
             (data, pixels), or an operator of SciPy, SigPy or DeepInverse; all but the first two may need `shape`. None
             takes what the file says, and for the file of a picture what a look at it tells, which is said in one line
@@ -181,6 +185,11 @@ def restore(
         )
     noise = in_range(noise, value_range)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
+    if found.rate is not None:  # the file of a video
+        operator = lifted_operator(operator)
+        found, scale = seen(found, operator, noise, scale), None
+        noise = None if noise == AUTO else noise
+        prior = prior if isinstance(solver, Baseline) else lifted_prior(prior, operator or found.operator)
     if cut:
         found = cut_out(found, cut)
         truth = truth if truth is None else cut_alike(truth, found, cut)
@@ -193,7 +202,7 @@ def restore(
         return prior
 
     found = as_grey(found, operator or found.operator, channels, known)
-    kept = None if found.file is None else kept_of(found.file)
+    kept = None if found.file is None or found.rate is not None else kept_of(found.file)
     if kept and found.window:
         kept = kept.within(found.window)
     found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
@@ -269,4 +278,5 @@ def restore(
         kept=kept,
         modes=modes,
         calibration=calibration,
+        rate=found.rate,
     )

@@ -1,0 +1,50 @@
+"""Optical flow between the frames of videos (c, t, h, w), by OpenCV's DIS (Kroeger et al., 2016, arXiv:1603.03590)."""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..files.extras import extra
+from .coupled import MovingChain
+
+LEVELS = 127.5  # of 255 in one unit of an image
+AROUND = 7  # pixels of the side of the square over which a difference is averaged
+USUAL = 2.0  # how many times the median a mean square difference may be before it counts as change
+
+
+def flows(x: Tensor) -> Tensor:
+    """Where each pixel of frame f + 1 was in frame f of `x` (b, c, t, h, w): (b, t − 1, h, w, 2), right and down.
+
+    In pixels; on the CPU. Raises DataError if OpenCV is not installed.
+    """
+    cv2 = extra("cv2", "motion=dis", "video")
+    grey = ((x.detach().cpu().float().mean(1).clamp(-1, 1) + 1) * LEVELS).round().byte().numpy()
+    h, w = x.shape[-2:]
+    if min(h, w) < 16:  # fewer than DIS takes
+        return x.new_zeros(len(x), x.shape[2] - 1, h, w, 2)
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    found = [[dis.calc(new, old, None) for old, new in pairwise(video)] for video in grey]
+    return torch.from_numpy(np.asarray(found, dtype=np.float32)).to(x)
+
+
+def likeness(x: Tensor, flow: Tensor, sigma: float) -> Tensor:
+    """How far frame f + 1 of `x` (b, c, t, h, w) is frame f moved by `flow`: (b, 1, t − 1, h, w), 1 down to 0.
+
+        w = σ²/(σ² + e),   e = the mean square difference around a pixel, less what is usual in the video
+
+    So the differences have the variance σ²/w = σ² + e: little is expected where something is hidden or changes.
+    """
+    d = x[:, :, 1:] - MovingChain(tuple(x.shape[1:]), flow).moved(x[:, :, :-1])
+    square = d.square().mean(1)
+    around = F.avg_pool2d(square, AROUND, 1, AROUND // 2, count_include_pad=False)
+    usual = around.flatten(1).median(1).values[:, None, None, None]
+    return sigma**2 / (sigma**2 + (around - USUAL * usual).clamp_min(0))[:, None]
+
+
+def moving_chain(x: Tensor, sigma: float) -> MovingChain:
+    """The chain along the motion of the videos `x` (b, c, t, h, w), for frames that differ by about `sigma`."""
+    flow = flows(x)
+    return MovingChain(tuple(x.shape[1:]), flow, likeness(x, flow, sigma))

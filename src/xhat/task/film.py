@@ -1,0 +1,160 @@
+"""Videos from files: operators and priors of pictures are lifted to them, and long ones are restored in windows."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import DataError, SpecError
+from ..files.measurement import Measurement
+from ..files.pictures import save_image
+from ..files.video import is_numbered, numbered, save_video
+from ..noise import NOISES, Gaussian, Noiseless
+from ..noise.estimate import estimate_sigma
+from ..operators import OPERATORS
+from ..operators.base import LinearOperator
+from ..operators.building import factors, kind
+from ..operators.modality import VIDEO
+from ..priors import LiftedPrior, Prior
+from ..spec import Spec, lookup, parse, spec_of
+
+Put = Callable[[Path], object]
+LEVELS = 127.5
+LOOKED_AT = 8  # frames of which the noise is estimated; the median is taken
+OVERLAP = 8  # frames that two windows share, at most
+COUPLE = 0.05  # how much neighbouring frames are taken to differ where nobody says it
+say = logging.getLogger("xhat").warning
+
+
+def lifted_operator(given: Any) -> Any:
+    """The spec of an operator of pictures as one of videos: each part of `A @ B` on every frame. Others stay."""
+    if not isinstance(given, str):
+        return given
+    parts = factors(given)
+    return " @ ".join(p if kind(p).modality == VIDEO or _is_lifted(p) else f"frames:operator=({p})" for p in parts)
+
+
+def _is_lifted(text: str) -> bool:
+    return len(getattr(lookup(parse(text).name, OPERATORS), "example", ())) == 4
+
+
+def lifted_prior(given: Any, operator: Any) -> Any:
+    """A prior of pictures as one of videos; with OpenCV its frames are coupled if `operator` is linear. Others stay.
+
+    What was chosen is said.
+    """
+    if isinstance(given, LiftedPrior) or not isinstance(given, str | Path | Prior):
+        return given
+    if isinstance(given, Prior):
+        return LiftedPrior(given)
+    name = str(given).split(":")[0]
+    if name in ("frames", "slices"):
+        return given
+    joined = _linear(operator) and find_spec("cv2") is not None
+    options: dict[str, Any] = {"couple": COUPLE, "motion": "dis"} if joined else {}
+    made = f"frames:prior=({given})" + "".join(f",{k}={v}" for k, v in options.items())
+    say("xhat: each frame has the prior %s; if you know better, give --prior '%s'", given, made)
+    return made
+
+
+def _linear(operator: Any) -> bool:
+    """Whether the parts of an operator are linear, as far as their specs tell."""
+    if not isinstance(operator, str):
+        return isinstance(operator, LinearOperator)
+    inner = [parse(p) for p in factors(operator)]
+    texts = [str(s.options.get("operator", "denoise")).strip("()") if s.name == "frames" else str(s) for s in inner]
+    return all(issubclass(kind(text), LinearOperator) for text in texts)
+
+
+def seen(found: Measurement, operator: Any, noise: Any, scale: int | None) -> Measurement:
+    """`found`, a video, with an operator and a noise where nobody names one; what was estimated is said and recorded.
+
+    Raises SpecError for a `scale` beside an operator.
+    """
+    given = operator or found.operator
+    if scale is not None and given:
+        raise SpecError(f"a scale stands for super_resolution:factor={scale}; give it or an operator, not both")
+    guessed: dict[str, str] = {}
+    if given is None:
+        part = "denoise" if scale is None else str(Spec("super_resolution", {"factor": scale}))
+        guessed["operator"] = f"frames:operator=({part})"
+    if noise == "auto" or (noise is None and found.noise is None):
+        count = found.y.shape[1]
+        picks = sorted({round(i * (count - 1) / max(1, LOOKED_AT - 1)) for i in range(LOOKED_AT)})
+        sigma = float(f"{median(estimate_sigma(found.y[:, f]) for f in picks):.3g}")
+        model = Gaussian(sigma) if sigma > Noiseless().tolerance else Noiseless()
+        guessed["noise"] = spec_of(model, NOISES)
+        if given is None and scale is None and isinstance(model, Noiseless):
+            raise DataError(
+                f"{found.origin}: shows no noise; say what happened to it: --scale 2, --operator gaussian_blur:std=1, "
+                "--operator inpaint:fill=mask.png (xhat list operators)"
+            )
+        say("xhat: %s: noise of %.3g of 255 grey levels: --noise %s", found.origin, sigma * LEVELS, guessed["noise"])
+    return replace(
+        found,
+        operator=guessed.get("operator", found.operator),
+        noise=guessed.get("noise", found.noise),
+        guessed={**found.guessed, **guessed},
+    )
+
+
+# --- windows ----------------------------------------------------------------------------------
+
+
+def spans(count: int, window: int) -> list[tuple[int, int]]:
+    """(begin, end) of windows of at most `window` of `count` frames, neighbours sharing up to `OVERLAP` frames."""
+    if count <= window:
+        return [(0, count)]
+    shared = min(OVERLAP, window // 2)
+    stride = window - shared
+    begins = list(range(0, count - shared, stride))
+    return [(b, min(b + window, count)) for b in begins]
+
+
+def blended(parts: Sequence[Tensor], where: Sequence[tuple[int, int]], count: int) -> Tensor:
+    """Windows (n, c, t, h, w) as one video of `count` frames: each fades into the next over the frames they share."""
+    out = parts[0].new_zeros(*parts[0].shape[:2], count, *parts[0].shape[3:])
+    total = out.new_zeros(count)
+    for i, (part, (begin, end)) in enumerate(zip(parts, where, strict=True)):
+        ramp = out.new_ones(end - begin)
+        if i and (shared := where[i - 1][1] - begin) > 0:
+            ramp[:shared] = (torch.arange(shared) + 1) / (shared + 1)
+        if i + 1 < len(where) and (shared := end - where[i + 1][0]) > 0:
+            ramp[-shared:] = ramp[-shared:] * (1 - (torch.arange(shared) + 1) / (shared + 1))
+        out[:, :, begin:end] += ramp[:, None, None] * part
+        total[begin:end] += ramp
+    return out / total[:, None, None]
+
+
+# --- what is written --------------------------------------------------------------------------
+
+
+def puts(path: Path, x: Tensor, rate: float) -> dict[Path, Put]:
+    """The writers of a video `x` (c, t, h, w): one file, or numbered pictures."""
+    if not is_numbered(path):
+        return {path: partial(_put, x=x, rate=rate)}
+    frames = zip(numbered(path, x.shape[1]), x.unbind(1), strict=True)
+    return {name: partial(save_image, x=frame) for name, frame in frames}
+
+
+def _put(file: Path, x: Tensor, rate: float) -> None:
+    save_video(file, x, rate)
+
+
+def videos(restored: Tensor, y: Tensor, rate: float) -> Iterator[tuple[str, Put]]:
+    """The videos of a folder of results, by name: what was restored, and the measurement beside it if it is a video."""
+    suffix = ".mp4" if find_spec("av") else ".gif"
+    yield f"restored{suffix}", partial(_put, x=restored, rate=rate)
+    if y.ndim == 4 and y.shape[0] in (1, 3) and y.shape[1] == restored.shape[1] and not y.is_complex():
+        c = max(len(y), len(restored))
+        before = F.interpolate(y.transpose(0, 1), size=restored.shape[-2:], mode="nearest").transpose(0, 1)
+        both = torch.cat([v.expand(c, -1, -1, -1) for v in (before, restored)], -1)
+        yield f"side_by_side{suffix}", partial(_put, x=both, rate=rate)
