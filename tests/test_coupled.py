@@ -134,7 +134,7 @@ def test_the_frames_of_a_moving_picture_are_found_and_moved():
     assert StillChain(tuple(x.shape[1:]))(x)[inner].square().mean().sqrt() > 0.15
     assert chain.weight[inner].median() > 0.9
     cut = x.clone()
-    cut[:, :, 2:] = -cut[:, :, 2:].flip(-1)  # the scene changes
+    cut[:, :, 2:] = 0.8 * randn(48, 64, seed=4).to(cut).clamp(-1, 1)  # the scene changes to one that is no shift of it
     assert moving_chain(cut, 0.05).weight[:, :, 1][inner].median() < 0.2
 
 

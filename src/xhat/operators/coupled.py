@@ -168,7 +168,7 @@ class Coupled(DampedOperator):
             lambda v: A.adjoint(A(v)) + bcast(rho, v) * v,
             wide,
             MOVING_STEPS if moving else self.cg_steps,
-            0.0 if moving else self.cg_tol,
+            torch.finfo(b.dtype).eps ** 0.75 if moving else self.cg_tol,  # a residual of 0 would divide 0 by 0
             precondition=lambda r: A.precondition(r, rho),
             close=close,
             error=lambda r, _: rms(r) / rho,
