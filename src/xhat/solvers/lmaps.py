@@ -62,19 +62,23 @@ class LMAPS(PointEstimator[Likelihood]):
         return self.inner == "auto"
 
     def levels_for(self, schedule: Schedule | None, prior: Prior, like: Likelihood) -> list[Level]:
-        """Where σ_y is a noise level of images, under a learned prior, from ρ = 3 down to 0.6 σ_y: what is left of
-        the noise lies there.
+        """Under a learned prior, for linear A, from ρ = 3 on; where σ_y is a noise level of images, down to 0.6 σ_y:
+        what is left of the noise lies there. Otherwise the levels of the prior.
 
         Raises MismatchError for a batch of different σ_y, which has no common ladder, unless there is a `schedule`.
         """
-        top = min(prior.schedule(1.0).ratio, FIRST)
-        if schedule is not None or not self.tempered(prior, like):
-            return super().levels_for(schedule, prior, like)
-        sigma = like.noise.scale(like.y)
-        if not (sigma == sigma[0]).all():
-            raise MismatchError("the measurements have different noise, so their ladders differ: give a schedule")
-        low = max(LAST * float(sigma[0]), prior.lowest)
-        return EDM(low, top).levels(self.steps) if low < top else super().levels_for(schedule, prior, like)
+        own, tempered = super().levels_for(schedule, prior, like), self.tempered(prior, like)
+        if schedule is not None or prior.closed_form or not (tempered or isinstance(like, LinearGaussian)):
+            return own
+        low, top = prior.lowest, min(own[0].ratio, FIRST)
+        if tempered:
+            sigma = like.noise.scale(like.y)
+            if not (sigma == sigma[0]).all():
+                raise MismatchError("the measurements have different noise, so their ladders differ: give a schedule")
+            low = max(LAST * float(sigma[0]), low)
+        elif top == own[0].ratio:
+            return own
+        return EDM(low, top).levels(self.steps) if low < top else own
 
     def tempered(self, prior: Prior, like: Likelihood) -> bool:
         """Whether σ_y is a noise level of images and the prior was learned, and x̂₀ is a mode, not the mean on cells."""
