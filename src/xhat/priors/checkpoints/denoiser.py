@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from ...checks import result
 from ...errors import MismatchError, SpecError
 from ...ranges import Range
 from ...schedule import EDM, Level
@@ -93,7 +94,7 @@ class FileDenoiser(Prior):
     def forward(self, x: Image, t: Level) -> Image:
         self.check(tuple(x.shape[1:]))
         u, rho = (x / t.alpha + 1) * self.scale + self.low, t.ratio * self.scale  # in the file's units
-        raw: Tensor = self.program(*self.arguments(u, rho)).to(x.dtype)
+        raw = result("the program in the file", lambda: self.program(*self.arguments(u, rho)), u).to(x.dtype)
         if raw.shape != x.shape:
             raise MismatchError(f"the file returns shape {tuple(raw.shape)} for images of shape {tuple(x.shape)}")
         if self.output != "clean":
