@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image as Pillow
 from torch import Tensor
 
 from .pictures import from_pixels
@@ -19,6 +19,6 @@ def photographs(size: int = 256, names: tuple[str, ...] = PHOTOGRAPHS) -> Tensor
     """
     out = []
     for name in names:
-        with Image.open(FOLDER / f"{name}.png") as square:
-            out.append(from_pixels(np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))))
+        with Pillow.open(FOLDER / f"{name}.png", formats=["PNG"]) as square:
+            out.append(from_pixels(np.asarray(square.resize((size, size), Pillow.Resampling.LANCZOS))))
     return torch.stack(out)
