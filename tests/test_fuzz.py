@@ -14,7 +14,6 @@ from xhat.cli.ending import one_line
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.xfail(reason="eight known cases: report --out, a complex shape, exact funnel:d=1", strict=False)
 @pytest.mark.slow
 def test_bad_input_ends_in_one_line_and_leaves_nothing() -> None:
     if not hasattr(os, "fork"):

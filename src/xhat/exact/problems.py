@@ -175,7 +175,7 @@ class Funnel(Recipe):
     20)).
     """
 
-    d: Annotated[int, Size] = 6
+    d: Annotated[int, Range(2, 10_000)] = 6  # its width changes along one axis, so that it has two at least
     m: Annotated[int, Size] = 1
     samples: int = 500
 

@@ -226,6 +226,8 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
             f"{type(A).__name__} on images of shape {A.shape} gives data of shape {A.data_shape}, "
             f"the measurement has {tuple(y.shape[1:])}"
         )
+    if A.complex_data and not y.is_complex():
+        raise ShapeError(f"{type(A).__name__} gives complex numbers, and the measurement has real ones")
     one = A.take(torch.zeros(1, dtype=torch.long))
     if y.is_complex() and not one.forward(one.blank(1)).is_complex():
         raise MismatchError(f"{type(A).__name__} gives real numbers, and the measurement is complex")

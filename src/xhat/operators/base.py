@@ -124,6 +124,11 @@ class Operator(Recorded, nn.Module):
         one = self.take(torch.zeros(1, dtype=torch.long))
         return tuple(one.forward(one.blank(1)).shape[1:])
 
+    @property
+    def complex_data(self) -> bool:
+        """Whether measurements are complex numbers. Those of the registry are real: two channels, or pairs."""
+        return False
+
     def batches(self) -> list[int]:
         """For how many images each `per_image` buffer is, parts included; 1 fits any number."""
         parts = [m for m in self.children() if isinstance(m, Operator)]

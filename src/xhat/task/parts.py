@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
+from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,6 +46,10 @@ class FunctionOperator(Operator):
         super().__init__(shape)
         self.f = f
 
+    @cached_property
+    def complex_data(self) -> bool:
+        return self.forward(self.blank(1)).is_complex()
+
     def forward(self, x: Image) -> Data:
         return result(f"the operator {name_of(self.f)}", lambda: self.f(x), x)
 
@@ -57,6 +62,10 @@ class LinearFunctionOperator(LinearOperator):
     def __init__(self, shape: Shape, f: Function) -> None:
         super().__init__(shape)
         self.f = f
+
+    @cached_property
+    def complex_data(self) -> bool:
+        return self.forward(self.blank(1)).is_complex()
 
     def forward(self, x: Image) -> Data:
         return result(f"the operator {name_of(self.f)}", lambda: self.f(x), x)
