@@ -530,7 +530,7 @@ def test_from_file_to_figure(tmp_path, capsys):
         "--prior",
         "magnitude:prior=photo",
         "--solver",
-        "mmps:steps=2",
+        "mmps:steps=10",
         "--samples",
         "2",
         "--formats",

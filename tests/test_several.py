@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import xhat
@@ -200,3 +201,9 @@ def test_a_picture_of_the_user_is_never_replaced(capsys):
     assert Path("foreign/summary.jsonl").read_text() == "my own notes\n"
     assert main(["restore", "in", *RUN, "-o", "one.png", "-q"]) == 2
     assert "is one picture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [torch.Tensor, {}, {"y": 1}])
+def test_a_class_or_a_table_is_no_list_of_measurements(given):
+    with pytest.raises(DataError, match="a measurement is"):
+        xhat.restore(given, operator="denoise", noise=0.1)

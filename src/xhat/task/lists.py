@@ -1,6 +1,6 @@
 """Several measurements at once: a list, a data set or a batch, each restored by itself with a part of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -70,7 +70,8 @@ def listwise(one: Callable[Concatenate[Source, P], Restoration]) -> Restore[P]:
 
 def several(y: Any) -> list[Any] | None:
     """The measurements of a list, a tuple or a data set; of items (y, …) the first is taken. None if `y` is one."""
-    if isinstance(y, str | Path | np.ndarray | Tensor | Image.Image | Measurement) or not hasattr(y, "__getitem__"):
+    one = (str, Path, np.ndarray, Tensor, Image.Image, Measurement, Mapping, type)  # the last two are refused
+    if isinstance(y, one) or not hasattr(y, "__getitem__"):
         return None
     if not hasattr(y, "__len__"):
         raise DataError(f"a data set needs a length; {type(y).__name__} has none")
