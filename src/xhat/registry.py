@@ -50,6 +50,10 @@ class Plugin:
     suites: Mapping[str, Any] = field(default_factory=dict)
     formats: Mapping[str, Any] = field(default_factory=dict)  # rows of `priors.checkpoints.Format`
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise SpecError(f"a plug-in has a name, not {self.name!r}")
+
 
 KINDS = tuple(f.name for f in fields(Plugin) if f.name != "name")
 
@@ -210,6 +214,8 @@ def builds(
         def halves(shape, axis: int = -1):
             return xhat.operator(lambda x: x.narrow(axis, 0, x.shape[axis] // 2), shape, linear=True)
     """
+    if not isinstance(kind, type):
+        raise SpecError(f"builds: the kind is a class such as xhat.LinearOperator, not {kind!r}")
     return lambda make: Builder(make, kind, source, example)
 
 

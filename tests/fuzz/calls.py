@@ -152,7 +152,6 @@ def _restore() -> dict[str, Call]:
         },
         "solver": {
             "int": 3,
-            "none": None,
             "class": type(xhat.build("ddrm", xhat.solvers.SOLVERS)),
             "list": [],
             "empty": "",

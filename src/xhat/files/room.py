@@ -14,7 +14,11 @@ LARGEST = 2**30
 
 def regular(path: Path) -> None:
     """Raises DataError if `path` is no regular file: a device or a pipe would be read for ever."""
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as e:  # a name that is too long
+        raise DataError(f"{str(path)[:60]}…: {e.strerror}") from e
+    if not there:
         raise DataError(f"{path}: no such file")
     if not path.is_file():
         raise DataError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}")

@@ -30,6 +30,8 @@ class Several(Operator):
     def __init__(self, *parts: Operator) -> None:
         if not parts:
             raise ShapeError("a sum or a stack needs at least one operator")
+        for part in parts:
+            instance("a part of a sum or a stack", part, Operator, "an Operator")
         super().__init__(parts[0].shape)
         usual = by_shape(self.shape)
         self.modality = next((p.modality for p in parts if p.modality != usual), parts[0].modality)

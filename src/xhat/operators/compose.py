@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ..checks import instance
 from ..errors import ShapeError
 from ..types import Data, Image
 from .base import LinearOperator, Operator
@@ -80,6 +81,7 @@ class LinearComposed(LinearOperator):
 
 def compose(outer: Operator, inner: Operator) -> Operator:
     """The most specific composition there is; ShapeError where `outer` does not take what `inner` gives."""
+    instance("the right side of @", inner, Operator, "an Operator")
     if inner.data_shape != outer.shape:
         raise ShapeError(
             f"{type(inner).__name__} gives data of shape {inner.data_shape}, {type(outer).__name__} takes {outer.shape}"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import DataError, SpecError, named
-from ..numerics.device import best_device
+from ..numerics.device import pick_device
 from ..registry import Registry
 from ..spec import build, parse, text_of
 from .base import FixedShape, Prior
@@ -138,7 +138,7 @@ def build_prior(spec: Any, device: str | torch.device = "auto") -> Prior:
     unknown name or option and for what cannot be a prior, DataError if the file cannot be read, and MismatchError if
     the network does not denoise.
     """
-    prior = _prior(spec).to(best_device() if device == "auto" else device)
+    prior = _prior(spec).to(pick_device(device))
     tried(prior)
     return prior
 

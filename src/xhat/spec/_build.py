@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from .. import ranges
 from ..checks import instance
-from ..errors import SpecError, XhatError
+from ..errors import SpecError, XhatError, out_of_memory
 from ..ranges import bare, demand, parameters
 from ..registry import Registry, kind_of, registry_of
 from ._own import own
@@ -43,6 +43,10 @@ def build(spec: str | Spec, registry: Mapping[str, Callable[..., T]], *args: Any
         raise
     except (TypeError, ValueError) as e:
         raise SpecError(f"{spec}: {e}") from e
+    except (RuntimeError, MemoryError) as e:
+        if isinstance(e, RuntimeError) and not out_of_memory(e):
+            raise
+        raise SpecError(f"{spec}: takes more memory than there is; make the image smaller") from e
 
 
 def build_as(base: type[T], spec: str) -> T:

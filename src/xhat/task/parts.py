@@ -17,7 +17,7 @@ from ..checks import instance, result, shown
 from ..errors import DataError, MismatchError, ShapeError, SpecError, named
 from ..files.room import text_of
 from ..noise import NOISES, Gaussian, Noise, Noiseless
-from ..numerics.device import best_device
+from ..numerics.device import pick_device as pick_device
 from ..operators.base import LinearOperator, Operator
 from ..operators.building import build_operator, kind, operator_spec
 from ..operators.foreign import ForeignLinear, ForeignOperator, Lit, Matrix, foreign
@@ -139,6 +139,8 @@ def adopted(given: OperatorLike, shape: Shape | None = None) -> str | Operator |
     if isinstance(given, type) and issubclass(given, Operator):
         if shape is None:
             raise ShapeError(f"{named(given)} as operator needs shape=, the shape of one image")
+        if given.forward is Operator.forward:
+            raise SpecError(f"{named(given)} is the base of operators, and says nothing of y itself")
         return given(tuple(shape))
     raise SpecError(
         f"an operator is a spec string (xhat list operators), an Operator, a function of batches, a matrix or a "
@@ -248,19 +250,3 @@ def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
         spec = spec_of(given, registry or {}, full=True)
         return spec if len(spec) < 500 else type(given).__name__.lower()  # nobody can read a table of 1000 betas
     return getattr(given, "__name__", type(given).__name__)
-
-
-def pick_device(device: str) -> torch.device:
-    """The device called `device`; "auto" is cuda if there is one, otherwise mps, otherwise cpu.
-
-    Raises SpecError if the machine does not have it.
-    """
-    try:
-        picked = torch.device(best_device() if device == "auto" else device)
-        if picked.type == "meta":
-            raise SpecError("device meta holds no numbers; take auto, cpu, cuda or mps")
-        torch.zeros(1, device=picked)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as e:
-        why = (str(e).splitlines() or [""])[0][:120]
-        raise SpecError(f"device {device} is not available; take auto, cpu, cuda or mps ({why})") from e
-    return picked

@@ -1,6 +1,7 @@
 """Measurements of a known image: y = A(x) + noise."""
 
 from ..checks import SEEDS, whole
+from ..errors import DataError
 from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference
 from ..noise import NOISES
@@ -39,8 +40,11 @@ def simulate(
     truth = image_for(operator, found)
     A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
     model = model.bind(A.detector)
+    y = measured(A, model, truth[None], [seed])[0]
+    if not y.isfinite().all():
+        raise DataError(f"{name_of(operator)} gives numbers that are not finite, for this image")
     return Measurement(
-        y=measured(A, model, truth[None], [seed])[0],
+        y=y,
         image_shape=A.shape,
         operator=operator if isinstance(operator, str) else None,
         noise=name_of(model, NOISES) if type(model) in NOISES.values() else None,
