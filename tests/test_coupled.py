@@ -237,3 +237,14 @@ def test_frames_that_cannot_be_coupled_are_refused():
         prior.problem(likelihood(jpeg, Noiseless(), torch.zeros(1, 3, 5, 16, 16)))
     plain = likelihood(frames(SHAPE, "denoise"), Gaussian(0.1), randn(1, *SHAPE).float())
     assert "prior.problem" in str(prior.mismatch(plain))
+
+
+@double
+def test_the_first_look_for_motion_sees_each_video_alone():
+    """The level of the network's call is that of each video's own noise, whatever is beside it."""
+    prior = frames_of(GaussianPrior(FRAME, spatial(), schedule=EDM(0.002, 20.0)), couple=0.3, motion="dis")
+    A = frames(SHAPE, "denoise")
+    both = likelihood(A, Gaussian((0.1, 0.6)), randn(2, *SHAPE, seed=8))
+    found = prior.glimpse(both)
+    for i in range(2):
+        assert torch.allclose(found[i], prior.glimpse(both.take(torch.tensor([i])))[0], atol=1e-12)

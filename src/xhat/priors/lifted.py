@@ -21,6 +21,11 @@ from .base import Prior
 from .latent import LatentPrior
 
 Streams = Callable[[Sequence[int]], Rng]
+Sharing = Literal["each", "shared"]  # what LiftedPrior and its two builders take
+Coupling = Annotated[float, Positive] | None
+Penalty = Literal["gauss", "tv"]
+Motion = Literal["none", "dis"]
+Planes = Literal["one", "all"]
 
 
 class LiftedPrior(Prior):
@@ -40,11 +45,11 @@ class LiftedPrior(Prior):
     def __init__(
         self,
         prior: Prior,
-        noise: Literal["each", "shared"] = "each",
-        couple: Annotated[float, Positive] | None = None,
-        penalty: Literal["gauss", "tv"] = "gauss",
-        motion: Literal["none", "dis"] = "none",
-        planes: Literal["one", "all"] = "one",
+        noise: Sharing = "each",
+        couple: Coupling = None,
+        penalty: Penalty = "gauss",
+        motion: Motion = "none",
+        planes: Planes = "one",
     ) -> None:
         super().__init__()
         if isinstance(prior, LatentPrior):
@@ -77,8 +82,8 @@ class LiftedPrior(Prior):
         """
         sigma = like.noise.scale(like.y)
         x = like.prox(torch.zeros_like(like.A.adjoint(like.y)), sigma**2 + 1e-2)
-        rho = max(float(sigma.max()), self.lowest, 0.05)
-        return self.forward(x, Level(0.5, 1.0, rho))
+        levels = [Level(0.5, 1.0, max(float(s), self.lowest, 0.05)) for s in sigma]
+        return torch.cat([self.forward(video[None], level) for video, level in zip(x, levels, strict=True)])
 
     def mismatch(self, like: Likelihood) -> str | None:
         why = super().mismatch(like)
@@ -114,10 +119,10 @@ class LiftedPrior(Prior):
 @builds(LiftedPrior, source="a prior of pictures")
 def frames(
     prior: Prior,
-    noise: Literal["each", "shared"] = "each",
-    couple: Annotated[float, Positive] | None = None,
-    penalty: Literal["gauss", "tv"] = "gauss",
-    motion: Literal["none", "dis"] = "none",
+    noise: Sharing = "each",
+    couple: Coupling = None,
+    penalty: Penalty = "gauss",
+    motion: Motion = "none",
 ) -> LiftedPrior:
     """Any prior of pictures for the frames of a video, (c, t, h, w).
 
@@ -132,11 +137,11 @@ def frames(
 @builds(LiftedPrior, source="a prior of pictures")
 def slices(
     prior: Prior,
-    noise: Literal["each", "shared"] = "each",
-    couple: Annotated[float, Positive] | None = None,
-    penalty: Literal["gauss", "tv"] = "gauss",
-    motion: Literal["none", "dis"] = "none",
-    planes: Literal["one", "all"] = "one",
+    noise: Sharing = "each",
+    couple: Coupling = None,
+    penalty: Penalty = "gauss",
+    motion: Motion = "none",
+    planes: Planes = "one",
 ) -> LiftedPrior:
     """Any prior of pictures for the slices of a volume, (1, slices, h, w): `slices:prior=brain`.
 
