@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from ..errors import DataError
 from .base import Gaussian, Noise, Noiseless, Poisson
 
+Details = list[tuple[Tensor, Tensor]]  # for each channel, the sizes of coefficients and the brightness around them
+
 # Daubechies' second wavelet, the high pass (db2): Daubechies, 1988.
 HIGH = (-0.48296291314469025, 0.8365163037378079, -0.22414386804185735, -0.12940952255092145)
 MEDIAN = 0.6744897501960817  # the median size of a standard normal number
@@ -38,10 +40,11 @@ def estimate_noise(x: Tensor, seen: Tensor | None = None, light: bool = True) ->
     that of rounding to 8 bits, and `Gaussian` otherwise. Numbers have three digits. Raises DataError if too little of
     the picture can be used.
     """
-    sigma = estimate_sigma(x, seen)
+    details = _details(x, seen)
+    sigma = _sigma(x, seen, details)
     if sigma <= Noiseless().tolerance:
         return Noiseless()
-    return (_poisson(x, seen, sigma) if light else None) or Gaussian(_short(sigma))
+    return (_poisson(details, sigma) if light else None) or Gaussian(_short(sigma))
 
 
 def estimate_sigma(x: Tensor, seen: Tensor | None = None) -> float:
@@ -51,7 +54,11 @@ def estimate_sigma(x: Tensor, seen: Tensor | None = None) -> float:
     It is that of the eigenvalues, unless they have less than half of what the wavelet coefficients have: there may be
     so much texture, but more often colour was smoothed, by JPEG or in the camera, and the smallest are those of colour.
     """
-    upper = _coefficients(x, seen)
+    return _sigma(x, seen, _details(x, seen))
+
+
+def _sigma(x: Tensor, seen: Tensor | None, details: Details) -> float:
+    upper = _coefficients(details)
     for side in SIDES:
         patches = _patches(x, seen, side)
         if len(patches) >= ENOUGH * patches.shape[1]:
@@ -96,12 +103,12 @@ def _patches(x: Tensor, seen: Tensor | None, side: int) -> Tensor:
     return found[clear] if int(clear.sum()) >= ENOUGH * found.shape[1] else found
 
 
-def _coefficients(x: Tensor, seen: Tensor | None) -> float:
+def _coefficients(details: Details) -> float:
     """The same from the median size of wavelet coefficients, which count fine texture as noise."""
-    return float(torch.stack([_median(size) for size, _ in _details(x, seen)]).mean())
+    return float(torch.stack([_median(size) for size, _ in details]).mean())
 
 
-def _details(x: Tensor, seen: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+def _details(x: Tensor, seen: Tensor | None) -> Details:
     """For each channel the sizes of its coefficients and the brightness, 0 to 1, around them.
 
     Where a pixel is clipped to black or white its noise is cut off, so that place is left out if enough others remain.
@@ -136,15 +143,15 @@ def _details(x: Tensor, seen: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     return out
 
 
-def _poisson(x: Tensor, seen: Tensor | None, sigma: float) -> Poisson | None:
+def _poisson(details: Details, sigma: float) -> Poisson | None:
     """Poisson noise with the variance a u + b that fits the picture, or None if brightness hardly matters.
 
     Its mean is that of noise of the level `sigma`. None too if texture hides how the noise grows.
     """
-    noise = (sigma / max(_coefficients(x, seen), 1e-9)) ** 2
+    noise = (sigma / max(_coefficients(details), 1e-9)) ** 2
     if noise < TEXTURE:
         return None
-    size, mean = (torch.cat(part) for part in zip(*_details(x, seen), strict=True))
+    size, mean = (torch.cat(part) for part in zip(*details, strict=True))
     if len(size) < BINS * FEWEST:
         return None
     bins = mean.argsort().tensor_split(BINS)
