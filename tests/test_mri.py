@@ -587,7 +587,7 @@ def test_own_arrays_carry_their_physics(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.003, 0.01, 0.03])
 def test_lmaps_beats_total_variation_on_slices_that_are_not_trained_on(shared, sigma):
-    """At x4, whatever weight total variation has. 1 dB is half of what was measured: two slices vary."""
+    """At x4, whatever weight total variation has: by 2.9 dB or more, and 1.4 with a ladder that begins in the noise."""
     held = Held(str(shared / "data" / "brain_128.npz"), "brain")
     slices = (torch.cat([held.load(name) for name in held.names()[:2]]) + 1) / 2  # grey, in [-1, 1]
     x = torch.stack([slices, torch.zeros_like(slices)], 1)
@@ -596,4 +596,4 @@ def test_lmaps_beats_total_variation_on_slices_that_are_not_trained_on(shared, s
     prior = xhat.build_prior("magnitude:prior=brain")
     rows = ["lmaps", *(f"tv:lam={lam}" for lam in (1e-3, 2e-3, 5e-3, 2e-2))]
     score = [float(magnitude_psnr(solve(as_solver(s), prior, like, Rng([3, 4])), x).mean()) for s in rows]
-    assert score[0] > max(score[1:]) + 1, dict(zip(rows, score, strict=True))
+    assert score[0] > max(score[1:]) + 2, dict(zip(rows, score, strict=True))

@@ -8,10 +8,11 @@ from xhat.errors import MismatchError, SpecError
 from xhat.files.photographs import photographs
 from xhat.likelihoods import likelihood
 from xhat.loop import solve
-from xhat.noise import Gaussian
+from xhat.noise import Gaussian, Noiseless
 from xhat.operators import OPERATORS
-from xhat.priors import PRIORS
+from xhat.priors import PRIORS, Denoiser
 from xhat.rng import Rng
+from xhat.schedule import EDM
 from xhat.solvers import SOLVERS
 from xhat.solvers.splitting import first
 from xhat.spec import build
@@ -94,3 +95,27 @@ def test_lmaps_is_no_worse_on_photographs_than_half_quadratic_steps_at_as_many_c
     got = {s: solve(build(f"{s}:steps=20", SOLVERS), prior, like, Rng([0, 1])) for s in ("lmaps", "hqs")}
     error = {s: (v.clamp(-1, 1) - x).square().flatten(1).mean(1).log10().mean() for s, v in got.items()}
     assert 10 * float(error["lmaps"] - error["hqs"]) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("operator", "noise", "first", "last"),
+    [
+        ("denoise", Gaussian(0.05), 3.0, 0.03),  # 0.6 σ_y
+        ("denoise", Noiseless(), 3.0, 0.002),
+        ("mri:coils=2", Gaussian(0.05), 3.0, 0.03),  # a norm of 1: the noise has a level of images
+        ("(mri:coils=2) * 0.1", Gaussian(0.05), 3.0, 0.002),  # it has not
+        ("phase_retrieval", Gaussian(0.05), 40.0, 0.002),  # not linear: where modes are chosen stays
+    ],
+)
+def test_lmaps_spends_no_steps_where_images_are_lost_in_noise_or_below_what_is_left_of_it(operator, noise, first, last):
+    prior = Denoiser(lambda x, sigma: x / (1 + sigma**2), schedule=EDM(0.002, 40.0), trial=False)
+    text, _, factor = operator.partition(" * ")
+    A = build(text.strip("()"), OPERATORS, (2, 16, 16) if "mri" in operator else (1, 16, 16))
+    A = float(factor) * A if factor else A
+    like = likelihood(A, noise, A(torch.zeros(1, *A.shape)))
+    levels = build("lmaps:steps=8", SOLVERS).levels_for(None, prior, like)
+    assert [levels[0].ratio, levels[-2].ratio] == pytest.approx([first, last])
+    closed = rbf_prior()
+    linear = build("denoise", OPERATORS, closed.shape)
+    like = likelihood(linear, Gaussian(0.05), torch.zeros(1, *closed.shape))
+    assert build("lmaps:steps=8", SOLVERS).levels_for(None, closed, like)[0].ratio == closed.schedule(1.0).ratio
