@@ -1,4 +1,4 @@
-"""What the recipes of the training tests share."""
+"""Recipes and grids that tests share."""
 
 NETWORK = """
 [network]
@@ -10,3 +10,13 @@ up_block_types = ["UpBlock2D", "UpBlock2D"]
 norm_num_groups = 4
 add_attention = false
 """  # the smallest U-Net there is
+
+GRID = """
+priors = ["powerlaw"]
+data = ["fields:size=16,count=2"]
+solvers = ["ddrm:steps=3"]
+metrics = ["psnr"]
+[tasks.pixels]
+operator = "inpaint:keep=0.4"
+noise = "gaussian:sigma=0.05"
+"""  # a benchmark of seconds

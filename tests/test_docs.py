@@ -90,3 +90,8 @@ def test_links_of_the_docs_lead_somewhere():
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())]
     assert [f"{p.name}: {link}" for p, link in links if "://" not in link and not (p.parent / link).exists()] == []
+
+
+def test_one_module_reads_the_format_in_which_parts_are_built():
+    sources = (ROOT / "src" / "xhat").rglob("*.py")
+    assert [p.stem for p in sources if "get_default_dtype" in p.read_text()] == ["build_dtype"]

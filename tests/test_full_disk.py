@@ -16,21 +16,12 @@ import pytest
 import torch
 
 import xhat
-from recipes import NETWORK
+from recipes import GRID, NETWORK
 from xhat.cli.arguments import main
 from xhat.task.checkpoint import Checkpoint
 
 resource = pytest.importorskip("resource")
 
-GRID = """
-priors = ["powerlaw"]
-data = ["fields:size=16,count=2"]
-solvers = ["ddrm:steps=3"]
-metrics = ["psnr"]
-[tasks.pixels]
-operator = "inpaint:keep=0.4"
-noise = "gaussian:sigma=0.05"
-"""
 COMMANDS = {
     "restore": "restore y.npz --prior powerlaw --solver ddrm:steps=4 --samples 2 -q -o new",
     "simulate": "simulate x.npy --operator denoise --noise noiseless -o new.npz",

@@ -17,21 +17,13 @@ import torch
 
 import xhat
 from pipelines import latent_diffusion
+from recipes import GRID
 from xhat.cli.arguments import main
 from xhat.errors import DataError, MismatchError, WriteError
 from xhat.files import writing
 from xhat.files.folder import alone
 from xhat.task.checkpoint import Checkpoint
 
-GRID = """
-priors = ["powerlaw"]
-data = ["fields:size=16,count=2"]
-solvers = ["ddrm:steps=3"]
-metrics = ["psnr"]
-[tasks.pixels]
-operator = "inpaint:keep=0.4"
-noise = "gaussian:sigma=0.05"
-"""
 EXACT = "exact --problem mixture:d=2,m=1 --solver exact --samples 10 --seeds 1 --jobs 1 -q -o new"
 RUN = ["--prior", "powerlaw", "--solver", "ddrm:steps=4", "-q"]
 

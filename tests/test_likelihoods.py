@@ -174,3 +174,14 @@ def test_noise_models_and_likelihoods_know_no_science():
         text = file.read_text(encoding="utf-8")
         assert "science" not in text
         assert file.parent.name != "noise" or "operators" not in text
+
+
+@pytest.mark.parametrize("given", ["complex", "real"])
+def test_complex_data_and_real_ones_are_not_mixed(given):
+    shape = (1, 4, 4)
+    A = xhat.operator((lambda x: x * 1j) if given == "complex" else (lambda x: 2 * x), shape)
+    assert A.complex_data == (given == "complex")
+    y = A(torch.ones(1, *shape))
+    assert likelihood(A, Gaussian(0.1), y).count > 0
+    with pytest.raises(MismatchError, match=f"gives {given} numbers"):
+        likelihood(A, Gaussian(0.1), y.real.clone() if given == "complex" else y * 1j)

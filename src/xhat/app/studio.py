@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from ..errors import DataError, SpecError, XhatError
-from ..files.pictures import PICTURES, layers, to_pixels
+from ..files.pictures import LEVELS, PICTURES, layers, to_pixels
 from ..files.readers.load import load
 from ..files.writing import atomic
 from ..likelihoods.verdict import MEANS, verdict
@@ -115,7 +115,7 @@ class Studio:
         steps = int(ask.get("steps") or 20)
         options: dict[str, Any] = {"solver": f"lmaps:steps={steps}"}
         if ask.get("noise"):
-            options["noise"] = f"gaussian:sigma={float(ask['noise']) / 127.5:.4g}"
+            options["noise"] = f"gaussian:sigma={float(ask['noise']) / LEVELS:.4g}"
         if what == "noise":
             options["operator"] = "denoise"
         elif what == "jpeg":

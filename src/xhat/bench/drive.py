@@ -11,9 +11,10 @@ from ..files.record import versions
 from ..files.rows import Row
 from ..metrics.registry import choose, metric
 from ..metrics.sets import SETS
+from ..numerics.device import pick_device
 from ..task.account import provenance
 from ..task.checkpoint import digest
-from ..task.parts import as_noise, as_operator, pick_device
+from ..task.parts import as_noise, as_operator
 from .clock import Clock, showing
 from .cluster import computed
 from .evaluate import Done, Work, code, drawn_operator, evaluate, prior_of, truth_of

@@ -13,6 +13,7 @@ from ..errors import DivergedError, XhatError, out_of_memory
 from ..figures.panel import data_picture
 from ..files.rows import Row
 from ..metrics.registry import metric
+from ..numerics.device import pick_device
 from ..operators import OPERATORS
 from ..operators.building import factors
 from ..operators.modality import Modality
@@ -20,7 +21,7 @@ from ..priors import Prior, build_prior
 from ..spec import Spec, fits, lookup, parameters, parse
 from ..task.account import begun, blank, code_of, ended, failure, provenance
 from ..task.checkpoint import digest
-from ..task.parts import as_noise, as_operator, as_schedule, as_solver, image_for, pick_device, prior_for
+from ..task.parts import as_noise, as_operator, as_schedule, as_solver, image_for, prior_for
 from ..task.results import Result, Score, results
 from ..task.run import run
 from ..task.task import Task

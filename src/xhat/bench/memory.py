@@ -4,9 +4,9 @@ import gc
 from itertools import islice
 
 from ..loop import trajectory
+from ..numerics.device import pick_device
 from ..rng import Rng
 from ..task.cost import free, peak_now, reset_peak
-from ..task.parts import pick_device
 from .evaluate import Work, task_of
 
 MOST = {"cuda": 256, "cpu": 16}  # larger batches make a CPU no faster

@@ -18,8 +18,9 @@ from ..files.extras import install
 from ..files.folder import check_folder, undone
 from ..files.writing import atomic
 from ..metrics.registry import metric
+from ..numerics.device import pick_device
 from ..spec import build, parse, value
-from ..task.parts import METHODS, as_solver, modality_for, pick_device
+from ..task.parts import METHODS, as_solver, modality_for
 from .drive import check
 from .evaluate import Work, evaluate, prior_of
 from .grid import Cell

@@ -8,6 +8,7 @@ from ..errors import DataError, SpecError, about
 from ..files import exports
 from ..files.cut import Cut
 from ..files.folder import alone, files_in
+from ..files.pictures import LEVELS
 from ..files.video import check_writable
 from ..likelihoods.verdict import MEANS, verdict
 from ..noise import Gaussian, Noise
@@ -138,7 +139,7 @@ def summary(result: Restoration) -> str:
 def in_levels(noise: Noise) -> str:
     """σ of Gaussian noise also in 8-bit grey levels, as text; empty for other noise."""
     if isinstance(noise, Gaussian) and isinstance(noise.sigma, float | int):
-        return f" ({noise.sigma * 127.5:.3g} of 255 grey levels)"
+        return f" ({noise.sigma * LEVELS:.3g} of 255 grey levels)"
     return ""
 
 

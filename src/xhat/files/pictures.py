@@ -20,6 +20,7 @@ from .encode import Pixels, encoded
 from .room import regular
 from .writing import atomic
 
+LEVELS = 127.5  # grey levels of 8 bits in one unit of an image in [−1, 1]
 ARRAYS = (".npy", ".npz", ".pt")
 # Formats of Pillow that are programs or are drawn by other programs: EPS is PostScript, which it has Ghostscript run.
 PROGRAMS = ("EPS", "WMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR", "FPX", "MIC")

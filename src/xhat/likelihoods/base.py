@@ -1,6 +1,6 @@
 """The likelihood x ↦ p(y | x) of one batch of measurements. What a solver may ask of it is its type."""
 
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property, singledispatch
 from typing import ClassVar, TypeVar, get_type_hints
 
@@ -17,6 +17,7 @@ from ..schedule import Level
 from ..types import Data, Image, PerImage
 
 Some = TypeVar("Some", bound="Likelihood")
+Again = TypeVar("Again", bound="Restated")
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,27 @@ class Likelihood:
     def to(self: Some, device: torch.device | str) -> Some:
         """The same likelihood with its operator and data on `device`."""
         return replace(self, A=self.A.to(device), y=self.y.to(device))
+
+
+@dataclass(frozen=True)
+class Restated(Likelihood):
+    """The measurement `pixel` as a problem of another operator, or with more than it: its counts are that one's."""
+
+    pixel: Likelihood
+
+    @property
+    def count(self) -> PerImage:
+        return self.pixel.count
+
+    @property
+    def explained(self) -> PerImage:
+        return self.pixel.explained
+
+    def take(self: Again, index: Tensor) -> Again:
+        return replace(super().take(index), pixel=self.pixel.take(index))
+
+    def to(self: Again, device: torch.device | str) -> Again:
+        return replace(super().to(device), pixel=self.pixel.to(device))
 
 
 @dataclass(frozen=True)
@@ -226,11 +248,9 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
             f"{type(A).__name__} on images of shape {A.shape} gives data of shape {A.data_shape}, "
             f"the measurement has {tuple(y.shape[1:])}"
         )
-    if A.complex_data and not y.is_complex():
-        raise ShapeError(f"{type(A).__name__} gives complex numbers, and the measurement has real ones")
-    one = A.take(torch.zeros(1, dtype=torch.long))
-    if y.is_complex() and not one.forward(one.blank(1)).is_complex():
-        raise MismatchError(f"{type(A).__name__} gives real numbers, and the measurement is complex")
+    if y.is_complex() != A.complex_data:
+        given, found = ("complex", "real") if A.complex_data else ("real", "complex")
+        raise MismatchError(f"{type(A).__name__} gives {given} numbers, and the measurement is {found}")
     if bad := int((~torch.isfinite(measured(A, y).abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
     y = y.contiguous()  # rounding may depend on the layout in memory
@@ -256,9 +276,12 @@ def most_specific(base: type[Some], **parts: object) -> type[Some]:
     """The most specific class, from `base` on, whose annotated fields take these `parts`.
 
     A likelihood class needs no registration: it says what it is for by the types of its fields, A and noise above
-    all, and by the class that it derives from. MismatchError if two classes fit of which none derives from the other.
+    all, and by the class that it derives from. One that needs more parts than `base` does is left out. MismatchError if
+    two classes fit of which none derives from the other.
     """
-    fit = [c for c in family(base) if all(isinstance(part, get_type_hints(c)[name]) for name, part in parts.items())]
+    known = {f.name for f in fields(base)} | parts.keys()
+    able = [c for c in family(base) if all(f.name in known or f.default is not MISSING for f in fields(c))]
+    fit = [c for c in able if all(isinstance(part, get_type_hints(c)[name]) for name, part in parts.items())]
     best = [c for c in fit if all(issubclass(c, d) for d in fit)]
     if not best:
         names, given = ", ".join(c.__name__ for c in fit), ", ".join(type(p).__name__ for p in parts.values())

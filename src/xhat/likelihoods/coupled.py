@@ -1,7 +1,7 @@
 """Measurements of videos and volumes whose frames or slices are coupled along the third axis."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,13 +11,11 @@ from ..noise import Gaussian
 from ..numerics.linalg import bcast
 from ..operators.coupled import Chain, Coupled, coupled
 from ..types import Image, PerImage
-from .base import Likelihood, LinearGaussian
-
-Some = TypeVar("Some", bound="CoupledLikelihood")
+from .base import Likelihood, LinearGaussian, Restated
 
 
 @dataclass(frozen=True)
-class CoupledLikelihood(Likelihood):
+class CoupledLikelihood(Restated):
     """A measurement `pixel` and what is known of neighbouring frames; residuals, counts and noise are the former's."""
 
     A: Coupled
@@ -28,22 +26,8 @@ class CoupledLikelihood(Likelihood):
     def level_of_images(self) -> bool:
         return self.pixel.level_of_images
 
-    @property
-    def count(self) -> PerImage:
-        return self.pixel.count
-
-    @property
-    def explained(self) -> PerImage:
-        return self.pixel.explained
-
     def misfit(self, x: Image) -> tuple[PerImage, PerImage]:
         return self.pixel.misfit(x)
-
-    def take(self: Some, index: Tensor) -> Some:
-        return replace(super().take(index), pixel=self.pixel.take(index))
-
-    def to(self: Some, device: torch.device | str) -> Some:
-        return replace(super().to(device), pixel=self.pixel.to(device))
 
 
 @dataclass(frozen=True)
@@ -64,9 +48,7 @@ class CoupledVariation(CoupledLikelihood, LinearGaussian):
     only_prox: ClassVar[bool] = True
 
     sigma_c: float
-    rounds: int = (
-        12  # of the alternating method: within 0.015 σ_c of the minimum on random images, for ρ from 0.01 to 10
-    )
+    rounds: int = 12  # of the alternating method: within 0.015 σ_c of the minimum on random images, ρ from 0.01 to 10
 
     def prox(self, x: Image, rho: Tensor | float, close: float = 0.05) -> Image:
         """argmin ‖y − A x'‖² + ρ ‖x' − x‖² + 2√2 (σ_y²/σ_c) |D x'|₁, by alternating directions (Boyd et al., 2011).

@@ -1,22 +1,16 @@
 """Problems about images as problems about their latents."""
 
-from dataclasses import dataclass, replace
-from typing import TypeVar
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
 from ..noise import Noise
 from ..operators.compose import Decoded
 from ..operators.decoder import Decoder
 from ..types import Data, Image, Latents, PerImage
-from .base import Likelihood, LinearGaussian, likelihood, most_specific, restated
-
-Coded = TypeVar("Coded", bound="LatentLikelihood")
+from .base import Likelihood, LinearGaussian, Restated, likelihood, most_specific, restated
 
 
 @dataclass(frozen=True)
-class LatentLikelihood(Likelihood):
+class LatentLikelihood(Restated):
     """y = A(D(z)) + noise with z a latent of a latent prior: what a solver sees under one, D being the decoder.
 
     To a solver that knows nothing of latents z is the image and A ∘ D the operator. `pixel` is the same measurement
@@ -34,14 +28,6 @@ class LatentLikelihood(Likelihood):
     def residual(self, x: Latents) -> Data:
         return self.pixel.residual(self.decode(x))
 
-    @property
-    def count(self) -> PerImage:
-        return self.pixel.count
-
-    @property
-    def explained(self) -> PerImage:
-        return self.pixel.explained
-
     def misfit(self, x: Latents) -> tuple[PerImage, PerImage]:
         return self.pixel.misfit(self.decode(x))
 
@@ -52,12 +38,6 @@ class LatentLikelihood(Likelihood):
     def decode(self, z: Latents) -> Image:
         """The images D(z) of latents `z` (b, *latent): (b, *image)."""
         return self.A.inner.autoencoder.decode(z)
-
-    def take(self: Coded, index: Tensor) -> Coded:
-        return replace(super().take(index), pixel=self.pixel.take(index))
-
-    def to(self: Coded, device: torch.device | str) -> Coded:
-        return replace(super().to(device), pixel=self.pixel.to(device))
 
 
 @dataclass(frozen=True)

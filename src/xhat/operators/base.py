@@ -119,15 +119,21 @@ class Operator(Recorded, nn.Module):
         return None
 
     @cached_property
+    def _of_zeros(self) -> tuple[tuple[int, ...], bool]:
+        """The shape of one measurement, and whether its numbers are complex, as one of an image of zeros tells."""
+        one = self.take(torch.zeros(1, dtype=torch.long))
+        y = one.forward(one.blank(1))
+        return tuple(y.shape[1:]), y.is_complex()
+
+    @cached_property
     def data_shape(self) -> tuple[int, ...]:
         """The shape of one measurement, without the batch."""
-        one = self.take(torch.zeros(1, dtype=torch.long))
-        return tuple(one.forward(one.blank(1)).shape[1:])
+        return self._of_zeros[0]
 
     @property
     def complex_data(self) -> bool:
         """Whether measurements are complex numbers. Those of the registry are real: two channels, or pairs."""
-        return False
+        return self._of_zeros[1]
 
     def batches(self) -> list[int]:
         """For how many images each `per_image` buffer is, parts included; 1 fits any number."""

@@ -42,6 +42,10 @@ class Decoded(Operator):
         self.data_shape = outer.data_shape
 
     @property
+    def complex_data(self) -> bool:
+        return self.outer.complex_data
+
+    @property
     def detector(self) -> object:
         return self.outer.detector
 

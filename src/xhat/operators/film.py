@@ -6,15 +6,15 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import ShapeError
-from ..ranges import Portion, Range
+from ..numerics.build_dtype import built
+from ..ranges import Portion, Range, Seed
 from ..types import Data, Image
 from .base import SpectralOperator
 from .checks import Number
 from .lifted import plane_shape
-from .modality import VIDEO, by_shape
+from .masked import Masked
+from .modality import VIDEO, fitting
 from .temporal import plane_count
-
-Seed = Annotated[int, Range(0, 2**63 - 1)]
 
 
 class Film(SpectralOperator):
@@ -28,11 +28,11 @@ class Film(SpectralOperator):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape)
         plane_shape(shape)
-        self.modality = VIDEO if VIDEO.fits(self.shape) else by_shape(self.shape)
+        self.modality = fitting(VIDEO, self.shape)
 
     def keep(self, s: Tensor) -> None:
         """Registers the singular values `s`, (1, 1, t, h, w) or less."""
-        self.register_buffer("s", s.to(torch.get_default_dtype()))
+        self.register_buffer("s", built(s))
 
 
 class Interlace(Film):
@@ -69,7 +69,7 @@ class Interlace(Film):
         return z[:, :, 0::2] + z[:, :, 1::2]
 
 
-class Scratches(Film):
+class Scratches(Film, Masked):
     """y_f = m_f ⊙ x_f: each frame has `count` vertical scratches of `width` pixels at places of its own, where y is 0.
 
     A scratch moves by up to two pixels from frame to frame, as on film that runs through a projector, and a tenth of
@@ -83,7 +83,7 @@ class Scratches(Film):
         shape: tuple[int, ...],
         count: Annotated[int, Range(1, 1000)] = 3,
         width: Annotated[int, Range(1, 100)] = 1,
-        seed: Seed = 0,
+        seed: Annotated[int, Seed] = 0,
     ) -> None:
         super().__init__(shape)
         c, h, w = plane_shape(shape)
@@ -100,22 +100,6 @@ class Scratches(Film):
             place = torch.where(anew, torch.randint(w, (count,), generator=g), moved) % w
         self.keep(mask[None, None, :, None, :].expand(1, 1, -1, h, -1).contiguous())
 
-    @property
-    def support(self) -> Tensor:
-        return self.s > 0
-
-    def Vt(self, x: Image) -> Tensor:
-        return x
-
-    def V(self, z: Tensor) -> Image:
-        return z
-
-    def Ut(self, y: Data) -> Tensor:
-        return self.s * y
-
-    def U(self, z: Tensor) -> Data:
-        return self.s * z
-
 
 class Snapshot(Film):
     """Spatio-temporal compressed sensing: one picture of all frames, y = Σ_f m_f ⊙ x_f/√t, m_f random masks of 0 and 1.
@@ -128,7 +112,9 @@ class Snapshot(Film):
 
     axis: Tensor  # v of the reflection I − 2 v vᵀ, (1, 1, t, h, w)
 
-    def __init__(self, shape: tuple[int, ...], keep: Annotated[Number, Portion] = 0.5, seed: Seed = 0) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], keep: Annotated[Number, Portion] = 0.5, seed: Annotated[int, Seed] = 0
+    ) -> None:
         super().__init__(shape)
         _, h, w = plane_shape(shape)
         t, g = plane_count(shape), Generator().manual_seed(seed)
@@ -138,7 +124,7 @@ class Snapshot(Film):
         v = m / size
         v[0] -= 1
         length = v.square().sum(0).sqrt()
-        self.register_buffer("axis", (v / length.clamp_min(1e-12))[None, None].to(torch.get_default_dtype()))
+        self.register_buffer("axis", built((v / length.clamp_min(1e-12))[None, None]))
         s = torch.zeros(t, h, w, dtype=torch.float64)
         s[0] = size / t**0.5
         self.keep(s[None, None])

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..files.extras import extra
+from ..files.pictures import to_pixels
 from .coupled import MovingChain
 
-LEVELS = 127.5  # of 255 in one unit of an image
 AROUND = 7  # pixels of the side of the square over which a difference is averaged
 USUAL = 2.0  # how many times the median a mean square difference may be before it counts as change
 
@@ -21,7 +21,7 @@ def flows(x: Tensor) -> Tensor:
     In pixels; on the CPU. Raises DataError if OpenCV is not installed.
     """
     cv2 = extra("cv2", "motion=dis", "video")
-    grey = ((x.detach().cpu().float().mean(1).clamp(-1, 1) + 1) * LEVELS).round().byte().numpy()
+    grey = [[to_pixels(frame[None]) for frame in video] for video in x.float().mean(1)]
     h, w = x.shape[-2:]
     if min(h, w) < 16:  # fewer than DIS takes
         return x.new_zeros(len(x), x.shape[2] - 1, h, w, 2)

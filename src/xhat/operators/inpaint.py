@@ -11,13 +11,12 @@ from ..errors import DataError, ShapeError, SpecError
 from ..files.cut import Window
 from ..numerics.build_dtype import built
 from ..ranges import Portion, Seeds, Side
-from ..types import Data, Image
-from .base import SpectralOperator
 from .checks import Number, planes, seeds_of
+from .masked import Masked
 from .masks import is_colour, painted, read_mask
 
 
-class Inpaint(SpectralOperator):
+class Inpaint(Masked):
     """y = m ⊙ x with a mask m of 0 and 1, the same in all channels; y is 0 where nothing was seen.
 
     `mask` is one of these:
@@ -85,22 +84,6 @@ class Inpaint(SpectralOperator):
         if not m.flatten(1).any(1).all():
             raise DataError("the mask is empty: nothing of the image would be kept")
         self.register_buffer("s", built(m))
-
-    @property
-    def support(self) -> Tensor:
-        return self.s > 0
-
-    def Vt(self, x: Image) -> Tensor:
-        return x
-
-    def V(self, z: Tensor) -> Image:
-        return z
-
-    def Ut(self, y: Data) -> Tensor:
-        return self.s * y
-
-    def U(self, z: Tensor) -> Data:
-        return self.s * z
 
 
 def random(h: int, w: int, keep: Number, g: Generator) -> Tensor:

@@ -14,7 +14,7 @@ from ..registry import builds, kind_of, registry_of
 from ..spec import build, checked, lookup, parse
 from ..types import Data, Image, PerImage
 from .base import CellOperator, LinearOperator, Operator, PinvOperator, ProxyOperator, SpectralOperator
-from .modality import VIDEO, VOLUME, Modality, by_shape
+from .modality import VIDEO, VOLUME, Modality, fitting
 
 Part = Any  # an Operator or its spec string; an annotation that said so would be built without the shape of a frame
 SOURCE = "the operator of one frame"
@@ -243,7 +243,7 @@ def lift(shape: tuple[int, ...], operator: Part | Sequence[Part], modality: Moda
         usable = KINDS if len(parts) == 1 else [row for row in KINDS if CellOperator not in row[0]]
         kinds, cls = next(row for row in usable if all(isinstance(p, k) for k in row[0] for p in parts))
         A = cls(shape, *parts)
-    A.modality = modality if modality.fits(A.shape) else by_shape(A.shape)
+    A.modality = fitting(modality, A.shape)
     return A
 
 

@@ -216,6 +216,11 @@ def by_shape(shape: tuple[int, ...]) -> Modality:
     return next(m for m in (GREY, PICTURE, VOLUME, VIDEO, PLAIN) if m.fits(shape))
 
 
+def fitting(wanted: Modality, shape: tuple[int, ...]) -> Modality:
+    """`wanted`, or what an image of `shape` is taken for if it is none."""
+    return wanted if wanted.fits(shape) else by_shape(shape)
+
+
 def scaled(std: Tensor) -> Tensor:
     """A standard deviation, of any shape, as a picture in [−1, 1]: black where it is 0 and white at its maximum."""
     return std / std.max().clamp_min(1e-12) * 2 - 1

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from ..errors import ShapeError
-from ..ranges import NonNegative, Positive, Range
+from ..numerics.build_dtype import built
+from ..ranges import NonNegative, Positive, Range, Seed
 from ..types import Data, Image
 from .base import AffineOperator, SpectralOperator
 from .lifted import plane_shape
-from .modality import VIDEO, VOLUME, by_shape
+from .modality import VIDEO, VOLUME, fitting
 
 Count = Annotated[int, Range(1, 1000)]
 
@@ -37,10 +38,9 @@ class Temporal(SpectralOperator):
         left, values, right = torch.linalg.svd(R.double(), full_matrices=True)
         s = torch.zeros(shape[1], dtype=torch.float64)
         s[: len(values)] = torch.where(values > self.tiny * values[0], values, 0.0)
-        dtype = torch.get_default_dtype()
-        self.register_buffer("s", s[None, None, :, None, None].to(dtype))
+        self.register_buffer("s", built(s[None, None, :, None, None]))
         for name, buffer in (("R", R), ("left", left[:, : len(values)]), ("right", right)):
-            self.register_buffer(name, buffer.to(dtype).contiguous())
+            self.register_buffer(name, built(buffer).contiguous())
 
     def forward(self, x: Image) -> Data:
         return along(self.R, x)
@@ -88,7 +88,7 @@ class TemporalAverage(Temporal):
 
     def __init__(self, shape: tuple[int, ...], window: Count = 4, stride: Count = 4) -> None:
         super().__init__(shape, windows(plane_count(shape), window, stride))
-        self.modality = VIDEO if VIDEO.fits(self.shape) else by_shape(self.shape)
+        self.modality = fitting(VIDEO, self.shape)
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
@@ -106,7 +106,7 @@ class ThickSlices(Temporal):
 
     def __init__(self, shape: tuple[int, ...], factor: Count = 4) -> None:
         super().__init__(shape, windows(plane_count(shape), factor, factor))
-        self.modality = VOLUME if VOLUME.fits(self.shape) else by_shape(self.shape)
+        self.modality = fitting(VOLUME, self.shape)
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ class DropFrames(Temporal):
 
     def __init__(self, shape: tuple[int, ...], every: Count = 2) -> None:
         super().__init__(shape, torch.eye(plane_count(shape), dtype=torch.float64)[::every])
-        self.modality = VIDEO if VIDEO.fits(self.shape) else by_shape(self.shape)
+        self.modality = fitting(VIDEO, self.shape)
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
@@ -153,7 +153,7 @@ class Flicker(AffineOperator):
         shape: tuple[int, ...],
         strength: Annotated[float, NonNegative] = 0.1,
         fade: Annotated[float, NonNegative] = 0.0,
-        seed: Annotated[int, Range(0, 2**63 - 1)] = 0,
+        seed: Annotated[int, Seed] = 0,
         gains: Sequence[Annotated[float, Positive]] | None = None,
     ) -> None:
         super().__init__(shape)
@@ -165,7 +165,7 @@ class Flicker(AffineOperator):
         if len(g) != count:
             raise ShapeError(f"{len(g)} gains for {count} frames")
         self.linear = Gains(self.shape, g)
-        self.modality = VIDEO if VIDEO.fits(self.shape) else by_shape(self.shape)
+        self.modality = fitting(VIDEO, self.shape)
 
     def forward(self, x: Image) -> Data:
         return self.linear.forward(x - self.zero) + self.zero

@@ -12,12 +12,13 @@ from ..numerics.autodiff import vjp
 from ..numerics.linalg import sq
 from ..rng import Rng
 from ..schedule import CLEAN, Level
+from ..transition import VARIANCE
 from ..types import Image, PerImage
 from .base import Prior
 from .powerlaw import PowerLaw
 
 STEPS = 16  # Heun steps: on a Gaussian of natural spectrum differences between images come out to half a per cent
-SPREAD = 0.5  # the standard deviation of a number of an image: EDM's σ_data
+SPREAD = math.sqrt(VARIANCE)  # the standard deviation of a number of an image
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,10 @@ from ..checks import SEEDS, whole
 from ..files.cut import Cut
 from ..files.measurement import Source
 from ..files.readers.load import load_reference
+from ..numerics.device import pick_device
 from ..schedule import Schedule
 from .coverage import Calibration, Watch, calibrated
-from .parts import NoiseLike, OperatorLike, PriorLike, SolverLike, adopted, as_solver, image_for, pick_device, prior_for
+from .parts import NoiseLike, OperatorLike, PriorLike, SolverLike, adopted, as_solver, image_for, prior_for
 from .restore import restore
 from .samplers import POINT
 from .simulate import simulate

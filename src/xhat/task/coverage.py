@@ -12,10 +12,12 @@ from torch import Tensor
 from ..errors import DataError, MismatchError, SpecError
 from ..files import record
 from ..files.folder import sha256
+from ..files.room import text_of
+from ..noise import Noiseless
 
 LEVELS = (0.5, 0.683, 0.8, 0.9, 0.95)
 STD = 0.683  # the level at which an interval is the mean plus and minus one standard deviation of a Gaussian
-FLOOR = 2 / 255 / 12**0.5  # added in quadrature: the standard deviation of rounding to 8 bits
+FLOOR = Noiseless().tolerance  # added in quadrature: the standard deviation of rounding to 8 bits
 MOST = 100_000  # numbers of one image that count, evenly spread
 PARTS = ("operator", "noise", "solver", "prior", "prior_sha256", "schedule", "samples")  # of a record
 KIND = "calibration of intervals"
@@ -78,7 +80,7 @@ def load_calibration(path: str | Path) -> Calibration:
     """The calibration in a file that `xhat calibrate` has written. Raises DataError if it is none."""
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text_of(path))
         if content["kind"] != KIND:
             raise ValueError("kind")
         scales, covered = ({float(k): float(v) for k, v in content[name].items()} for name in ("scales", "covered"))

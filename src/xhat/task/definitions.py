@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from types import FunctionType
 from typing import NamedTuple
 
-from .fingerprint import HOME, Code, is_docstring, is_package, modules_of, plain, running
+from .fingerprint import HOME, Code, closure, is_docstring, is_package, modules_of, plain, running
 
 WHOLE = "*"  # stands for all definitions of a module
 IMPORTED = ""  # stands for what runs when a module is imported, its definitions aside
@@ -47,15 +47,8 @@ class Definitions:
         return sha.hexdigest()[:16]
 
     def reached(self, start: Iterable[Definition]) -> set[Definition]:
-        """`start` and all that is named there, directly or not."""
-        seen: set[Definition] = set()
-        waiting = list(start)
-        while waiting:
-            found = waiting.pop()
-            if found not in seen and not f"{found.module}.".startswith(tuple(f"{m}." for m in BESIDE)):
-                seen.add(found)
-                waiting += self.links(found)
-        return seen
+        """`start` and all that is named there, directly or not, without what lies beside it."""
+        return closure(filter(decides, start), lambda found: filter(decides, self.links(found)))
 
     def statements(self, module: str) -> dict[str, list[ast.stmt]]:
         """The statements that define each top-level name of a module, and under IMPORTED the other ones but imports."""
@@ -119,6 +112,11 @@ class Definitions:
                 yield Definition(base, wanted)
         else:
             yield from self.imported(base).get(wanted, ())
+
+
+def decides(found: Definition) -> bool:
+    """Whether a definition may decide a number: it lies in none of the modules of `BESIDE`."""
+    return not f"{found.module}.".startswith(tuple(f"{m}." for m in BESIDE))
 
 
 def defined(statement: ast.stmt) -> list[str]:

@@ -1,4 +1,4 @@
-"""Videos from files: operators and priors of pictures are lifted to them, and long ones are restored in windows."""
+"""Videos from files: operators and priors of pictures are lifted to them."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..errors import DataError, SpecError
 from ..files.measurement import Measurement
-from ..files.pictures import save_image
+from ..files.pictures import LEVELS, save_image
 from ..files.video import is_numbered, numbered, save_video
 from ..noise import NOISES, Gaussian, Noiseless
 from ..noise.estimate import estimate_sigma
@@ -27,7 +27,6 @@ from ..priors import LiftedPrior, Prior
 from ..spec import Spec, lookup, parse, spec_of
 
 Put = Callable[[Path], object]
-LEVELS = 127.5
 LOOKED_AT = 8  # frames of which the noise is estimated; the median is taken
 OVERLAP = 8  # frames that two windows share, at most
 COUPLE = 0.05  # how much neighbouring frames are taken to differ where nobody says it
@@ -106,7 +105,7 @@ def seen(found: Measurement, operator: Any, noise: Any, scale: int | None) -> Me
     )
 
 
-# --- windows ----------------------------------------------------------------------------------
+# --- windows, for videos longer than memory: no run uses them yet -----------------------------
 
 
 def spans(count: int, window: int) -> list[tuple[int, int]]:

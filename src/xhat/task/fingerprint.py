@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import FunctionType
+from typing import TypeVar
 
 from torch import nn
 
 from ..registry import Builder, Given
 
+T = TypeVar("T")
 HOME = __name__.partition(".")[0]
 RUNNER = tuple(f"{HOME}.{name}" for name in ("loop", "likelihoods", "task.run", "task.results"))
 ELSEWHERE = {*sys.stdlib_module_names, "torch", "numpy", "torchmetrics"}  # a record states the versions of these
@@ -40,6 +42,18 @@ def text_of_module(name: str) -> str | None:
     return path.read_text(encoding="utf-8") if path and path.suffix == ".py" and path.is_file() else None
 
 
+def closure(start: Iterable[T], links: Callable[[T], Iterable[T]]) -> set[T]:
+    """`start` and all that `links` leads to from there, directly or not."""
+    seen: set[T] = set()
+    waiting = list(start)
+    while waiting:
+        found = waiting.pop()
+        if found not in seen:
+            seen.add(found)
+            waiting += links(found)
+    return seen
+
+
 class Code:
     """The source of modules as trees, hashes and imports, each computed once; `read` gives a module's text."""
 
@@ -58,14 +72,7 @@ class Code:
 
     def reached(self, names: Iterable[str]) -> set[str]:
         """The modules called `names` and all that they import inside their own package, directly or not."""
-        seen: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            name = waiting.pop()
-            if name not in seen:
-                seen.add(name)
-                waiting += self.imports(name)
-        return seen
+        return closure(names, self.imports)
 
     def tree(self, name: str) -> ast.Module | None:
         """The syntax tree of a module without what only a type checker reads; None if it has no source."""

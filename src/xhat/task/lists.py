@@ -14,10 +14,11 @@ from torch import Tensor
 from ..errors import DataError, SpecError, XhatError
 from ..files.measurement import Measurement, Source
 from ..files.pictures import is_picture
+from ..numerics.device import pick_device
 from ..operators.base import Operator
 from ..priors import Prior
 from .intake import Given, upright
-from .parts import Shape, as_solver, pick_device, prior_for
+from .parts import Shape, as_solver, prior_for
 from .restoration import Restoration
 from .samplers import POINT
 

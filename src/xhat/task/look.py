@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import DataError, SpecError
 from ..files.jpeg_header import JpegHeader, jpeg_header
 from ..files.measurement import Measurement
-from ..files.pictures import is_picture
+from ..files.pictures import LEVELS, is_picture
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..noise.estimate import estimate_noise, estimate_sigma
 from ..operators.base import LinearOperator, Operator, ProxyOperator
@@ -23,7 +23,6 @@ from ..spec import Spec, parse, spec_of
 from .parts import as_operator
 
 AUTO = "auto"  # the noise that is to be estimated
-LEVELS = 127.5  # grey levels of 8 bits in one unit of an image in [−1, 1]
 say = logging.getLogger("xhat").warning  # Python shows a warning on stderr where nothing else is arranged
 
 Given = str | Operator | Callable[[Tensor], Tensor] | None

@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +16,6 @@ from ..checks import instance, result, shown
 from ..errors import DataError, MismatchError, ShapeError, SpecError, named
 from ..files.room import text_of
 from ..noise import NOISES, Gaussian, Noise, Noiseless
-from ..numerics.device import pick_device as pick_device
 from ..operators.base import LinearOperator, Operator
 from ..operators.building import build_operator, kind, operator_spec
 from ..operators.foreign import ForeignLinear, ForeignOperator, Lit, Matrix, foreign
@@ -46,10 +44,6 @@ class FunctionOperator(Operator):
         super().__init__(shape)
         self.f = f
 
-    @cached_property
-    def complex_data(self) -> bool:
-        return self.forward(self.blank(1)).is_complex()
-
     def forward(self, x: Image) -> Data:
         return result(f"the operator {name_of(self.f)}", lambda: self.f(x), x)
 
@@ -62,10 +56,6 @@ class LinearFunctionOperator(LinearOperator):
     def __init__(self, shape: Shape, f: Function) -> None:
         super().__init__(shape)
         self.f = f
-
-    @cached_property
-    def complex_data(self) -> bool:
-        return self.forward(self.blank(1)).is_complex()
 
     def forward(self, x: Image) -> Data:
         return result(f"the operator {name_of(self.f)}", lambda: self.f(x), x)

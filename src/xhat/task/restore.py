@@ -19,6 +19,7 @@ from ..files.measurement import Source
 from ..files.readers.load import load_reference, split
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
+from ..numerics.device import pick_device
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot
@@ -41,7 +42,6 @@ from .parts import (
     as_schedule,
     as_solver,
     image_for,
-    pick_device,
     prior_for,
 )
 from .progress import Tell, bar

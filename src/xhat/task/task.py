@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import MismatchError, ShapeError, SpecError
 from ..files.measurement import Measurement
 from ..likelihoods import Likelihood, likelihood
+from ..numerics.device import pick_device
 from ..operators.base import Operator
 from ..priors.trial import tried
 from ..schedule import Schedule
@@ -22,7 +23,6 @@ from .parts import (
     as_operator,
     as_schedule,
     as_solver,
-    pick_device,
     prior_for,
 )
 from .run import Job, measured

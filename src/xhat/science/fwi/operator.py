@@ -130,6 +130,10 @@ class FWI(Operator):
     def data_shape(self) -> tuple[int, ...]:
         return len(self.shots), self.steps, len(self.ears)
 
+    @property
+    def complex_data(self) -> bool:
+        return False  # said as the shape is, because one simulation to find out takes long
+
     @cached_property
     def support(self) -> Tensor:
         """From the first wave that can have arrived on, in the numerical grid, to the last step but one.

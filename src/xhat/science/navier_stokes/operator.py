@@ -80,6 +80,10 @@ class NavierStokes(Operator):
     def data_shape(self) -> tuple[int, ...]:
         return (1, *(-(-n // self.subsample) for n in self.shape[1:]))
 
+    @property
+    def complex_data(self) -> bool:
+        return False  # said as the shape is, because one simulation to find out takes long
+
     def forward(self, x: Image) -> Data:
         transport = Transport(torch.view_as_complex(self.symbols), torch.view_as_complex(self.slopes), self.force)
         march = March(
