@@ -17,6 +17,7 @@ from ...ranges import Range
 from ...types import Data, Image
 from .closure import Closures, closures
 from .observation import INTRASITE, MICROARCSECOND, Observation
+from .reader import read_observation
 from .sky import Sky
 
 
@@ -25,13 +26,14 @@ class BlackHole(AffineOperator):
 
     I = `white` (x + 1)/2 in Jy/pixel on h × w pixels of side d = `fov`/w microarcseconds, with X growing to the left
     (east) and Y upwards (north) from the centre; P(u) = sinc²(π u d) is a triangular pixel. Data (n, 2) are the real
-    and the imaginary part in Jy of each visibility of `observation`, a uvfits file, after averages over up to `average`
-    seconds of a scan. `compact`, in Jy, rescales intra-site baselines, which see extended flux that no image of this
-    field holds, and adds `compact_error` times its value to their noise. `systematic` adds that fraction of |V| to the
-    noise. `flux` adds the total flux in Jy as a datum, with an error of `flux_error`. The noise is `vlbi`. Where the
-    user names no operator, these options are taken from the observation (`estimate.described`). FITS images and the
-    figure are scaled to `flux` or, if that is not given, to `compact` or, failing both, to the median amplitude of
-    intra-site baselines. Raises ShapeError, SpecError or DataError if an option or the file is not valid.
+    and the imaginary part in Jy of each visibility of `observation`, a uvfits file or a table as text, after averages
+    over up to `average` seconds of a scan. `compact`, in Jy, rescales intra-site baselines, which see extended flux
+    that no image of this field holds, and adds `compact_error` times its value to their noise. `systematic` adds that
+    fraction of |V| to the noise. `flux` adds the total flux in Jy as a datum, with an error of `flux_error`. The noise
+    is `vlbi`. Where the user names no operator, these options are taken from the observation (`estimate.described`).
+    FITS images and the figure are scaled to `flux` or, if that is not given, to `compact` or, failing both, to the
+    median amplitude of intra-site baselines. Raises ShapeError, SpecError or DataError if an option or the file is not
+    valid.
     """
 
     name: ClassVar[str] = "black_hole"
@@ -55,7 +57,7 @@ class BlackHole(AffineOperator):
         super().__init__(shape)
         if len(shape) != 3 or shape[0] != 1:
             raise ShapeError(f"black_hole: an image of the sky has shape (1, height, width), not {tuple(shape)}")
-        found = observation if isinstance(observation, Observation) else read(observation)
+        found = observation if isinstance(observation, Observation) else read_observation(observation)
         found = found.averaged(float(average))
         beam = found.beam()  # of what was recorded, whatever is added to the noise below
         found = found if compact is None else found.compacted(float(compact), float(compact_error))
@@ -122,10 +124,3 @@ def factor(u: np.ndarray, n: int, pixel: float) -> Tensor:
     pulse = torch.sinc(baseline * pixel) ** 2
     phase = 2 * math.pi * baseline[:, None] * X
     return pulse[:, None] * torch.stack([phase.cos(), phase.sin()])
-
-
-def read(path: str | Path) -> Observation:
-    """The observation in a uvfits file."""
-    from .uvfits import read_uvfits
-
-    return read_uvfits(path)

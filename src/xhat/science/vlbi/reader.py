@@ -7,7 +7,16 @@ import torch
 from ...errors import DataError
 from ...files.measurement import Measurement
 from .estimate import described
+from .observation import Observation
+from .table import read_table
 from .uvfits import read_uvfits
+
+TABLES = (".csv", ".txt")
+
+
+def read_observation(path: str | Path) -> Observation:
+    """The observation in a uvfits file, or in a table of visibilities as text. Raises DataError for anything else."""
+    return read_table(path) if Path(path).suffix.lower() in TABLES else read_uvfits(path)
 
 
 def read(path: Path, item: int | None) -> Measurement:
@@ -18,7 +27,7 @@ def read(path: Path, item: int | None) -> Measurement:
     """
     if item is not None:
         raise DataError(f"{path}: is one observation, it has no items")
-    found = read_uvfits(path)
+    found = read_observation(path)
     operator = described(found, 64 * 64)
     return Measurement(
         y=torch.from_numpy(found.vis).to(torch.complex64),

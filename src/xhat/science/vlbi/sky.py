@@ -1,5 +1,6 @@
 """Reconstructions as pictures of the sky: FITS images with celestial axes, and a figure with scale and beam."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -70,9 +71,13 @@ def write_fits(path: Path, jansky: Array, sky: Sky) -> None:
     wide, narrow, angle = sky.beam
     head = fits.Header()
     head["OBJECT"], head["BUNIT"], head["RADESYS"], head["EQUINOX"] = o.source, "JY/PIXEL", "ICRS", 2000.0
-    for axis, kind, centre, step, n in ((1, "RA---SIN", o.ra, -degrees, w), (2, "DEC--SIN", o.dec, degrees, h)):
+    placed = math.isfinite(o.ra) and math.isfinite(o.dec)
+    ra, dec = (o.ra, o.dec) if placed else (0.0, 0.0)
+    for axis, kind, centre, step, n in ((1, "RA---SIN", ra, -degrees, w), (2, "DEC--SIN", dec, degrees, h)):
         head[f"CTYPE{axis}"], head[f"CRVAL{axis}"], head[f"CUNIT{axis}"] = kind, centre, "deg"
         head[f"CDELT{axis}"], head[f"CRPIX{axis}"] = step, (n + 1) / 2
+    if not placed:
+        head["COMMENT"] = "the observation does not tell where the source is: CRVAL1 and CRVAL2 are offsets from it"
     head["FREQ"], head["ORIGIN"] = o.frequency, "xhat"
     hours = float(np.mean([o.time.min(), o.time.max()]))
     head["MJD-OBS"] = head["MJD"] = o.mjd + hours / 24  # eht-imaging reads MJD
