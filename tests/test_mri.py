@@ -183,7 +183,7 @@ def test_what_is_not_sampled_is_not_seen():
     """Neither the data nor the estimated maps change with frequencies outside the mask."""
     k = torch.randn(3, 32, 32, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     other = torch.where(line_mask(32, 2, "random", 0), k, 7 * k)
-    build = lambda k: OPERATORS["mri"]((2, 32, 32), acceleration=2, maps="estimate", calibration=k, mask=mask)
+    build = lambda k: OPERATORS["mri"]((2, 32, 32), maps="estimate", calibration=k, mask=mask)
     mask = line_mask(32, 2, "random", 0) | (torch.arange(32) // 4 == 4)
     other = torch.where(mask, k, 7 * k)
     a, b = build(k), build(other)
@@ -369,12 +369,8 @@ def fastmri_file(path, k, slices=3, **datasets):
 
 def test_fastmri_file(tmp_path):
     _, k = phantom()
-    wide = torch.zeros(4, 48, 60, dtype=torch.complex64)  # phase encodes are cropped in k-space …
-    wide[..., 6:54] = k
-    path = fastmri_file(tmp_path / "a.h5", wide.numpy(), reconstruction_rss=np.zeros((3, 48, 48), np.float32))
-    check(load(f"{path}#1"), k)
-    padded = torch.nn.functional.pad(ifft2c(k), (0, 0, 24, 24))  # … readouts in the image
-    path = fastmri_file(tmp_path / "b.h5", fft2c(padded).numpy(), reconstruction_rss=np.zeros((3, 48, 48), np.float32))
+    wide = torch.nn.functional.pad(ifft2c(k), (6, 6, 24, 24))  # readouts and phase encodes are cropped in the image
+    path = fastmri_file(tmp_path / "a.h5", fft2c(wide).numpy(), reconstruction_rss=np.zeros((3, 48, 48), np.float32))
     check(load(f"{path}#1"), k)
     with pytest.raises(DataError, match="3 slices"):
         load(path)
@@ -454,7 +450,7 @@ HEAD = np.dtype(
 
 
 def ismrmrd_file(path, k, xml=XML, first=2, **changes):
-    """Lines `first` … of k-space with twice the readouts, all twice, plus one line of noise: the fields that count."""
+    """Lines `first` … of k-space with twice the readouts, all twice, plus one navigator: the fields that count."""
     long = fft2c(torch.nn.functional.pad(ifft2c(k), (0, 0, 24, 24))).numpy()
     floats = h5py.vlen_dtype(np.dtype("<f4"))
     lines = np.zeros(2 * (48 - first) + 1, np.dtype([("head", HEAD), ("data", floats)]))
@@ -462,7 +458,7 @@ def ismrmrd_file(path, k, xml=XML, first=2, **changes):
         column = first + max(i - 1, 0) // 2
         line["head"]["number_of_samples"], line["head"]["active_channels"] = 96, len(k)
         line["head"]["center_sample"] = 48
-        line["head"]["flags"] = 0 if i else 1 << 18
+        line["head"]["flags"] = 0 if i else 1 << 22
         line["head"]["idx"]["kspace_encode_step_1"] = column - 2
         line["head"]["idx"]["average"] = i % 2
         for name, value in changes.items():
@@ -485,7 +481,7 @@ def test_ismrmrd_file(tmp_path):
     with pytest.raises(DataError, match="radial"):
         load(ismrmrd_file(tmp_path / "b.h5", k, XML.replace("cartesian", "radial")))
     with pytest.raises(DataError, match="no imaging lines"):
-        load(ismrmrd_file(tmp_path / "c.h5", k, flags=1 << 18))
+        load(ismrmrd_file(tmp_path / "c.h5", k, flags=1 << 22))
     with pytest.raises(DataError, match="does not fit"):
         load(ismrmrd_file(tmp_path / "d.h5", k, number_of_samples=97))
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..checks import image_shape
 from ..errors import ShapeError
+from ..files.measurement import Measurement
 from ..files.room import fits
 from ..numerics.autodiff import vjp
 from ..numerics.calls import one_call
@@ -90,6 +91,14 @@ class Operator(Recorded, nn.Module):
         for name in COUNTED & vars(cls).keys():
             if not getattr(vars(cls)[name], "iterative", False):
                 setattr(cls, name, _one_call(vars(cls)[name]))
+
+    @classmethod
+    def understood(cls, found: Measurement) -> Measurement:
+        """A measurement as it came, completed by what its numbers say to this operator; the same unless overridden.
+
+        An operator of recorded data overrides it: arrays without a header then go the way of the files of its science.
+        """
+        return found
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:

@@ -23,6 +23,11 @@ def kind(text: str) -> type[Operator]:
     return kind_of(lookup(parse(factors(text)[-1]).name, OPERATORS))
 
 
+def kind_of_data(text: str) -> type[Operator]:
+    """The class of the operator that gives the data: of `A @ B` that is the class of A."""
+    return kind_of(lookup(parse(factors(text)[0]).name, OPERATORS))
+
+
 def build_operator(
     text: str, shape: Shape | None = None, data_shape: Shape | None = None, known: Mapping[str, Any] = {}
 ) -> Operator:

@@ -17,7 +17,7 @@ from ..files.pictures import LEVELS, is_picture
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..noise.estimate import estimate_noise, estimate_sigma
 from ..operators.base import LinearOperator, Operator, ProxyOperator
-from ..operators.building import factors, kind
+from ..operators.building import factors, kind, kind_of_data
 from ..operators.masks import is_colour
 from ..spec import Spec, parse, spec_of
 from .parts import as_operator
@@ -44,15 +44,17 @@ def look(
     restore or no noise can be estimated.
     """
     given = operator or found.operator
+    if isinstance(given, str):
+        found = kind_of_data(given).understood(found)
     if scale is not None and given:
         raise SpecError(f"a scale stands for super_resolution:factor={scale}; give it or an operator, not both")
     found = _with_holes(found, given)
     picture = found.file is not None and is_picture(tuple(found.y.shape))
     header = jpeg_header(found.file) if picture and found.file and not found.resized else None
+    left = {"operator": operator is None, "noise": noise is None}  # what the user leaves open
+    own = {part: value for part, value in found.guessed.items() if left[part]}  # what the file's reader estimated
+    told = [f"its own numbers say --{part} {_quoted(value)}" for part, value in own.items()]
     guessed: dict[str, str] = {}
-    told = []
-    if operator is None and (named := found.guessed.get("operator")):
-        told.append(f"its own numbers say --operator {_quoted(named)}")
     if given is None and (picture or scale is not None):
         given, why = _operator(found, header, scale)
         guessed["operator"] = given
@@ -70,13 +72,13 @@ def look(
         say("xhat: %s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
         found = replace(found, physics={k: v for k, v in found.physics.items() if k != "mask"})
     if told:
-        better = " and ".join(f"--{part}" for part in guessed or ("operator",))
+        better = " and ".join(f"--{part}" for part in {**own, **guessed})
         say("xhat: %s: %s; if you know better, give %s", found.origin, "; ".join(told), better)
     return replace(
         found,
         operator=guessed.get("operator", found.operator),
         noise=guessed.get("noise", found.noise),
-        guessed={**(found.guessed if operator is None else {}), **guessed},
+        guessed={**own, **guessed},
     )
 
 

@@ -1,7 +1,6 @@
 """HDF5 files of k-space: fastMRI's and ISMRMRD's."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +13,10 @@ from ...errors import DataError
 from ...files.extras import extra, pick
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits
-from .kspace import crop, crop_readout
+from .header import Header
+from .ismrmrd import ismrmrd
+from .kspace import crop, crop_readout, fft2c, ifft2c
 from .recorded import measurement
-
-# ISMRMRD counts its acquisition flags from 1. These mark lines that are no image data: noise, navigator, phase
-# correction, feedback, dummies, corrections.
-OTHER = np.uint64(sum(1 << (bit - 1) for bit in (19, 23, 24, *range(26, 32))))
-REVERSE = np.uint64(1 << (22 - 1))
-HEAD = ("flags", "idx", "number_of_samples")  # of a readout
 
 
 def read(path: Path, item: int | None) -> Measurement:
@@ -33,7 +28,8 @@ def read(path: Path, item: int | None) -> Measurement:
             return fastmri(file, path, item)
         for name, group in file.items():
             if isinstance(group, Mapping) and "data" in group and "xml" in group:
-                return ismrmrd(group, f"{path} ({name})" if name != "dataset" else str(path), item)
+                origin = f"{path} ({name})" if name != "dataset" else str(path)
+                return ismrmrd(group, Header(xml_of(group, "xml"), origin), origin, item)
         raise DataError(
             f"{path}: is neither fastMRI's (no 'kspace') nor ISMRMRD's (no group with 'data' and 'xml'); "
             f"it holds {', '.join(file) or 'nothing'}"
@@ -100,12 +96,15 @@ def array(path: Path, names: tuple[str, ...], item: int | None) -> np.ndarray:
         return np.asarray(data[pick(len(data), item, path, "slice")] if data.ndim > 3 else data[()])
 
 
-def fastmri(file: Any, path: Path, item: int | None) -> Measurement:
+def fastmri(file: Any, path: Path, item: int | None, squeezed: bool = False) -> Measurement:
     """One slice of 'kspace' (slices[, coils], readout, phase encodes), with 'mask' (phase encodes,) in the accelerated
     sets.
 
-    As in InverseBench, readouts are cropped in the image and phase encodes in k-space to the size of the
-    reconstruction. The size is 320 × 320 if the file does not tell it.
+    Readouts are cropped in the image to the size of the reconstruction, which is 320 × 320 if the file does not tell
+    it. Complete data are cropped in the image along the phase encodes, too, so that the image is that of the file's own
+    `reconstruction_rss`; incomplete data cannot be and keep their whole field of view. `squeezed` crops phase encodes
+    in k-space instead, as InverseBench does, which makes the pixels wider. Columns that the limits of the encoding
+    leave out are zero filling, and no missing lines.
     """
     stack = file["kspace"]
     if isinstance(stack, Mapping):
@@ -116,74 +115,34 @@ def fastmri(file: Any, path: Path, item: int | None) -> Measurement:
     k = torch.from_numpy(np.asarray(stack[pick(len(stack), item, path, "slice")]).astype(np.complex64))
     k = k[None] if k.ndim == 2 else k
     h, w = k.shape[-2:]
+    head = Header(xml_of(file), str(path))
     shown = next((file[n].shape for n in ("reconstruction_rss", "reconstruction_esc") if n in file), None)
-    rows, columns = shown[-2:] if shown else matrix(xml_of(file), "reconSpace", (min(h, 320), min(w, 320)))
+    rows, columns = shown[-2:] if shown else head.matrix("reconSpace") or (min(h, 320), min(w, 320))
     mask = torch.from_numpy(np.asarray(file["mask"]).astype(bool)).reshape(1, -1) if "mask" in file else None
     if mask is not None and mask.shape[-1] != w:
         raise DataError(f"{path}: the mask has {mask.shape[-1]} entries for {w} phase encodes")
-    if columns < w:
-        k, mask = crop(k, columns, -1), None if mask is None else crop(mask, columns, -1)
-    return measurement(crop_readout(k, rows) if rows < h else k, path, mask=mask)
+    filled = zero_filled(head, w)
+    if columns < w and squeezed:
+        k, mask, filled = (None if v is None else crop(v, columns, -1) for v in (k, mask, filled))
+    k = crop_readout(k, rows) if rows < h else k
+    taken = (k.abs().sum((0, 1)) > 0)[None] if mask is None else mask
+    whole = bool((taken if filled is None else taken | filled).all())
+    if columns < k.shape[-1] and whole:
+        k, mask, filled = fft2c(crop(ifft2c(k), columns, -1)), None, None
+    return measurement(k, path, mask=mask, filled=filled)
 
 
-def ismrmrd(group: Any, origin: str, item: int | None) -> Measurement:
-    """One slice of Cartesian lines ('data') with their header ('xml').
+def zero_filled(head: Header, w: int) -> torch.Tensor | None:
+    """Which of `w` phase encodes the limits of the encoding leave out, (1, w) bool; None if the header has no limits.
 
-    Lines are averaged if they are repeated, and readout oversampling is removed. Raises DataError for other
-    trajectories and for volumes.
+    Encoding step `center` lies at index w // 2, as in fastMRI's own code.
     """
-    xml, table = xml_of(group, "xml"), group["data"]
-    if isinstance(table, Mapping) or table.ndim != 1 or not {"head", "data"} <= set(table.dtype.names or ()):
-        raise DataError(f"{origin}: its 'data' is no table of readouts with a head each")
-    if not set(HEAD) <= set(table.dtype["head"].names or ()) or "slice" not in (table.dtype["head"]["idx"].names or ()):
-        raise DataError(f"{origin}: the heads of its readouts lack {', '.join(HEAD)} or idx.slice")
-    lines = table[:]
-    if (found := re.search(r"<trajectory>\s*(\w+)\s*</trajectory>", xml)) and found[1].lower() != "cartesian":
-        raise DataError(f"{origin}: has a {found[1]} trajectory; only Cartesian ones are read")
-    heads = lines["head"]
-    lines = lines[(heads["flags"] & OTHER) == 0]
-    heads = lines["head"]
-    if not len(lines):
-        raise DataError(f"{origin}: holds no imaging lines")
-    slices = np.unique(heads["idx"]["slice"])
-    wanted = slices[pick(len(slices), item, origin, "slice")]
-    first = {n: heads["idx"][n].min() for n in ("contrast", "phase", "repetition", "set")}
-    keep = heads["idx"]["slice"] == wanted
-    for name, value in first.items():
-        keep &= heads["idx"][name] == value
-    lines = lines[keep]
-    if np.unique(lines["head"]["idx"]["kspace_encode_step_2"]).size > 1:
-        raise DataError(f"{origin}: is three-dimensional; only planes are read")
-    x, y = matrix(xml, "encodedSpace", (int(lines["head"]["number_of_samples"].max()), 0))
-    if not y:
-        raise DataError(f"{origin}: its header names no encoded matrix")
-    middle = re.search(r"<kspace_encoding_step_1>.*?<center>(\d+)</center>", xml, re.S)
-    k = grid(lines, x, y, int(middle[1]) if middle else y // 2, origin)
-    rows = round(x * fov(xml, "reconSpace") / fov(xml, "encodedSpace")) if fov(xml, "reconSpace") else x
-    return measurement(crop_readout(k, rows) if rows < x else k, origin, mask=k.abs().sum((0, 1), keepdim=True)[0] > 0)
-
-
-def grid(lines: np.ndarray, x: int, y: int, middle: int, origin: str) -> torch.Tensor:
-    """Lines placed where their counters say, complex (coils, x, y).
-
-    Encoding step `middle` and the centre of each line come to index n // 2.
-    """
-    coils = int(lines["head"]["active_channels"][0])
-    fits(8 * coils * x * y, f"{origin}: k-space of {coils} x {x} x {y}", LARGEST)
-    total, count = np.zeros((coils, x, y), np.complex64), np.zeros((1, 1, y), np.float32)
-    steps = lines["head"]["idx"]["kspace_encode_step_1"].astype(int)
-    shift = y // 2 - middle
-    for head, step, data in zip(lines["head"], steps + shift, lines["data"], strict=True):
-        samples = np.ascontiguousarray(data).view(np.complex64)
-        n, start = int(head["number_of_samples"]), x // 2 - int(head["center_sample"])
-        if samples.size != coils * n or not 0 <= step < y or start < 0 or start + n > x:
-            raise DataError(
-                f"{origin}: a line of {samples.size} numbers at step {step} does not fit {coils} x {x} x {y}"
-            )
-        line = samples.reshape(coils, n)
-        total[:, start : start + n, step] += line[:, ::-1] if head["flags"] & REVERSE else line
-        count[..., step] += 1
-    return torch.from_numpy(total / np.maximum(count, 1))
+    limits = head.limits()
+    if limits is None:
+        return None
+    first = w // 2 - limits[0]
+    columns = torch.arange(w)
+    return ((columns < first) | (columns > first + limits[1]))[None]
 
 
 def xml_of(group: Any, name: str = "ismrmrd_header") -> str:
@@ -193,15 +152,3 @@ def xml_of(group: Any, name: str = "ismrmrd_header") -> str:
     content = group[name][()]
     content = content[0] if isinstance(content, np.ndarray) else content
     return content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
-
-
-def matrix(xml: str, space: str, otherwise: tuple[int, int]) -> tuple[int, int]:
-    """The matrixSize (x, y) of encodedSpace or reconSpace in the header; `otherwise` if it is not given."""
-    found = re.search(rf"<{space}>.*?<matrixSize>\s*<x>(\d+)</x>\s*<y>(\d+)</y>", xml, re.S)
-    return (int(found[1]), int(found[2])) if found else otherwise
-
-
-def fov(xml: str, space: str) -> float:
-    """The field of view along the readout in mm; 0 if the header does not tell it."""
-    found = re.search(rf"<{space}>.*?<fieldOfView_mm>\s*<x>([\d.eE+-]+)</x>", xml, re.S)
-    return float(found[1]) if found else 0.0

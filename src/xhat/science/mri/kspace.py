@@ -58,6 +58,36 @@ def sampled(k: Tensor) -> Tensor:
     return lines.clone() if full else seen
 
 
+def padding(seen: Tensor) -> Tensor:
+    """Which frequencies of `seen` (h, w) are zero filling, (h, w) bool: columns at both ends of a plane that is full.
+
+    Zero filling is as wide at one end as at the other, up to one column, and at most a quarter of all columns. What is
+    missing at one end alone was not measured (partial Fourier).
+    """
+    columns = seen.any(0).nonzero().flatten()
+    none = torch.zeros_like(seen)
+    if not len(columns):
+        return none
+    w = seen.shape[1]
+    left, right = int(columns[0]), w - 1 - int(columns[-1])
+    inner = seen[:, left : w - right]
+    if abs(left - right) > 1 or max(left, right) > w / 4 or not bool(inner.all()):
+        return none
+    none[:, :left] = none[:, w - right :] = True
+    return none
+
+
+def off_centre(k: Tensor) -> tuple[int, ...]:
+    """The axes of `k` (coils, h, w), -2 or -1, along which it peaks at an end instead of at index n // 2."""
+    size = rss(k)
+    found = []
+    for axis, i in zip(PLANE, divmod(int(size.argmax()), size.shape[1]), strict=True):
+        n = size.shape[axis]
+        if n >= 8 and min(i, n - i) < n / 8:
+            found.append(axis)
+    return tuple(found)
+
+
 def central_lines(mask: Tensor) -> tuple[int, int]:
     """(rows, columns) of the largest centred rectangle, grown side by side, in which `mask` (h, w) samples
     everything.

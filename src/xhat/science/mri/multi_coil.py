@@ -5,11 +5,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...files.measurement import Measurement
 from ...numerics.build_dtype import built
 from ...operators.base import LinearOperator
 from ...operators.modality import COMPLEX, Modality
 from ...types import Data, Image
 from .kspace import fft2c, ifft2c
+from .recorded import understood
 from .sampling import complex_to_pairs, gather, pairs_to_complex, plane_of, rows_of, scatter, taken
 
 PAPERS = "InverseBench, arXiv 2503.11043; SENSE, doi 10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S"
@@ -34,6 +36,11 @@ class MRI(LinearOperator):
         super().__init__(shape)
         self.register_buffer("rows", rows_of(masks))
         self.register_buffer("maps", built(torch.view_as_real(maps)))
+
+    @classmethod
+    def understood(cls, found: Measurement) -> Measurement:
+        """Recorded k-space in an array, with its maps estimated and its zeros understood (`recorded.understood`)."""
+        return understood(found)
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from .sampling import (
     rows_of,
     scatter,
     taken,
+    within,
 )
 
 
@@ -43,25 +44,28 @@ class Sense(MRI, DampedOperator):
 def mri(
     shape: tuple[int, ...],
     mask: Array = "random",
-    acceleration: Annotated[int, Range(1, 1_000)] = 4,
+    acceleration: Annotated[int, Range(1, 1_000)] | None = None,
     seed: Lines | Sequence[Lines] = 0,
     maps: Array = "birdcage",
     coils: Annotated[int, Range(1, 256)] = 8,
     calibration: Tensor | None = None,
+    prescan: Tensor | None = None,
+    recorded: Tensor | None = None,
 ) -> MRI:
     """y_c = M F (S_c ⊙ x): what coil c measures of Cartesian k-space, F centred and unitary.
 
     A complex image is (real, imaginary), shape (2, h, w). Data (coils, samples, 2) hold the samples that M keeps, row
-    by row. `mask` is random or equispaced, which are InverseBench's vertical lines at `acceleration` (`seed` is a
-    number, or a list with one for each image), or an array or a file, (w,) or (h, w), whose nonzero entries are kept.
-    `maps` is birdcage, which simulates maps of `coils` coils; estimate or espirit, which take them from the centre of
-    `calibration`, a recorded k-space (coils, h, w) of which only what the mask keeps is used; or an array or a file,
-    complex (coils, h, w). Whole lines have a cheap SVD and become `LineMRI`, other patterns become `Sense`. Raises
-    ShapeError, SpecError or DataError if mask, maps and image do not fit.
+    by row. `mask` is random or equispaced, which are InverseBench's vertical lines at `acceleration`, by default 4
+    (`seed` is a number, or a list with one for each image), or an array or a file, (w,) or (h, w), whose nonzero
+    entries are kept. `maps` is birdcage, which simulates maps of `coils` coils; estimate or espirit, which take them
+    from the centre of `calibration`, a recorded k-space (coils, h, w) of which only what the mask keeps is used, or
+    from all of `prescan`, calibration lines that were recorded apart; or an array or a file, complex (coils, h, w). Of
+    `recorded` (h, w), if given, the mask may keep a part. Whole lines have a cheap SVD and become `LineMRI`, other
+    patterns become `Sense`. Raises ShapeError, SpecError or DataError if mask, maps and image do not fit.
     """
     h, w = complex_plane(shape)
-    masks = masks_of(mask, h, w, acceleration, seed)
-    found = maps_of(maps, masks[0], coils, calibration)
+    masks = within(masks_of(mask, h, w, acceleration, seed), recorded)
+    found = maps_of(maps, masks[0], coils, calibration, prescan)
     if tuple(found.shape[1:]) != (h, w):
         raise ShapeError(f"coil maps of shape {tuple(found.shape)} do not fit images of {h}x{w}")
     lines = bool((masks == masks[:, :1]).all())
@@ -87,7 +91,7 @@ class SingleCoilMRI(SpectralOperator):
         self,
         shape: tuple[int, ...],
         mask: Array = "random",
-        acceleration: Annotated[int, Range(1, 1_000)] = 4,
+        acceleration: Annotated[int, Range(1, 1_000)] | None = None,
         seed: Lines | Sequence[Lines] = 0,
     ) -> None:
         super().__init__(shape)
@@ -97,6 +101,7 @@ class SingleCoilMRI(SpectralOperator):
         self.register_buffer("s", built(masks[:, None]))
 
     image_shape = MRI.image_shape
+    understood = MRI.understood
 
     def intake(self, y: Tensor) -> Data:
         """What the mask keeps of a recorded k-space, complex (b, 1, h, w) or (b, h, w); other data are returned as they

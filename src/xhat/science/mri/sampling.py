@@ -14,9 +14,10 @@ from ...operators.modality import COMPLEX
 from ...ranges import Range
 from ...types import Data
 from .espirit import espirit_maps
-from .kspace import birdcage, estimate_maps, line_mask
+from .kspace import birdcage, estimate_maps, line_mask, sampled
 
 Array = str | Path | Tensor | np.ndarray
+ACCELERATION = 4  # of lines that are drawn, unless it is named
 ESTIMATES = {"estimate": estimate_maps, "espirit": espirit_maps}  # each takes a calibration and its mask
 
 
@@ -85,10 +86,19 @@ def rows_of(masks: Tensor) -> Tensor:
 Lines = Annotated[int, Range(0, 2**32 - 1)]  # a seed of NumPy's first generator, with which InverseBench draws lines
 
 
-def masks_of(mask: Array, h: int, w: int, acceleration: int, seed: int | Sequence[int]) -> Tensor:
-    """The masks that an option asks for, (1 or b, h, w) bool. The arguments are those of `MRI`."""
+def masks_of(mask: Array, h: int, w: int, acceleration: int | None, seed: int | Sequence[int]) -> Tensor:
+    """The masks that an option asks for, (1 or b, h, w) bool. The arguments are those of `MRI`.
+
+    Raises SpecError for an `acceleration` beside a mask that is given, which it would not change.
+    """
     if isinstance(mask, str) and mask in ("random", "equispaced"):
-        return torch.stack([line_mask(w, acceleration, mask, s) for s in seeds_of(seed)])[:, None].expand(-1, h, -1)
+        R = ACCELERATION if acceleration is None else acceleration
+        return torch.stack([line_mask(w, R, mask, s) for s in seeds_of(seed)])[:, None].expand(-1, h, -1)
+    if acceleration is not None:
+        raise SpecError(
+            f"acceleration={acceleration} draws lines, and here the mask is given, by an option or by data that are "
+            "incomplete already: leave one of them"
+        )
     if isinstance(mask, str) and not Path(mask).suffix:
         one_of("mask", mask, ("random", "equispaced", "a file"))
     m = load(mask) if isinstance(mask, str | Path) else torch.as_tensor(mask)
@@ -98,10 +108,20 @@ def masks_of(mask: Array, h: int, w: int, acceleration: int, seed: int | Sequenc
     return (m != 0).reshape(1, -1, w).expand(1, h, w)
 
 
-def maps_of(maps: Array, mask: Tensor, coils: int, calibration: Tensor | None) -> Tensor:
+def within(masks: Tensor, recorded: Tensor | None) -> Tensor:
+    """`masks` (b, h, w) as they are. Raises DataError if they keep more than the `recorded` frequencies (h, w)."""
+    more = 0 if recorded is None else int((masks & ~recorded).sum())
+    if more:
+        raise DataError(f"the mask keeps {more} frequencies that were not recorded: the data have zeros there")
+    return masks
+
+
+def maps_of(maps: Array, mask: Tensor, coils: int, calibration: Tensor | None, prescan: Tensor | None = None) -> Tensor:
     """The maps that an option asks for, complex (coils, h, w). `mask` (h, w) is bool; the others are the arguments of
     `MRI`.
     """
+    if prescan is not None:
+        calibration, mask = prescan, sampled(prescan)
     if isinstance(maps, str) and maps == "birdcage":
         return birdcage(coils, *mask.shape)
     if isinstance(maps, str) and maps in ESTIMATES:
