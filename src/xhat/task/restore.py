@@ -175,11 +175,11 @@ def restore(
         )
     operator = None if operator is None else adopted(operator, shape)
     found, ranged = taken(y, operator, shape, value_range)
-    truth = own = None
+    truth = bare = None
     if reference is not None:
         true, also = taken(reference, operator, shape, value_range)
         truth, ranged = load_reference(true), ranged or also
-        own = true if true.truth is None else None  # in the units of its file, where no reader has scaled it
+        bare = true if true.truth is None else None  # in the units of its file, where no reader has scaled it
     if value_range is not None and not ranged:
         raise SpecError(
             "value_range is for arrays and tensors of floats; files and pixels say themselves what white is"
@@ -207,7 +207,7 @@ def restore(
     if kept and found.window:
         kept = kept.within(found.window)
     found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
-    if truth is not None and own is not None and own.scale == 1:
+    if truth is not None and bare is not None and bare.scale == 1:
         truth = truth / found.scale  # as y was
     if kept and "mask" in found.physics:
         kept = kept.opaque()  # what was transparent is filled

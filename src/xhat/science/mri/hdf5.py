@@ -123,7 +123,8 @@ def fastmri(file: Any, path: Path, item: int | None, squeezed: bool = False) -> 
         raise DataError(f"{path}: the mask has {mask.shape[-1]} entries for {w} phase encodes")
     filled = zero_filled(head, w)
     if columns < w and squeezed:
-        k, mask, filled = (None if v is None else crop(v, columns, -1) for v in (k, mask, filled))
+        k = crop(k, columns, -1)
+        mask, filled = (None if v is None else crop(v, columns, -1) for v in (mask, filled))
     k = crop_readout(k, rows) if rows < h else k
     taken = (k.abs().sum((0, 1)) > 0)[None] if mask is None else mask
     whole = bool((taken if filled is None else taken | filled).all())

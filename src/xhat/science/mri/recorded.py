@@ -100,7 +100,7 @@ def understood(found: Measurement) -> Measurement:
         noise=found.noise or read.noise,
         guessed={} if found.noise else read.guessed,
         seed=found.seed,
-        physics=others | read.physics,
+        physics={**others, **read.physics},
     )
 
 

@@ -116,4 +116,4 @@ def _sexagesimal(text: str | None) -> float:
         return math.nan
     parts = [float(p) for p in re.findall(r"\d+(?:\.\d+)?", text)]
     sign = -1.0 if text.lstrip().startswith("-") else 1.0
-    return sign * sum(part / 60**k for k, part in enumerate(parts[:3]))
+    return sign * math.fsum(part / 60.0**k for k, part in enumerate(parts[:3]))

@@ -69,7 +69,11 @@ def _observation(file: Any, path: str | Path, groups_of: Any) -> Observation:
     if not seen.any():
         raise DataError(f"{path}: has no visibility that is not flagged and is of two stations")
     total = total[seen]
-    mean = lambda values: (weight[seen] * values[seen]).sum(1) / total
+
+    def mean(values: Array) -> Array:
+        found: Array = (weight[seen] * values[seen]).sum(1) / total
+        return found
+
     frequency = mean(frequencies)  # of what was averaged, for each visibility
     reference = _codes(head, axes["FREQ"])[0] if _kind(groups.parnames) == IN_WAVELENGTHS else 1.0
     dates = [np.asarray(groups[name], dtype=np.float64)[seen] for name in groups.names if name.strip("_") == "DATE"]
@@ -120,7 +124,8 @@ def _frequencies(file: Any, head: Any, axes: dict[str, int], chosen: Array | Non
     rows = offsets[[setups[k] for k in mine.tolist()]]
     if rows.shape[1] != ifs:
         raise DataError(f"{path}: has {ifs} IFs, and its table AIPS FQ {rows.shape[1]}")
-    return (rows[:, :, None] + channels).reshape(n, -1)
+    found: Array = (rows[:, :, None] + channels).reshape(n, -1)
+    return found
 
 
 def _codes(head: Any, axis: int) -> Array:
