@@ -12,7 +12,7 @@ from xhat.cli.arguments import main
 from xhat.errors import DataError
 from xhat.files.readers.load import load
 from xhat.files.video import load_video, save_video
-from xhat.task.film import blended, lifted_operator, lifted_prior, spans
+from xhat.task.film import lifted_operator, lifted_prior
 
 
 def film(t=5, h=24, w=32, noise=0.0):
@@ -90,19 +90,6 @@ def test_operators_and_priors_of_pictures_are_lifted_and_others_stay():
     assert lifted_operator("frames:operator=denoise") == "frames:operator=denoise"
     assert lifted_prior("frames:prior=photo", "frames:operator=denoise") == "frames:prior=photo"
     assert "couple" not in lifted_prior("photo", "frames:operator=(jpeg)")
-
-
-# --- windows ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("count", "window"), [(40, 16), (17, 16), (16, 16), (100, 7), (5, 1), (9, 2)])
-def test_windows_cover_all_frames_and_agree(count, window):
-    where = spans(count, window)
-    assert where[0][0] == 0
-    assert where[-1][1] == count
-    assert all(end - begin <= window for begin, end in where)
-    x = torch.randn(2, 3, count, 4, 5)
-    assert torch.allclose(blended([x[:, :, a:b] for a, b in where], where, count), x, atol=1e-6)
 
 
 # --- the command ------------------------------------------------------------------------------

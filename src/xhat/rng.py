@@ -56,17 +56,22 @@ class FrameRng(Rng):
 
     Frame f of a video with seed s has the stream of seed (s + f · `STRIDE`) mod 2⁶³, whatever frames are beside it, so
     the first one draws what a picture with that seed draws. If `shared`, all frames are given the same numbers. What is
-    no such tensor is drawn from the stream of the first frame.
+    no such tensor is drawn from the stream of the first frame. `first` is the number of the first frame in its video.
     """
 
     STRIDE = 0x1E3779B97F4A7C15  # odd, and far from small multiples of itself, so that no two seeds of a run meet
 
-    def __init__(self, seeds: Sequence[int], frames: int, shared: bool = False) -> None:
-        super().__init__(seeds)
-        count = 1 if shared else frames
+    def __init__(self, seeds: Sequence[int], frames: int, shared: bool = False, first: int = 0) -> None:
+        count, start = (1, 0) if shared else (frames, first)
+        super().__init__([self.stream(s, start) for s in seeds] if start else seeds)
         self.frames, self.shared = frames, shared
-        more = [[(int(s) + f * self.STRIDE) % 2**63 for f in range(1, count)] for s in seeds]
+        more = [[self.stream(s, f) for f in range(start + 1, start + count)] for s in seeds]
         self.each_frame = [[g, *Rng(own).generators] for g, own in zip(self.generators, more, strict=True)]
+
+    @classmethod
+    def stream(cls, seed: int, frame: int) -> int:
+        """The seed of the stream of a frame."""
+        return (int(seed) + frame * cls.STRIDE) % 2**63
 
     def each(self, draw: Callable[[Tensor, Generator], object], x: Tensor) -> Tensor:
         if x.ndim != 5 or x.shape[2] != self.frames:

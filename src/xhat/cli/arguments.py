@@ -277,6 +277,12 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         metavar="N",
         help="compute N samples at a time; changes time and memory, and results by rounding only",
     )
+    p.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="restore N frames of a video or slices of a volume at a time; default: as many as memory holds",
+    )
     p.add_argument("--reference", metavar="FILE", help="the true image, which is used for metrics only")
     p.add_argument(
         "--metrics",

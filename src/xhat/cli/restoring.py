@@ -63,6 +63,7 @@ def options(args: Namespace) -> dict[str, Any]:
         "starts": args.starts,
         "calibration": args.calibration,
         "batch_size": args.batch_size,
+        "window": args.window,
         "shape": _shape(args.shape),
         "metrics": args.metrics.split(",") if args.metrics else None,
         "device": args.device,

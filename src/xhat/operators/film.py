@@ -14,6 +14,7 @@ from .checks import Number
 from .lifted import plane_shape
 from .masked import Masked
 from .modality import VIDEO, fitting
+from .sections import Section, Sectioned, restricted
 from .temporal import plane_count
 
 
@@ -35,7 +36,7 @@ class Film(SpectralOperator):
         self.register_buffer("s", built(s))
 
 
-class Interlace(Film):
+class Interlace(Film, Sectioned):
     """Interlaced video: of two frames, the first gives the even rows of a picture and the second the odd ones.
 
     Images (c, 2 t, h, w), data (c, t, h, w). Raises ShapeError for an odd number of frames.
@@ -55,6 +56,14 @@ class Interlace(Film):
         c, h, w = plane_shape(data_shape)
         return c, 2 * data_shape[1], h, w
 
+    @property
+    def grain(self) -> int:
+        return 2
+
+    def section(self, begin: int, end: int) -> Section:
+        shape = (self.shape[0], end - begin, *self.shape[2:])
+        return Section(restricted(self, shape, s=self.s[:, :, begin:end]), 2, begin // 2, (end - begin) // 2)
+
     def Vt(self, x: Image) -> Tensor:
         return x
 
@@ -69,7 +78,7 @@ class Interlace(Film):
         return z[:, :, 0::2] + z[:, :, 1::2]
 
 
-class Scratches(Film, Masked):
+class Scratches(Film, Masked, Sectioned):
     """y_f = m_f ⊙ x_f: each frame has `count` vertical scratches of `width` pixels at places of its own, where y is 0.
 
     A scratch moves by up to two pixels from frame to frame, as on film that runs through a projector, and a tenth of
@@ -99,6 +108,10 @@ class Scratches(Film, Masked):
             anew = torch.rand(count, generator=g) < 0.1
             place = torch.where(anew, torch.randint(w, (count,), generator=g), moved) % w
         self.keep(mask[None, None, :, None, :].expand(1, 1, -1, h, -1).contiguous())
+
+    def section(self, begin: int, end: int) -> Section:
+        shape = (self.shape[0], end - begin, *self.shape[2:])
+        return Section(restricted(self, shape, s=self.s[:, :, begin:end]), 2, begin, end - begin)
 
 
 class Snapshot(Film):

@@ -15,6 +15,7 @@ from ..spec import build, checked, lookup, parse
 from ..types import Data, Image, PerImage
 from .base import CellOperator, LinearOperator, Operator, PinvOperator, ProxyOperator, SpectralOperator
 from .modality import VIDEO, VOLUME, Modality, fitting
+from .sections import Section, Sectioned
 
 Part = Any  # an Operator or its spec string; an annotation that said so would be built without the shape of a frame
 SOURCE = "the operator of one frame"
@@ -28,7 +29,7 @@ def plane_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     return c, h, w
 
 
-class Lifted(Operator):
+class Lifted(Operator, Sectioned):
     """x ↦ A(x_f) for each frame f, images (c, t, h, w).
 
     Data of three axes are a video as well, (d, t, ·, ·); all others have the frames first, (t, *data). There is one
@@ -109,6 +110,16 @@ class Lifted(Operator):
         if len(self.parts) > 1:
             return super().take(index)
         return super().take((index[:, None] * self.frames + torch.arange(self.frames)).flatten())
+
+    def section(self, begin: int, end: int) -> Section:
+        shape = (self.shape[0], end - begin, *self.shape[2:])
+        parts = self.parts[begin:end] if len(self.parts) > 1 else self.parts
+        if len(self.parts) == 1 and (many := max(parts[0].batches(), default=1)) > 1:
+            videos = torch.arange(0, many, self.frames)[:, None]
+            parts = [parts[0].take((videos + torch.arange(begin, end)).flatten())]
+        A = type(self)(shape, *parts)
+        A.modality = fitting(self.modality, A.shape)
+        return Section(A, self.axis, begin, end - begin)
 
     def run(
         self,

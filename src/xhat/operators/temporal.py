@@ -13,11 +13,12 @@ from ..types import Data, Image
 from .base import AffineOperator, SpectralOperator
 from .lifted import plane_shape
 from .modality import VIDEO, VOLUME, fitting
+from .sections import Section, Sectioned
 
 Count = Annotated[int, Range(1, 1000)]
 
 
-class Temporal(SpectralOperator):
+class Temporal(SpectralOperator, Sectioned):
     """y = R x along the third axis of images (c, t, h, w), the same for every pixel: data (c, rows of R, h, w).
 
     The singular value decomposition is that of the small matrix R, made in double precision.
@@ -41,6 +42,15 @@ class Temporal(SpectralOperator):
         self.register_buffer("s", built(s[None, None, :, None, None]))
         for name, buffer in (("R", R), ("left", left[:, : len(values)]), ("right", right)):
             self.register_buffer(name, built(buffer).contiguous())
+
+    def section(self, begin: int, end: int) -> Section:
+        outside = self.R.clone()
+        outside[:, begin:end] = 0
+        rows = ((outside == 0).all(1) & (self.R != 0).any(1)).nonzero().flatten()
+        first, count = (int(rows[0]), len(rows)) if len(rows) else (0, 0)
+        A = Temporal((self.shape[0], end - begin, *self.shape[2:]), self.R[first : first + max(1, count), begin:end])
+        A.modality = fitting(self.modality, A.shape)
+        return Section(A, 2, first, count)
 
     def forward(self, x: Image) -> Data:
         return along(self.R, x)
@@ -137,7 +147,7 @@ class Gains(Temporal):
         super().__init__(shape, torch.diag(gains))
 
 
-class Flicker(AffineOperator):
+class Flicker(AffineOperator, Sectioned):
     """Flicker and fading of old film: the light of frame f is multiplied by g_f > 0, y_f + 1 = g_f (x_f + 1).
 
     g_f = exp(`strength` n_f − `fade` f/(t − 1)) with standard normal n_f of the stream `seed`, or `gains`, a list of
@@ -166,6 +176,12 @@ class Flicker(AffineOperator):
             raise ShapeError(f"{len(g)} gains for {count} frames")
         self.linear = Gains(self.shape, g)
         self.modality = fitting(VIDEO, self.shape)
+
+    def section(self, begin: int, end: int) -> Section:
+        assert isinstance(self.linear, Gains)
+        R = self.linear.R
+        A = Flicker((self.shape[0], end - begin, *self.shape[2:]), gains=R.diagonal()[begin:end].tolist()).to(R)
+        return Section(A, 2, begin, end - begin)
 
     def forward(self, x: Image) -> Data:
         return self.linear.forward(x - self.zero) + self.zero

@@ -103,7 +103,11 @@ class LiftedPrior(Prior):
 
     def streams(self, shape: tuple[int, ...]) -> Streams:
         """One stream for each frame, so that a frame draws the same numbers whatever frames are beside it; or one."""
-        return lambda seeds: FrameRng(seeds, shape[1], shared=self.noise == "shared")
+        return self.streams_from(shape, 0)
+
+    def streams_from(self, shape: tuple[int, ...], first: int) -> Streams:
+        """The streams of a part of a video, of `shape`, that begins with frame `first`."""
+        return lambda seeds: FrameRng(seeds, shape[1], self.noise == "shared", first)
 
     def forward(self, x: Image, t: Level) -> Image:
         self.check(tuple(x.shape[1:]))

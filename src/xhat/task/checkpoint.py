@@ -1,6 +1,7 @@
 """A run on disk: enough to continue bit for bit after Ctrl-C, and to refuse if the problem is another one."""
 
 import hashlib
+import json
 import os
 import sys
 import time
@@ -102,6 +103,18 @@ class Checkpoint:
             was = "; ".join(f"{k} was {identity.get(k)}, is {self.identity.get(k)}" for k in changed)
             raise MismatchError(f"{self.path}: cannot resume another problem: {was}")
         return unpack(content)
+
+
+def window_of(path: Path) -> int | None:
+    """The most frames that the run in the file `path` takes at once, so that it goes on as it began; None for pictures
+    and for what is no such file.
+    """
+    try:
+        identity = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["identity"]
+        spans, shape = (json.loads(identity.get(k, "[]")) for k in ("windows", "image_shape"))
+        return max(end - begin for begin, end in spans) if spans else int(shape[1]) if len(shape) == 4 else None
+    except Exception:  # `load` says what is wrong with it
+        return None
 
 
 def pack(snapshot: Snapshot) -> dict[str, Any]:

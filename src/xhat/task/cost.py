@@ -18,6 +18,7 @@ from ..schedule import Level
 from .run import Job, Watch
 
 TRIED = 256  # pixels: the side of the part of an image on which a network is tried that takes any size
+PLANES = 4  # frames of a video, or slices of a volume, on which it is tried
 COPIES = 4  # of each image that a solver has at least: x_t, the estimate, the noise, and A of one of them
 WHAT = "this restoration"
 SMALLER = "fewer --samples or --steps, or a smaller image (--size, --crop),"
@@ -32,6 +33,8 @@ def check_cost(job: Job, finished: int = 0) -> None:
     if not estimating():
         return
     shape, left = job.like.A.shape, len(job.seeds) - finished
+    if job.windows:
+        shape = (shape[0], job.windows.longest, *shape[2:])
     batch = min(job.batch_size or left, left)
     device = job.like.y.device
     seconds, size = trial(job.prior, shape, device)
@@ -41,7 +44,7 @@ def check_cost(job: Job, finished: int = 0) -> None:
             f"{batch} images of shape {shape} at a time take {gigabytes(needed)} of memory or more, and "
             f"{gigabytes(room)} are free here; a smaller --batch-size or image takes less"
         )
-    check_time(seconds * job.solver.steps * left, WHAT, SMALLER)
+    check_time(seconds * job.solver.steps * left * len(job.spans), WHAT, SMALLER)
 
 
 def paced(watch: Watch | None, steps: int) -> Watch | None:
@@ -68,8 +71,8 @@ def trial(prior: Prior, shape: tuple[int, ...], device: torch.device) -> tuple[f
     if prior.closed_form or not any(True for _ in prior.parameters()):
         return 0.0, 0.0
     part = shape
-    if len(shape) == 3 and max(shape[1:]) > TRIED:
-        part = (shape[0], *(min(n, TRIED) for n in shape[1:]))
+    if len(shape) in (3, 4):
+        part = (shape[0], *(min(n, PLANES) for n in shape[1:-2]), *(min(n, TRIED) for n in shape[-2:]))
         try:
             prior.check(part)
         except MismatchError:

@@ -1,7 +1,7 @@
 """Videos from files: operators and priors of pictures are lifted to them."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -28,7 +28,6 @@ from ..spec import Spec, lookup, parse, spec_of
 
 Put = Callable[[Path], object]
 LOOKED_AT = 8  # frames of which the noise is estimated; the median is taken
-OVERLAP = 8  # frames that two windows share, at most
 COUPLE = 0.05  # how much neighbouring frames are taken to differ where nobody says it
 say = logging.getLogger("xhat").warning
 
@@ -103,34 +102,6 @@ def seen(found: Measurement, operator: Any, noise: Any, scale: int | None) -> Me
         noise=guessed.get("noise", found.noise),
         guessed={**found.guessed, **guessed},
     )
-
-
-# --- windows, for videos longer than memory: no run uses them yet -----------------------------
-
-
-def spans(count: int, window: int) -> list[tuple[int, int]]:
-    """(begin, end) of windows of at most `window` of `count` frames, neighbours sharing up to `OVERLAP` frames."""
-    if count <= window:
-        return [(0, count)]
-    shared = min(OVERLAP, window // 2)
-    stride = window - shared
-    begins = list(range(0, count - shared, stride))
-    return [(b, min(b + window, count)) for b in begins]
-
-
-def blended(parts: Sequence[Tensor], where: Sequence[tuple[int, int]], count: int) -> Tensor:
-    """Windows (n, c, t, h, w) as one video of `count` frames: each fades into the next over the frames they share."""
-    out = parts[0].new_zeros(*parts[0].shape[:2], count, *parts[0].shape[3:])
-    total = out.new_zeros(count)
-    for i, (part, (begin, end)) in enumerate(zip(parts, where, strict=True)):
-        ramp = out.new_ones(end - begin)
-        if i and (shared := where[i - 1][1] - begin) > 0:
-            ramp[:shared] = (torch.arange(shared) + 1) / (shared + 1)
-        if i + 1 < len(where) and (shared := end - where[i + 1][0]) > 0:
-            ramp[-shared:] = ramp[-shared:] * (1 - (torch.arange(shared) + 1) / (shared + 1))
-        out[:, :, begin:end] += ramp[:, None, None] * part
-        total[begin:end] += ramp
-    return out / total[:, None, None]
 
 
 # --- what is written --------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from ..metrics.registry import choose, metric
 from ..numerics.device import pick_device
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
-from .checkpoint import Checkpoint, Snapshot
+from .checkpoint import Checkpoint, Snapshot, window_of
 from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
 from .cutting import cut_alike, cut_out
@@ -71,6 +71,7 @@ def restore(
     starts: int = 1,
     calibration: str | Path | Calibration | None = None,
     batch_size: int | None = None,
+    window: int | None = None,
     shape: Shape | None = None,
     reference: Source | None = None,
     metrics: Sequence[str] | None = None,
@@ -122,6 +123,8 @@ def restore(
         batch_size: how many samples or starts are computed at once; None means all. It changes time and memory, and a
             result by rounding only: by less than 1e-3 in [−1, 1], an eighth of a grey level, also with conjugate
             gradient.
+        window: how many frames of a video, or slices of a volume, are restored at once; None takes all that memory
+            holds. Windows share up to 16 frames and fade into each other.
         shape: the shape of the image, (c, h, w) for pictures, if it does not follow from the measurement.
         reference: the true image, for the metrics only; no solver sees it.
         metrics: the names of metrics; None takes those of the kind of image.
@@ -226,6 +229,7 @@ def restore(
         batch_size=batch_size,
         stop_at=stop_at,
         record_every=record_every,
+        window=window_of(Path(checkpoint)) if resume and checkpoint and window is None else window,
     )
     if not named:
         known()
@@ -236,6 +240,9 @@ def restore(
     names = [] if truth is None else choose(metrics or None, truth, job.problem.A.modality)
     scores = {name: metric(name) for name in names}
     account = begun(task, job, metrics=scores) | {"measurement_scale": found.scale, "record_every": record_every}
+    if job.windows:
+        account["windows"] = [list(span) for span in job.windows.spans]
+        logging.getLogger("xhat").warning("xhat: %s: %s", found.origin, job.windows)
     account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else found.file, job.prior)
     account["provenance"]["guessed"] = dict(found.guessed)
     if cut:
@@ -243,14 +250,14 @@ def restore(
     if calibration:
         calibration.check(account)
         account["calibration"] = calibration.account()
-    own = identity(account, ("measurement_scale", "record_every"))
+    own = identity(account, ("measurement_scale", "record_every", *(["windows"] if job.windows else [])))
     saver = Checkpoint(Path(checkpoint), own) if checkpoint is not None else None
     with alone(saver.path.parent, f".{saver.path.name}.lock") if saver else nullcontext():
         if saver and not resume:
             saver.check_new()
         start = saver.load() if saver and resume else Snapshot()
-        check_cost(job, sum(map(len, start.images)))
-        batches = -(-max(samples, starts) // (batch_size or max(samples, starts)))
+        check_cost(job, sum(map(len, start.images)) // len(job.spans))
+        batches = len(job.spans) * -(-max(samples, starts) // (batch_size or max(samples, starts)))
         left = job.solver.steps * (batches - len(start.images)) - start.step
         with bar(job.solver.steps, batches, len(start.images), progress) as watch:
             try:

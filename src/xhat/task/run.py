@@ -16,12 +16,13 @@ from ..loop import Step, trajectory
 from ..noise import Noise
 from ..numerics.calls import Calls, counting
 from ..operators.base import Operator
-from ..priors import Prior
+from ..priors import LiftedPrior, Prior
 from ..rng import Rng
 from ..schedule import Schedule
 from ..solvers.base import AnySolver, State
 from ..types import Data, Image
 from .checkpoint import Checkpoint, Snapshot, to_device
+from .windows import Span, Windows, blended, part_of
 
 STREAM = 0x9E3779B9  # keeps the noise of a measurement simulated with seed s apart from the draws of a solver with s
 
@@ -46,6 +47,7 @@ class Job:
     stop_at: float | None = None  # freeze an image at this multiple of the expected residual
     record_every: int = 0  # keep the first image's x̂₀ after each multiple of this many steps; 0 keeps none
     streams: Callable[[Sequence[int]], Rng] = Rng
+    windows: Windows | None = None  # of the frames of a video or volume, one after the other; then `like` is `problem`
 
     def __post_init__(self) -> None:
         if not self.seeds or (self.batch_size is not None and self.batch_size < 1) or self.record_every < 0:
@@ -56,6 +58,22 @@ class Job:
             raise SpecError(f"stop_at must be positive, not {self.stop_at}")
         if not (self.like.explained > 0).all():
             raise SpecError("stop_at compares with the noise level, and this measurement is noiseless")
+
+    @property
+    def spans(self) -> tuple[Span | None, ...]:
+        """The windows, or one None for all of an image."""
+        return (None,) if self.windows is None else self.windows.spans
+
+    def part(self, those: slice, span: Span | None) -> tuple[Likelihood, Rng]:
+        """What a solver works on for `those` samples in a window, and their random streams."""
+        index, seeds = torch.tensor(self.source[those]), self.seeds[those]
+        if span is None:
+            return self.like.take(index), self.streams(seeds)
+        like = self.prior.problem(part_of(self.problem.take(index), span))
+        streams = self.streams
+        if isinstance(self.prior, LiftedPrior):
+            streams = self.prior.streams_from(like.A.shape, span[0])
+        return like, streams(seeds)
 
 
 Watch = Callable[[Step, Likelihood, Calls], None]  # sees each step, its sub-batch's likelihood, the calls so far
@@ -72,8 +90,9 @@ def run(
     snap = start or Snapshot()
     size = job.batch_size or len(job.seeds)
     try:
-        for first in range(size * len(snap.images), len(job.seeds), size):
-            snap = _sub_batch(job, slice(first, first + size), snap, watch, checkpoint)
+        pieces = [(first, span) for first in range(0, len(job.seeds), size) for span in job.spans]
+        for first, span in pieces[len(snap.images) :]:
+            snap = _sub_batch(job, slice(first, first + size), span, snap, watch, checkpoint)
     except KeyboardInterrupt:
         if checkpoint:
             checkpoint.flush()
@@ -84,13 +103,23 @@ def run(
         raise
     if checkpoint:
         checkpoint.finish(snap)
-    return snap
+    return snap if job.windows is None else _joined(snap, job.windows)
 
 
-def _sub_batch(job: Job, part: slice, snap: Snapshot, watch: Watch | None, checkpoint: Checkpoint | None) -> Snapshot:
-    seeds = job.seeds[part]
-    like = job.like.take(torch.tensor(job.source[part]))
-    rng, began, before = job.streams(seeds), time.perf_counter() - snap.seconds, snap.calls
+def _joined(snap: Snapshot, windows: Windows) -> Snapshot:
+    """A run of whole videos, of one in windows: an image has stopped when the last of its windows has."""
+    n = len(windows.spans)
+    images, stops = ([part[i : i + n] for i in range(0, len(part), n)] for part in (snap.images, snap.frozen))
+    whole = [blended(parts, windows.spans, windows.count) for parts in images]
+    frozen = [torch.where(steps.amin(0) == 0, 0, steps.amax(0)) for steps in map(torch.stack, stops)]
+    return replace(snap, images=whole, frozen=frozen)
+
+
+def _sub_batch(
+    job: Job, part: slice, span: Span | None, snap: Snapshot, watch: Watch | None, checkpoint: Checkpoint | None
+) -> Snapshot:
+    seeds, began, before = job.seeds[part], time.perf_counter() - snap.seconds, snap.calls
+    like, rng = job.part(part, span)
     resume = None
     if snap.state is not None:
         rng.load_state_dict(snap.rng)

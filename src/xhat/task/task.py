@@ -26,6 +26,7 @@ from .parts import (
     prior_for,
 )
 from .run import Job, measured
+from .windows import part_of, windows_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,7 @@ class Task:
     batch_size: int | None = None  # None: all at once
     stop_at: float | None = None  # a sample is frozen at this multiple of the residual that the noise explains
     record_every: int = 0  # keep the first sample's x̂₀ after each multiple of this many steps; 0 keeps none
+    window: int | None = None  # frames of a video or slices of a volume at a time; None: what memory holds
 
     def problem(self) -> Likelihood:
         """The likelihood of the images, on the CPU; what the task leaves open is taken from the measurement's file.
@@ -92,20 +94,24 @@ class Task:
         problem = self.problem().to(place)
         solver = as_solver(self.solver)
         prior = prior_for(solver, self.prior, place)
+        seeds = [seed for own in self.seeds for seed in own]
+        windows = windows_for(problem.A, prior, self.window, min(self.batch_size or len(seeds), len(seeds)))
         job = Job(
             solver=solver,
             prior=prior,
-            like=prior.problem(problem),
+            like=problem if windows else prior.problem(problem),
             problem=problem,
-            seeds=[seed for own in self.seeds for seed in own],
+            seeds=seeds,
             source=[i for i, own in enumerate(self.seeds) for _ in own],
             schedule=as_schedule(self.schedule),
             batch_size=self.batch_size,
             stop_at=self.stop_at,
             record_every=self.record_every,
             streams=prior.streams(problem.A.shape),
+            windows=windows,
         )
-        if why := prior.mismatch(job.like):
+        first = prior.problem(part_of(problem, windows.spans[0])) if windows else job.like
+        if why := prior.mismatch(first):
             raise MismatchError(why)
-        tried(prior, job.like.A.shape)
+        tried(prior, first.A.shape)
         return job
