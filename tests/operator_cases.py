@@ -55,7 +55,14 @@ OPTIONS = {
     "scattering": [{"receivers": 7, "transmitters": 5, "side": 0.02}],
     "fwi": [{"sources": 2, "receivers": 3, "time": 80, "frequency": 40, "cells": 4}],
     "navier_stokes": [{"time": 0.1}, {"time": 0.1, "subsample": 1}],
-    "ct": [{"angles": 5}, {"angles": 5, "geometry": "fan", "detectors": 12}, {"angles": 4, "arc": 60}],
+    "ct": [
+        {"angles": 5},
+        {"angles": 5, "geometry": "fan", "detectors": 12},
+        {"angles": 4, "arc": 60},
+        {"angles": (0, 10, 50), "pixel": 0.5, "pitch": 0.7, "axis": (0.4, -0.3), "direction": "clockwise"},
+        {"angles": 3, "geometry": "curved", "pixel": 0.5, "shift": 0.3, "offset": -0.2, "detector_distance": 3},
+        {"angles": 3, "pixel": 0.5, "white": 0.2, "seen": torch.arange(3 * 19).reshape(3, 19) % 5 > 0},
+    ],
     "mri": [
         {"acceleration": 2, "coils": 3},
         {"acceleration": 2, "coils": 2, "seed": [4, 5, 6]},

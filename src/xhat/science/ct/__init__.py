@@ -4,11 +4,11 @@ from pathlib import Path
 
 from ...registry import Plugin
 from .fbp import FBP
-from .operator import CT
+from .operator import ct
 
 PLUGIN = Plugin(
     "ct",
-    operators={"ct": CT},
+    operators={"ct": ct},
     baselines={"fbp": FBP},
     suites={"science-ct": Path(__file__).with_name("suite.toml")},
 )

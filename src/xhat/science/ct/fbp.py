@@ -17,38 +17,58 @@ from .operator import CT
 def fbp(A: CT, y: Data) -> Image:
     """The image (b, c, h, w) by filtered back-projection of `y` (b, c, angles, detectors).
 
-        f = Δθ Σ_θ q_θ(s)/U²
+        f = Σ_θ Δθ q_θ/U²
 
     q is the ramp-filtered view and U the relative distance from the source (1 if parallel); Kak & Slaney, 1988, eqs.
-    3.61 and 3.107. Fan views are weighted by D/√(D² + s²) and half of the ramp. A parallel arc beyond 180 degrees sees
-    every line more than once, and the result is divided accordingly.
+    3.61, 3.107 and 3.97. Views of a fan are weighted by the cosine of the angle of the ray, filtered with half of the
+    ramp, and on a curved detector with the ramp times (γ/sin γ)². Δθ is the angle that a view stands for
+    (`Geometry.weights`), so that angles need not be even. For an axis beside the central ray of a fan (`shift`) it is
+    right to first order.
     """
-    s, theta = A.offsets().to(y), A.views().to(y)
-    q = ramp(y * A.distance / (A.distance**2 + s**2).sqrt() / 2, A.pitch) if A.fan else ramp(y, A.pitch)
+    g = A.geometry
+    D, curved = g.distance, g.beam == "curved"
+    s = g.cells().to(y)
+    if g.diverges:
+        gamma = s / g.length if curved else (s / g.length).atan()
+        # the detector as it would be at the axis: flat at distance D, or in angles
+        pitch = g.pitch / g.length if curved else g.pitch / g.magnification
+        q = ramp(y * gamma.cos() * (D if curved else 1.0), pitch, curved) / 2
+    else:
+        pitch, q = g.pitch, ramp(y, g.pitch)
     h, w = A.shape[-2:]
-    across = (torch.arange(w).to(y) - (w - 1) / 2) / w
-    up = -(torch.arange(h).to(y)[:, None] - (h - 1) / 2) / w
+    right = (torch.arange(w).to(y) - (w - 1) / 2) * A.pixel - g.axis[0]
+    up = -(torch.arange(h).to(y)[:, None] - (h - 1) / 2) * A.pixel - g.axis[1]
+    first = float(g.cells()[0])
     x = torch.zeros(len(y), *A.shape, dtype=y.dtype, device=y.device)
-    for i, angle in enumerate(theta):
-        U = 1 + (-across * angle.sin() + up * angle.cos()) / A.distance if A.fan else torch.ones_like(across + up)
-        place = (across * angle.cos() + up * angle.sin()) / U / A.pitch + (A.count - 1) / 2
-        x += at(q[..., i, :], place) / U**2
-    turn = math.radians(A.arc) / A.angles
-    return x * (turn if A.fan else turn * min(1.0, 180 / A.arc))
+    for i, (angle, weight) in enumerate(zip(g.views().tolist(), g.weights().tolist(), strict=True)):
+        across = right * math.cos(angle) + up * math.sin(angle) - g.shift
+        along = up * math.cos(angle) - right * math.sin(angle)
+        if not g.diverges:
+            x += weight * at(q[..., i, :], (across - first) / pitch)
+            continue
+        away = D + along
+        place = (across / away).atan() if curved else across * D / away
+        begin = first / g.length if curved else first / g.magnification
+        far = (away**2 + across**2) if curved else (away / D) ** 2
+        x += weight * at(q[..., i, :], (place - begin) / pitch) / far
+    return x / A.unit
 
 
-def ramp(y: Tensor, pitch: float) -> Tensor:
+def ramp(y: Tensor, pitch: float, curved: bool = False) -> Tensor:
     """The views `y` (…, detectors) convolved with the band-limited ramp (Ramachandran & Lakshminarayanan, 1971).
 
-    The ramp is sampled in space, `pitch` apart.
+    The ramp is sampled in space, `pitch` apart; on a `curved` detector `pitch` is an angle γ, and the ramp is times
+    (γ/sin γ)².
     """
     n = y.shape[-1]
     k = torch.arange(-n + 1, n)
     odd = torch.where(k % 2 == 1, -1 / (math.pi * k.double()) ** 2, 0.0)
-    kernel = (torch.where(k == 0, 0.25, odd) / pitch**2).to(y)
+    kernel = torch.where(k == 0, 0.25, odd) / pitch**2
+    if curved:
+        kernel = kernel / torch.sinc(k.double() * pitch / math.pi) ** 2
     # At least 3 n − 2 points, so that the circular convolution does not wrap around.
     size = 4 * n
-    out: Tensor = irfft(rfft(y, size) * rfft(kernel, size), size)
+    out: Tensor = irfft(rfft(y, size) * rfft(kernel.to(y), size), size)
     return pitch * out[..., n - 1 : 2 * n - 1]
 
 
@@ -65,7 +85,7 @@ def at(q: Tensor, place: Tensor) -> Tensor:
 class FBP(Direct[LinearGaussian]):
     """Filtered back-projection with the ramp |ω| (Ramachandran & Lakshminarayanan, 1971), of parallel or fan beams.
 
-    Fan beams are weighted as in Kak & Slaney, 1988, section 3.4; both assume views all around, evenly spaced.
+    Fan beams are weighted as in Kak & Slaney, 1988, section 3.4; they assume views all around.
     """
 
     needs = LinearGaussian
