@@ -1,4 +1,4 @@
-# make demo: restore real photographs.  make test: every check that CI runs.  make check: all but the slow tests.
+# make demo: restore real photographs.  make test: every check that CI runs.  make check: what takes under 3 minutes.
 # make release-check: all that a release needs; RELEASE.md.
 # make site: the documentation as pages, into site/.  make fuzz: thousands of bad inputs, which takes an hour on two cores.
 PYTHON ?= python3

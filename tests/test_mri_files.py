@@ -122,7 +122,7 @@ def test_whole_lines_of_zeros_were_not_measured(tmp_path):
 @pytest.mark.parametrize(("axes", "named"), [((-2, -1), "axis -2, -1"), ((-1,), "axis -1")])
 def test_k_space_whose_centre_is_in_the_corner_is_noticed(tmp_path, axes, named):
     _, k = phantom(48)
-    with pytest.raises(DataError, match=f"peaks at an end of {named}, and frequency 0 belongs in the middle"):
+    with pytest.raises(DataError, match=f"lies at the ends of {named}, and frequency 0 belongs in the middle"):
         restored(saved(tmp_path, y=torch.fft.ifftshift(k, axes)), "mri")
 
 

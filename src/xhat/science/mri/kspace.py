@@ -78,12 +78,15 @@ def padding(seen: Tensor) -> Tensor:
 
 
 def off_centre(k: Tensor) -> tuple[int, ...]:
-    """The axes of `k` (coils, h, w), -2 or -1, along which it peaks at an end instead of at index n // 2."""
-    size = rss(k)
-    found = []
-    for axis, i in zip(PLANE, divmod(int(size.argmax()), size.shape[1]), strict=True):
-        n = size.shape[axis]
-        if n >= 8 and min(i, n - i) < n / 8:
+    """The axes of `k` (coils, h, w), -2 or -1, at whose ends, an eighth of it each, lies four times the energy that the
+    quarter around index n // 2 has. That is where a transform without fftshift leaves frequency 0.
+    """
+    energy, found = k.abs().square().sum(-3), []
+    for axis in PLANE:
+        line = energy.sum(-3 - axis)  # over the other axis
+        n, eighth = len(line), len(line) // 8
+        middle = line[n // 2 - eighth : n // 2 + eighth].sum()
+        if line[:eighth].sum() + line[n - eighth :].sum() > 4 * middle:
             found.append(axis)
     return tuple(found)
 

@@ -41,8 +41,8 @@ def measurement(
         raise DataError(f"{origin}: holds only zeros")
     if axes := off_centre(k):
         raise DataError(
-            f"{origin}: its k-space peaks at an end of axis {', '.join(map(str, axes))}, and frequency 0 belongs in "
-            f"the middle: numpy.fft.fftshift(y, axes={axes})"
+            f"{origin}: most of its k-space lies at the ends of axis {', '.join(map(str, axes))}, and frequency 0 "
+            f"belongs in the middle: numpy.fft.fftshift(y, axes={axes})"
         )
     seen = seen | (padding(seen) if filled is None else filled)
     source, sure = (k, seen) if prescan is None else (prescan, sampled(prescan))
