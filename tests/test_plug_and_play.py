@@ -9,6 +9,7 @@ from xhat.files.photographs import photographs
 from xhat.likelihoods import likelihood
 from xhat.loop import solve
 from xhat.noise import Gaussian, Noiseless
+from xhat.numerics.calls import counting
 from xhat.operators import OPERATORS
 from xhat.priors import PRIORS, Denoiser
 from xhat.rng import Rng
@@ -97,10 +98,24 @@ def test_lmaps_is_no_worse_on_photographs_than_half_quadratic_steps_at_as_many_c
     assert 10 * float(error["lmaps"] - error["hqs"]) < 0.2
 
 
+@pytest.mark.parametrize("sigma", [0.05, 0.3])
+def test_lmaps_on_noise_alone_is_the_posterior_mean_in_one_call(sigma):
+    """Of a Gaussian prior that is not said to be one; a ladder of twenty steps misses the mean by up to half of σ_y."""
+    prior = Denoiser(lambda x, s: x / (1 + s**2), schedule=EDM(0.002, 40.0), trial=False)
+    A = build("denoise", OPERATORS, (1, 8, 8))
+    y = Rng([3, 4]).randn_like(torch.empty(2, 1, 8, 8))
+    with counting() as calls:
+        x = solve(SOLVERS["lmaps"](), prior, likelihood(A, Gaussian(sigma), y), Rng([0, 1]))
+    torch.testing.assert_close(x, y / (1 + sigma**2))
+    assert calls.forwards == 2  # one for each image
+
+
 @pytest.mark.parametrize(
     ("operator", "noise", "first", "last"),
     [
-        ("denoise", Gaussian(0.05), 3.0, 0.03),  # 0.6 σ_y
+        ("gaussian_blur", Gaussian(0.05), 3.0, 0.03),  # 0.6 σ_y
+        ("denoise", Gaussian(0.05), 0.05, 0.05),  # the measurement is x_t at the one level of its noise
+        ("denoise", Gaussian(0.001), 3.0, 0.002),  # which the prior does not know
         ("denoise", Noiseless(), 3.0, 0.002),
         ("mri:coils=2", Gaussian(0.05), 3.0, 0.03),  # a norm of 1: the noise has a level of images
         ("(mri:coils=2) * 0.1", Gaussian(0.05), 3.0, 0.002),  # it has not

@@ -96,7 +96,9 @@ def _bench(p: ArgumentParser) -> None:
     p.add_argument(
         "--keep-images", action="store_true", help="keep truth, measurement and restored image of each record"
     )
-    p.add_argument("--fresh", action="store_true", help="repeat what other code, weights or images made")
+    p.add_argument(
+        "--fresh", action="store_true", help="compute again what was made with other code, weights or images"
+    )
     p.add_argument("--ray", metavar="ADDRESS", help="local, auto or the address of a Ray cluster")
     p.add_argument(
         "--threads", type=int, metavar="N", help="threads of each Ray worker; default: an equal share of cores"
@@ -108,14 +110,20 @@ def _bench(p: ArgumentParser) -> None:
 
 def _tune(p: ArgumentParser) -> None:
     p.add_argument("-o", "--out", required=True, help="the folder for the trials and best.toml")
-    p.add_argument("--operator", required=True, metavar="SPEC")
-    p.add_argument("--noise", required=True, metavar="SPEC")
+    p.add_argument("--operator", required=True, metavar="SPEC", help="what makes the measurements")
+    p.add_argument("--noise", required=True, metavar="SPEC", help="the noise that is added to them")
     p.add_argument("--data", required=True, metavar="SPEC", help="validation images: a spec, or a folder")
     p.add_argument("--solver", default="lmaps", metavar="SPEC", help="options given here are kept; default: lmaps")
     p.add_argument("--prior", default="photo", metavar="SPEC", help="default: photo")
     p.add_argument("--trust", action="store_true", help=TRUST)
     p.add_argument("--schedule", metavar="SPEC", help="noise levels; default: those of the prior")
-    p.add_argument("--vary", action="append", default=[], metavar="RANGE", help="k=0.1:10:log, steps=20:100, inner=a|b")
+    p.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="RANGE",
+        help="search an option of the solver over a range or a list: k=0.1:10:log, steps=20:100, inner=a|b",
+    )
     p.add_argument("--objective", default="psnr", metavar="NAME", help="a metric, residual or heldout; default: psnr")
     p.add_argument("--trials", type=int, default=30, metavar="N", help="number of trials in all; default: 30")
     p.add_argument("--minutes", type=float, metavar="N", help="stop after N minutes")

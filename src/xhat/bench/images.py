@@ -41,7 +41,7 @@ class Images(Checked, ABC):
 
     @abstractmethod
     def load(self, name: str) -> Tensor:
-        """The image called `name`, (*image), float32 in model units. Raises DataError if it cannot be read."""
+        """The image called `name`, (*image), float32 in [−1, 1] for pictures. Raises DataError if it cannot be read."""
 
     def file(self, name: str) -> Path | None:
         """The file that holds the image of that name; None if it comes from none, or from several."""

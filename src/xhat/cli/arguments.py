@@ -68,7 +68,7 @@ APP = """examples:
   xhat app                                     opens a page: drop a picture, paint over scratches, take the result
   xhat app --folder ~/Pictures/xhat --port 8000 --no-browser
 
-The page is served on 127.0.0.1 and asks nothing of any other place. Pictures, masks and results lie in the folder.
+The page is served on 127.0.0.1 and makes no other network requests. Pictures, masks and results are kept in the folder.
 """
 WHAT = "black holes and what could be mistaken for one; velocities of the ground; vorticities of a flow"
 GENERATE = """examples:
@@ -94,7 +94,7 @@ PRIOR = """examples:
   xhat prior inspect mine.pt --prior-config num_heads=4,noise_schedule=linear
 """
 CROP = "first crop to W x H pixels: 256x256 in the middle, 256x256+X+Y from column X and row Y on"
-YES = "do it although it takes more memory than is free, or more than an hour"
+YES = "do not ask before a run that needs more memory than is free, or more than an hour"
 OVERWRITE = "replace a file that is there already"
 CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or a .toml or .json file"
 
@@ -170,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     _prior_arguments(command("prior", "show what a checkpoint or a folder holds", PRIOR))
     bench.add(command)
     _generate_arguments(command("generate", "make pictures to train a prior on", GENERATE))
-    p = command("list", "list operators, noises, solvers, priors, metrics and schedules", LIST)
+    p = command("list", "list what xhat has: operators, noises, solvers, priors, metrics, data sets and so on", LIST)
     p.add_argument("kind", nargs="?", choices=LISTED, help="the kind to list; without it, the names of all kinds")
     p.add_argument("name", nargs="?", help="one part of that kind, to show in full")
     p.set_defaults(run=command_of("list"))
@@ -223,9 +223,9 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         "-o",
         "--out",
         required=True,
-        help="the folder to write the results to; x.png, .jpg, .tif or .webp writes just that picture, of several "
-        "samples their mean; '{stem}_restored.png' names the pictures of several files, and {name}, {suffix} and "
-        "{folder} are known there, too",
+        help="the folder to write the results to; x.png, .jpg, .tif or .webp writes only that picture (the mean, if "
+        "there are several samples); '{stem}_restored.png' names the pictures of several files, where {name}, {suffix} "
+        "and {folder} work as well",
     )
     p.add_argument("--record", action="store_true", help="with a picture as -o, write its record beside it")
     p.add_argument("--operator", metavar="SPEC", help="what made the measurement; default: what its file says or shows")
@@ -250,9 +250,13 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--schedule", metavar="SPEC", help="noise levels, e.g. edm:sigma_max=100,rho=7; default: those of the prior"
     )
-    p.add_argument("--steps", metavar="N", help="the option steps of the solver")
+    p.add_argument("--steps", metavar="N", help="the number of steps of the solver (its option steps)")
     p.add_argument(
-        "--samples", type=int, default=1, metavar="N", help="draw N samples: their mean and standard deviation"
+        "--samples",
+        type=int,
+        default=1,
+        metavar="N",
+        help="draw N samples, and write their mean and standard deviation",
     )
     p.add_argument(
         "--starts",
@@ -267,8 +271,8 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--calibration",
         metavar="FILE",
-        help="what xhat calibrate has measured for these very specs: scales the standard deviation and writes low_90 "
-        "and high_90, between which 90 %% of the truth lay",
+        help="what xhat calibrate has measured for exactly these specs: scales the standard deviation and writes "
+        "low_90 and high_90, between which 90 %% of the true pixels lay",
     )
     p.add_argument("--seed", type=int, default=0, help="sample i uses seed + i; default: 0")
     p.add_argument(
@@ -339,7 +343,7 @@ def _fix_arguments(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--sigma", metavar="S", help="the noise, such as 12/255; default: it is estimated")
     p.add_argument("--crop", metavar="WxH", help=CROP)
-    p.add_argument("--steps", metavar="N", help="the option steps of the solver; fewer are faster")
+    p.add_argument("--steps", metavar="N", help="the number of steps of the solver; fewer are faster")
     p.add_argument("--dtype", help="the option dtype of the prior, e.g. bfloat16")
     p.add_argument("--resume", action="store_true", help="continue an interrupted run; skip pictures that are done")
     p.add_argument("--record", action="store_true", help="write the record beside a picture")

@@ -55,7 +55,7 @@ KINDS = {
 
 
 class Folder:
-    """A data set on disk as a sequence of measurements; if it is a set of images, y is the image itself in model units.
+    """A data set on disk as a sequence of measurements; if it is a set of images, y is the image itself in [−1, 1].
 
     `kind` is one of KINDS or mri (three folders kspace, s_maps and mvue); without it, the folder's name tells. Raises
     SpecError for an unknown kind and DataError for a folder or record that cannot be read.

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from ..errors import MismatchError, SpecError
 from ..likelihoods import CellGaussian
-from ..noise import Poisson
+from ..noise import Gaussian, Poisson
 from ..numerics.inner import adam, gauss_newton
 from ..numerics.linalg import bcast, rms, sq
 from ..operators.base import ProxyOperator
+from ..operators.denoise import Denoise
 from ..ranges import Fraction, NonNegative, Positive, Steps
-from ..schedule import EDM, Schedule
-from .base import Image, Level, Likelihood, LinearGaussian, PointEstimator, Prior, Rng, Rule
+from ..schedule import CLEAN, EDM, Schedule
+from .base import Image, Level, Likelihood, LinearGaussian, PointEstimator, Prior, Rng, Rule, State
 
 LAST = 0.6  # the last level over σ_y; from 0.5 to 0.75 it is best or nearly so on photographs, for σ_y of 0.01 to 0.1
 FIRST = 3.0  # the first level at most: above it images of [−1, 1] are lost in noise, and steps are, too (1.5 dB in MRI)
@@ -34,7 +35,9 @@ class LMAPS(PointEstimator[Likelihood]):
     conjugate gradient if A is linear, otherwise by Gauss-Newton. For JPEG, quantisation and clipping x̂₀ is the mean
     of N(E[x₀|x_t], k ρ_t² I) on the cells that y names. Without a k it is 1, which comes to the mode, and 3 on cells.
     Where σ_y is a noise level of images, as in pictures and MRI, it is 4 under a prior that was learned, and in the
-    last step Cov[x₀|x_t] is the error that the prior states, if it does: that is no mode, but a better image. proxy is
+    last step Cov[x₀|x_t] is the error that the prior states, if it does: that is no mode, but a better image. Where the
+    measurement is the image with such noise and nothing else, it is x_t itself at ρ_t = σ_y, and x̂₀ is E[x₀|x_t]: the
+    mean of the posterior in one call. proxy is
     the paper's way for codes: one step of the proxy gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without
     which it drifts; the code's own error there counts as noise, so that the prior takes over once ρ_t is smaller than
     one quantisation step. For Poisson noise, whose variance hangs on x, auto is adam as well: Gauss-Newton wants one
@@ -63,7 +66,8 @@ class LMAPS(PointEstimator[Likelihood]):
 
     def levels_for(self, schedule: Schedule | None, prior: Prior, like: Likelihood) -> list[Level]:
         """Under a learned prior, for linear A, from ρ = 3 on; where σ_y is a noise level of images, down to 0.6 σ_y:
-        what is left of the noise lies there. Otherwise the levels of the prior.
+        what is left of the noise lies there; where y is an image with noise of level σ_y, that level alone. Otherwise
+        the levels of the prior.
 
         Raises MismatchError for a batch of different σ_y, which has no common ladder, unless there is a `schedule`.
         """
@@ -75,10 +79,17 @@ class LMAPS(PointEstimator[Likelihood]):
             sigma = like.noise.scale(like.y)
             if not (sigma == sigma[0]).all():
                 raise MismatchError("the measurements have different noise, so their ladders differ: give a schedule")
+            if isinstance(like.A, Denoise) and low <= float(sigma[0]) <= own[0].ratio:
+                return [Level(1.0, 1.0, float(sigma[0])), CLEAN]
             low = max(LAST * float(sigma[0]), low)
         elif top == own[0].ratio:
             return own
         return EDM(low, top).levels(self.steps) if low < top else own
+
+    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        return (
+            State(t.alpha * like.y, torch.zeros_like(like.y)) if noised(t, like) else super().init(t, prior, like, rng)
+        )
 
     def tempered(self, prior: Prior, like: Likelihood) -> bool:
         """Whether σ_y is a noise level of images and the prior was learned, and x̂₀ is a mode, not the mean on cells."""
@@ -95,6 +106,8 @@ class LMAPS(PointEstimator[Likelihood]):
 
     def estimates(self, x: Image, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> tuple[Image, Image]:
         m = prior(x, t)
+        if noised(t, like):
+            return m, m
         v = self.variance(t, s, prior, like)
         w: Tensor | float = like.noise.scale(like.y) ** 2 / v
         if self.k1 is not None and self.k2 is not None:
@@ -114,3 +127,10 @@ class LMAPS(PointEstimator[Likelihood]):
             return gauss_newton(like.residual, torch.zeros(()), w, m)
         energy = lambda z: sq(like.residual(z)) + w * sq(z - m)
         return adam(energy, m, self.lr * min(1.0, t.ratio), self.inner_steps)
+
+
+def noised(t: Level, like: Likelihood) -> bool:
+    """Whether the measurement is an image at level `t`: x_t = α_t y with noise of σ_y = ρ_t, and nothing else."""
+    if not isinstance(like.A, Denoise) or not isinstance(like.noise, Gaussian):
+        return False
+    return bool((like.noise.scale(like.y) == t.ratio).all())

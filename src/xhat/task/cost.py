@@ -1,6 +1,8 @@
 """What a run will take, estimated before it starts: memory from shapes, both from one trial call of the network."""
 
+import ctypes
 import time
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -44,7 +46,7 @@ def check_cost(job: Job, finished: int = 0) -> None:
             f"{batch} images of shape {shape} at a time take {gigabytes(needed)} of memory or more, and "
             f"{gigabytes(room)} are free here; a smaller --batch-size or image takes less"
         )
-    check_time(seconds * job.solver.steps * left * len(job.spans), WHAT, SMALLER)
+    check_time(seconds * job.steps * left * len(job.spans), WHAT, SMALLER)
 
 
 def paced(watch: Watch | None, steps: int) -> Watch | None:
@@ -99,6 +101,9 @@ def reset_peak(kind: str) -> float:
     if kind == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return float(torch.cuda.memory_allocated())
+    # What was freed before is given back first: a call that finds its memory there would seem to take none.
+    with suppress(OSError, AttributeError, TypeError):  # a C library that has no such function
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

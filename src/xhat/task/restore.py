@@ -258,8 +258,8 @@ def restore(
         start = saver.load() if saver and resume else Snapshot()
         check_cost(job, sum(map(len, start.images)) // len(job.spans))
         batches = len(job.spans) * -(-max(samples, starts) // (batch_size or max(samples, starts)))
-        left = job.solver.steps * (batches - len(start.images)) - start.step
-        with bar(job.solver.steps, batches, len(start.images), progress) as watch:
+        left = job.steps * (batches - len(start.images)) - start.step
+        with bar(job.steps, batches, len(start.images), progress) as watch:
             try:
                 end = run(job, paced(watch, left), saver, start)
             except TooLongError:

@@ -6,6 +6,7 @@ How the samples are batched changes numbers by rounding only, because each sampl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -63,6 +64,12 @@ class Job:
     def spans(self) -> tuple[Span | None, ...]:
         """The windows, or one None for all of an image."""
         return (None,) if self.windows is None else self.windows.spans
+
+    @cached_property
+    def steps(self) -> int:
+        """The steps that the solver makes of a batch, or of a window of it: not always as many as its option says."""
+        like, _ = self.part(slice(0, 1), self.spans[0])
+        return len(self.solver.levels_for(self.schedule, self.prior, like)) - 1
 
     def part(self, those: slice, span: Span | None) -> tuple[Likelihood, Rng]:
         """What a solver works on for `those` samples in a window, and their random streams."""

@@ -23,7 +23,7 @@ def simulate(
 
     Parameters:
         x: a path, an array, a PIL image or a tensor, without a batch axis. uint8 and uint16 arrays are pixels;
-            floats are in model units, which for pictures means [−1, 1].
+            floats are in [−1, 1] for pictures, and in the units of the operator for other images.
         operator: A, as a spec string, an `Operator`, or a function on batches, (b, *image) to (b, *data).
         noise: what the detector adds: a number, the sigma of Gaussian noise in the units of y, a spec string or a
             `Noise`.
