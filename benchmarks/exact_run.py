@@ -48,7 +48,6 @@ def cells() -> list[Cell]:
     small = [f"mixture:d=8,m={m}" for m in MEASURED]
     large = [f"mixture:d=80,m={m}" for m in MEASURED]
     single = [f"{name}:steps=100,particles=1000" for name in ("tds", "mcgdiff", "fps_smc")]
-    rest = (FLOOR, *others())
     plan: list[tuple[list[str], range, int | None, tuple[str, ...]]] = [
         (["two", *small], range(1), 500, SHORT),
         (large, range(1), 500, SHORT),
@@ -56,11 +55,10 @@ def cells() -> list[Cell]:
         (["funnel"], range(1), 200, SHORT),
         (["two", "funnel"], range(1, 2), 200, SHORT),
         (["grf:side=16"], range(1, 2), 200, SHORT),
+        (["two"], range(2), 100, (FLOOR, *LONG, *others())),
+        ([small[1]], range(2), 100, (FLOOR, *LONG)),
         ([*EQUAL], range(1), 200, (FLOOR, *budgets())),
-        ([small[1]], range(1), 100, (FLOOR, *LONG)),
         (small, range(1), 1000, (FLOOR, *single)),
-        (["two"], range(1), 50, rest),
-        ([small[1]], range(1, 2), 100, (FLOOR, *LONG)),
         ([*EQUAL], range(1, 3), 200, (FLOOR, *budgets())),
         (small, range(1, 3), 500, SHORT),
         (large, range(1, 2), 500, SHORT),

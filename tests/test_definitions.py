@@ -5,7 +5,9 @@ import pytest
 from xhat.exact.cell import FLOOR, drawn
 from xhat.exact.metrics import Reference
 from xhat.exact.sampling import solved
+from xhat.likelihoods import LinearGaussian
 from xhat.solvers import SOLVERS
+from xhat.solvers.base import Estimator
 from xhat.spec import build
 from xhat.task.definitions import Definition, Definitions
 from xhat.task.fingerprint import Code, text_of_module
@@ -60,6 +62,23 @@ def edited(module, old, new):
 def test_a_change_reaches_the_rows_that_are_made_of_it(change, changed):
     then = rows(edited(f"xhat.{change[0]}", *change[1:]))
     assert {n for n, code in then.items() if code != NOW[n]} == changed
+
+
+class Mine(Estimator[LinearGaussian]):
+    """A sampler outside the package, whose step is that of its base."""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("self.fraction(t, s), rng)", "2 * self.fraction(t, s), rng)", False),
+        ("class PointEstimator(", "class PointEstimator(object, ", True),
+    ],
+)
+def test_a_sampler_of_ones_own_is_made_of_its_bases_too(old, new, same):
+    """Its own package names them and does not define them."""
+    codes = [Definitions(code).fingerprint(Mine) for code in (CODE, edited("xhat.solvers.base", old, new))]
+    assert (codes[0] == codes[1]) == same
 
 
 def test_names_are_followed_wherever_they_are_imported():

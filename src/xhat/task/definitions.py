@@ -1,9 +1,9 @@
 """A fingerprint of the definitions that decide a number: finer than that of modules, for rows that are kept for long.
 
-It covers the functions, classes and constants of the parts, those that these name, and so on, wherever in their package
-they are defined; of each module so reached also what runs when it is imported. A change of another function beside them
-changes nothing. What is found by no name, such as a class among all subclasses of another, must be one of the parts.
-Modules that refuse, show and write decide no number and are left out.
+It covers the functions, classes and constants of the parts, their bases, those that these name, and so on, wherever in
+their package they are defined; of each module so reached also what runs when it is imported. A change of another
+function beside them changes nothing. What is found by no name, such as a class among all subclasses of another, must be
+one of the parts. Modules that refuse, show and write decide no number and are left out.
 """
 
 import ast
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from types import FunctionType
 from typing import NamedTuple
 
-from .fingerprint import HOME, Code, closure, is_docstring, is_package, modules_of, plain, running
+from .fingerprint import ELSEWHERE, HOME, Code, closure, is_docstring, is_package, modules_of, plain, running
 
 WHOLE = "*"  # stands for all definitions of a module
 IMPORTED = ""  # stands for what runs when a module is imported, its definitions aside
@@ -38,6 +38,7 @@ class Definitions:
     def fingerprint(self, *parts: object) -> str:
         """16 hexadecimal digits for all that decides a number which `parts` make."""
         own = [p if isinstance(p, type | FunctionType) else type(p) for p in parts]
+        own = [c for p in own for c in (p.__mro__ if isinstance(p, type) else (p,)) if is_written(c)]
         start = {Definition(p.__module__, p.__qualname__.partition(".")[0]) for p in own}
         start |= {Definition(m, WHOLE) for m in modules_of(parts) - {d.module for d in start}}
         sha = hashlib.sha256()
@@ -117,6 +118,11 @@ class Definitions:
 def decides(found: Definition) -> bool:
     """Whether a definition may decide a number: it lies in none of the modules of `BESIDE`."""
     return not f"{found.module}.".startswith(tuple(f"{m}." for m in BESIDE))
+
+
+def is_written(part: type | FunctionType) -> bool:
+    """Whether a class or function is not of a library whose version a row states."""
+    return (part.__module__ or "__main__").partition(".")[0] not in ELSEWHERE
 
 
 def defined(statement: ast.stmt) -> list[str]:
