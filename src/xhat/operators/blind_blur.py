@@ -7,20 +7,24 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
+from ..errors import SpecError
 from ..numerics.build_dtype import built
 from ..ranges import Kernel, Width
 from ..types import Data, Image
 from .base import Operator
-from .checks import Number, planes
+from .checks import Number, one_of, planes
 from .circulant import Circulant
 from .kernels import fits
+
+LARGEST = 41  # the side of a kernel whose covariance is small enough to be factored
 
 
 class BlindBlur(Operator):
     """y = k ⋆ x with periodic boundary and an unknown kernel k: `size` x `size`, ≥ 0, sum 1.
 
     As a plain operator it blurs with a Gaussian of `std` pixels, which is also the kernel with which blind solvers
-    start.
+    start. What these know of a kernel is said by `kernels`: gauss, a defocus of any width, or shake, the path of a
+    shaking camera as `motion_blur` draws it, for a `size` up to 41. Raises SpecError for other `kernels`.
     """
 
     name: ClassVar[str] = "blind_blur"
@@ -33,10 +37,14 @@ class BlindBlur(Operator):
         shape: tuple[int, ...],
         size: Annotated[int, Kernel] = 9,
         std: Annotated[Number, Width] = 2.0,
+        kernels: str = "gauss",
     ) -> None:
         super().__init__(shape)
         _, h, w = planes(shape)
         size += 1 - size % 2
+        self.kernels = one_of("kernels", kernels, ("gauss", "shake"))
+        if kernels == "shake" and size > LARGEST:
+            raise SpecError(f"blind_blur: kernels=shake knows sizes up to {LARGEST}, not {size}")
         guess = gaussians(size, torch.tensor([std], dtype=torch.float64))
         fits(guess, h, w, room=0)
         self.register_buffer("guess", built(guess))

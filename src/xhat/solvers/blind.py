@@ -1,14 +1,10 @@
-"""What the blind solvers share: the state of image and kernel, and a prior for kernels."""
+"""What the blind solvers share: the state of image and kernel."""
 
-import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..likelihoods import BlindGaussian
-from ..operators.blind_blur import BlindBlur, gaussians
-from ..priors.mixture import MixturePrior
 from .base import State
 
 
@@ -34,12 +30,3 @@ def first(like: BlindGaussian) -> Tensor:
     """φ of the operator's initial kernel, (b, 1, size, size)."""
     guess = like.A.guess
     return len(guess[0]) * guess.expand(len(like.y), -1, -1)[:, None]
-
-
-def kernels(A: BlindBlur) -> MixturePrior:
-    """A prior for φ: 16 Gaussian kernels of 0.3 pixels to a third of `size`, around which each entry of φ varies by
-    0.02.
-    """
-    size = len(A.guess[0])
-    std = torch.logspace(math.log10(0.3), math.log10(size / 3), 16, dtype=torch.float64)
-    return MixturePrior(size * gaussians(size, std)[:, None].to(A.guess), 0.02**2)

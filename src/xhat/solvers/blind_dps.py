@@ -11,7 +11,8 @@ from ..numerics.linalg import norm
 from ..ranges import NonNegative
 from ..transition import ancestral
 from .base import Count, Level, Prior, Rng, Solver
-from .blind import Blind, kernels, simplex
+from .blind import Blind, simplex
+from .kernel_prior import kernel_prior
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class BlindDPS(Solver[BlindGaussian, Blind]):
 
         (x, φ)_s = DDPM((x, φ)_t) − c n_t n_s ∇ ‖y − k(φ̂₀) ⋆ x̂₀‖,   k = max(φ, 0)/Σ
 
-    The kernel's prior is a bank of Gaussian kernels, so camera shake is out of its reach; the paper has a network
-    trained on kernels. It starts from noise and not from the guess. On photographs 200 steps are too few.
+    The kernel's prior is that which `blind_blur` names, a defocus or a camera shake, in closed form; the paper has a
+    network trained on kernels. It starts from noise and not from the guess. On photographs 200 steps are too few.
     """
 
     name: ClassVar[str] = "blind_dps"
@@ -37,7 +38,7 @@ class BlindDPS(Solver[BlindGaussian, Blind]):
         return Blind(t.sigma * noise, torch.zeros_like(noise), t.sigma * phi)
 
     def step(self, state: Blind, k: Count, t: Level, s: Level, prior: Prior, like: BlindGaussian, rng: Rng) -> Blind:
-        bank = kernels(like.A)
+        bank = kernel_prior(like.A)
         x0, pull_x = vjp(lambda x: prior(x, t), state.x)
         phi0, pull_phi = vjp(lambda phi: bank.forward(phi, t), state.phi)
         g_x = pull_x(grad(lambda x0: norm(like.y - like.A.blur(x0, simplex(phi0))), x0))

@@ -9,11 +9,11 @@ from torch import Tensor
 from ..likelihoods import BlindGaussian
 from ..numerics.inner import langevin
 from ..ranges import Fraction, Positive, Repeats, Steps
-from ..schedule import CLEAN
 from ..types import PerImage
 from .base import Count, Level, Prior, Rng, Solver
-from .blind import Blind, first, kernels, simplex
+from .blind import Blind, first, simplex
 from .ddrm import DDRM
+from .kernel_prior import kernel_prior
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
         φ ← φ − l ∇_φ [ −log p(y|φ ⋆ x̂₀) − log p(φ) ] + √(2 l) ε,   φ made positive with sum `size`,
 
     and x_s drawn anew from x_t with that kernel, so that a step costs 1 + `sweeps` calls. l is `lr` divided by a bound
-    on the curvature (a constant in the official code, which takes 500 steps of it). The prior of φ is a bank of
-    Gaussian kernels (Laplace in the paper), so it finds a defocus and no camera shake. The image step is DDRM's as it
-    is, whereas the code has an η for each of its cases.
+    on the curvature (a constant in the official code, which takes 500 steps of it). The prior of φ is that which
+    `blind_blur` names, a defocus or a camera shake (Laplace in the paper). The image step is DDRM's as it is, whereas
+    the code has an η for each of its cases.
     """
 
     name: ClassVar[str] = "gibbs_ddrm"
@@ -66,12 +66,12 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
 
     def sample(self, phi: Tensor, x0: Tensor, like: BlindGaussian, rng: Rng) -> Tensor:
         """φ ~ p(φ|x̂₀, y) by Langevin dynamics from the current φ."""
-        size, bank = phi.shape[-1], kernels(like.A)
+        size, bank = phi.shape[-1], kernel_prior(like.A)
 
         def energy(phi: Tensor) -> PerImage:
-            return like.noise.nll(like.y, like.A.blur(x0, phi[:, 0] / size)) - bank.log_density(phi, CLEAN)
+            return like.noise.nll(like.y, like.A.blur(x0, phi[:, 0] / size)) - bank.log_density(phi)
 
         power = torch.fft.rfft2(x0).abs().square().sum(1).amax((1, 2))  # ≥ ∂²‖k ⋆ x̂₀‖²/∂k² / 2
-        curvature = power / (size * like.noise.scale(like.y)) ** 2 + 1 / bank.v.min()
+        curvature = power / (size * like.noise.scale(like.y)) ** 2 + 1 / bank.narrow
         phi = langevin(energy, phi, self.lr / curvature, self.inner_steps, rng)
         return size * simplex(phi)[:, None]
