@@ -13,6 +13,11 @@ class Rng:
     """One `torch.Generator` per image of the batch, seeded with the image's own seed.
 
     The generators live on the CPU, so a seed gives the same noise on every device.
+
+    Example:
+
+        rng = xhat.Rng([7, 8])
+        noise = rng.randn_like(torch.empty(2, 3, 64, 64))  # image 0 has what Rng([7]) alone would give it
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:

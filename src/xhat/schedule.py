@@ -171,6 +171,10 @@ class Discrete(Schedule):
     al., 2023, Algorithm 1; arXiv:2305.08891). Nothing of the image is left there and ρ is infinite, so the table then
     ends with the entry before. Between two table entries ln ρ is interpolated, so that every t ∈ (0, 1] has
     a level; t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
+
+    Example:
+
+        levels = xhat.Discrete().levels(50)  # those of DDPM's table that a run of 50 steps takes, the noisiest first
     """
 
     kind: str = "linear"

@@ -21,7 +21,13 @@ Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]
 
 @dataclass(frozen=True, repr=False)
 class Measurement:
-    """One measurement `y`, shape (*data), without a batch axis; `simulate` fills in how it was made."""
+    """One measurement `y`, shape (*data), without a batch axis; `simulate` fills in how it was made.
+
+    Example:
+
+        y = xhat.Measurement(kspace, image_shape=(2, 320, 320), operator="mri:mask=lines.npy", physics={"maps": maps})
+        r = xhat.restore(y, noise="gaussian:sigma=0.01", solver="tv")  # kspace is complex, (coils, 320, 320)
+    """
 
     y: Tensor
     image_shape: tuple[int, ...] | None = None

@@ -157,6 +157,10 @@ class Poisson(Noise):
 
     `peak` is the expected count of white (+1) and `dark` that of black (−1), which keeps the density finite there.
     Below black the negative log-likelihood is continued by its second-order Taylor expansion.
+
+    Example:
+
+        like = xhat.likelihood(A, xhat.Poisson(peak=50), y)  # white is 50 photons
     """
 
     peak: Annotated[float, Range(above=0, most=1e12)] = 100.0

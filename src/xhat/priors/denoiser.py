@@ -21,6 +21,11 @@ class Denoiser(Prior):
     is EDM's if it is left out. A function that returns the noise or the score instead, or works in [0, 1], is refused
     when a problem about pictures is solved with it, unless `trial` is false; so is a network (`nn.Module`) that does
     not denoise at all. A network of the noise in time steps is `Denoiser.from_eps(net, alphas_cumprod)`.
+
+    Example:
+
+        prior = xhat.Denoiser(lambda x, sigma: x / (1 + sigma**2))  # exact for images of independent N(0, 1) pixels
+        r = xhat.restore(y, operator="gaussian_blur", noise=0.05, prior=prior)
     """
 
     def __init__(
