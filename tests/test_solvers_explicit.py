@@ -11,7 +11,7 @@ from xhat.likelihoods import NoiselessLinear, NoiselessSpectral, likelihood
 from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian, Noiseless
 from xhat.numerics.calls import counting
-from xhat.numerics.linalg import bcast, norm, sq
+from xhat.numerics.linalg import bcast, gmres, norm, sq
 from xhat.operators.dense import Dense
 from xhat.priors import Denoiser, GaussianPrior
 from xhat.rng import Rng
@@ -618,3 +618,51 @@ def test_daps_can_be_told_the_papers_tau_and_decay(prior):
     still = SOLVERS["daps"](mcmc_steps=5, lr=1e-3, absolute=True, decay=0.0)
     last = still.step(state, Count(9, 9), t, s, prior, like, Rng([3, 4])).x0
     torch.testing.assert_close(last, flow(state.x, t, prior, 5))
+
+
+@pytest.mark.parametrize("size", [3, 6])
+def test_gmres_solves_what_is_not_symmetric_and_mixes_no_images(size):
+    """In as many steps as there are dimensions, and in fewer with the least residual that the Krylov space allows."""
+    g = torch.Generator().manual_seed(size)
+    M = torch.randn(2, size, size, generator=g, dtype=torch.float64)
+    b = torch.randn(2, size, generator=g, dtype=torch.float64)
+    A = lambda x: (M @ x[..., None])[..., 0]
+    torch.testing.assert_close(gmres(A, b, size), torch.linalg.solve(M, b))
+    space = torch.stack([b, A(b)], -1)  # of two steps
+    best = torch.linalg.lstsq(M @ space, b[..., None]).solution
+    torch.testing.assert_close(gmres(A, b, 2), (space @ best)[..., 0])
+    torch.testing.assert_close(gmres(A, 1e-3 * b, 2), 1e-3 * gmres(A, b, 2))
+    assert not gmres(A, 0 * b, 2).any()
+    identity = gmres(lambda x: 2 * x, b, 2)  # a Krylov space of one dimension
+    torch.testing.assert_close(identity, b / 2)
+    alone = gmres(lambda x: (M[1:] @ x[..., None])[..., 0], b[1:], 2)
+    torch.testing.assert_close(alone, gmres(A, b, 2)[1:], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("op", ["gaussian_blur:std=0.6,size=3,boundary=circular", "inpaint:keep=0.5"])
+def test_mmps_by_gmres_is_that_by_conjugate_gradient_where_the_jacobian_is_symmetric(op):
+    prior = rbf_prior().double()
+    x, like = problem(prior, [0, 1], op, Gaussian(0.1))
+    t = VP()(0.4)
+    got = [SOLVERS["mmps"](cg_steps=64, krylov=k).estimate(x, t, prior, like, Rng([0, 0])) for k in ("cg", "gmres")]
+    torch.testing.assert_close(got[0], got[1], rtol=1e-6, atol=1e-6)
+
+
+def test_sitcom_stops_at_the_noise_and_its_slack():
+    prior = rbf_prior().double()
+    x, like = problem(prior, [0, 1], "inpaint:keep=0.5", Gaussian(0.1))
+    left = {}
+    for slack in (0.05, 0.2):
+        solver = SOLVERS["sitcom"](inner_steps=500, lr=0.005, slack=slack)
+        x0 = solver.estimates(x, VP()(0.3), CLEAN, prior, like, Rng([0, 0]))[1]
+        left[slack] = norm(like.residual(x0)) / like.count.sqrt()
+        assert (left[slack] < 1.02 * (0.1 + slack)).all()
+    assert (left[0.2] > left[0.05]).all(), "it does not go on where the noise explains the rest"
+
+
+def test_ddnm_on_noisy_data_divides_by_no_small_singular_value():
+    """A blur whose smallest singular value is 1e-3: the projection of noise of 0.05 was 50 times as large as white."""
+    prior = rbf_prior().double()
+    x, like = problem(prior, [0, 1], "gaussian_blur:std=1,size=5,boundary=circular", Gaussian(0.05))
+    got = solve(SOLVERS["ddnm"](steps=50), prior, like, Rng([0, 1]))
+    assert (got - x).abs().max() < 1

@@ -1,4 +1,4 @@
-"""Inner products, norms and conjugate gradient per image, over all axes but the batch."""
+"""Inner products, norms, conjugate gradient and GMRES per image, over all axes but the batch."""
 
 from collections.abc import Callable
 from typing import overload
@@ -9,7 +9,8 @@ from torch import Tensor
 from ..errors import DivergedError
 
 Map = Callable[[Tensor], Tensor]
-BAND = 0.1  # so far below its goal, relative to it, an image stops; in between it makes a part of each step
+# An image stops when it is this fraction below its goal; in between it takes only part of each step.
+BAND = 0.1
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -101,3 +102,30 @@ def cg(
             f"{steps} iterations, not {tol:g}"
         )
     return x
+
+
+def gmres(A: Map, b: Tensor, steps: int) -> Tensor:
+    """`steps` iterations of GMRES from 0 for A x = b, image by image; A may be any linear map, also one that is not
+    symmetric (Saad & Schultz, 1986).
+
+    `b` and the result are (b, *). The result is the x of the Krylov space of `steps` dimensions whose residual is the
+    smallest; where the space is smaller, an image has its solution early. `steps` + 1 images are kept.
+    """
+    size = norm(b)
+    tiny = torch.finfo(size.dtype).tiny
+    basis = [b / bcast(size.clamp_min(tiny), b)]
+    H = b.real.new_zeros(len(b), steps + 1, steps)
+    for j in range(steps):
+        v = A(basis[j])
+        whole = norm(v)
+        for i, q in enumerate(basis):  # modified Gram-Schmidt
+            H[:, i, j] = dot(q, v)
+            v = v - bcast(H[:, i, j], v) * q
+        left = norm(v)
+        left = torch.where(left > 100 * torch.finfo(left.dtype).eps * whole, left, 0.0)  # the rest is rounding
+        H[:, j + 1, j] = left
+        basis.append(torch.where(bcast(left > 0, v), v / bcast(left.clamp_min(tiny), v), 0.0))
+    goal = b.real.new_zeros(len(b), steps + 1, 1)
+    goal[:, 0, 0] = size
+    weights = (torch.linalg.pinv(H) @ goal)[..., 0]
+    return sum((bcast(weights[:, j], q) * q for j, q in enumerate(basis[:-1])), torch.zeros_like(b))
