@@ -119,7 +119,7 @@ def parameters(maker: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 def _parameters(maker: Any) -> Mapping[str, inspect.Parameter]:
     try:
         known = inspect.signature(maker, eval_str=True).parameters
-    except NameError:  # annotations that were kept as text, of names that exist for type checkers only
+    except (NameError, AttributeError, TypeError, SyntaxError):  # annotations kept as text, which Python cannot read
         known = inspect.signature(maker).parameters
     older = [inspect.get_annotations(c) for c in maker.__mro__] if isinstance(maker, type) else []
     found: dict[str, inspect.Parameter] = {}

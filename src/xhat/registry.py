@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any, Generic, TypeVar
 
+from .admission import abstract, admit
 from .errors import SpecError
 from .ranges import Checked, check, name_of
 
@@ -31,7 +32,8 @@ class Plugin:
     """What a package adds to xhat: for each kind of part, the parts by name.
 
     An operator, noise, prior, solver, baseline, schedule or image set is a class, or a function wrapped by `builds`.
-    A reader is keyed by the suffix of its files, with the dot; a suite is the path of a TOML file.
+    A reader is keyed by the suffix of its files, in small letters and with the dot; a suite is the path of a TOML file.
+    Raises SpecError, which names the part, for one that is not of its kind.
     """
 
     name: str
@@ -53,6 +55,11 @@ class Plugin:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise SpecError(f"a plug-in has a name, not {self.name!r}")
+        for kind in KINDS:
+            try:
+                admit(kind, getattr(self, kind), lambda part: part.kind if isinstance(part, Builder) else part)
+            except SpecError as e:
+                raise SpecError(f"plug-in {self.name}: {e}") from e
 
 
 KINDS = tuple(f.name for f in fields(Plugin) if f.name != "name")
@@ -253,11 +260,6 @@ def concrete(namespace: Mapping[str, object], base: type[T]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for thing in namespace.values():
         kind = thing.kind if isinstance(thing, Builder) else thing
-        if isinstance(kind, type) and issubclass(kind, base) and (isinstance(thing, Builder) or is_final(kind)):
+        if isinstance(kind, type) and issubclass(kind, base) and (isinstance(thing, Builder) or not abstract(kind)):
             found[name_of(thing)] = thing
     return found
-
-
-def is_final(cls: type) -> bool:
-    """Whether a class leaves no method abstract."""
-    return not any(getattr(getattr(cls, n, None), "__isabstractmethod__", False) for n in dir(cls))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ..checks import instance, seed, shown
-from ..errors import DataError, SpecError
+from ..errors import DataError, SpecError, XhatError
 from ..files.room import text_of
 from ..noise import NOISES
 from ..ranges import Checked, Many, Range, Seed, wanted
@@ -187,14 +187,24 @@ def _matches(text: str, pattern: str) -> bool:
 def load(source: str | Path) -> Grid:
     """The grid in a TOML file or of a suite of the package. Raises DataError or SpecError with its name."""
     path = Path(source)
-    if not path.is_file() and str(source) in SUITES:
-        path = SUITES[str(source)]
+    return _suite(str(source)) if not path.is_file() and str(source) in SUITES else _read_file(path)
+
+
+def _suite(name: str) -> Grid:
+    """The grid of a suite, whatever files there are."""
+    try:
+        return _read_file(Path(SUITES[name]))
+    except XhatError as e:
+        raise type(e)(f"suite {name}: {e}") from e
+
+
+def _read_file(path: Path) -> Grid:
     try:
         return read(tomllib.loads(text_of(path)))
     except RecursionError as e:
         raise DataError(f"{path}: is nested too deep") from e
     except (OSError, UnicodeDecodeError) as e:
-        raise DataError(f"{source}: no such grid; a TOML file, or one of the suites {', '.join(suites())}") from e
+        raise DataError(f"{path}: no such grid; a TOML file, or one of the suites {', '.join(suites())}") from e
     except (tomllib.TOMLDecodeError, SpecError) as e:
         raise SpecError(f"{path}: {e}") from e
 
@@ -272,7 +282,7 @@ class Suites(Mapping[str, Grid]):
     """The grids that ship with the package or with a plug-in, by name; each is read when it is asked for."""
 
     def __getitem__(self, name: str) -> Grid:
-        return load(SUITES[name])
+        return _suite(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(suites())

@@ -6,6 +6,7 @@ from string import ascii_lowercase
 
 import torch
 
+from ..errors import XhatError
 from ..likelihoods import LatentLikelihood, Likelihood, likelihood
 from ..noise import Gaussian, Noiseless, Poisson
 from ..operators import OPERATORS
@@ -21,30 +22,56 @@ POISSON = "◐"
 
 
 def problems() -> dict[str, Operator]:
-    """One small operator of every kind that needs no file, by name."""
-    built = {}
+    """One small operator of every kind that needs no file, by name; one that refuses its own example is left out."""
+    return {name: A for name, A in tried().items() if isinstance(A, Operator)}
+
+
+def tried() -> dict[str, Operator | str]:
+    """One small operator of every kind that needs no file, by name, or why it cannot be built from its example."""
+    built: dict[str, Operator | str] = {}
     for name, cls in OPERATORS.items():
         options = EXTRA.get(name, {})
         needed = [p.name for p in list(parameters(cls).values())[1:] if p.default is p.empty and p.name not in options]
-        if not needed:
-            built[name] = cls(cls.example, **options)
+        if needed:
+            continue
+        try:
+            built[name] = A = cls(cls.example, **options)
+            _ = A.data_shape  # which a forward pass may tell
+        except Exception as e:  # whatever the code of a plug-in raises
+            built[name] = f"for its `example` {cls.example}: {_said(e)}"
     return built
 
 
 def matrix() -> str:
-    """A table in text with a row for each solver and a column for each operator, and the meaning of the marks."""
-    columns = {name: _kinds(A) for name, A in problems().items()}
+    """A table in text with a row for each solver and a column for each operator, and the meaning of the marks.
+
+    What cannot be built from its defaults has no row or no column; it is named below the table, with the reason.
+    """
+    operators = tried()
+    columns = {name: _kinds(A) for name, A in operators.items() if isinstance(A, Operator)}
+    left_out = {f"operator {name}": A for name, A in operators.items() if isinstance(A, str)}
     letters = list(islice(column_names(), len(columns)))
     width = max(len(s) for s in SOLVERS)
     lines = ["which solver takes which operator", "    " + " " * width + "  " + " ".join(letters)]
+    latent = []
     for name, cls in sorted(SOLVERS.items()):
-        marks = [_mark(cls(), kinds) for kinds in columns.values()]
+        try:
+            solver = cls()
+            marks = [_mark(solver, kinds) for kinds in columns.values()]
+        except Exception as e:  # whatever the code of a plug-in raises
+            left_out[f"solver {name}"] = f"with its options at their defaults: {_said(e)}"
+            continue
         lines.append(f"    {name:{width}}  " + " ".join(f"{m:{len(a)}}" for m, a in zip(marks, letters, strict=True)))
+        latent += [name] if issubclass(solver.needs, LatentLikelihood) else []
     lines += [f"    {mark} {text}" for mark, text in MARKS]
-    latent = sorted(name for name, cls in SOLVERS.items() if issubclass(cls.needs, LatentLikelihood))
     lines.append(f"    only with a latent prior, where all that take any noise run, too: {', '.join(latent)}")
     named = ", ".join(f"{letter} {name}" for letter, name in zip(letters, columns, strict=True))
-    return "\n".join([*lines, f"    {POISSON} any noise, Poisson included", f"    {named}"])
+    lines += [f"    {POISSON} any noise, Poisson included", f"    {named}"]
+    return "\n".join([*lines, *(f"    not in the table: {name}, {why}" for name, why in left_out.items())])
+
+
+def _said(e: Exception) -> str:
+    return " ".join(str(e).split()) if isinstance(e, XhatError) else f"{type(e).__name__}: {' '.join(str(e).split())}"
 
 
 def column_names() -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..baselines import BASELINES
 from ..bench.grid import SUITES_BY_NAME, Grid
 from ..bench.images import IMAGES
-from ..errors import SpecError
+from ..errors import SpecError, XhatError
 from ..metrics.base import Metric
 from ..metrics.registry import METRICS
 from ..noise import NOISES
@@ -49,8 +49,19 @@ def listing(kind: str, name: str | None = None) -> str:
     registry = KINDS[kind]
     if name is not None and name not in registry:
         raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}")
-    shown = "\n".join("\n".join(entry(n, registry[n], n == name)) for n in ([name] if name else sorted(registry)))
-    return f"{shown}\n\n{matrix()}" if kind == "solvers" and name is None else shown
+    if name is not None:
+        return "\n".join(entry(name, registry[name], whole=True))
+    shown = "\n".join("\n".join(_brief(n, registry)) for n in sorted(registry))
+    return f"{shown}\n\n{matrix()}" if kind == "solvers" else shown
+
+
+def _brief(name: str, registry: Mapping[str, Any]) -> Iterator[str]:
+    """The lines about one part among all others; if it cannot be read, as a suite of a plug-in, they say why."""
+    try:
+        yield from list(entry(name, registry[name]))
+    except XhatError as e:
+        yield name
+        yield f"    broken: {e}"
 
 
 def entry(name: str, part: Any, whole: bool = False) -> Iterator[str]:
@@ -89,7 +100,7 @@ def option_names() -> dict[str, dict[str, list[str]]]:
     for kind, registry in KINDS.items():
         out[kind] = {}
         for name in sorted(registry):
-            part = registry[name]
+            part = None if kind == "suites" else registry[name]  # a suite has no options, and its file may be broken
             made = isinstance(part, type | Builder) and isinstance(kind_of(part), type)
             out[kind][name] = [text.partition("=")[0] for text in options_with_defaults(part)] if made else []
     return out

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..admission import FOLDER
 from ..errors import DataError, SpecError
 from ..files.extras import extra
 from ..files.inside import inside
 from ..files.measurement import Measurement
-from ..files.readers import FOLDER
 from ..registry import Plugin
 from .fwi.modality import VELOCITY
 from .mri.recorded import measurement

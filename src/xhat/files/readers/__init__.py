@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ...admission import FOLDER
 from ...registry import Registry
 from ..measurement import Measurement
 
 # A reader takes a path and the number of an item in the file (`scan.h5#12`), None if none is named, and returns a
 # `Measurement` with everything that the file says: `physics` holds arguments of the operator by name.
 Reader = Callable[[Path, int | None], Measurement]
-
-FOLDER = "/"  # stands for a folder, which has no suffix
 
 READERS: Registry[Reader] = Registry("readers", None, {})
 

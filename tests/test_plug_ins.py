@@ -1,0 +1,175 @@
+"""What one plug-in may not do to the commands of every user, and what a `Plugin` refuses."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+
+import xhat
+from xhat import registry
+from xhat.bench.grid import load as load_grid
+from xhat.cli.arguments import main
+from xhat.cli.listing import option_names
+from xhat.errors import DataError, MismatchError, SpecError
+from xhat.metrics.base import Metric
+from xhat.operators.hdr import HDR
+from xhat.rng import Rng
+from xhat.solvers import SOLVERS
+from xhat.solvers.base import Estimator
+from xhat.types import Data, Image
+
+
+class Flip(xhat.LinearOperator):
+    """y = x mirrored."""
+
+    def forward(self, x: Image) -> Data:
+        return x.flip(-1)
+
+
+class Grey(xhat.LinearOperator):
+    """y = x, of grey images, though its example is in colour."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(shape)
+        if shape[0] != 1:
+            raise ValueError("grey images only")
+
+    def forward(self, x: Image) -> Data:
+        return x
+
+
+@dataclass(frozen=True)
+class Needy(Estimator[xhat.LinearGaussian]):
+    """A solver with an option that has no default."""
+
+    strength: float = field(kw_only=True)
+    steps: int = 2
+    zeta: float = 1.0
+
+    def estimate(self, x, t, prior, like, rng):
+        return prior(x, t)
+
+
+@dataclass(frozen=True)
+class Confused(Estimator[xhat.LinearGaussian]):
+    """A solver whose own code breaks when it is asked what it takes."""
+
+    steps: int = 2
+    zeta: float = 1.0
+
+    def mismatch(self, prior, like):
+        return like.no_such_thing
+
+    def estimate(self, x, t, prior, like, rng):
+        return prior(x, t)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **parts) -> None:
+    """A plug-in as if it were installed; that an entry point is found is tested in test_registry."""
+    monkeypatch.setattr(registry, "_plugins", [*registry.plugins(), xhat.Plugin("plug", **parts)])
+
+
+def test_a_solver_without_defaults_breaks_no_refusal_and_no_list(monkeypatch, capsys):
+    install(monkeypatch, solvers={"needy": Needy, "confused": Confused})
+    like = xhat.likelihood(A := HDR((3, 16, 16)), xhat.Gaussian(0.1), A(torch.zeros(1, 3, 16, 16)))
+    with pytest.raises(MismatchError, match=r"Solvers that fit: .*dps") as refused:
+        xhat.solve(SOLVERS["ddrm"](), xhat.build_prior("powerlaw"), like, Rng([0]))
+    assert "needy" not in str(refused.value)
+    assert main(["list", "solvers"]) == 0
+    out = capsys.readouterr().out
+    assert "needy\n    options: steps=2, zeta=1, strength" in out
+    assert "not in the table: solver needy, with its options at their defaults: " in out
+    assert "not in the table: solver confused, with its options at their defaults: AttributeError" in out
+    assert main(["list", "solvers", "needy"]) == 0
+
+
+def test_an_operator_that_refuses_its_example_is_named(monkeypatch, capsys):
+    install(monkeypatch, operators={"grey": Grey})
+    assert main(["list", "solvers"]) == 0
+    assert (
+        "not in the table: operator grey, for its `example` (3, 64, 64): ValueError: grey images only"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_broken_suite_hides_no_other(monkeypatch, tmp_path, capsys):
+    (tmp_path / "code.toml").write_text("operators = ['evil:Code']\nnoises = ['gaussian']\n")
+    install(monkeypatch, suites={"lost": tmp_path / "lost.toml", "code": tmp_path / "code.toml"})
+    assert main(["list", "suites"]) == 0
+    out = capsys.readouterr().out
+    assert "lost\n    broken: suite lost: " in out
+    assert "code\n    broken: " in out
+    assert "evil:Code would run code" in out
+    assert "\nquick\n" in out
+    assert set(option_names()["suites"]) >= {"lost", "code", "quick"}
+    with pytest.raises(DataError, match=r"suite lost: .*lost\.toml: no such grid"):
+        load_grid("lost")
+
+
+def builder(shape: tuple[int, ...]) -> xhat.LinearOperator:
+    """A function that is not wrapped by `builds`."""
+    return Flip(shape)
+
+
+class Half(xhat.Operator):
+    """An operator without a `forward`."""
+
+    source = "nowhere"
+
+
+def number(x: Image, reference: Image) -> torch.Tensor:
+    """A metric without its row."""
+    return (x - reference).flatten(1).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "says"),
+    [
+        ("operators", {"flip": 3}, "'flip' must be a subclass of Operator or a function wrapped by builds, not 3"),
+        ("operators", {"flip": builder}, "'flip' must be a subclass of Operator or a function wrapped by builds, not"),
+        ("operators", {"flip": Flip((3, 8, 8))}, "'flip' must be a subclass of Operator"),
+        ("operators", {"fl:ip": Flip}, "'fl:ip': a name has letters, digits and _ . + - only"),
+        ("solvers", {"flip": Flip}, "'flip' must be a subclass of Solver or a function wrapped by builds, not the cla"),
+        ("solvers", {"e": Estimator}, "'e' must be a class that can be built, and Estimator does not define estimate"),
+        ("baselines", {"needy": Needy}, "'needy' must be a subclass of Baseline"),
+        ("priors", {"flip": Flip}, "'flip' must be a subclass of Prior"),
+        ("noises", {"flip": Flip}, "'flip' must be a subclass of Noise"),
+        ("schedules", {"flip": Flip}, "'flip' must be a subclass of Schedule"),
+        ("images", {"flip": Flip}, "'flip' must be a subclass of Images"),
+        ("metrics", {"number": number}, "'number' must be a row of the class Metric, not a function"),
+        ("numbers", {"number": number}, "'number' must be a row of the class Number, not a function"),
+        ("formats", {"number": number}, "'number' must be a row of the class Format, not a function"),
+        ("readers", {"dat": number}, "'dat' must be a suffix in small letters with its dot, \".dat\""),
+        ("readers", {".XYZ": number}, "'.XYZ' must be a suffix in small letters with its dot, \".xyz\""),
+        ("readers", {".nii.gz": number}, "'.nii.gz' must be a suffix in small letters with its dot, \".gz\""),
+        ("readers", {".dat": 3}, "'.dat' must be a function (path, item) that returns a Measurement, not 3"),
+        ("exports", {"obj": number}, "'obj' must be a pair of the library it needs"),
+        ("generators", {"sea": 3}, "'sea' must be a function (count, size, seed) that returns pictures, not 3"),
+        ("suites", {"tides": 3}, "'tides' must be the path of a TOML file, not 3"),
+    ],
+)
+def test_a_part_of_another_kind_is_refused_where_the_plug_in_is_made(kind, parts, says):
+    with pytest.raises(SpecError) as refused:
+        xhat.Plugin("plug", **{kind: parts})
+    assert str(refused.value).startswith(f"plug-in plug: {kind} {says}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_kind_is_a_table_of_parts_by_name():
+    with pytest.raises((SpecError, TypeError), match=r"must be a table of parts by name, not|Type-check error"):
+        xhat.Plugin("plug", operators=[Flip])
+
+
+def test_every_kind_of_part_has_a_rule():
+    from xhat.admission import CLASSES, OTHERS, ROWS
+
+    assert sorted([*CLASSES, *ROWS, *OTHERS]) == sorted(registry.KINDS)
+    for base, table in registry._registries.items():
+        assert CLASSES[table.kind].rpartition(":")[2] == base.__name__
+
+
+def test_parts_of_their_kind_are_taken():
+    reader = lambda path, item: None
+    xhat.Plugin("plug", operators={"flip": Flip}, solvers={"needy": Needy}, readers={".dat": reader, "/": reader})
+    xhat.Plugin("plug", metrics={"number": Metric("number", number, higher=False)}, suites={"a": Path("a.toml")})
