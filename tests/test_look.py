@@ -148,6 +148,20 @@ def test_the_command_says_and_records_its_guess(caplog):
     assert recorded()["provenance"]["guessed"].keys() == {"noise"}
 
 
+def test_pixels_in_memory_are_looked_at_as_those_of_a_file():
+    """A Pillow image, its array and a tensor of bytes; floats may be anything, and are not."""
+    picture = noisy(20)
+    picture.save("cat.png")
+    pixels = np.asarray(picture)
+    file = look(load("cat.png"))
+    for same in (picture, pixels, torch.from_numpy(pixels.copy()).permute(2, 0, 1)):
+        found = look(load(same))
+        assert (found.operator, found.noise, dict(found.guessed)) == (file.operator, file.noise, dict(file.guessed))
+    assert look(load(pixels / 127.5 - 1)).operator is None
+    r = xhat.restore(picture, solver="lmaps:steps=1")
+    assert r.record["provenance"]["guessed"]["operator"] == "denoise"
+
+
 def test_a_guess_in_python_is_recorded():
     noisy(12).crop((0, 0, 48, 40)).save("x.png")
     r = xhat.restore("x.png", solver="tv:steps=3")

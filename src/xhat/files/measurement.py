@@ -38,6 +38,7 @@ class Measurement:
     physics: Mapping[str, Any] = field(default_factory=dict)  # what the file says about the operator, by option name
     truth: Tensor | None = None  # the image that it is of, if the file holds it
     file: Path | None = None  # the file of a picture: what else it says can be looked up there
+    pixels: bool = False  # y was pixels: a picture from a file, or of 8 or 16 bits in memory
     guessed: Mapping[str, str] = field(default_factory=dict)  # `operator` and `noise` where they are guesses
     window: Window | None = None  # the part of the file's picture that y is; None: all of it
     resized: bool = False  # y was made smaller or larger after that

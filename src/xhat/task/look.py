@@ -38,8 +38,8 @@ def look(
     """`found` with an operator and a noise where neither the user nor the file names one, as far as they can be told.
 
     The operator of a picture's file: `inpaint` where it is transparent, `super_resolution` for a `scale`, `jpeg` where
-    compression did more than noise, otherwise `denoise`. The noise is estimated for linear operators, and where
-    `noise` is "auto"; it is Gaussian unless the solver takes the noise of `light`. Arrays and files of a science are
+    compression did more than noise, otherwise `denoise`. The noise is estimated for linear operators, and where `noise`
+    is "auto"; it is Gaussian unless the solver takes the noise of `light`. Arrays of floats and files of a science are
     returned as they are. Raises SpecError for a `scale` beside an operator, and DataError where there is nothing to
     restore or no noise can be estimated.
     """
@@ -49,7 +49,7 @@ def look(
     if scale is not None and given:
         raise SpecError(f"a scale stands for super_resolution:factor={scale}; give it or an operator, not both")
     found = _with_holes(found, given)
-    picture = found.file is not None and is_picture(tuple(found.y.shape))
+    picture = found.pixels and is_picture(tuple(found.y.shape))
     header = jpeg_header(found.file) if picture and found.file and not found.resized else None
     left = {"operator": operator is None, "noise": noise is None}  # what the user leaves open
     own = {part: value for part, value in found.guessed.items() if left[part]}  # what the file's reader estimated

@@ -37,11 +37,11 @@ def load(source: Source) -> Measurement:
     elif isinstance(source, str | Path):
         found = _from_file(*split(source))
     elif isinstance(source, Tensor):
-        found = Measurement(_from_tensor(dense(source, "the measurement"), "the measurement"))
+        found = Measurement(_from_tensor(dense(source, "the measurement"), "the measurement"), pixels=_counts(source))
     elif isinstance(source, np.ndarray):
-        found = Measurement(_from_array(source, "the measurement"))
+        found = Measurement(_from_array(source, "the measurement"), pixels=_counts(source))
     elif isinstance(source, Image.Image):
-        found = Measurement(from_pixels(pixels_of(source), "the image"))
+        found = Measurement(from_pixels(pixels_of(source), "the image"), pixels=True)
     else:
         raise DataError(f"a measurement is a path, an array, a PIL image or a tensor, not {type(source).__name__}")
     if bad := int((~torch.isfinite(found.y.abs())).sum()):
@@ -49,6 +49,11 @@ def load(source: Source) -> Measurement:
     if found.y.numel() == 0:
         raise DataError(f"{found.origin}: is empty")
     return found
+
+
+def _counts(x: np.ndarray | Tensor) -> bool:
+    """Whether the numbers of an array are pixels, of 8 or 16 bits."""
+    return x.dtype in (np.uint8, np.uint16, torch.uint8, torch.uint16)
 
 
 def load_reference(source: Source) -> Tensor:
@@ -89,7 +94,7 @@ def _from_file(path: Path, item: int | None) -> Measurement:
     if suffix not in ARRAYS:
         x, alpha = layers(path)
         hole = {} if alpha is None else {"mask": alpha == 1}
-        return Measurement(x, origin=str(path), file=path, physics=hole)
+        return Measurement(x, origin=str(path), file=path, pixels=True, physics=hole)
     fields = fields_of(path, None if item is not None else LARGEST)
     if item is not None:
         return Measurement(_one_of_stack(fields, item, path), origin=f"{path}#{item}")
