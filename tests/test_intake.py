@@ -145,7 +145,7 @@ class Shell:
 
 def test_progress_is_told(capsys):
     seen = []
-    restore(samples=2, batch_size=1, progress=seen.append, operator="gaussian_blur")
+    restore(samples=2, batch_size=1, progress=seen.append, operator="inpaint:keep=0.9")
     assert [p.done for p in seen] == [1, 2, 3, 4]
     assert {p.total for p in seen} == {4}
     assert "expected" in seen[-1].note
@@ -161,7 +161,7 @@ def test_progress_is_told(capsys):
         restore(progress=stop)
     restore()  # nothing in a script
     assert capsys.readouterr().err == ""
-    restore(progress=True, operator="gaussian_blur")
+    restore(progress=True, operator="inpaint:keep=0.9")
     assert "2/2" in capsys.readouterr().err
 
 
@@ -174,8 +174,8 @@ def test_a_notebook_shows_a_bar_by_itself(monkeypatch, capsys):
     display = SimpleNamespace(HTML=str, display=lambda html, display_id: handle)
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=Shell, display=display))
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    restore(operator="gaussian_blur")
+    restore(operator="inpaint:keep=0.9")
     assert told[-1].startswith('<progress value="2" max="2">')
-    restore(progress=False, operator="gaussian_blur")
+    restore(progress=False, operator="inpaint:keep=0.9")
     assert len(told) == 2
     assert capsys.readouterr().err == ""
