@@ -16,6 +16,7 @@ from xhat.cli.arguments import main
 from xhat.errors import MismatchError, ShapeError, SpecError
 from xhat.loop import solve
 from xhat.noise import Gaussian
+from xhat.numerics.calls import counting
 from xhat.numerics.linalg import dot, rms
 from xhat.operators import OPERATORS
 from xhat.operators.building import build_operator
@@ -368,6 +369,59 @@ def test_back_projection_fits_the_data_best(scan):
     x = run("backprojection", like)
     misfit = lambda c: float(rms(like.residual(c * x)))
     assert misfit(1.0) < min(misfit(0.99), misfit(1.01))
+
+
+@pytest.mark.parametrize(("name", "steps"), [("sirt", 600), ("cgls", 60)])
+@pytest.mark.usefixtures("float64")
+def test_algebraic_methods_come_to_least_squares(name, steps):
+    """Without noise, of more rays than pixels: CGLS to the exact image, SIRT to where its slow modes let it."""
+    x = torch.randn(2, 1, 12, 12, generator=torch.Generator().manual_seed(0)).mul(0.3)
+    A = OPERATORS["ct"]((1, 12, 12), angles=30)
+    like = xhat.likelihood(A, xhat.Noiseless(), A(x))
+    out = run(name, like, steps=steps)
+    assert (out - x).norm() < (0.02 if name == "cgls" else 0.25) * (x + 1).norm()
+    assert (out - x).norm() < 0.6 * (run(name, like, steps=steps // 10) - x).norm()
+
+
+def test_sirt_is_the_textbook_iteration(scan):
+    """Two steps by dense linear algebra."""
+    x = scan[0][..., ::8, ::8].contiguous()
+    A = OPERATORS["ct"](tuple(x.shape[1:]), angles=6)
+    M = torch.stack([A(e)[0].flatten() for e in torch.eye(64).reshape(64, 1, 1, 8, 8)], 1)
+    y = A(x).flatten()
+    R = torch.where(M.sum(1) > 1e-6, 1 / M.sum(1).clamp_min(1e-9), 0.0)
+    expected = torch.full((64,), -1.0)
+    for _ in range(2):
+        expected = expected + M.T @ (R * (y - M @ expected)) / M.sum(0)
+    got = run("sirt", xhat.likelihood(A, xhat.Noiseless(), A(x)), steps=2)
+    torch.testing.assert_close(got.flatten(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sirt", "cgls"])
+def test_algebraic_methods_stop_at_the_noise(name, scan):
+    """The residual ends below the noise, by no more than a step of CGLS takes off; more steps give the same."""
+    _, like = scan
+    out = run(name, like, steps=300)
+    assert 0.7 < float(like.misfit(out)[0]) / 0.005 <= 1
+    assert torch.equal(out, run(name, like, steps=400))
+
+
+def test_a_solve_ends_where_its_error_is_close():
+    """By dense linear algebra, on systems of all conditions: what is left is at most `close`, with fewer calls."""
+    A = OPERATORS["ct"]((1, 24, 24), angles=9).double_copy()
+    x = torch.randn(1, 1, 24, 24, generator=torch.Generator().manual_seed(0)).double()
+    M = torch.stack([A(e)[0].flatten() for e in torch.eye(576).double().reshape(576, 1, 1, 24, 24)], 1)
+    y = A(x) + 0.005 * torch.randn(A(x).shape, generator=torch.Generator().manual_seed(1)).double()
+    for t in (0.1, 0.3, 1.0, 3.0):
+        rho = 0.005**2 / t**2
+        exact = torch.linalg.solve(M.T @ M + rho * torch.eye(576).double(), M.T @ y.flatten())
+        calls = {}
+        for close in (0.0, 0.05 * t):
+            with counting() as count:
+                got = A.ridge(y, rho, close).flatten()
+            calls[close] = count.operator
+            assert close == 0 or (got - exact).square().mean().sqrt() < close
+        assert calls[0.05 * t] < calls[0.0]
 
 
 def test_fbp_is_for_line_integrals():

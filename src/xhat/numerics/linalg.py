@@ -9,6 +9,9 @@ from torch import Tensor
 from ..errors import DivergedError
 
 Map = Callable[[Tensor], Tensor]
+# Conjugate gradient sums what it gained over so many steps, or over a sixth of all where it is slow: with 4 steps alone
+# its error was up to 2.3 times what it was asked for.
+LOOK_BACK, SLOW = 4, 6
 # An image stops when it is this fraction below its goal; in between it takes only part of each step.
 BAND = 0.1
 
@@ -63,23 +66,29 @@ def cg(
     precondition: Map = lambda r: r,
     close: Tensor | float = 0.0,
     error: Callable[[Tensor, Tensor], Tensor] = lambda _, z: rms(z),
+    least: Tensor | float | None = None,
 ) -> Tensor:
     """Preconditioned conjugate gradient for A x = b, image by image; A must be symmetric positive definite.
 
     `b` and the result are (b, *); the iteration starts at `x`, or at 0. `precondition` is a map r ↦ z ≈ A⁻¹ r. The goal
     of an image is ‖b − A x‖ ≤ `tol` ‖b‖, or that `error(r, z)`, an estimate of its error from the residual and the
-    preconditioned residual, (b,), is at most `close` (a number, or one per image). At its goal an image makes a part of
-    each step only, and a tenth below it none, while its neighbours go on. So the result is continuous: rounding never
-    makes the difference of a step. With `tol` > 0, DivergedError is raised if an image has reached neither goal after
-    `steps` iterations. With `tol` = 0 the solve is a truncated one, of at most `steps` iterations. An image then stops
-    early, too, if it meets a direction without positive curvature, because a network's Jacobian is only nearly
-    symmetric.
+    preconditioned residual, (b,), is at most `close` (a number, or one per image). With `least`, a lower bound of the
+    eigenvalues of A, the estimate is √(Σ α_j r_j·z_j / `least`) over the last steps: the sum is what ‖x − x*‖_A² has
+    fallen by, nearly all of what there was (Hestenes & Stiefel, 1952; Strakoš & Tichý, 2002). At its goal an image
+    makes a part of each step only, and a tenth below it none, while its neighbours go on. So the result is continuous:
+    rounding never makes the difference of a step. With `tol` > 0, DivergedError is raised if an image has reached
+    neither goal after `steps` iterations. With `tol` = 0 the solve is a truncated one, of at most `steps` iterations.
+    An image then stops early, too, if it meets a direction without positive curvature, because a network's Jacobian is
+    only nearly symmetric.
     """
     x, r = (torch.zeros_like(b), b) if x is None else (x, b - A(x))
     goal = tol * norm(b)
     z = precondition(r)
     p, rz = z, dot(r, z)
-    far = torch.minimum(norm(r) / goal, error(r, z) / close)  # NaN where there is nothing to solve
+    gained: list[Tensor] = []
+    far = torch.minimum(
+        norm(r) / goal, remaining(r, z, error, gained, least) / close
+    )  # NaN where there is nothing to solve
     active = far > 1 - BAND
     for _ in range(steps):
         if not active.any():
@@ -89,11 +98,14 @@ def cg(
         active = active & (curvature > 0)
         a = torch.where(active, rz / curvature, 0.0)
         part = ((far - (1 - BAND)) / BAND).clamp(0, 1)
+        gained.append(a * rz)
         x, r = x + bcast(torch.where(active, part * a, 0.0), p) * p, r - bcast(a, p) * Ap
         z = precondition(r)
         rz, old = dot(r, z), rz
         p = z + bcast(torch.where(active, rz / old, 0.0), p) * p
-        far = far.minimum(norm(r) / goal).minimum(error(r, z) / close)  # the smallest so far: neither must fall
+        far = far.minimum(norm(r) / goal).minimum(
+            remaining(r, z, error, gained, least) / close
+        )  # the smallest so far: neither must fall
         active = active & (far > 1 - BAND)
     if tol and (late := active & (far > 1)).any():
         i = int(late.nonzero()[0])
@@ -129,3 +141,20 @@ def gmres(A: Map, b: Tensor, steps: int) -> Tensor:
     goal[:, 0, 0] = size
     weights = (torch.linalg.pinv(H) @ goal)[..., 0]
     return sum((bcast(weights[:, j], q) * q for j, q in enumerate(basis[:-1])), torch.zeros_like(b))
+
+
+def remaining(
+    r: Tensor,
+    z: Tensor,
+    error: Callable[[Tensor, Tensor], Tensor],
+    gained: list[Tensor],
+    least: Tensor | float | None,
+) -> Tensor:
+    """The estimate of the error, (b,), in `cg`: by residuals, or by what the last steps `gained` in the energy norm."""
+    if least is None:
+        return error(r, z)
+    if len(gained) < LOOK_BACK:
+        return torch.full_like(norm(r), float("inf"))
+    last = torch.stack(gained[-max(LOOK_BACK, len(gained) // SLOW) :])
+    size: float = r[0].numel() ** 0.5
+    return (last.sum(0) / least).sqrt() / size

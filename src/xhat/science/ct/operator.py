@@ -14,8 +14,8 @@ from ...errors import DataError, ShapeError, SpecError
 from ...files.numbers import array_of
 from ...files.room import fits, text_of
 from ...numerics.build_dtype import built
-from ...numerics.linalg import bcast
-from ...operators.base import AffineOperator, DampedOperator, Operator, iterative
+from ...numerics.linalg import bcast, cg
+from ...operators.base import AffineOperator, DampedOperator, Operator, in_double, iterative
 from ...operators.checks import Number, one_of, planes
 from ...ranges import Range
 from ...registry import builds
@@ -29,6 +29,7 @@ Length = Range(above=0, most=1e6)
 Place = Range(-1e6, 1e6)
 Degrees = Range(-1e6, 1e6)
 Angles = Annotated[int, Range(1, 10_000)] | Sequence[Annotated[Number, Degrees]] | Tensor | np.ndarray
+FLOOR = 1e-2  # of the largest number in the spectrum of a preconditioner
 CONVENTIONS = ("xhat", "astra", "skimage")
 PER_MM = {"mm": 1.0, "cm": 0.1}  # what one of a unit of attenuation is per mm
 
@@ -110,6 +111,15 @@ class CT(Tomograph, DampedOperator):
         if seen is not None and tuple(seen.shape) != (angles, count):
             raise ShapeError(f"ct: seen has shape {tuple(seen.shape)}, the data {(angles, count)}")
         self.register_buffer("seen", crossing if seen is None else crossing & seen.bool())
+        self.wide: list[CT] = []  # the copy in double precision; in a list, because it is no part of this module
+
+    def double_copy(self) -> "CT":
+        """The operator in double precision, made once: a run solves many systems."""
+        if self.M.dtype == torch.float64:
+            return self
+        if not self.wide or self.wide[0].M.device != self.M.device:
+            self.wide = [super().double_copy()]
+        return self.wide[0]
 
     @property
     def support(self) -> Tensor:
@@ -126,8 +136,21 @@ class CT(Tomograph, DampedOperator):
 
     @iterative
     def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
-        # Away from the middle, the preconditioner does not measure the error. So solve to `cg_tol`, not to `close`.
-        return self.normal_solve(self.adjoint(y), rho)
+        """(AᵀA + ρ I)⁻¹ Aᵀ y by conjugate gradient, to `cg_tol` or until its error is about `close`.
+
+        The preconditioner fits the middle of the image only, and so says nothing of the error. What the last steps
+        gained does.
+        """
+        A, wide = in_double(self, self.adjoint(y))
+        return cg(
+            lambda v: A.adjoint(A(v)) + bcast(rho, v) * v,
+            wide,
+            self.cg_steps,
+            self.cg_tol,
+            precondition=lambda r: A.precondition(r, rho),
+            close=close,
+            least=rho,
+        ).to(y.dtype)
 
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
         out: Tensor = irfft2(rfft2(r) / (self.spectrum + bcast(rho, r)), s=self.shape[-2:])
@@ -139,8 +162,9 @@ class CT(Tomograph, DampedOperator):
         x = torch.zeros(1, h * w, dtype=self.M.dtype)
         x[0, h // 2 * w + w // 2] = 1
         size: Tensor = rfft2(apply(apply(x, self.M, self.Mt), self.Mt, self.M).reshape(h, w)).abs()
-        # A floor, so that dividing by the spectrum stays bounded.
-        return size.clamp_min(1e-3 * float(size.max()))
+        # A floor, so that dividing by the spectrum stays bounded. It is 0 between the spokes of few views, but only in
+        # the middle; of 0.001, 0.01, 0.03 and 0.1 this one needed the fewest steps for 32 views and for 120 degrees.
+        return size.clamp_min(FLOOR * float(size.max()))
 
 
 class Attenuation(Tomograph, AffineOperator):

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FEW = 3  # vectors that are multiplied one by one, which is faster than as the columns of a matrix
+
 
 def joseph(points: Tensor, directions: Tensor, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
     """Joseph's interpolation (1982): row, pixel and weight of the nonzero entries, in float64, sorted by row.
@@ -40,9 +42,11 @@ def sparse(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int)
     """A CSR matrix, (rows, columns), of entries sorted by row: `weight`, `row` and `column` are (entries,)."""
     start = torch.zeros(rows + 1, dtype=torch.long)
     start[1:] = torch.bincount(row, minlength=rows).cumsum(0)
+    # Indices of 32 bits: the library converts those of 64 bits in every product, which then takes twice as long.
+    index = torch.int32 if len(weight) < 2**31 else torch.int64
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "beta state"; what is used of it is tested here
-        return torch.sparse_csr_tensor(start, column, weight, (rows, columns))
+        return torch.sparse_csr_tensor(start.to(index), column.to(index), weight, (rows, columns))
 
 
 def transposed(row: Tensor, column: Tensor, weight: Tensor, rows: int, columns: int) -> Tensor:
@@ -58,6 +62,8 @@ class Apply(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, M: Tensor, Mt: Tensor) -> Tensor:
         """M x for each row of `x` (b, n)."""
         ctx.pair = M, Mt
+        if len(x) <= FEW:
+            return torch.stack([torch.mv(M, row) for row in x.contiguous()])
         return (M @ x.T.contiguous()).T.contiguous()
 
     @staticmethod
