@@ -103,6 +103,18 @@ def test_a_lifted_operator_is_written_and_read_as_a_spec():
     assert both.data_shape == (3, T, 4, 8)
 
 
+@pytest.mark.parametrize("text", ["frames:operator=({})", "frames:operator='({})'", "frames:operator=['{}']"])
+def test_an_operator_in_brackets_may_be_composed(text):
+    """An @ inside brackets or quotes is the inner operator's: it composes on each frame."""
+    A = build_operator(text.format("super_resolution:factor=2 @ gaussian_blur:std=1"), data_shape=(3, T, 4, 8))
+    assert A.shape == VIDEO_SHAPE
+    x = torch.rand(2, *VIDEO_SHAPE, generator=torch.Generator().manual_seed(0))
+    outside = "frames:operator=(super_resolution:factor=2) @ frames:operator=(gaussian_blur:std=1)"
+    torch.testing.assert_close(A(x), build_operator(outside, VIDEO_SHAPE)(x))
+    again = build_operator(f"{operator_spec(A)} @ frames:operator=(quantize:bits=4 @ denoise)", VIDEO_SHAPE)
+    assert again.data_shape == A.data_shape
+
+
 def test_the_kind_of_image():
     assert frames((1, T, 8, 8), "denoise").modality == VIDEO
     assert OPERATORS["slices"]((1, T, 8, 8)).modality == VOLUME

@@ -88,6 +88,18 @@ def test_bad_syntax_is_quoted_back(spec):
         parse(spec)
 
 
+@pytest.mark.parametrize("spec", ["plug:halves", "plug:halves:axis=1", "plug:_halves"])
+def test_a_name_in_small_letters_without_a_package_is_told_from_an_option(spec):
+    with pytest.raises(SpecError, match="a name in small letters needs a package before it"):
+        build(spec, REGISTRY)
+
+
+def test_an_option_without_a_value_is_not_taken_for_a_name():
+    for spec in ("thing:n", "thing:n=1,x", "plug:x=1,halves"):
+        with pytest.raises(SpecError, match=r"expected key=value, found '\w+'$"):
+            build(spec, REGISTRY)
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [

@@ -7,7 +7,7 @@ import torch
 
 import xhat
 from xhat.figures.compare import compare
-from xhat.likelihoods.verdict import DOES_NOT, FITS, OVERFITS, verdict
+from xhat.likelihoods.verdict import DOES_NOT, FITS, MEANS, OVERFITS, verdict
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,11 @@ from xhat.likelihoods.verdict import DOES_NOT, FITS, OVERFITS, verdict
 )
 def test_words(found, expected, word):
     assert verdict(found, expected) == word
+
+
+def test_the_advice_names_no_option_of_one_noise():
+    """σ is the option of Gaussian noise; Laplace's is b, and Poisson's is a peak."""
+    assert not [text for text in MEANS.values() if "sigma" in text]
 
 
 def test_the_truth_fits_and_the_measurement_itself_overfits():

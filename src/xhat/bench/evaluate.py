@@ -15,10 +15,9 @@ from ..files.rows import Row
 from ..metrics.registry import metric
 from ..numerics.device import pick_device
 from ..operators import OPERATORS
-from ..operators.building import factors
 from ..operators.modality import Modality
 from ..priors import Prior, build_prior
-from ..spec import Spec, fits, lookup, parameters, parse
+from ..spec import Spec, factors, fits, lookup, parameters, parse
 from ..task.account import begun, blank, code_of, ended, failure, provenance
 from ..task.checkpoint import digest
 from ..task.parts import as_noise, as_operator, as_schedule, as_solver, image_for, prior_for

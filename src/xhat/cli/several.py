@@ -24,8 +24,7 @@ from ..files.targets import Source, Target, fixed_part, is_pattern, targets
 from ..files.writing import atomic
 from ..likelihoods.verdict import verdict
 from ..numerics.device import pick_device
-from ..operators.building import factors
-from ..spec import parse
+from ..spec import factors, parse
 from ..task.account import blank, failure
 from ..task.parts import as_solver, prior_for
 from ..task.picture import check_picture, checkpoint_beside, names_picture

@@ -8,7 +8,7 @@ ROUNDED = 0.0068  # three times the standard deviation of rounding to 8 bits, fo
 
 MEANS = {
     FITS: "",
-    OVERFITS: "the noise went into the image, or there is less noise than was said: try a smaller sigma",
+    OVERFITS: "the noise went into the image, or the noise is weaker than was said: try a smaller one",
     DOES_NOT: "usually a wrong kernel, mask or quality, or more noise than was said",
 }
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from ..errors import ShapeError, SpecError
 from ..operators.modality import Modality
 from ..registry import Registry
-from ..spec import names_code, own
+from ..spec import SMALL, names_code, own
 from .base import Metric, Number, by_name
 from .perceptual import lpips, lpips_alex, stlpips
 from .pixels import psnr, relative_l2, ssim
@@ -40,7 +40,8 @@ def metric(name: str, more: Iterable[str] = ()) -> Metric:
         return METRICS[name]
     if names_code(name) != name:  # only what a file is refused for is imported
         known = ", ".join([*sorted(METRICS), *more])
-        raise SpecError(f"unknown metric {name!r}; choose from {known}, or name your own, package.module:ROW")
+        hint = f"; {SMALL}" if ":" in name else ""
+        raise SpecError(f"unknown metric {name!r}; choose from {known}, or name your own, package.module:ROW{hint}")
     row = own(name, "a metric of your own is written package.module:ROW")
     if not isinstance(row, Metric):
         raise SpecError(f"{name} is not a metric, a row of the class Metric, but {type(row).__name__}")

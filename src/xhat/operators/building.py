@@ -5,17 +5,12 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..registry import kind_of
-from ..spec import build, checked, lookup, parse, spec_of
+from ..spec import factors, lookup, parse, spec_of
 from . import OPERATORS
 from .base import Operator
-from .compose import Composed, LinearComposed, compose
+from .compose import Composed, LinearComposed, composed, image_shape
 
 Shape = tuple[int, ...]
-
-
-def factors(text: str) -> list[str]:
-    """The spec strings of `A @ B @ C`, the one that sees the image last. The spaces around @ belong to it."""
-    return [part.strip() for part in text.split(" @ ")]
 
 
 def kind(text: str) -> type[Operator]:
@@ -41,16 +36,8 @@ def build_operator(
     if shape is None:
         if data_shape is None:
             raise ShapeError(f"operator {text}: the shape of the image is not known; give shape=")
-        shape = tuple(data_shape)
-        for part in parts:
-            name, options = parse(part)
-            maker = lookup(name, OPERATORS)
-            cls: type[Operator] = kind_of(maker)
-            shape = cls.image_shape(shape, **checked(name, maker, options, skip=1))
-    A = build(parts[-1], OPERATORS, tuple(shape), known=known)
-    for part in reversed(parts[:-1]):
-        A = compose(build(part, OPERATORS, A.data_shape, known=known), A)
-    return A
+        shape = image_shape(parts, OPERATORS, tuple(data_shape))
+    return composed(parts, OPERATORS, tuple(shape), known)
 
 
 def operator_spec(A: Operator, full: bool = False) -> str:

@@ -1,9 +1,14 @@
 """Composition of operators, `A @ B`."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from torch import Tensor
 
 from ..checks import instance
 from ..errors import ShapeError
+from ..registry import kind_of
+from ..spec import build, checked, lookup, parse
 from ..types import Data, Image
 from .base import LinearOperator, Operator
 from .decoder import Decoder
@@ -95,3 +100,23 @@ def compose(outer: Operator, inner: Operator) -> Operator:
     if isinstance(outer, LinearOperator) and isinstance(inner, LinearOperator):
         return LinearComposed(outer, inner)
     return Composed(outer, inner)
+
+
+def composed(
+    parts: Sequence[str], registry: Mapping[str, Any], shape: tuple[int, ...], known: Mapping[str, Any] = {}
+) -> Operator:
+    """The operator of the specs `parts`, the one that sees the images of `shape` last; see `build` for `known`."""
+    A: Operator = build(parts[-1], registry, shape, known=known)
+    for part in reversed(parts[:-1]):
+        A = compose(build(part, registry, A.data_shape, known=known), A)
+    return A
+
+
+def image_shape(parts: Sequence[str], registry: Mapping[str, Any], data_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the image of which the operator of the specs `parts` gives data of `data_shape`."""
+    for part in parts:
+        name, options = parse(part)
+        maker = lookup(name, registry)
+        kind: type[Operator] = kind_of(maker)
+        data_shape = kind.image_shape(data_shape, **checked(name, maker, options, skip=1))
+    return data_shape

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from ..errors import ShapeError, SpecError
-from ..registry import builds, kind_of, registry_of
-from ..spec import build, checked, lookup, parse
+from ..registry import builds, registry_of
+from ..spec import factors
 from ..types import Data, Image, PerImage
 from .base import CellOperator, LinearOperator, Operator, PinvOperator, ProxyOperator, SpectralOperator
+from .compose import composed
+from .compose import image_shape as one_image
 from .modality import VIDEO, VOLUME, Modality, fitting
 from .sections import Section, Sectioned
 
@@ -59,10 +61,7 @@ class Lifted(Operator, Sectioned):
         one = given[0] if isinstance(given, list | tuple) and given else given
         if isinstance(one, Operator):
             return (one.shape[0], data_shape[1], *one.shape[1:])
-        name, inner = parse(bare(str(one)))
-        maker = lookup(name, registry_of(Operator) or {})
-        kind: type[Operator] = kind_of(maker)
-        c, h, w = kind.image_shape(plane_shape(data_shape), **checked(name, maker, inner, skip=1))
+        c, h, w = one_image(factors(bare(str(one))), registry_of(Operator) or {}, plane_shape(data_shape))
         return c, data_shape[1], h, w
 
     @property
@@ -264,8 +263,7 @@ def made(given: Part, frame: tuple[int, ...]) -> Operator:
         return given
     if not isinstance(given, str):
         raise SpecError(f"frames: an operator is a spec string or an Operator, not {type(given).__name__}")
-    A: Operator = build(bare(given), registry_of(Operator) or {}, frame)
-    return A
+    return composed(factors(bare(given)), registry_of(Operator) or {}, frame)
 
 
 def bare(text: str) -> str:
@@ -278,7 +276,8 @@ def bare(text: str) -> str:
 def frames(shape: tuple[int, ...], operator: Part = "denoise") -> Lifted:
     """y_f = A(x_f) for each frame f of a video (c, t, h, w).
 
-    `operator` is the spec of A, with brackets if it has options: `frames:operator=(gaussian_blur:std=2)`; or a list of
+    `operator` is the spec of A, with brackets if it has options or is composed, as in
+    `frames:operator=(gaussian_blur:std=2)`; or a list of
     such texts in quotes, one for each frame. In Python it may be an `Operator` or a list of them. An operator built for
     as many pictures as there are frames, such as `inpaint` with a list of seeds, has its own physics in each frame.
     """

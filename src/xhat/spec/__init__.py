@@ -4,14 +4,16 @@ from ..ranges import parameters
 from ._build import build, build_as, cast, checked, fits, lookup
 from ._describe import spec_of
 from ._own import own
-from ._text import Spec, names_code, parse, split, text_of, value, walk, without_code
+from ._text import SMALL, Spec, factors, names_code, parse, split, text_of, value, walk, without_code
 
 __all__ = [
+    "SMALL",
     "Spec",
     "build",
     "build_as",
     "cast",
     "checked",
+    "factors",
     "fits",
     "lookup",
     "names_code",

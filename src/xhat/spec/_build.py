@@ -34,7 +34,7 @@ def build(spec: str | Spec, registry: Mapping[str, Callable[..., T]], *args: Any
     instance("registry", registry, Mapping, "a table of parts by name, such as SOLVERS")
     if isinstance(registry, Registry) and isinstance(spec, str):
         spec = registry.resolve(spec)
-    name, options = parse(spec) if isinstance(spec, str) else spec
+    name, options = parse(spec, registry) if isinstance(spec, str) else spec
     maker = lookup(name, registry)
     options = {k: v for k, v in known.items() if k in parameters(maker)} | dict(options)
     try:

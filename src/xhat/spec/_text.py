@@ -2,7 +2,7 @@
 
 import re
 from ast import literal_eval
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..checks import instance
@@ -11,6 +11,8 @@ from ..errors import SpecError
 # `package.module:Class` or `module:Class`, alone or followed by options. What follows the name in `name:key=value` is
 # never a lone word; a word in small letters after a name without dots is a mistyped option.
 IMPORTED = re.compile(r"((?:[A-Za-z_]\w*(?:\.\w+)+:[A-Za-z_]\w*|[A-Za-z_]\w*:[A-Z]\w*))(?::(.*))?", re.DOTALL)
+
+SMALL = "a name in small letters needs a package before it, package.module:name"
 
 
 class Spec(NamedTuple):
@@ -89,27 +91,36 @@ def without_code(content: Any, origin: object) -> Any:
     return content
 
 
-def parse(spec: str) -> Spec:
+def parse(spec: str, registered: Container[str] = ()) -> Spec:
     """Name and options of a spec string; only the first colon separates, so `mask=C:/a.png` is an option.
 
     Commas inside brackets or quotes separate no options. Of `package.module:Class:key=value` the name is
-    `package.module:Class`.
+    `package.module:Class`. Raises SpecError for what is no option; unless the name is `registered`, it may have been
+    meant as the name of a part in a module.
     """
     found = IMPORTED.fullmatch(instance("a spec", spec, str, "text, name:key=value").strip())
     name, rest = (found[1], found[2] or "") if found else spec.partition(":")[::2]
     options: dict[str, Any] = {}
     for item in split(rest) if rest else ():
         key, eq, text = (part.strip() for part in item.partition("="))
-        if not eq or not key:
-            raise SpecError(f"{spec!r}: expected key=value, found {item!r}")
+        if not eq or not key or ":" in key:
+            meant = not options and name not in registered and re.fullmatch(r"[a-z_]\w*(:.*)?", item, re.DOTALL)
+            raise SpecError(f"{spec!r}: expected key=value, found {item!r}{f'; {SMALL}' if meant else ''}")
         if key in options:
             raise SpecError(f"{spec!r}: option {key} is given twice")
         options[key] = value(text)
     return Spec(name.strip(), options)
 
 
-def split(text: str) -> Iterator[str]:
-    """The parts of `text` between commas that stand outside brackets and quotes."""
+def factors(text: str) -> list[str]:
+    """The spec strings of `A @ B @ C`, the one that sees the image last. The spaces around @ belong to it, and an @
+    inside brackets or quotes belongs to the part that they are in.
+    """
+    return [part.strip() for part in split(text, " @ ")]
+
+
+def split(text: str, at: str = ",") -> Iterator[str]:
+    """The parts of `text` between commas, or what else `at` says, that stand outside brackets and quotes."""
     depth, quote, start = 0, "", 0
     for i, c in enumerate(text):
         if quote:
@@ -120,9 +131,9 @@ def split(text: str) -> Iterator[str]:
             depth += 1
         elif c in ")]":
             depth = max(0, depth - 1)
-        elif c == "," and not depth:
+        elif not depth and i >= start and text.startswith(at, i):
             yield text[start:i]
-            start = i + 1
+            start = i + len(at)
     yield text[start:]
 
 

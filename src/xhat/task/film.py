@@ -21,10 +21,10 @@ from ..noise import NOISES, Gaussian, Noiseless
 from ..noise.estimate import estimate_sigma
 from ..operators import OPERATORS
 from ..operators.base import LinearOperator
-from ..operators.building import factors, kind
+from ..operators.building import kind
 from ..operators.modality import VIDEO
 from ..priors import LiftedPrior, Prior
-from ..spec import Spec, lookup, parse, spec_of
+from ..spec import Spec, factors, lookup, parse, spec_of
 
 Put = Callable[[Path], object]
 LOOKED_AT = 8  # frames of which the noise is estimated; the median is taken

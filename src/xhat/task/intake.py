@@ -14,8 +14,7 @@ from ..files.pictures import is_picture
 from ..files.readers.load import load
 from ..operators import OPERATORS
 from ..operators.base import Operator
-from ..operators.building import factors
-from ..spec import parse
+from ..spec import factors, parse
 from .parts import NoiseLike, Shape, as_operator, number
 
 Range = tuple[float | int, float | int]

@@ -17,9 +17,9 @@ from ..files.pictures import LEVELS, is_picture
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..noise.estimate import estimate_noise, estimate_sigma
 from ..operators.base import LinearOperator, Operator, ProxyOperator
-from ..operators.building import factors, kind, kind_of_data
+from ..operators.building import kind, kind_of_data
 from ..operators.masks import is_colour
-from ..spec import Spec, parse, spec_of
+from ..spec import Spec, factors, parse, spec_of
 from .parts import as_operator
 
 AUTO = "auto"  # the noise that is to be estimated
