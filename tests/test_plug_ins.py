@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from xhat.bench.grid import load as load_grid
 from xhat.cli.arguments import main
 from xhat.cli.listing import option_names
 from xhat.errors import DataError, MismatchError, SpecError
+from xhat.files.readers.load import load
 from xhat.metrics.base import Metric
 from xhat.operators.hdr import HDR
 from xhat.rng import Rng
@@ -173,3 +176,58 @@ def test_parts_of_their_kind_are_taken():
     reader = lambda path, item: None
     xhat.Plugin("plug", operators={"flip": Flip}, solvers={"needy": Needy}, readers={".dat": reader, "/": reader})
     xhat.Plugin("plug", metrics={"number": Metric("number", number, higher=False)}, suites={"a": Path("a.toml")})
+
+
+def shots(path: Path, item: int | None) -> xhat.Measurement:  # noqa: ARG001
+    """A reader of HDF5 files with an entry `shots`."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path) as file:
+        if "shots" not in file:
+            raise xhat.Declined(f"{path}: has no entry 'shots'")
+        return xhat.Measurement(torch.from_numpy(file["shots"][()]), origin=str(path))
+
+
+def write(path: Path, **entries: np.ndarray) -> Path:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for name, values in entries.items():
+            file[name] = values
+    return path
+
+
+def test_readers_that_share_a_suffix_are_asked_one_after_the_other(monkeypatch, tmp_path, recwarn):
+    install(monkeypatch, readers={".h5": shots})
+    mine = load(write(tmp_path / "a.h5", shots=np.ones((2, 3), np.float32)))
+    assert mine.y.shape == (2, 3)
+    theirs = load(write(tmp_path / "b.h5", kspace=np.ones((1, 8, 8), np.complex64)))
+    assert theirs.operator.startswith("mri")
+    assert not recwarn.list
+
+
+def test_a_file_that_all_readers_decline_says_who_was_asked(monkeypatch, tmp_path):
+    path = write(tmp_path / "a.h5", nobody=np.ones(3))
+    asked = [plugin.name for plugin in registry.plugins() if ".h5" in plugin.readers]
+    with pytest.raises(DataError, match=r"a\.h5: .*is neither fastMRI's"):
+        load(path)
+    install(monkeypatch, readers={".h5": shots})
+    with pytest.raises(DataError, match=r"a\.h5: no reader of \.h5 files knows it\. Asked were ") as refused:
+        load(path)
+    assert all(f"{name}: " in str(refused.value) for name in asked)
+    assert str(refused.value).endswith("plug: has no entry 'shots'")
+
+
+def test_a_reader_that_declines_a_picture_leaves_it_to_the_usual_one(monkeypatch, tmp_path):
+    def decline(path: Path, item: int | None) -> xhat.Measurement:  # noqa: ARG001
+        raise xhat.Declined(f"{path}: is only a picture")
+
+    install(monkeypatch, readers={".png": decline, ".npy": decline})
+    PIL.Image.new("L", (5, 4)).save(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", np.zeros((1, 4, 5), np.float32))
+    assert load(tmp_path / "a.png").y.shape == load(tmp_path / "a.npy").y.shape == (1, 4, 5)
+
+
+def test_a_reader_that_returns_no_measurement_is_named(monkeypatch, tmp_path):
+    install(monkeypatch, readers={".odd": lambda path, item: None})
+    (tmp_path / "a.odd").write_text("3")
+    with pytest.raises(DataError, match=r"a\.odd: the reader of plug returned None, and no Measurement"):
+        load(tmp_path / "a.odd")

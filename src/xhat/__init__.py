@@ -10,7 +10,7 @@ from importlib.util import find_spec as _find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .errors import DataError, DivergedError, MismatchError, ShapeError, SpecError, XhatError
+    from .errors import DataError, Declined, DivergedError, MismatchError, ShapeError, SpecError, XhatError
     from .files.measurement import Measurement
     from .files.pictures import load_image, save_image
     from .likelihoods import Likelihood, LinearGaussian, SpectralGaussian, likelihood
@@ -40,6 +40,7 @@ __all__ = [
     "ConsistencyPrior",
     "Cosine",
     "DataError",
+    "Declined",
     "Denoiser",
     "Discrete",
     "DivergedError",
@@ -95,6 +96,7 @@ _HOME = {
     "ConsistencyPrior": "priors",
     "Cosine": "schedule",
     "DataError": "errors",
+    "Declined": "errors",
     "Denoiser": "priors",
     "Discrete": "schedule",
     "DivergedError": "errors",

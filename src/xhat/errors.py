@@ -16,6 +16,13 @@ class DataError(XhatError, ValueError):
     """A file or an array that is not what it should be: unreadable, NaN, wrong channels, empty mask."""
 
 
+class Declined(DataError):
+    """A file that a reader does not know by its content, so that the next reader of its suffix is asked.
+
+    A reader raises it before it makes anything of the file; its text says what the file lacks.
+    """
+
+
 class WriteError(DataError):
     """A file that cannot be written, because the disk is full, for example, or the folder may not be changed.
 

@@ -32,7 +32,8 @@ class Plugin:
     """What a package adds to xhat: for each kind of part, the parts by name.
 
     An operator, noise, prior, solver, baseline, schedule or image set is a class, or a function wrapped by `builds`.
-    A reader is keyed by the suffix of its files, in small letters and with the dot; a suite is the path of a TOML file.
+    A reader is keyed by the suffix of its files, in small letters and with the dot; several may have the same, and one
+    that raises `xhat.Declined` lets the next one try. A suite is the path of a TOML file.
     Raises SpecError, which names the part, for one that is not of its kind.
     """
 
@@ -69,7 +70,8 @@ class Registry(Mapping[str, P]):
     """The parts of one kind by name: those of the package itself and those of plug-ins.
 
     `base` is the class that every part is, or builds; None for parts that no spec string builds. `resolve` turns what
-    a user types, the path of a file for instance, into a spec string.
+    a user types, the path of a file for instance, into a spec string. Of a `shared` kind several plug-ins may bring a
+    part of the same name, and `every` gives them all.
     """
 
     def __init__(
@@ -78,10 +80,11 @@ class Registry(Mapping[str, P]):
         base: type | None,
         own: Mapping[str, P],
         resolve: Callable[[str], str] = lambda text: text,
+        shared: bool = False,
     ) -> None:
         if kind not in KINDS:
             raise SpecError(f"there is no kind of part called {kind}; there are {', '.join(KINDS)}")
-        self.kind, self.base, self.own, self.resolve = kind, base, dict(own), resolve
+        self.kind, self.base, self.own, self.resolve, self.shared = kind, base, dict(own), resolve, shared
         if base is not None:
             _registries[base] = self
 
@@ -91,9 +94,13 @@ class Registry(Mapping[str, P]):
         found = dict(self.own)
         for plugin in plugins():
             for name, part in getattr(plugin, self.kind).items():
-                if found.setdefault(name, part) is not part:
+                if found.setdefault(name, part) is not part and not self.shared:
                     warnings.warn(f"plug-in {plugin.name}: {self.kind} {name!r} exists already", stacklevel=2)
         return found
+
+    def every(self, name: str) -> dict[str, P]:
+        """All parts called `name` by the plug-in that brings each, those of the package itself first."""
+        return {plugin.name: brought[name] for plugin in plugins() if name in (brought := getattr(plugin, self.kind))}
 
     @property
     def bases(self) -> tuple[type, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..admission import FOLDER
-from ..errors import DataError, SpecError
+from ..errors import DataError, Declined, SpecError
 from ..files.extras import extra
 from ..files.inside import inside
 from ..files.measurement import Measurement
@@ -107,7 +107,7 @@ class Folder:
         if (self.path / "kspace").is_dir():
             return "mri"
         if not (self.path / "data.mdb").is_file():
-            raise DataError(f"{self.path}: is no LMDB folder (data.mdb), nor one with kspace, s_maps and mvue")
+            raise Declined(f"{self.path}: is no LMDB folder (data.mdb), nor one with kspace, s_maps and mvue")
         named = [k for k in KINDS if k in self.path.resolve().name.lower().replace("-", "").replace("_", "")]
         if len(named) != 1:
             raise DataError(

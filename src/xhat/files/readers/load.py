@@ -17,10 +17,10 @@ from ...spec import without_code
 from ..extras import pick
 from ..measurement import KNOWN, Measurement, Source
 from ..numbers import dense, fields_of, listed
-from ..pictures import ARRAYS, from_pixels, is_picture, layers, pixels_of
+from ..pictures import ARRAYS, PICTURES, from_pixels, is_picture, layers, pixels_of
 from ..room import LARGEST, fits
-from ..video import animated, load_video
-from . import reader_for
+from ..video import VIDEOS, animated, load_video
+from . import read
 
 AXES = 8  # of an image, at most
 
@@ -81,14 +81,15 @@ def split(source: str | Path) -> tuple[Path, int | None]:
 
 
 def _from_file(path: Path, item: int | None) -> Measurement:
-    if reader := reader_for(path):
-        return reader(path, item)
+    suffix = path.suffix.lower()
+    known = suffix in (*ARRAYS, *PICTURES, *VIDEOS)
+    if (told := read(path, item, otherwise=known)) is not None:
+        return told
     if animated(path):
         film = load_video(path)
         if item is not None:
             return Measurement(film.x[:, pick(film.x.shape[1], item, path, "frame")], origin=f"{path}#{item}")
         return Measurement(film.x, origin=str(path), file=path, rate=film.rate)
-    suffix = path.suffix.lower()
     if item is not None and suffix not in ARRAYS:
         raise DataError(f"{path}: is one picture, it has no items")
     if suffix not in ARRAYS:

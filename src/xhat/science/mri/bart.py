@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...errors import DataError
+from ...errors import DataError, Declined
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits, text_of
 from .recorded import measurement
@@ -22,27 +22,28 @@ def read(path: Path, item: int | None) -> Measurement:
 
     Raises DataError if the pair cannot be read, is not a plane, or `item` is not None.
     """
+    numbers = array(path)
     if item is not None:
         raise DataError(f"{path}: is one array, it has no items")
-    k = coils_first(array(path), path)
+    k = coils_first(numbers, path)
     return measurement(torch.from_numpy(k), path)
 
 
 def array(path: Path) -> np.ndarray:
     """The numbers of NAME.cfl in the shape that NAME.hdr gives; `path` may be either. Raises DataError if they do not
-    match.
+    match; any other .hdr file is declined.
     """
     head, data = path.with_suffix(".hdr"), path.with_suffix(".cfl")
     try:
         lines = text_of(head, "ascii").splitlines()
         size = data.stat().st_size
     except (OSError, UnicodeDecodeError) as e:
-        raise DataError(f"{path}: BART's {head.name} and {data.name} cannot be read together ({e})") from e
+        raise Declined(f"{path}: BART's {head.name} and {data.name} cannot be read together ({e})") from e
     try:
         text = lines[next(i for i, line in enumerate(lines) if line.strip() == "# Dimensions") + 1]
         shape = tuple(int(n) for n in text.split())
     except (StopIteration, IndexError, ValueError) as e:
-        raise DataError(f"{head}: is not a header of BART, which has a line '# Dimensions' and numbers below") from e
+        raise Declined(f"{head}: is not a header of BART, which has a line '# Dimensions' and numbers below") from e
     if len(shape) > AXES or not shape or min(shape) < 1:
         raise DataError(f"{head}: its dimensions are up to {AXES} positive whole numbers, not {len(shape)} of them")
     if 8 * math.prod(shape) != size:

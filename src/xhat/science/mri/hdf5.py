@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import DataError
+from ...errors import DataError, Declined
 from ...files.extras import extra, pick
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits
@@ -20,8 +20,8 @@ from .recorded import measurement
 
 
 def read(path: Path, item: int | None) -> Measurement:
-    """One slice of a fastMRI or ISMRMRD file; what the file holds tells which it is. Raises DataError for any other
-    file.
+    """One slice of a fastMRI or ISMRMRD file; what the file holds tells which it is. Any other HDF5 file is
+    declined, and DataError raised if the file cannot be read.
     """
     with opened(path) as file:
         if "kspace" in file:
@@ -30,7 +30,7 @@ def read(path: Path, item: int | None) -> Measurement:
             if isinstance(group, Mapping) and "data" in group and "xml" in group:
                 origin = f"{path} ({name})" if name != "dataset" else str(path)
                 return ismrmrd(group, Header(xml_of(group, "xml"), origin), origin, item)
-        raise DataError(
+        raise Declined(
             f"{path}: is neither fastMRI's (no 'kspace') nor ISMRMRD's (no group with 'data' and 'xml'); "
             f"it holds {', '.join(file) or 'nothing'}"
         )

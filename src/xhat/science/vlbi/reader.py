@@ -15,7 +15,8 @@ TABLES = (".csv", ".txt")
 
 
 def read_observation(path: str | Path) -> Observation:
-    """The observation in a uvfits file, or in a table of visibilities as text. Raises DataError for anything else."""
+    """The observation in a uvfits file, or in a table of visibilities as text. Raises DataError if it
+    cannot be read, and declines any other file."""
     return read_table(path) if Path(path).suffix.lower() in TABLES else read_uvfits(path)
 
 
@@ -25,9 +26,9 @@ def read(path: Path, item: int | None) -> Measurement:
     Its options are those that the observation tells, for an image of 64 × 64 pixels (`estimate.described`). Raises
     DataError if the file cannot be read or `item` is not None.
     """
+    found = read_observation(path)
     if item is not None:
         raise DataError(f"{path}: is one observation, it has no items")
-    found = read_observation(path)
     operator = described(found, 64 * 64)
     return Measurement(
         y=torch.from_numpy(found.vis).to(torch.complex64),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, Declined
 from ...files.room import text_of
 from .observation import Array, Observation
 
@@ -25,8 +25,8 @@ def read_table(path: str | Path) -> Observation:
 
     The columns are found by their titles, which are the last line that starts with # before the numbers. Without Stokes
     I it is the mean of two parallel hands. Lines whose noise is not positive, or whose two stations are one, are left
-    out. A `.csv` does not tell where the source is; right ascension and declination are then NaN. Raises DataError if
-    the file is no such table.
+    out. A `.csv` does not tell where the source is; right ascension and declination are then NaN. Declines a file
+    that is no such table, and raises DataError for one that is wrong.
     """
     try:
         lines = [line.strip() for line in text_of(Path(path)).splitlines()]
@@ -35,7 +35,7 @@ def read_table(path: str | Path) -> Observation:
     head = [line.lstrip("# ") for line in lines if line.startswith("#")]
     titles = SPLIT.split(UNIT.sub("", head[-1])) if head else []
     if missing := [name for name in NEEDED if name not in titles]:
-        raise DataError(f"{path}: is no table of visibilities: its line of titles has no column {', '.join(missing)}")
+        raise Declined(f"{path}: is no table of visibilities: its line of titles has no column {', '.join(missing)}")
     rows = [SPLIT.split(line) for line in lines if line and not line.startswith("#")]
     if bad := next((row for row in rows if len(row) != len(titles)), None):
         raise DataError(f"{path}: has {len(titles)} columns, and a line of {len(bad)}: {' '.join(bad)[:60]!r}")

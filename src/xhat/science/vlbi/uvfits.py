@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, Declined
 from ...files.extras import extra
 from .observation import Array, Observation
 
@@ -42,7 +42,7 @@ def read_uvfits(path: str | Path) -> Observation:
 def _observation(file: Any, path: str | Path, groups_of: Any) -> Observation:
     main, table = file[0], next((t for t in file[1:] if t.name == "AIPS AN"), None)
     if not isinstance(main, groups_of) or main.data is None:
-        raise DataError(f"{path}: is a FITS file, but no uvfits: it has no random groups")
+        raise Declined(f"{path}: is a FITS file, but no uvfits: it has no random groups")
     if table is None:
         raise DataError(f"{path}: has no table of antennas (AIPS AN)")
     head, groups = main.header, main.data
