@@ -1,6 +1,8 @@
 """What one plug-in may not do to the commands of every user, and what a `Plugin` refuses."""
 
+import sys
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,15 @@ from xhat.cli.arguments import main
 from xhat.cli.listing import option_names
 from xhat.errors import DataError, MismatchError, SpecError
 from xhat.files.readers.load import load
+from xhat.files.record import _distributions
 from xhat.metrics.base import Metric
+from xhat.operators.building import operator_spec
 from xhat.operators.hdr import HDR
 from xhat.rng import Rng
 from xhat.solvers import SOLVERS
 from xhat.solvers.base import Estimator
+from xhat.task.account import provenance
+from xhat.testing.exact import smooth_field
 from xhat.types import Data, Image
 
 
@@ -231,3 +237,71 @@ def test_a_reader_that_returns_no_measurement_is_named(monkeypatch, tmp_path):
     (tmp_path / "a.odd").write_text("3")
     with pytest.raises(DataError, match=r"a\.odd: the reader of plug returned None, and no Measurement"):
         load(tmp_path / "a.odd")
+
+
+OWN = """
+import xhat
+
+class Calm(xhat.Prior):
+    '''White images of a standard deviation.'''
+    def __init__(self, width: float = 1.0, around: xhat.Prior | None = None) -> None:
+        super().__init__()
+        self.schedule, self.width = xhat.EDM(0.02, 10.0), width
+    def forward(self, x, t):
+        return x / t.alpha * self.width**2 / (self.width**2 + t.ratio**2)
+
+@xhat.builds(xhat.LinearOperator)
+def halves(shape, axis: int = -1):
+    return xhat.operator(lambda x: x.narrow(axis, 0, x.shape[axis] // 2), shape, linear=True)
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The module `ownparts`, of a distribution that no entry point names."""
+    (tmp_path / "ownparts.py").write_text(OWN)
+    info = tmp_path / "own_parts-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-parts\nVersion: 2.5\n")
+    (info / "top_level.txt").write_text("ownparts\n")
+    (info / "RECORD").write_text("ownparts.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    _distributions.cache_clear()
+    yield import_module("ownparts")
+    sys.modules.pop("ownparts")
+    _distributions.cache_clear()
+
+
+def recorded(prior, shape: tuple[int, ...] = (1, 4, 4)) -> dict:
+    y = xhat.simulate(torch.zeros(shape), "denoise", "gaussian:sigma=0.1", seed=1)
+    return xhat.restore(y, prior=prior, solver="lmaps:steps=2").record
+
+
+def test_the_record_names_a_prior_that_was_given_as_an_object_so_that_it_can_be_run_again(own):
+    one, other = recorded(own.Calm(2.0)), recorded(own.Calm(3.0))
+    assert (one["prior"], other["prior"]) == ("ownparts:Calm:width=2", "ownparts:Calm:width=3")
+    again = recorded(one["prior"])
+    assert (again["prior"], again["residual"]) == (one["prior"], one["residual"])
+    assert recorded(own.Calm(around=own.Calm(3.0)))["prior"] == "ownparts:Calm:around='ownparts:Calm:width=3'"
+    assert recorded(xhat.priors.PowerLaw())["prior"] == "powerlaw"
+
+
+def test_a_prior_of_a_network_or_function_goes_by_its_class():
+    assert recorded(xhat.Denoiser(lambda x, sigma: x / (1 + sigma**2)))["prior"] == "Denoiser"
+    assert recorded(smooth_field(), (1, 8, 8))["prior"] == "GaussianPrior"
+
+
+def test_a_builder_that_is_not_registered_goes_by_its_own_name(own):
+    assert operator_spec(own.halves((1, 4, 4), axis=-2)) == "ownparts:halves:axis=-2"
+
+
+def test_the_record_states_the_distribution_of_parts_that_took_part(own):
+    assert recorded(own.Calm())["versions"]["own-parts"] == "2.5"
+    assert "own-parts" not in recorded("powerlaw")["versions"]
+
+
+def test_the_record_states_a_command_that_can_be_typed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/lib/python3/site-packages/xhat/__main__.py", "restore", "a b.png"])
+    assert provenance()["command"] == "xhat restore 'a b.png'"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/xhat", "list"])
+    assert provenance()["command"] == "xhat list"

@@ -78,11 +78,11 @@ from xhat.cli.arguments import main
 A = xhat.build("flip", xhat.operators.OPERATORS, (1, 8, 8))
 y = xhat.simulate(torch.zeros(1, 8, 8), "flip:axis=-1", "gaussian", seed=1)
 r = xhat.restore(y, prior="powerlaw", solver="mine")
-print(r.record["operator"], r.record["solver"], type(A).__name__)
+print(r.record["operator"], r.record["solver"], type(A).__name__, r.record["versions"]["minexhat"])
 main(["list", "solvers", "mine"])
 """
     out = python(package, code)
-    assert out.startswith("flip:axis=-1 mine:steps=2,zeta=1 Flip")
+    assert out.startswith("flip:axis=-1 mine:steps=2,zeta=1 Flip 1.0")
     assert "The proximal map, and nothing else." in out
 
 

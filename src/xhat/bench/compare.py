@@ -7,7 +7,6 @@ from typing import Any
 
 from ..errors import SpecError
 from ..files.markup import markdown
-from ..files.record import versions
 from ..files.rows import Row
 from .folder import open_run
 from .schema import origin
@@ -46,7 +45,7 @@ def compared(a: Path, b: Path) -> tuple[list[Change], list[str]]:
     (left, rows_a), (right, rows_b) = open_run(a), open_run(b)
     at = {r["key"]: r for r in rows_b}
     notes = []
-    for what in versions():
+    for what in dict.fromkeys(k for r in (*rows_a, *rows_b) for k in r["versions"]):
         was, now = ({str(r["versions"].get(what)) for r in rows} for rows in (rows_a, rows_b))
         if was != now:
             notes.append(f"{what}: {', '.join(sorted(was))} → {', '.join(sorted(now))}")

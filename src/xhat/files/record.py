@@ -3,18 +3,36 @@
 import json
 import math
 import platform
-from collections.abc import Mapping
-from importlib.metadata import version
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import entry_points, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
+from ..registry import GROUP
 from .writing import atomic
+
+NAMED = ("xhat", "torch", "numpy", "diffusers")
 
 
 def versions() -> dict[str, str]:
     """The versions of everything that can change a number."""
-    named = ("xhat", "torch", "numpy", "diffusers")
-    return {"python": platform.python_version(), **{name: version(name) for name in named}}
+    return {"python": platform.python_version(), **{name: version(name) for name in NAMED}}
+
+
+def packages_of(modules: Iterable[str]) -> dict[str, str]:
+    """The versions of the distributions, those of plug-ins for example, that `modules` are part of; not of `NAMED`."""
+    tops = {module.partition(".")[0] for module in modules} - {*NAMED, *sys.stdlib_module_names}
+    return dict(sorted(found for top in tops for found in _distributions(top)))
+
+
+@cache
+def _distributions(top: str) -> tuple[tuple[str, str], ...]:
+    """The name and version of each installed distribution that brings the module `top`; none for a file of a user's."""
+    plug_ins = [e.dist for e in entry_points(group=GROUP) if e.module.partition(".")[0] == top]
+    found = {d.name: d.version for d in plug_ins if d is not None}  # found without a look at every other distribution
+    return tuple((found or {name: version(name) for name in packages_distributions().get(top, [])}).items())
 
 
 def finite(value: Any) -> Any:

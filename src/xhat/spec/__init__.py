@@ -2,7 +2,7 @@
 
 from ..ranges import parameters
 from ._build import build, build_as, cast, checked, fits, lookup
-from ._describe import spec_of
+from ._describe import spec_of, written
 from ._own import own
 from ._text import SMALL, Spec, factors, names_code, parse, split, text_of, value, walk, without_code
 
@@ -26,4 +26,5 @@ __all__ = [
     "value",
     "walk",
     "without_code",
+    "written",
 ]

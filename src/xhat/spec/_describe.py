@@ -4,6 +4,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -25,10 +26,27 @@ def spec_of(thing: Any, registry: Mapping[str, Any], full: bool = False) -> str:
     """
     maker, values, defaults = _made(thing)
     name = next((n for n, part in registry.items() if part is maker), None)
-    if name is None and isinstance(kind := kind_of(maker), type):
-        name = f"{kind.__module__}:{kind.__qualname__}"
+    if name is None and isinstance(kind_of(maker), type):
+        name = f"{maker.__module__}:{maker.__qualname__}"
     options = {k: v for k, v in values.items() if full or not _same(v, defaults[k])}
     return str(Spec(name or type(thing).__name__, {k: _said(v) for k, v in options.items()}))
+
+
+def written(thing: Any) -> bool:
+    """Whether the spec string of a part says all of it: none of its options is a tensor, a network or a function."""
+    try:
+        _, values, _ = _made(thing)
+    except SpecError:
+        return False
+    return all(map(_has_text, values.values()))
+
+
+def _has_text(v: Any) -> bool:
+    if isinstance(v, tuple | list):
+        return all(map(_has_text, v))
+    if any(registry_of(c) for c in type(v).__mro__):
+        return written(v)
+    return isinstance(v, str | int | float | Path | NoneType)
 
 
 def _made(thing: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..errors import DivergedError, MismatchError, ShapeError, SpecError, XhatError
-from ..files.record import versions
+from ..files.record import packages_of, versions
 from ..likelihoods import LatentLikelihood
 from ..noise import NOISES, Noise
 from ..numerics.calls import Calls
@@ -23,7 +23,7 @@ from ..priors import NoPrior, Prior
 from ..schedule import SCHEDULES, Schedule
 from ..solvers.base import AnySolver
 from .checkpoint import digest
-from .fingerprint import CODE
+from .fingerprint import CODE, modules_of
 from .parts import METHODS, name_of
 from .results import Result, Score, results
 from .run import Job, Watch, run
@@ -54,6 +54,7 @@ def begun(
     seeds = task.seeds[those]
     own = A if at is None or max(A.batches(), default=1) == 1 else A.take(torch.tensor([at]))
     schedule = job.schedule or job.prior.schedule
+    modules = modules_of([job.solver, A, noise, job.prior, schedule, *metrics.values()])
     return blank() | {
         "operator": name_of(task.operator or (found.operator if found else None)),
         "noise": name_of(noise, NOISES),
@@ -75,6 +76,7 @@ def begun(
         "reference_sha256": None if task.truth is None else digest(list(task.truth[those])),
         "prior_sha256": digest(job.prior.state_dict().values()) if weights is None else weights,
         "code": code_of(job.solver, A, noise, job.prior, schedule, metrics),
+        "versions": versions() | packages_of(modules),
         "device": str(job.like.y.device),
         "provenance": provenance(prior=job.prior),
     }
@@ -138,7 +140,7 @@ def provenance(source: Path | None = None, prior: Prior | None = None) -> Row:
     guessed when `prior` was loaded (`notes`), and the format its networks run in (`dtype`).
     """
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "process": os.getpid(),
@@ -148,6 +150,12 @@ def provenance(source: Path | None = None, prior: Prior | None = None) -> Row:
         "file": None if source is None else str(source),
         "file_sha256": None if source is None or not source.is_file() else sha256(source, source.stat().st_mtime_ns),
     }
+
+
+def command() -> str:
+    """The command that this process runs, as it can be typed again; `python -m package` begins with package."""
+    program = Path(sys.argv[0])
+    return shlex.join([program.parent.name if program.name == "__main__.py" else program.name, *sys.argv[1:]])
 
 
 def dtypes(prior: Prior) -> str | None:

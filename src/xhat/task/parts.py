@@ -20,11 +20,11 @@ from ..operators.base import LinearOperator, Operator
 from ..operators.building import build_operator, kind, operator_spec
 from ..operators.foreign import ForeignLinear, ForeignOperator, Lit, Matrix, foreign
 from ..operators.modality import PLAIN, Modality
-from ..priors import NoPrior, Prior, build_prior
+from ..priors import PRIORS, NoPrior, Prior, build_prior
 from ..schedule import SCHEDULES, Schedule
 from ..solvers import SOLVERS
 from ..solvers.base import AnySolver, Solver
-from ..spec import build, spec_of, without_code
+from ..spec import build, spec_of, without_code, written
 from ..types import Data, Image
 
 Shape = tuple[int, ...]
@@ -234,8 +234,8 @@ def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:
         return given.title
     if isinstance(given, Operator):
         return operator_spec(given)
-    if isinstance(given, Prior) and given.spec:
-        return given.spec
+    if isinstance(given, Prior):  # one that holds a network or a function goes by its class, and by its weights
+        return given.spec or (spec_of(given, PRIORS) if written(given) else type(given).__name__)
     if is_dataclass(given) and not isinstance(given, type):
         spec = spec_of(given, registry or {}, full=True)
         return spec if len(spec) < 500 else type(given).__name__.lower()  # nobody can read a table of 1000 betas

@@ -51,7 +51,7 @@ FIELDS: dict[str, Kinds] = {
     "reference_sha256": (str, NOTHING),  # fingerprint of the true image
     "prior_sha256": (str, NOTHING),  # fingerprint of the prior's weights
     "code": (str, NOTHING),  # fingerprint of the source that decides the numbers: see fingerprint.py
-    "versions": (dict,),  # the versions of the libraries
+    "versions": (dict,),  # the versions of the libraries, and of the packages whose parts took part
     "device": (str,),
     "provenance": (dict,),  # command, time, host, process, threads, notes, file and its sha256: where and how, not what
 }
