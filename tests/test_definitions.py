@@ -51,6 +51,9 @@ def edited(module, old, new):
         (("exact.deviations", "RIVALS = 99", "RIVALS = 98"), ALL),
         (("exact.mixture", "class EqualMixture", "print(1)\n\n\nclass EqualMixture"), ALL),  # what runs on import
         (("likelihoods.base", "class SpectralGaussian(", "class SpectralGaussian(object, "), ALL),
+        (("operators.base", "def take(", "def take(more, "), ALL),  # a method that is called
+        (("operators.base", "def understood(cls", "def understood(cls, *_"), set()),  # and one that is not
+        (("task.run", "def run(", "def run(*_"), set()),  # a runner of pictures and of videos
         (("likelihoods.cells", "class CellGaussian(", "class CellGaussian(object, "), set()),
         (("exact.problems", "return 25.0 * self.size", "return 24.0 * self.size"), set()),  # what a run costs
         (("exact.problems", "* -8", "* -7"), ALL),
@@ -77,7 +80,7 @@ class Mine(Estimator[LinearGaussian]):
 )
 def test_a_sampler_of_ones_own_is_made_of_its_bases_too(old, new, same):
     """Its own package names them and does not define them."""
-    codes = [Definitions(code).fingerprint(Mine) for code in (CODE, edited("xhat.solvers.base", old, new))]
+    codes = [Definitions(code).fingerprint(Mine, solved) for code in (CODE, edited("xhat.solvers.base", old, new))]
     assert (codes[0] == codes[1]) == same
 
 
@@ -105,3 +108,19 @@ def test_names_are_followed_wherever_they_are_imported():
         Definition("p.d", "k"),
     }
     assert Definition("p.c", "z") in found.reached([Definition("p.a", "other")])
+
+
+def test_of_a_class_count_the_methods_that_are_named_and_those_that_need_no_name():
+    """By whatever is reached, before or after the class; all of a class that a foreign base may look through."""
+    A = "class A:\n    a: int\n    b: int = 0\n    def __len__(self):\n        return 1\n"
+    A += "    def forward(self):\n        return self.used()\n    def used(self):\n        return 2\n"
+    A += "    def idle(self):\n        return self.deeper\n    def deeper(self):\n        return 3\n"
+    B = "class B(Enum):\n    def idle(self):\n        return {}\n"
+    texts = {"q": A + B.format(4) + "def f():\n    return A(b=1), B\n"}
+    definitions, start = Definitions(Code(texts.get)), [Definition("q", "f")]
+    assert {d.name for d in definitions.reached(start) if d.name} == {
+        *("A", "A.b", "A.__len__", "A.forward", "A.used"),
+        *("B", "f"),
+    }
+    assert {"A.idle", "A.deeper"} <= {d.name for d in definitions.reached([*start, Definition("q", "A.idle")])}
+    assert not definitions.members(Definition("q", "B"))

@@ -16,10 +16,9 @@ from ..likelihoods import Likelihood
 from ..operators.dense import Dense
 from ..priors import GaussianPrior
 from ..solvers.base import AnySolver
-from ..task.run import Job, run
 from .mixture import EqualMixture, MixturePosterior, condition
 from .problems import Problem
-from .sampling import Last, OneStream
+from .sampling import end
 
 DRAWS = 99  # draws of each posterior, so that there are 100 ranks
 BINS = 20  # of a histogram, 5 ranks each
@@ -85,15 +84,12 @@ class Joint:
         return torch.stack([post.sample(DRAWS, g) for post in posteriors])
 
     def draws(self, solver: AnySolver) -> Tensor:
-        """Draws of `solver` for each y, (n, DRAWS, d). Raises what `run` raises."""
+        """Draws of `solver` for each y, (n, DRAWS, d). Raises what `trajectory` raises."""
         size = int(getattr(solver, "particles", 1))
         chains = -(-DRAWS // size)
         source = [i for i in range(self.n) for _ in range(chains)]
-        one = lambda seeds: OneStream(seeds[0], len(seeds))
-        job = Job(solver, self.problem.prior, self.like, self.like, [self.seed] * len(source), source, streams=one)
-        last = Last()
-        end = run(job, watch=last)
-        x: Tensor = getattr(last.state, "samples") if size > 1 else end.images[0]  # noqa: B009
+        last = end(solver, self.problem.prior, self.like, source, self.seed)
+        x: Tensor = getattr(last, "samples") if size > 1 else last.estimate  # noqa: B009
         return x.reshape(self.n, chains * size, -1)[:, :DRAWS]
 
     def ranks(self, draws: Tensor) -> dict[str, Tensor]:

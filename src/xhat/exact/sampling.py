@@ -1,5 +1,6 @@
 """Draws of a solver on a problem whose posterior is known, and their scores."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -8,12 +9,12 @@ import torch
 from torch import Generator, Tensor
 
 from ..likelihoods import Likelihood
-from ..loop import Step
-from ..numerics.calls import Calls
+from ..loop import trajectory
+from ..numerics.calls import Calls, counting
+from ..priors import Prior
 from ..rng import Rng
 from ..solvers.base import AnySolver, State
 from ..solvers.particle import Particles
-from ..task.run import Job, run
 from .metrics import Reference
 from .problems import Problem
 
@@ -53,18 +54,25 @@ class Drawn:
 def draw(solver: AnySolver, problem: Problem, n: int, seed: int) -> Drawn:
     """`n` draws of `solver` for one problem, all from one random stream.
 
-    Solvers with particles run as many independent populations as it takes. Raises what `run` raises.
+    Solvers with particles run as many independent populations as it takes. Raises what `trajectory` raises.
     """
     size = int(getattr(solver, "particles")) if any(f.name == "particles" for f in fields(solver)) else 1  # noqa: B009
     chains = -(-n // size)
-    like, prior = problem.like, problem.prior
-    one = lambda seeds: OneStream(seeds[0], len(seeds))
-    job = Job(solver, prior, like, like, seeds=[seed] * chains, source=[0] * chains, streams=one)
-    last = Last()
-    end = run(job, watch=last)
-    found = last.state if isinstance(last.state, Particles) else None
-    x: Tensor = end.images[0] if found is None else found.samples.flatten(0, 1)[:n]
-    return Drawn(x.flatten(1), chains, size, end.calls, end.seconds, found)
+    began = time.perf_counter()
+    with counting() as calls:
+        last = end(solver, problem.prior, problem.like, [0] * chains, seed)
+    seconds = time.perf_counter() - began
+    found = last if isinstance(last, Particles) else None
+    x: Tensor = last.estimate if found is None else found.samples.flatten(0, 1)[:n]
+    return Drawn(x.flatten(1), chains, size, calls, seconds, found)
+
+
+def end(solver: AnySolver, prior: Prior, like: Likelihood, source: list[int], seed: int) -> State:
+    """The last state of one chain, or population, for each measurement in `source`, all from one random stream."""
+    rng = OneStream(seed, len(source))
+    for step in trajectory(solver, prior, like.take(torch.tensor(source)), rng):
+        last = step.state
+    return last
 
 
 def lineage(found: Particles | None) -> dict[str, float]:
@@ -76,15 +84,6 @@ def lineage(found: Particles | None) -> dict[str, float]:
     p = found.logw.shape[1]
     ancestors = [len(row.unique()) for row in found.ancestor]
     return {"ess": float(found.least.mean()) / p, "ancestors": sum(ancestors) / len(ancestors) / p}
-
-
-class Last:
-    """Watches a run and keeps its last state."""
-
-    state: State
-
-    def __call__(self, step: Step, like: Likelihood, calls: Calls) -> None:
-        self.state = step.state
 
 
 class OneStream(Rng):
