@@ -59,17 +59,17 @@ CASES = {
     "scattering": Case("grey", "scattering:receivers=60", "gaussian:sigma=1e-4"),
     "fwi": Case(
         "velocity",
-        "fwi:sources=4,receivers=32,dx=40,dz=20,dt=2,cells=20,slowest=1,fastest=6",
+        "fwi:sources=4,receivers=64,dx=40,dz=20,dt=2,cells=20,slowest=1,fastest=6",
         "gaussian:sigma=0.02",
         "velocity",
-        "lmaps:steps=8,inner=adam,inner_steps=5",
+        "reddiff:steps=100,lr=0.05,lam=1000",
     ),
     "navier_stokes": Case(
         "vorticity",
         "navier_stokes:scale=25,courant=1",
         "gaussian:sigma=0.5",
         "vorticity",
-        "lmaps:steps=8,inner=adam,inner_steps=5",
+        "lmaps:steps=20,inner=adam,inner_steps=10",
     ),
     "black_hole_array": Case(
         "blackhole", "black_hole_array:fov=160,white=0.002,flux=0.6", "vlbi", "blackhole", "lmaps:steps=40,k=0.1"
