@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ import xhat
 from conftest import untried
 from xhat.cli.arguments import main
 from xhat.errors import SpecError
+from xhat.priors.checkpoints import files
 from xhat.priors.checkpoints.adm_net import ADMConfig, ADMUNet
-from xhat.priors.checkpoints.files import read
+from xhat.priors.checkpoints.recognise import known_layout
 
+read = partial(files.read, fits=known_layout)
 torch.manual_seed(0)
 RAW = ADMUNet(ADMConfig(3, 6, 32, (1, 2), 1, (1,), 0, None, 16, True, True)).state_dict()
 EMA = {k: v + 1 for k, v in RAW.items()}

@@ -580,7 +580,7 @@ def test_shapes_labels_and_names(tmp_path, tiny_adm):
     assert torch.equal(pair(x, t), untried(teacher, "cpu")(x, t))
     with pytest.raises(MismatchError, match="comes without a denoiser"):
         untried(student, "cpu")(x, t)
-    with pytest.raises(SpecError, match="Say --prior openai_consistency:path="):
+    with pytest.raises(SpecError, match=r"Say --prior adm:path=.* or --prior openai_consistency:path="):
         untried(str(tmp_path / "mine.pt"))
     with pytest.raises(MismatchError, match="no consistency model of OpenAI"):
         untried(f"openai_consistency:path={tiny_adm}")

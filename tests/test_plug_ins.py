@@ -1,7 +1,7 @@
 """What one plug-in may not do to the commands of every user, and what a `Plugin` refuses."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from xhat.files.record import _distributions
 from xhat.metrics.base import Metric
 from xhat.operators.building import operator_spec
 from xhat.operators.hdr import HDR
+from xhat.priors.checkpoints import Format, file_spec
 from xhat.rng import Rng
 from xhat.solvers import SOLVERS
 from xhat.solvers.base import Estimator
@@ -305,3 +306,54 @@ def test_the_record_states_a_command_that_can_be_typed(monkeypatch):
     assert provenance()["command"] == "xhat restore 'a b.png'"
     monkeypatch.setattr(sys, "argv", ["/usr/bin/xhat", "list"])
     assert provenance()["command"] == "xhat list"
+
+
+def coast() -> dict:
+    """What the example of CONTRIBUTING defines, run as it stands there."""
+    page = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    block = page.split("## Add a checkpoint format")[1].split("```python\n")[1].split("```")[0]
+    names: dict = {"__name__": "coast"}
+    exec(block, names)
+    return names
+
+
+def brings(monkeypatch, *rows: Format) -> None:
+    made = [xhat.Plugin(f"plug{i}", formats={row.name: row}) for i, row in enumerate(rows)]
+    monkeypatch.setattr(registry, "_plugins", [*registry.plugins(), *made])
+
+
+def test_a_checkpoint_format_is_one_file_and_one_row(monkeypatch, tmp_path, capsys):
+    """From outside the package: the file is known, the spec that is recommended is taken, and so is the bare path."""
+    made = coast()
+    brings(monkeypatch, made["COASTNET"])
+    torch.save(made["Net"](4).state_dict(), file := tmp_path / "c.pt")
+    assert main(["prior", "inspect", str(file)]) == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert shown["layout"] == "CoastNet state dict"
+    assert shown["prior"] == f"coastnet:path={file}"
+    for spec in (shown["prior"], str(file)):
+        prior = xhat.build_prior(f"{spec}{',' if '=' in spec else ':'}trial=false", "cpu")
+        assert type(prior) is made["CoastNet"]
+    assert prior(torch.zeros(1, 1, 8, 8), prior.schedule(0.5)).shape == (1, 1, 8, 8)
+
+
+def test_two_formats_of_the_same_tensors_are_told_by_the_name_of_the_file(monkeypatch, tmp_path, capsys):
+    made = coast()
+    row = made["COASTNET"]
+    other = replace(row, name="shorenet", known_as="ShoreNet", files=("shore",))
+    brings(monkeypatch, row, other)
+    paths = [tmp_path / name for name in ("c.pt", "shore_1.pt")]
+    for path in paths:
+        torch.save(made["Net"](4).state_dict(), path)
+    with pytest.raises(
+        SpecError, match=r"CoastNet; ShoreNet: the tensors do not tell.*coastnet:path=.* or --prior shore"
+    ):
+        file_spec(paths[0])
+    assert file_spec(paths[1]) == f"shorenet:path={paths[1]}"
+    assert main(["prior", "inspect", str(paths[0])]) == 0
+    assert "CoastNet state dict, or ShoreNet" in capsys.readouterr().out
+
+
+def test_a_row_has_the_name_under_which_it_is_brought():
+    with pytest.raises(SpecError, match="plug-in plug: formats 'other' must have the name of its row, 'coastnet'"):
+        xhat.Plugin("plug", formats={"other": coast()["COASTNET"]})

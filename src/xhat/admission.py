@@ -49,6 +49,8 @@ def admit(kind: str, parts: Any, made_by: Callable[[Any], Any]) -> None:
         _check_name(kind, name)
         if why := refusal(kind, part, made_by(part)):
             raise SpecError(f"{kind} {name!r} must be {why}")
+        if kind in ROWS and part.name != name:
+            raise SpecError(f"{kind} {name!r} must have the name of its row, {part.name!r}")
 
 
 def refusal(kind: str, part: Any, made: Any) -> str | None:

@@ -70,8 +70,9 @@ class Registry(Mapping[str, P]):
     """The parts of one kind by name: those of the package itself and those of plug-ins.
 
     `base` is the class that every part is, or builds; None for parts that no spec string builds. `resolve` turns what
-    a user types, the path of a file for instance, into a spec string. Of a `shared` kind several plug-ins may bring a
-    part of the same name, and `every` gives them all.
+    a user types, the path of a file for instance, into a spec string. `implied` are the parts that a plug-in brings
+    with its parts of another kind. Of a `shared` kind several plug-ins may bring a part of the same name, and `every`
+    gives them all.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class Registry(Mapping[str, P]):
         own: Mapping[str, P],
         resolve: Callable[[str], str] = lambda text: text,
         shared: bool = False,
+        implied: Callable[[Plugin], Mapping[str, P]] = lambda plugin: {},
     ) -> None:
         if kind not in KINDS:
             raise SpecError(f"there is no kind of part called {kind}; there are {', '.join(KINDS)}")
-        self.kind, self.base, self.own, self.resolve, self.shared = kind, base, dict(own), resolve, shared
+        self.kind, self.base, self.own, self.resolve = kind, base, dict(own), resolve
+        self.shared, self.implied = shared, implied
         if base is not None:
             _registries[base] = self
 
@@ -93,7 +96,7 @@ class Registry(Mapping[str, P]):
         """All parts by name. A name that is taken keeps its first part, and a warning names the plug-in."""
         found = dict(self.own)
         for plugin in plugins():
-            for name, part in getattr(plugin, self.kind).items():
+            for name, part in {**self.implied(plugin), **getattr(plugin, self.kind)}.items():
                 if found.setdefault(name, part) is not part and not self.shared:
                     warnings.warn(f"plug-in {plugin.name}: {self.kind} {name!r} exists already", stacklevel=2)
         return found

@@ -1,7 +1,7 @@
 """Priors: what is known of images before anything is measured. One line in `PRIORS` for each that a spec can build."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..numerics.device import pick_device
 from ..registry import Registry
 from ..spec import build, parse, text_of
 from .base import FixedShape, Prior
-from .checkpoints import FORMATS, FileDenoiser, file_spec
+from .checkpoints import FORMATS, FileDenoiser, Format, file_spec
 from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
 from .denoiser import Denoiser
 from .diffusers_folder import existing, kind_of
@@ -101,13 +101,17 @@ def folder_spec(path: str) -> str:
     return f"{kind_of(existing(path))}:path={text_of(path)}"
 
 
+def _of_formats(formats: Mapping[str, Format]) -> dict[str, type[Prior]]:
+    return {row.name: row.prior for row in formats.values()}
+
+
 # What a spec string can build; the other priors take tensors or functions. Those of the sciences join through
 # `xhat.catalogue`.
 PRIORS: Registry[Callable[..., Prior]] = Registry(
     "priors",
     Prior,
     SHIPPED
-    | {f.name: f.prior for f in FORMATS.own.values()}
+    | _of_formats(FORMATS.own)
     | {
         "network": NetworkFolder,
         "diffusers": DiffusersPrior,
@@ -121,6 +125,7 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
         "slices": slices,
     },
     resolve=path_spec,
+    implied=lambda plugin: _of_formats(plugin.formats),
 )
 
 

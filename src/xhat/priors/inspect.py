@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from ..errors import SpecError
 from ..schedule import SCHEDULES, Schedule
 from ..spec import Spec, build, checked, parse, spec_of, text_of
 from . import PRIORS, path_spec
@@ -19,7 +18,7 @@ from .checkpoints.formats import FORMATS
 from .checkpoints.graph import inputs_of, read_graph
 from .checkpoints.plan import sizes
 from .checkpoints.programs import TRUST
-from .checkpoints.recognise import kind_of, known_layout
+from .checkpoints.recognise import Unclear, kind_of, known_layout
 from .latent import Autoencoded, LatentPrior
 from .pixel import PixelPrior
 from .precondition import Precondition
@@ -49,11 +48,9 @@ def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]
     file = existing(path)
     yield "file", f"{file.name}, {file.stat().st_size / 1e6:.4g} MB"
     try:
-        kind = kind_of(file)
-    except SpecError as e:  # teacher or student: all but the parametrisation is the same
-        kind, unclear = "adm", str(e)
-    else:
-        unclear = ""
+        kind, others, unclear = kind_of(file), [], ""
+    except Unclear as e:  # all but the parametrisation is the same, as of a consistency model and its teacher
+        (kind, *others), unclear = e.kinds, str(e)
     if kind == "denoiser":
         yield from program_rows(file)
         return
@@ -61,7 +58,7 @@ def file_rows(path: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]
     known = {k: v for k, v in checked(kind, layout.prior, options).items() if k not in USE}
     found = read(file, known_layout, options.get("weights"))
     plan = layout.plan(found, **known)
-    yield "layout", plan.layout + (", or one of its consistency models" if unclear else "")
+    yield "layout", ", or ".join([plan.layout, *(FORMATS[other].known_as for other in others)])
     yield "architecture", plan.architecture
     if found.weights != "top":
         yield "weights", found.weights

@@ -16,7 +16,6 @@ from .adm_config import Release, config_of, release_of
 from .adm_net import ADMConfig, ADMUNet, packed
 from .conventions import Teacher
 from .files import Checkpoint, read
-from .layouts import is_adm, is_consistency_family
 from .plan import USUAL, NetworkPrior, Plan, table_beside, tables
 
 
@@ -60,6 +59,19 @@ class ADM(NetworkPrior):
             rescale_timesteps, prediction,
         )  # fmt: skip
         super().__init__(plan, label, dtype, compile, trial)
+
+
+def is_adm(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors have the names of an ADM U-Net."""
+    return "time_embed.0.weight" in tensors and "input_blocks.0.0.weight" in tensors
+
+
+def is_consistency_family(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the network is one of OpenAI's consistency models or their EDM teachers.
+
+    Their attention is a 2-d convolution, that of ADM a 1-d convolution.
+    """
+    return "middle_block.1.qkv.weight" in tensors and tensors["middle_block.1.qkv.weight"].ndim == 4
 
 
 def adm_plan(

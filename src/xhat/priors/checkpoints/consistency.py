@@ -11,9 +11,8 @@ from ...ranges import Range, Side
 from ..base import Prior
 from ..consistency import ConsistencyPrior
 from ..precondition import Consistent
-from .adm import adm_plan
+from .adm import adm_plan, is_adm, is_consistency_family
 from .files import Checkpoint, read
-from .layouts import is_adm, is_consistency_family
 from .plan import NetworkPrior, Plan
 
 

@@ -13,7 +13,6 @@ from ..precondition import Tabulated
 from .ddpm_net import DDPMConfig, DDPMUNet
 from .files import Checkpoint, read
 from .fit import shape_of
-from .layouts import is_ddpm
 from .plan import NetworkPrior, Plan, no_label, table_beside, tables
 
 # Networks that were released, by base width, multiples of it, blocks and levels with attention: what they are, and the
@@ -52,6 +51,11 @@ class DDPM(NetworkPrior):
     ) -> None:
         plan = ddpm_plan(read(path, is_ddpm, weights), image_size, noise_schedule, steps, prediction)
         super().__init__(plan, None, dtype, compile, trial)
+
+
+def is_ddpm(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors have the names of DDPM's U-Net in PyTorch, as in the code of DDIM."""
+    return "temb.dense.0.weight" in tensors and "down.0.block.0.conv1.weight" in tensors
 
 
 def ddpm_plan(

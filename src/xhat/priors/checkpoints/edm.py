@@ -1,9 +1,11 @@
 """Networks of NVIDIA's EDM and of InverseBench as priors."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
+from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ...errors import DataError, SpecError
@@ -14,7 +16,6 @@ from .conventions import SongVE, SongVP
 from .files import Checkpoint, read
 from .karras_config import config_of, used
 from .karras_net import KarrasConfig, KarrasUNet
-from .layouts import is_karras
 from .plan import NetworkPrior, Plan
 
 CONVENTIONS = {"EDMPrecond": "edm", "VPPrecond": "vp", "VEPrecond": "ve", "iDDPMPrecond": "iddpm"}
@@ -50,6 +51,11 @@ class EDMNetwork(NetworkPrior):
         trial: bool = True,
     ) -> None:
         super().__init__(edm_plan(read(path, is_karras, weights), convention, sigma_data), label, dtype, compile, trial)
+
+
+def is_karras(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors have the names of a network of EDM."""
+    return "map_layer0.weight" in tensors and any(k.startswith("enc.") for k in tensors)
 
 
 def edm_plan(file: Checkpoint, convention: str | None = None, sigma_data: float | None = None) -> Plan:

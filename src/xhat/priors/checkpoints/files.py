@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from .layouts import is_known
 from .unpickle import number, persistent, read_pickle, tensors_of
 from .weights import Fits, choose
 
@@ -91,7 +90,7 @@ def container(file: Path) -> str:
     )
 
 
-def read(path: str | Path, fits: Fits = is_known, weights: str | None = None) -> Checkpoint:
+def read(path: str | Path, fits: Fits, weights: str | None = None) -> Checkpoint:
     """The tensors of the network in a PyTorch file, a safetensors file or a pickle of EDM at `path`.
 
     `fits` tells the layout of the network by its tensors. `weights` names one of several sets of weights; without it,

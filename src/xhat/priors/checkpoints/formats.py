@@ -7,11 +7,10 @@ from torch import Tensor
 
 from ...registry import Registry
 from ..base import Prior
-from .adm import ADM, adm_plan
+from .adm import ADM, adm_plan, is_adm, is_consistency_family
 from .consistency import ConsistencyCheckpoint, consistency_plan
-from .ddpm import DDPM, ddpm_plan
-from .edm import EDMNetwork, edm_plan
-from .layouts import is_adm, is_consistency_family, is_ddpm, is_karras
+from .ddpm import DDPM, ddpm_plan, is_ddpm
+from .edm import EDMNetwork, edm_plan, is_karras
 from .plan import Plan
 
 Tensors = Mapping[str, Tensor]
@@ -21,7 +20,8 @@ Tensors = Mapping[str, Tensor]
 class Format:
     """A layout: the `name` of its prior in a spec string, what people call it, and how its files are told and read.
 
-    `twins` tells that its tensors are those of another format too, so that the name of the file has to decide.
+    `fits` says whether the tensors are of this layout. Where they are of another one, too, the name of the file
+    decides: `files` are the beginnings of the names of such files, in small letters.
     """
 
     name: str
@@ -29,15 +29,16 @@ class Format:
     prior: type[Prior]
     plan: Callable[..., Plan]
     fits: Callable[[Tensors], bool]
-    twins: Callable[[Tensors], bool] = lambda tensors: False
+    files: tuple[str, ...] = ()
 
 
-# in the order in which a file is tried; plug-ins add rows
+CONSISTENCY = ("cd_", "ct_", "cd-", "ct-", "consistency")  # how OpenAI names its files
+# plug-ins add rows
 FORMATS: Registry[Format] = Registry(
     "formats",
     None,
     {
-        "adm": Format("adm", "OpenAI guided-diffusion", ADM, adm_plan, is_adm, is_consistency_family),
+        "adm": Format("adm", "OpenAI guided-diffusion, EDM teachers", ADM, adm_plan, is_adm, ("edm",)),
         "edm": Format("edm", "EDM, InverseBench", EDMNetwork, edm_plan, is_karras),
         "ddpm": Format("ddpm", "DDPM in PyTorch (DDIM, DDRM, DDNM)", DDPM, ddpm_plan, is_ddpm),
         "openai_consistency": Format(
@@ -45,7 +46,8 @@ FORMATS: Registry[Format] = Registry(
             "OpenAI consistency models",
             ConsistencyCheckpoint,
             consistency_plan,
-            lambda tensors: False,  # its tensors are those of its teacher, an `adm`
+            is_consistency_family,
+            CONSISTENCY,
         ),
     },
 )

@@ -20,7 +20,12 @@ KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 USUAL = 1000  # diffusion steps
 
 
-@dataclass(frozen=True)
+def no_label(label: int) -> Tensor:
+    """Stands for `labels` of a network that knows no classes and is therefore never asked."""
+    raise SpecError(f"a network without classes has no label {label}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A checkpoint as a network to build and a convention by which to read its output."""
 
@@ -30,12 +35,12 @@ class Plan:
     build: Callable[[], nn.Module]
     tensors: Mapping[str, Tensor]
     shape: tuple[int | None, ...]  # (channels, height, width); None: any multiple of `multiple`
-    multiple: int
-    classes: int
-    labels: Callable[[int], Tensor]  # turns a class into what the network takes, (1, …)
+    multiple: int = 1
+    classes: int = 0
+    labels: Callable[[int], Tensor] = no_label  # turns a class into what the network takes, (1, …)
     precondition: Precondition | None
     schedule: Schedule | None
-    needs: tuple[str, ...]  # the options that neither the file nor the list of releases tells
+    needs: tuple[str, ...] = ()  # the options that neither the file nor the list of releases tells
     weights: str = "top"  # the set of weights that was taken
     notes: tuple[str, ...] = ()  # what was chosen or guessed, to be said and recorded
 
@@ -61,11 +66,6 @@ def tables(kind: str | None, steps: int | None = None) -> Discrete:
         raise SpecError(f"unknown noise_schedule {kind!r}; choose from {', '.join(KINDS)}")
     n = steps or USUAL
     return Discrete(KINDS[kind], 1e-4 * USUAL / n, 0.02 * USUAL / n, n)
-
-
-def no_label(label: int) -> Tensor:
-    """Stands for `labels` of a network that knows no classes and is therefore never asked."""
-    raise SpecError(f"a network without classes has no label {label}")
 
 
 def table_beside(file: Checkpoint) -> Discrete | None:

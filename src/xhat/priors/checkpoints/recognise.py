@@ -1,6 +1,6 @@
 """From the path of a file to the spec of the prior in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -8,16 +8,26 @@ from torch import Tensor
 from ...errors import DataError, SpecError
 from ...spec import text_of
 from .files import Checkpoint, container, existing, read
-from .formats import FORMATS
+from .formats import FORMATS, Format
 
-TEACHERS, STUDENTS = ("edm",), ("cd_", "ct_", "cd-", "ct-", "consistency")  # how OpenAI names its files
+
+class Unclear(SpecError):
+    """A file whose tensors are those of several layouts, of which its name names none; `kinds` are their names."""
+
+    def __init__(self, path: Path, formats: Sequence[Format]) -> None:
+        self.kinds = [f.name for f in formats]
+        says = " or ".join(f"--prior {name}:path={text_of(str(path))}" for name in self.kinds)
+        super().__init__(
+            f"{path} may be of {len(formats)} layouts, {'; '.join(f.known_as for f in formats)}: the tensors do not "
+            f"tell, and neither does its name. Say {says}"
+        )
 
 
 def file_spec(path: str | Path) -> str:
     """The spec that the content of the file at `path` asks for.
 
-    It is `adm:path=…`, `edm:path=…`, `openai_consistency:path=…` or `denoiser:path=…`. Raises DataError for other
-    files.
+    It is `adm:path=…`, `edm:path=…` and so on by the names of `FORMATS`, or `denoiser:path=…` for a program. Raises
+    DataError for other files, and `Unclear` for one that may be of several layouts.
     """
     return f"{kind_of(path)}:path={text_of(str(path))}"
 
@@ -36,10 +46,17 @@ def known_layout(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def kind_of_tensors(found: Checkpoint) -> str:
-    """The name of the prior that knows this layout. Raises DataError that lists the known layouts if there is none."""
-    for layout in FORMATS.values():
-        if layout.fits(found.tensors):
-            return family_member(found.path) if layout.twins(found.tensors) else layout.name
+    """The name of the prior that knows this layout.
+
+    Raises DataError that lists the known layouts if there is none, and `Unclear` if there are several.
+    """
+    fitting = [layout for layout in FORMATS.values() if layout.fits(found.tensors)]
+    named = [layout for layout in fitting if found.path.name.lower().startswith(layout.files)]
+    chosen = named if len(fitting) > 1 else fitting
+    if len(chosen) == 1:
+        return chosen[0].name
+    if fitting:
+        raise Unclear(found.path, fitting)
     if any(".transformer_blocks." in k for k in found.tensors):
         raise DataError(f"{found.path} is latent diffusion of CompVis: convert it to a diffusers folder")
     if any(k.startswith(("down_blocks.", "time_embedding.")) for k in found.tensors):
@@ -47,20 +64,4 @@ def kind_of_tensors(found: Checkpoint) -> str:
     raise DataError(
         f"{found.path} has an unknown layout; it begins with {', '.join(list(found.tensors)[:4])}. Known: "
         f"{', '.join(f.known_as for f in FORMATS.values())}, TorchScript, ONNX, diffusers folders"
-    )
-
-
-def family_member(path: Path) -> str:
-    """Whether the file is a teacher ("adm") or a consistency model ("openai_consistency").
-
-    Their tensors have the same names and shapes, so only the file's name can tell. Raises SpecError if it does not.
-    """
-    name = path.name.lower()
-    if name.startswith(TEACHERS):
-        return "adm"
-    if name.startswith(STUDENTS):
-        return "openai_consistency"
-    raise SpecError(
-        f"{path} is a consistency model of OpenAI or its EDM teacher; the tensors do not tell. "
-        f"Say --prior openai_consistency:path={text_of(str(path))} or --prior adm:path={text_of(str(path))}"
     )
