@@ -84,3 +84,8 @@ def layouts(x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         "with gaps in memory": (strided, x),
         "one image expanded to a batch": (repeated, repeated.contiguous()),
     }
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())

@@ -7,7 +7,7 @@ from ..errors import ShapeError
 from ..numerics.autodiff import vjp
 from ..numerics.calls import counting
 from ..operators.base import Operator, ProxyOperator
-from .law import Law, double, layouts
+from .law import Law, double, layouts, one_line
 
 
 def images(A: Operator, batch: int = 0, seed: int = 1) -> Tensor:
@@ -49,6 +49,37 @@ def refuses_other_batches(A: Operator) -> None:
         return
     law = Law(A, "another number of images raises ShapeError", "a buffer with a batch is not named in `per_image`")
     law.raises(ShapeError, lambda: A(images(A, n + 1).float()), f"{n + 1} images for {n}")
+
+
+def takes_a_batch(A: Operator) -> None:
+    """A takes as many images at once as its physics is for, and one alone."""
+    cause = "a tensor that differs from image to image is not named in `per_image`, or `forward` is for one image only"
+    law = Law(A, "A takes a batch of images", cause)
+    counts = (built_for(A), 1) if all(n == 1 for n in A.batches()) else (built_for(A),)
+    for n in counts:
+        errors = [e for dtype in (torch.float32, torch.float64) if (e := _error(A, images(A, n).to(dtype)))]
+        if len(errors) == 2:  # neither in single nor in double precision
+            named = {**dict(A.named_buffers()), **{k: v for k, v in vars(A).items() if isinstance(v, Tensor)}}
+            large = [f"{k} {tuple(v.shape)}" for k, v in named.items() if k not in A.per_image and v.shape[:1] > (1,)]
+            has = f"; its tensors are {', '.join(large)}" if large else ""
+            one = "one image raises" if n == 1 else f"{n} images at once raise"
+            raise law.broken(f"{one} {type(errors[0]).__name__} ({one_line(errors[0])}){has}") from errors[0]
+
+
+def _error(A: Operator, x: Tensor) -> Exception | None:
+    try:
+        A(x)
+    except Exception as e:  # whatever the code of others raises
+        return e
+    return None
+
+
+def has_a_gradient(A: Operator) -> None:
+    """The data depend on the image for automatic differentiation, which solvers and adjoints use."""
+    law = Law(A, "A has a gradient", "`detach`, `.data`, `torch.no_grad` or NumPy in `forward`")
+    A, x = double(A), images(A).requires_grad_()
+    with torch.enable_grad():
+        law.holds(A(x).requires_grad, "A(x) has no gradient in x")
 
 
 def data_has_its_shape(A: Operator) -> None:
@@ -100,7 +131,10 @@ def memory_does_not_matter(A: Operator) -> None:
 def double_follows(A: Operator) -> None:
     """After A.double(), images in double precision give data in double precision."""
     law = Law(A, "A.double() works in double precision", "a tensor that is not a buffer, or a fixed dtype in `forward`")
-    y = double(A)(images(A))
+    try:
+        y = double(A)(images(A))
+    except RuntimeError as e:
+        raise law.broken(f"it raises RuntimeError ({one_line(e)})") from e
     law.holds(y.dtype in (torch.float64, torch.complex128), f"the data are {y.dtype}")
 
 

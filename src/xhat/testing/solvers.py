@@ -26,7 +26,9 @@ ROUNDING = 1e-8  # in double precision a neighbour may change the rounding of a 
 
 def images_do_not_mix(solver: AnySolver) -> None:
     """The answer for an image does not depend on its neighbours in the batch."""
-    law = Law(solver, "images never mix", "a mean, norm or loss over the batch axis")
+    law = Law(
+        solver, "images never mix", "a mean, norm or loss over the batch axis, or `torch.randn` in place of `rng`"
+    )
     both = trial(solver)
     one = replace(both, like=both.like.take(torch.tensor([1])))
     law.near(both.run(solver, [7, 8])[1:], one.run(solver, [8]), ROUNDING, ROUNDING)
