@@ -241,6 +241,7 @@ def test_a_reader_that_returns_no_measurement_is_named(monkeypatch, tmp_path):
 
 
 OWN = """
+import torch
 import xhat
 
 class Calm(xhat.Prior):
@@ -250,6 +251,9 @@ class Calm(xhat.Prior):
         self.schedule, self.width = xhat.EDM(0.02, 10.0), width
     def forward(self, x, t):
         return x / t.alpha * self.width**2 / (self.width**2 + t.ratio**2)
+
+def read(path, item):
+    return xhat.Measurement(torch.zeros(1, 4, 4), operator="denoise", noise="gaussian:sigma=0.1", origin=str(path))
 
 @xhat.builds(xhat.LinearOperator)
 def halves(shape, axis: int = -1):
@@ -299,6 +303,13 @@ def test_a_builder_that_is_not_registered_goes_by_its_own_name(own):
 def test_the_record_states_the_distribution_of_parts_that_took_part(own):
     assert recorded(own.Calm())["versions"]["own-parts"] == "2.5"
     assert "own-parts" not in recorded("powerlaw")["versions"]
+
+
+def test_the_record_states_the_distribution_of_the_reader(own, monkeypatch, tmp_path):
+    install(monkeypatch, readers={".own": own.read})
+    (tmp_path / "y.own").touch()
+    record = xhat.restore(tmp_path / "y.own", prior="powerlaw", solver="lmaps:steps=2").record
+    assert record["versions"]["own-parts"] == "2.5"
 
 
 def test_the_record_states_a_command_that_can_be_typed(monkeypatch):

@@ -43,6 +43,7 @@ class Measurement:
     window: Window | None = None  # the part of the file's picture that y is; None: all of it
     resized: bool = False  # y was made smaller or larger after that
     rate: float | None = None  # frames a second, if y is a video from a file
+    reader: str | None = None  # the module of the reader that made it of its file
     scale: float = 1.0  # the file's numbers are `scale` times those of y and the image
 
     def __repr__(self) -> str:

@@ -55,6 +55,7 @@ def begun(
     own = A if at is None or max(A.batches(), default=1) == 1 else A.take(torch.tensor([at]))
     schedule = job.schedule or job.prior.schedule
     modules = modules_of([job.solver, A, noise, job.prior, schedule, *metrics.values()])
+    modules |= {found.reader} if found and found.reader else set()
     return blank() | {
         "operator": name_of(task.operator or (found.operator if found else None)),
         "noise": name_of(noise, NOISES),

@@ -1,6 +1,7 @@
 """Measurement files: one or more readers for each suffix; each science brings its own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ...admission import FOLDER
@@ -39,7 +40,7 @@ def read(path: Path, item: int | None, otherwise: bool = False) -> Measurement |
             continue
         if not isinstance(found, Measurement):
             raise DataError(f"{path}: the reader of {plugin} returned {shown(found)}, and no Measurement")
-        return found
+        return replace(found, reader=getattr(reader, "__module__", None))
     if otherwise or not declined:
         return None
     if len(declined) == 1:
