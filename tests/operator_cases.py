@@ -12,6 +12,7 @@ G = torch.Generator().manual_seed(0)
 KERNEL = torch.rand(5, 4, generator=G, dtype=torch.float64)  # even sides on purpose
 KERNELS = torch.rand(BATCH, 5, 5, generator=G, dtype=torch.float64)
 ONE_RANK = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 5, 0, 2, 1]))
+PSF = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)  # an even side on purpose
 MASK = np.arange(8 * 16).reshape(8, 16) % 3 > 0
 
 
@@ -69,6 +70,10 @@ OPTIONS = {
         {"mask": MASK, "coils": 3},
     ],
     "mri_single": [{"acceleration": 2}, {"acceleration": 2, "seed": [4, 5, 6]}],
+    "mri_volume": [{"acceleration": 2}, {"mask": np.arange(4 * 8).reshape(4, 8) % 3 > 0}],
+    "helical_ct": [{"angles": 4, "arc": 60}],
+    "rolling_shutter": [{}, {"open": True}],
+    "volume_blur": [{}, {"boundary": "circular"}, {"psf": PSF}, {"psf": PSF, "boundary": "circular"}],
     "dense": [{"matrix": torch.randn(7, 3 * 8 * 16, generator=G, dtype=torch.float64)}],
 }
 CASES = [(name, options) for name in OPERATORS for options in OPTIONS.get(name, [{}])]

@@ -73,6 +73,13 @@ class Likelihood:
         return self.noise.nll(self.y, self.A(x))
 
     @property
+    def gain(self) -> PerImage:
+        """How many times ‖A‖² of the measurement itself the largest curvature of σ_y² `nll` is, (1 or b,): 1, unless a
+        problem has more than the measurement. A gradient method divides its step by it.
+        """
+        return self.y.new_ones(1, dtype=self.y.real.dtype)
+
+    @property
     def level_of_images(self) -> bool:
         """Whether σ_y is a noise level of images, too: the noise is Gaussian, and A maps the white image to white where
         it sees it, as blur and masks do, or its largest singular value is near 1, as with a sampled Fourier transform.

@@ -26,6 +26,10 @@ class CoupledLikelihood(Restated):
     def level_of_images(self) -> bool:
         return self.pixel.level_of_images
 
+    @property
+    def gain(self) -> PerImage:
+        return 1 + 4 * self.A.strength**2  # ‖D‖² < 4 where D x = x_{f+1} − x_f, and about that along motion
+
     def misfit(self, x: Image) -> tuple[PerImage, PerImage]:
         return self.pixel.misfit(x)
 

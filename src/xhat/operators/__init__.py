@@ -18,7 +18,9 @@ from .lifted import frames, slices
 from .nonlinear_blur import NonlinearBlur
 from .phase_retrieval import PhaseRetrieval
 from .quantize import Quantize
+from .rolling_shutter import RollingShutter
 from .super_resolution import SuperResolution
 from .temporal import DropFrames, Flicker, TemporalAverage, ThickSlices
+from .volume_blur import volume_blur
 
 OPERATORS: Registry[type[Operator]] = Registry("operators", Operator, concrete(vars(), Operator))

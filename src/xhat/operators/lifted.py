@@ -116,9 +116,7 @@ class Lifted(Operator, Sectioned):
         if len(self.parts) == 1 and (many := max(parts[0].batches(), default=1)) > 1:
             videos = torch.arange(0, many, self.frames)[:, None]
             parts = [parts[0].take((videos + torch.arange(begin, end)).flatten())]
-        A = type(self)(shape, *parts)
-        A.modality = fitting(self.modality, A.shape)
-        return Section(A, self.axis, begin, end - begin)
+        return Section(lift(shape, parts, self.modality), self.axis, begin, end - begin)
 
     def run(
         self,

@@ -1,6 +1,7 @@
 """A prior of pictures as one of videos and volumes: what it knows of each frame or slice."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -26,6 +27,11 @@ Coupling = Annotated[float, Positive] | None
 Penalty = Literal["gauss", "tv"]
 Motion = Literal["none", "dis"]
 Planes = Literal["one", "all"]
+
+
+HIDDEN = 0.05  # the portion of an image that a measurement may not show before its motion is looked for with care
+LOOKS = (2.0, 1.0, 0.5, 0.25, 0.12, 0.06)  # noise levels of that look
+TRUST = 0.25  # of the prior in its data steps, DPIR's λ (Zhang et al., 2021, arXiv:2008.13751)
 
 
 class LiftedPrior(Prior):
@@ -76,14 +82,24 @@ class LiftedPrior(Prior):
 
     @torch.no_grad()
     def glimpse(self, like: LinearGaussian) -> Image:
-        """A first estimate of the videos, in which motion can be seen, (b, *image): one network call for each frame.
+        """A first estimate of the videos, in which motion can be seen, (b, *image): frame by frame.
 
-        It is what the prior makes of the regularised least-squares images.
+        It is what the prior makes of the regularised least-squares images, one network call for each frame. Where A
+        hides more than `HIDDEN` of an image, as masks do, that would have holes, whose places are taken for motion:
+        there half-quadratic steps from the levels `LOOKS` on come first.
         """
-        sigma = like.noise.scale(like.y)
-        x = like.prox(torch.zeros_like(like.A.adjoint(like.y)), sigma**2 + 1e-2)
-        levels = [Level(0.5, 1.0, max(float(s), self.lowest, 0.05)) for s in sigma]
-        return torch.cat([self.forward(video[None], level) for video, level in zip(x, levels, strict=True)])
+        each = [like.take(torch.tensor([i])) for i in range(len(like.y))]
+        return torch.cat([self._glimpse(one) for one in each])
+
+    def _glimpse(self, like: LinearGaussian) -> Image:
+        sigma = float(like.noise.scale(like.y))
+        rho = sigma**2 + 1e-2
+        x = like.prox(torch.zeros_like(like.A.adjoint(like.y)), rho)
+        if hidden(like, rho) > HIDDEN:
+            for level in (max(v, self.lowest) for v in LOOKS):
+                x = self.forward(like.prox(x, TRUST * max(sigma**2, 1e-4) / level**2), Level(0.5, 1.0, level))
+            return x
+        return self.forward(x, Level(0.5, 1.0, max(sigma, self.lowest, 0.05)))
 
     def mismatch(self, like: Likelihood) -> str | None:
         why = super().mismatch(like)
@@ -118,6 +134,13 @@ class LiftedPrior(Prior):
         """What the prior makes of the planes that lie behind each other along the third axis of `x` (b, c, ·, ·, ·)."""
         each: Tensor = self.prior(x.transpose(1, 2).flatten(0, 1), t)
         return each.reshape(len(x), -1, *each.shape[1:]).transpose(1, 2)
+
+
+def hidden(like: LinearGaussian, rho: float) -> float:
+    """The portion of white noise that ‖y − A x‖² leaves where it is, beside `rho` ‖x − noise‖², of one video."""
+    like = replace(like, y=torch.zeros_like(like.y))
+    v = FrameRng([0], like.A.shape[1]).randn_like(like.A.adjoint(like.y))
+    return float(like.prox(v, rho).square().mean())
 
 
 @builds(LiftedPrior, source="a prior of pictures")

@@ -6,10 +6,11 @@ from ...registry import Plugin
 from .algebraic import CGLS, SIRT
 from .fbp import FBP
 from .operator import ct
+from .volume import HelicalCT
 
 PLUGIN = Plugin(
     "ct",
-    operators={"ct": ct},
+    operators={"ct": ct, "helical_ct": HelicalCT},
     baselines={"fbp": FBP, "sirt": SIRT, "cgls": CGLS},
     suites={"science-ct": Path(__file__).with_name("suite.toml")},
 )

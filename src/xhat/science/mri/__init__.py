@@ -8,10 +8,11 @@ from . import bart, hdf5
 from .metrics import METRICS
 from .operator import SingleCoilMRI, mri
 from .prior import Magnitude
+from .volume import VolumeMRI
 
 PLUGIN = Plugin(
     "mri",
-    operators={"mri": mri, "mri_single": SingleCoilMRI},
+    operators={"mri": mri, "mri_single": SingleCoilMRI, "mri_volume": VolumeMRI},
     priors={"magnitude": Magnitude},
     readers={".h5": hdf5.read, ".hdf5": hdf5.read, ".cfl": bart.read, ".hdr": bart.read},
     metrics=by_name(*METRICS),
