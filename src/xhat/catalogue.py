@@ -4,7 +4,7 @@ This module sits on top. No other module imports it: the registries load it by i
 """
 
 from .registry import Plugin
-from .science import ct, fwi, inversebench, mri, navier_stokes, scattering, vlbi
+from .science import ct, fwi, inversebench, mri, navier_stokes, scattering, vlbi, volumes
 
 PLUGINS: tuple[Plugin, ...] = (
     ct.PLUGIN,
@@ -14,4 +14,5 @@ PLUGINS: tuple[Plugin, ...] = (
     navier_stokes.PLUGIN,
     scattering.PLUGIN,
     vlbi.PLUGIN,
+    volumes.PLUGIN,
 )

@@ -13,6 +13,7 @@ from ..checks import path as checked_path
 from ..errors import DataError
 from .cut import Window
 from .pictures import PICTURES, save_image
+from .volume import Grid
 from .writing import atomic
 
 KNOWN = ("y", "image_shape", "operator", "noise", "seed")
@@ -42,6 +43,7 @@ class Measurement:
     guessed: Mapping[str, str] = field(default_factory=dict)  # `operator` and `noise` where they are guesses
     window: Window | None = None  # the part of the file's picture that y is; None: all of it
     resized: bool = False  # y was made smaller or larger after that
+    grid: Grid | None = None  # where the voxels lie, and the file's numbers, if y is a volume from a file
     rate: float | None = None  # frames a second, if y is a video from a file
     reader: str | None = None  # the module of the reader that made it of its file
     scale: float = 1.0  # the file's numbers are `scale` times those of y and the image

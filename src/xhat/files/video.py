@@ -17,6 +17,7 @@ from .encode import PICTURES
 from .extras import extra
 from .pictures import from_pixels, load_image, opened, save_image, to_pixels
 from .room import LARGEST, fits
+from .volume import names_volume
 from .writing import atomic
 
 CODED = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
@@ -126,10 +127,12 @@ def _coded(path: Path) -> tuple[Iterator[Tensor], float]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raises DataError if a video `path` cannot be written here, so that a long run does not end with it."""
+    """Raises DataError if a video or volume `path` cannot be written here, so that a long run does not end with it."""
     suffix = Path(path).suffix.lower()
     if suffix in CODED:
         extra("av", f"a {suffix} file", "video")
+    if names_volume(path):
+        extra("nibabel", Path(path).name)
 
 
 def save_video(path: str | Path, x: Tensor, rate: float | int = RATE) -> None:

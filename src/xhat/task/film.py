@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import DataError, SpecError
+from ..errors import DataError, SpecError, XhatError
 from ..files.measurement import Measurement
 from ..files.pictures import LEVELS, save_image
 from ..files.video import is_numbered, numbered, save_video
@@ -25,6 +25,7 @@ from ..operators.building import kind
 from ..operators.modality import VIDEO
 from ..priors import LiftedPrior, Prior
 from ..spec import Spec, factors, lookup, parse, spec_of
+from .parts import as_operator
 
 Put = Callable[[Path], object]
 LOOKED_AT = 8  # frames of which the noise is estimated; the median is taken
@@ -32,20 +33,23 @@ COUPLE = 0.05  # how much neighbouring frames are taken to differ where nobody s
 say = logging.getLogger("xhat").warning
 
 
-def lifted_operator(given: Any) -> Any:
-    """The spec of an operator of pictures as one of videos: each part of `A @ B` on every frame. Others stay."""
+def lifted_operator(given: Any, word: str = "frames") -> Any:
+    """The spec of an operator of pictures as one of videos, or with the `word` slices of volumes: each part of `A @ B`
+    on every frame. Others stay.
+    """
     if not isinstance(given, str):
         return given
     parts = factors(given)
-    return " @ ".join(p if kind(p).modality == VIDEO or _is_lifted(p) else f"frames:operator=({p})" for p in parts)
+    return " @ ".join(p if kind(p).modality == VIDEO or _is_lifted(p) else f"{word}:operator=({p})" for p in parts)
 
 
 def _is_lifted(text: str) -> bool:
     return len(getattr(lookup(parse(text).name, OPERATORS), "example", ())) == 4
 
 
-def lifted_prior(given: Any, operator: Any) -> Any:
-    """A prior of pictures as one of videos; with OpenCV its frames are coupled if `operator` is linear. Others stay.
+def lifted_prior(given: Any, operator: Any, word: str = "frames") -> Any:
+    """A prior of pictures as one of videos; with OpenCV its frames are coupled if `operator` is linear. With the `word`
+    slices it is one of volumes, whose slices are not coupled. Others stay.
 
     What was chosen is said.
     """
@@ -56,10 +60,10 @@ def lifted_prior(given: Any, operator: Any) -> Any:
     name = str(given).split(":")[0]
     if name in ("frames", "slices"):
         return given
-    joined = _linear(operator) and find_spec("cv2") is not None
+    joined = word == "frames" and _linear(operator) and find_spec("cv2") is not None
     options: dict[str, Any] = {"couple": COUPLE, "motion": "dis"} if joined else {}
-    made = f"frames:prior=({given})" + "".join(f",{k}={v}" for k, v in options.items())
-    say("xhat: each frame has the prior %s; if you know better, give --prior '%s'", given, made)
+    made = f"{word}:prior=({given})" + "".join(f",{k}={v}" for k, v in options.items())
+    say("xhat: each %s has the prior %s; if you know better, give --prior '%s'", word[:-1], given, made)
     return made
 
 
@@ -68,12 +72,33 @@ def _linear(operator: Any) -> bool:
     if not isinstance(operator, str):
         return isinstance(operator, LinearOperator)
     inner = [parse(p) for p in factors(operator)]
-    texts = [str(s.options.get("operator", "denoise")).strip("()") if s.name == "frames" else str(s) for s in inner]
+    texts = [
+        str(s.options.get("operator", "denoise")).strip("()") if s.name in ("frames", "slices") else str(s)
+        for s in inner
+    ]
     return all(issubclass(kind(text), LinearOperator) for text in texts)
 
 
-def seen(found: Measurement, operator: Any, noise: Any, scale: int | None) -> Measurement:
-    """`found`, a video, with an operator and a noise where nobody names one; what was estimated is said and recorded.
+def stacked(found: Measurement, operator: Any, shape: Any = None) -> Measurement:
+    """`found` with an axis of channels if it is a stack (slices, h, w) and `operator` is one of volumes or videos."""
+    if found.y.ndim != 3 or found.image_shape or shape or not isinstance(operator, str):
+        return found
+    if len(getattr(lookup(parse(factors(operator)[0]).name, OPERATORS), "example", ())) != 4:
+        return found
+    for y in (found.y, found.y[None]):
+        try:
+            A = as_operator(operator, None, tuple(y.shape), found.physics)
+        except XhatError:
+            continue
+        if A.data_shape == tuple(y.shape) and len(A.shape) == 4:
+            return replace(found, y=y)
+    return found
+
+
+def seen(found: Measurement, operator: Any, noise: Any, scale: int | None, word: str = "frames") -> Measurement:
+    """`found`, a video or with the `word` slices a volume, with an operator and a noise where nobody names one.
+
+    What was estimated is said and recorded.
 
     Raises SpecError for a `scale` beside an operator.
     """
@@ -83,7 +108,7 @@ def seen(found: Measurement, operator: Any, noise: Any, scale: int | None) -> Me
     guessed: dict[str, str] = {}
     if given is None:
         part = "denoise" if scale is None else str(Spec("super_resolution", {"factor": scale}))
-        guessed["operator"] = f"frames:operator=({part})"
+        guessed["operator"] = f"{word}:operator=({part})"
     if noise == "auto" or (noise is None and found.noise is None):
         count = found.y.shape[1]
         picks = sorted({round(i * (count - 1) / max(1, LOOKED_AT - 1)) for i in range(LOOKED_AT)})

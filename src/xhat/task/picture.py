@@ -10,11 +10,12 @@ from ..files.folder import check_apart, check_folder, sha256
 from ..files.pictures import PICTURES
 from ..files.readers.load import split
 from ..files.video import names_video
+from ..files.volume import names_volume
 
 
 def names_picture(path: Path) -> bool:
-    """Whether a result with this path is one picture or video: it has the suffix of one and is no folder."""
-    return (path.suffix.lower() in PICTURES or names_video(path)) and not path.is_dir()
+    """Whether a result with this path is one picture, video or volume: it has the suffix of one and is no folder."""
+    return (path.suffix.lower() in PICTURES or names_video(path) or names_volume(path)) and not path.is_dir()
 
 
 def record_beside(path: Path) -> Path:

@@ -27,6 +27,7 @@ from ..files.kept import Kept
 from ..files.pictures import to_pixels
 from ..files.readers.load import split
 from ..files.video import RATE, names_video
+from ..files.volume import Grid, names_volume, save_volume
 from ..files.writing import TEMPORARY, settle, together, told
 from ..likelihoods import Likelihood
 from ..likelihoods.verdict import verdict
@@ -85,6 +86,7 @@ class Restoration:
     kept: Kept | None = None  # what the file of a picture says beside its colours
     calibration: Calibration | None = None  # how wide intervals must be, if it was measured
     rate: float | None = None  # frames a second, if the measurement is a video from a file
+    grid: Grid | None = None  # where the voxels lie, and the numbers of the file, if it is a volume from one
     modes: Modes | None = None  # what all starts came to, the best first, if there were several
 
     @property
@@ -261,7 +263,7 @@ class Restoration:
         path, kind = Path(path), self.problem.A.modality
         check_picture(path, overwrite=overwrite, mine=mine, record=record)
         best = self.first if len(self.images) == 1 else self.mean
-        if names_video(path):
+        if names_video(path) or names_volume(path):
             return self._save_film(path, best, record, overwrite)
         shown = best if isinstance(kind, Raster) else kind.show(best)
         if shown is None:
@@ -281,9 +283,11 @@ class Restoration:
         return path
 
     def _save_film(self, path: Path, x: Tensor, record: bool, overwrite: bool) -> Path:
-        """Writes the video `x` as one file or as numbered pictures, as `save_picture` does."""
-        if x.ndim != 4 or x.shape[0] not in (1, 3):
-            raise DataError(f"{path}: a {self.problem.A.modality.name} is no video; give a folder or a picture")
+        """Writes the video or volume `x` as one file or as numbered pictures, as `save_picture` does."""
+        volume = names_volume(path)
+        if x.ndim != 4 or x.shape[0] not in ((1,) if volume else (1, 3)):
+            wanted = "grey volume" if volume else "video"
+            raise DataError(f"{path}: a {self.problem.A.modality.name} is no {wanted}; give a folder or a picture")
         hashes: dict[str, str] = {}
         account = {**self.record, "files_sha256": hashes}
 
@@ -292,7 +296,8 @@ class Restoration:
             hashes[name] = sha256(file)
 
         files: dict[Path, Put] = {}
-        for name, put in puts(path, x, self.rate or RATE).items():
+        whole = {path: partial(save_volume, x=x, grid=self.grid)} if volume else puts(path, x, self.rate or RATE)
+        for name, put in whole.items():
             check_picture(name, overwrite=overwrite)
             files[name] = partial(noted, put=put, name=name.name)
         account["files"] = sorted(name.name for name in files)
@@ -331,6 +336,10 @@ class Restoration:
             files |= kind.write_std(std, depth)
         for form in formats:
             files |= {f"{stem}.{form}": partial(_export, form, kind.voxels(x)) for stem, x in images.items()}
+        if self.grid:
+            for stem, x in images.items():
+                files.pop(f"{stem}.nii", None)
+                files[f"{stem}.nii.gz"] = partial(save_volume, x=x, grid=self.grid)
         if self.rate:
             files |= dict(videos(self.first, self.y, self.rate))
         files |= kind.files(self)

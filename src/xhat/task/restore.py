@@ -26,7 +26,7 @@ from .checkpoint import Checkpoint, Snapshot, window_of
 from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
 from .cutting import cut_alike, cut_out
-from .film import lifted_operator, lifted_prior, seen
+from .film import lifted_operator, lifted_prior, seen, stacked
 from .grey import as_grey, stored_in_colour
 from .intake import Range, in_range, taken
 from .lists import listwise
@@ -189,11 +189,13 @@ def restore(
         )
     noise = in_range(noise, value_range)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
-    if found.rate is not None:  # the file of a video
-        operator = lifted_operator(operator)
-        found, scale = seen(found, operator, noise, scale), None
+    found = stacked(found, operator, shape)
+    if found.rate is not None or found.grid is not None:  # the file of a video or of a volume
+        kind = "frames" if found.grid is None else "slices"
+        operator = lifted_operator(operator, kind)
+        found, scale = seen(found, operator, noise, scale, kind), None
         noise = None if noise == AUTO else noise
-        prior = prior if isinstance(solver, Baseline) else lifted_prior(prior, operator or found.operator)
+        prior = prior if isinstance(solver, Baseline) else lifted_prior(prior, operator or found.operator, kind)
     if cut:
         found = cut_out(found, cut)
         truth = truth if truth is None else cut_alike(truth, found, cut)
@@ -206,7 +208,8 @@ def restore(
         return prior
 
     found = as_grey(found, operator or found.operator, channels, known)
-    kept = None if found.file is None or found.rate is not None else kept_of(found.file)
+    whole_file = found.rate is not None or found.grid is not None
+    kept = None if found.file is None or whole_file or found.file.suffix.lower() == ".dcm" else kept_of(found.file)
     if kept and found.window:
         kept = kept.within(found.window)
     found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
@@ -289,4 +292,5 @@ def restore(
         modes=modes,
         calibration=calibration,
         rate=found.rate,
+        grid=found.grid,
     )

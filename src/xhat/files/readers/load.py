@@ -161,6 +161,10 @@ def _plain(v: Any) -> Any:
 
 def _from_array(array: np.ndarray, origin: object) -> Tensor:
     if array.dtype in (np.uint8, np.uint16):
+        volume = array[0] if array.ndim == 4 and len(array) == 1 else array
+        if volume.ndim == 3 and volume.shape[-1] > 4:  # no channels: slices, each (h, w)
+            white = np.iinfo(array.dtype).max
+            return torch.from_numpy(volume.astype(np.float32) / white * 2 - 1)[None]
         return from_pixels(array, origin)
     if array.dtype.kind not in "biufc":
         raise DataError(f"{origin}: holds {array.dtype} values, not numbers")

@@ -1,0 +1,172 @@
+"""Series of DICOM files: a folder with one file for each slice."""
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError, Declined
+from ...files.extras import extra, pick
+from ...files.measurement import Measurement
+from ...files.room import LARGEST, fits
+from ...files.volume import Grid, levels, upright
+
+MAGIC = b"DICM"  # after 128 bytes
+UNEVEN = 0.02  # by how much of it a distance between slices may differ from the usual one
+MANY = 20_000  # files of a folder that are looked at, at most
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM does; links are not followed."""
+    try:
+        if path.is_symlink() or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(132)[128:] == MAGIC
+    except OSError:
+        return False
+
+
+def is_series(folder: Path) -> bool:
+    """Whether a folder holds DICOM files."""
+    return any(is_dicom(path) for path in _files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for _, entry in zip(range(MANY), entries, strict=False) if entry.name != "DICOMDIR")
+    return [folder / name for name in names if not name.startswith(".")]
+
+
+def read(path: Path, item: int | None) -> Measurement:
+    """A volume (1, slices, rows, columns) from a folder of DICOM files, sorted by their place in space; or one slice,
+    (1, rows, columns), from a single file.
+
+    Numbers are rescaled as the files say, to Hounsfield units for instance. Of several series in a folder `folder#1` is
+    the second. Subfolders, links and what a DICOMDIR names are not looked at. Raises DataError for what is no series of
+    grey slices at even distances.
+    """
+    if path.is_dir() and not is_series(path):
+        raise Declined(f"{path}: holds no files of DICOM")
+    pydicom = extra("pydicom", str(path))
+    files = [file for file in _files(path) if is_dicom(file)] if path.is_dir() else [path]
+    heads = [(file, head) for file in files if (head := _head(pydicom, file)) is not None]
+    if not heads:
+        raise DataError(f"{path}: holds no pictures of DICOM")
+    series: dict[str, list[tuple[Path, Any]]] = {}
+    for file, head in heads:
+        series.setdefault(str(head.get("SeriesInstanceUID", "")), []).append((file, head))
+    which = pick(len(series), item, path, "series")
+    slices = sorted(series.values(), key=lambda rows: _number(rows[0][1].get("SeriesNumber")))[which]
+    first = slices[0][1]
+    for file, head in slices:
+        _check(file, head, first)
+    fits(4 * len(slices) * int(first.Rows) * int(first.Columns), path, LARGEST)
+    name = str(path) if item is None else f"{path}#{item}"
+    if not path.is_dir():
+        values = _values(pydicom, *slices[0])
+        grid = Grid(np.eye(4), (1, *values.shape), *levels(values))
+        return Measurement(grid.inside(values[None])[0], origin=name, file=path)
+    slices, affine = _placed(path, slices)
+    values = np.stack([_values(pydicom, file, head) for file, head in slices])
+    black, white = levels(values)
+    grid = Grid(affine, values.shape, black, white, upright(affine))
+    return Measurement(grid.inside(values), origin=name, file=path, grid=grid)
+
+
+def _head(pydicom: Any, file: Path) -> Any | None:
+    """What a file says beside its pixels; None if it holds no picture."""
+    try:
+        head = pydicom.dcmread(file, stop_before_pixels=True)
+    except Exception as e:  # pydicom has many errors for a broken file
+        raise DataError(f"{file}: cannot be read as DICOM ({_reason(e)})") from e
+    return head if "Rows" in head and "Columns" in head else None
+
+
+def _check(file: Path, head: Any, first: Any) -> None:
+    """Raises DataError for a slice that is in colour, has several frames, or does not fit the first one."""
+    if int(head.get("NumberOfFrames", 1) or 1) > 1:
+        raise DataError(f"{file}: holds several frames; files of one slice each are read")
+    kind = str(head.get("PhotometricInterpretation", "no"))
+    if int(head.get("SamplesPerPixel", 1)) != 1 or not kind.startswith("MONO"):
+        raise DataError(f"{file}: holds {kind} pixels, no grey ones")
+    if (head.Rows, head.Columns) != (first.Rows, first.Columns):
+        raise DataError(
+            f"{file}: has {head.Rows} x {head.Columns} pixels, the first slice {first.Rows} x {first.Columns}"
+        )
+
+
+def _values(pydicom: Any, file: Path, head: Any) -> np.ndarray:
+    """The numbers of a slice, (rows, columns), rescaled as its file says."""
+    try:
+        data = pydicom.dcmread(file)
+        values = data.pixel_array.astype(np.float32)
+    except Exception as e:  # also of the libraries that unpack compressed pixels
+        raise DataError(f"{file}: its pixels cannot be read ({_reason(e)})") from e
+    if values.shape != (head.Rows, head.Columns):
+        raise DataError(f"{file}: says {head.Rows} x {head.Columns} pixels and has {values.shape}")
+    values = values * _number(head.get("RescaleSlope"), 1.0) + _number(head.get("RescaleIntercept"))
+    return values.max() + values.min() - values if head.get("PhotometricInterpretation") == "MONOCHROME1" else values
+
+
+def _placed(folder: Path, slices: Sequence[tuple[Path, Any]]) -> tuple[list[tuple[Path, Any]], np.ndarray]:
+    """The slices in the order in which they lie in space, and the affine of their volume."""
+    first = slices[0][1]
+    down, across = _numbers(first.get("PixelSpacing"), 2) if first.get("PixelSpacing") is not None else (1.0, 1.0)
+    cosines = first.get("ImageOrientationPatient")
+    if cosines is None or any(head.get("ImagePositionPatient") is None for _, head in slices):
+        ordered = sorted(slices, key=lambda row: _number(row[1].get("InstanceNumber")))
+        thick = _number(first.get("SpacingBetweenSlices"), _number(first.get("SliceThickness"), 1.0))
+        return ordered, np.diag([-across, -down, thick, 1.0])
+    row, column = np.array(_numbers(cosines, 6)).reshape(2, 3)
+    normal = np.cross(row, column)
+    place = {id(head): np.array(_numbers(head.ImagePositionPatient, 3)) for _, head in slices}
+    for file, head in slices:
+        if not np.allclose(_numbers(head.get("ImageOrientationPatient"), 6), np.array([*row, *column]), atol=1e-3):
+            raise DataError(
+                f"{file}: lies in another direction than the first slice; a localiser is no part of a volume"
+            )
+    ordered = sorted(slices, key=lambda one: float(place[id(one[1])] @ normal))
+    where = [place[id(head)] for _, head in ordered]
+    steps = np.array([float((b - a) @ normal) for a, b in pairwise(where)])
+    if len(steps):
+        usual = float(np.median(steps))
+        if usual <= 0 or (bad := np.abs(steps - usual) > UNEVEN * usual).any():
+            i = int(np.argmax(steps <= 0)) if usual <= 0 else int(np.argmax(bad))
+            raise DataError(
+                f"{folder}: slices {ordered[i][0].name} and {ordered[i + 1][0].name} are {steps[i]:.3g} mm apart, "
+                f"others {usual:.3g} mm: one is missing, or several volumes are mixed"
+            )
+    step = normal * _number(first.get("SliceThickness"), 1.0)
+    if len(where) > 1:
+        step = (where[-1] - where[0]) / (len(where) - 1)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1], affine[:3, 2], affine[:3, 3] = row * across, column * down, step, where[0]
+    return ordered, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM counts to the left and to the back
+
+
+def _number(value: Any, default: float = 0.0) -> float:
+    """A number of a file; `default` where it holds none."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return default
+    return found if np.isfinite(found) else default
+
+
+def _numbers(value: Any, count: int) -> list[float]:
+    """`count` numbers of a file. Raises DataError for anything else."""
+    try:
+        found = [float(v) for v in value]
+    except (TypeError, ValueError):
+        found = []
+    if len(found) != count or not np.isfinite(found).all():
+        raise DataError(f"a DICOM file says {str(value)[:60]!r} where {count} numbers are due")
+    return found
+
+
+def _reason(e: Exception) -> str:
+    return (str(e).splitlines() or [type(e).__name__])[0][:120]

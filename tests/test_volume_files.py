@@ -1,0 +1,236 @@
+"""Volumes in files: NIfTI, DICOM series and stacks of numbers, in and out."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+import xhat
+from xhat.cli.arguments import main
+from xhat.errors import DataError
+from xhat.files.readers.load import load
+from xhat.files.volume import Grid, save_volume
+from xhat.science.volumes import dicom
+
+pydicom = pytest.importorskip("pydicom")
+
+SHAPE = (4, 10, 8)  # slices, rows, columns
+PLAIN = ["--operator", "slices:operator=denoise", "--prior", "slices:prior=brain", "--steps", "2"]
+
+
+def numbers(seed=0, shape=SHAPE):
+    return np.random.default_rng(seed).integers(0, 1000, shape).astype(np.int16)
+
+
+AFFINE = np.array([[-2.0, 0.1, 0, 30], [0.1, -3.0, 0, 40], [0, 0, 5.0, -20], [0, 0, 0, 1]])
+
+
+def nifti(path, values=None, affine=AFFINE, **header):
+    image = nibabel.Nifti1Image((numbers() if values is None else values).transpose(), affine)
+    image.header.set_xyzt_units("mm", "sec")
+    for key, value in header.items():
+        image.header[key] = value
+    nibabel.save(image, path)
+
+
+def series(folder, values=None, order=None, spacing=2.5, slope=2.0, intercept=-1000.0, **changed):
+    """A CT series whose files are not in the order of the slices; rows run to the back and columns to the left."""
+    folder.mkdir(exist_ok=True)
+    values = numbers() if values is None else values
+    uid = pydicom.uid.generate_uid()
+    for name, k in enumerate(order or np.random.default_rng(1).permutation(len(values))):
+        meta = pydicom.dataset.FileMetaDataset()
+        meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
+        meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        data = pydicom.dataset.Dataset()
+        data.file_meta = meta
+        data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        data.SeriesInstanceUID, data.InstanceNumber, data.Modality = uid, name + 1, "CT"
+        data.Rows, data.Columns = values.shape[1:]
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
+        data.PixelSpacing, data.SliceThickness = [0.7, 0.9], spacing
+        data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        data.ImagePositionPatient = [-11.0, -22.0, 33.0 + spacing * int(k)]
+        data.RescaleSlope, data.RescaleIntercept = slope, intercept
+        data.PixelData = values[k].tobytes()
+        for key, value in changed.items():
+            setattr(data, key, value)
+        data.save_as(folder / f"IM{name:04d}", enforce_file_format=True)
+
+
+# --- NIfTI ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_volume_goes_out_where_it_came_in(tmp_path, suffix):
+    """The same voxels in the same order, the same affine, the same units and the same numbers."""
+    nifti(tmp_path / f"a{suffix}")
+    found = load(tmp_path / f"a{suffix}")
+    assert found.y.shape == (1, *SHAPE)
+    assert found.grid.spacing == pytest.approx((5.0, 3.0, 2.0), abs=0.01)
+    save_volume(tmp_path / f"b{suffix}", found.y, found.grid)
+    old, new = (nibabel.load(tmp_path / f"{n}{suffix}") for n in "ab")
+    assert np.allclose(new.get_fdata(), old.get_fdata(), atol=1e-2)  # of 1000, in float32
+    assert np.allclose(new.affine, old.affine, atol=1e-5)
+    assert new.header.get_xyzt_units() == ("mm", "sec")
+
+
+def test_pictures_of_a_volume_are_upright(tmp_path):
+    """A file whose columns run to the right and rows to the front: the left is on the right, the front is above."""
+    values = numbers()
+    nifti(tmp_path / "a.nii", values, np.diag([1.0, 1, 1, 1]))
+    found = load(tmp_path / "a.nii")
+    assert found.grid.flipped == (False, True, True)
+    back = found.grid.outside(found.y)
+    assert np.allclose(back, values, atol=1e-2)
+    assert torch.equal(found.y.flip(2, 3), found.grid.inside(values[:, ::-1, ::-1]))
+
+
+def test_thin_slices_of_a_thick_volume_lie_between_its_faces():
+    """Four slices of 5 mm as twenty of 1 mm: the outer faces stay, so that the first centre moves by 2 mm."""
+    grid = Grid(AFFINE, SHAPE, 0.0, 1000.0).of((20, 10, 8))
+    assert grid.spacing[0] == pytest.approx(1.0)
+    assert grid.affine[2, 3] == pytest.approx(-20 - 2)
+    corner = np.array([0, 0, -0.5, 1])
+    assert np.allclose(grid.affine @ corner, AFFINE @ corner)
+    assert np.allclose(grid.affine @ [0, 0, 19.5, 1], AFFINE @ [0, 0, 3.5, 1])
+
+
+def test_one_of_a_series_of_volumes(tmp_path):
+    four = np.stack([numbers(i).transpose() for i in range(3)], -1)
+    nibabel.save(nibabel.Nifti1Image(four, AFFINE), tmp_path / "f.nii.gz")
+    with pytest.raises(DataError, match="3 volumes; say which one"):
+        load(tmp_path / "f.nii.gz")
+    nifti(tmp_path / "one.nii", numbers(2))
+    assert torch.equal(load(f"{tmp_path}/f.nii.gz#2").y, load(tmp_path / "one.nii").y)
+
+
+def test_the_command_restores_a_volume_file(tmp_path):
+    nifti(tmp_path / "a.nii.gz", numbers(shape=(2, 16, 16)))
+    common = ["restore", f"{tmp_path}/a.nii.gz", "--sigma", "0.2", *PLAIN, "-q"]
+    assert main([*common, "-o", f"{tmp_path}/b.nii.gz", "--record"]) == 0
+    old, new = (nibabel.load(tmp_path / f"{n}.nii.gz") for n in "ab")
+    assert np.allclose(new.affine, old.affine, atol=1e-5)
+    assert new.shape == old.shape
+    assert 100 < new.get_fdata().mean() < 900  # in the numbers of the file
+    assert json.loads((tmp_path / "b.nii.record.json").read_text())["files"] == ["b.nii.gz"]
+    thick = [*common, "-o", f"{tmp_path}/out"]
+    thick[thick.index("slices:operator=denoise")] = "thick_slices:factor=2"
+    assert main(thick) == 0
+    thin = nibabel.load(tmp_path / "out" / "restored.nii.gz")
+    assert thin.shape == (16, 16, 4)
+    assert nibabel.affines.voxel_sizes(thin.affine)[2] == pytest.approx(2.5)
+    assert (tmp_path / "out" / "panel.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda p: p.write_bytes(b"nothing at all" * 40), "cannot be read as NIfTI"),
+        (lambda p: nifti(p, np.zeros(SHAPE, dtype=np.complex64)), "no grey volume"),
+        (lambda p: nifti(p, np.zeros((3, 4), dtype=np.int16)), "a volume has three axes"),
+        (lambda p: nifti(p, np.full(SHAPE, np.nan, dtype=np.float32)), "NaN"),
+        (lambda p: (nifti(p), p.write_bytes(p.read_bytes()[:400])), "cannot be read as NIfTI"),
+    ],
+)
+def test_what_is_no_volume_is_one_line(tmp_path, make, said):
+    path = tmp_path / "a.nii"
+    make(path)
+    with pytest.raises(DataError, match=said) as e:
+        load(path)
+    assert "a.nii" in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+# --- DICOM ------------------------------------------------------------------------------------
+
+
+def test_a_series_is_sorted_by_place_and_rescaled(tmp_path):
+    values = numbers()
+    series(tmp_path / "s", values)
+    found = load(tmp_path / "s")
+    assert found.y.shape == (1, *SHAPE)
+    assert found.grid.spacing == pytest.approx((2.5, 0.7, 0.9))
+    assert np.allclose(found.grid.outside(found.y), 2.0 * values - 1000, atol=1e-2)
+    # DICOM's (−11, −22, 33) to the left and back is (11, 22, 33) to the right and front
+    assert np.allclose(found.grid.affine[:3, 3], [11, 22, 33])
+    assert found.grid.flipped == (False, False, False)
+
+
+def test_files_of_a_series_go_out_as_a_volume(tmp_path):
+    series(tmp_path / "s", numbers(shape=(2, 16, 16)))
+    assert main(["restore", f"{tmp_path}/s", "--sigma", "0.2", "-o", f"{tmp_path}/b.nii.gz", *PLAIN, "-q"]) == 0
+    new = nibabel.load(tmp_path / "b.nii.gz")
+    assert nibabel.aff2axcodes(new.affine) == ("L", "P", "S")
+    assert nibabel.affines.voxel_sizes(new.affine) == pytest.approx((0.9, 0.7, 2.5))
+
+
+def test_several_series_in_a_folder_are_named(tmp_path):
+    series(tmp_path / "s", numbers(1), SeriesNumber=2)
+    (tmp_path / "t").mkdir()
+    series(tmp_path / "t", numbers(2), SeriesNumber=1)
+    for file in (tmp_path / "t").iterdir():
+        file.rename(tmp_path / "s" / f"other_{file.name}")
+    with pytest.raises(DataError, match="holds 2 series"):
+        load(tmp_path / "s")
+    first = load(f"{tmp_path}/s#0")
+    assert np.allclose(first.grid.outside(first.y), 2.0 * numbers(2) - 1000, atol=1e-2)
+
+
+def test_links_and_directories_of_dicom_are_not_followed(tmp_path):
+    series(tmp_path / "s")
+    series(tmp_path / "far", numbers(5))
+    (tmp_path / "s" / "link").symlink_to(tmp_path / "far" / "IM0000")
+    (tmp_path / "s" / "DICOMDIR").write_bytes((tmp_path / "far" / "IM0001").read_bytes())
+    (tmp_path / "s" / "notes.txt").write_text("no DICOM")
+    assert load(tmp_path / "s").y.shape == (1, *SHAPE)
+    assert not dicom.is_dicom(tmp_path / "s" / "link")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "no grey ones"),
+        ({"NumberOfFrames": 2}, "several frames"),
+        ({"PixelData": b"\0\0" * 3}, "pixels cannot be read"),
+        ({"ImagePositionPatient": [0, 0, 5]}, "mm apart"),
+    ],
+)
+def test_what_is_no_series_is_one_line(tmp_path, changed, said):
+    series(tmp_path / "s", **changed)
+    with pytest.raises(DataError, match=said) as e:
+        load(tmp_path / "s")
+    assert "\n" not in str(e.value)
+
+
+def test_a_missing_slice_is_seen(tmp_path):
+    values = numbers(shape=(6, 10, 8))
+    series(tmp_path / "s", values, order=[0, 1, 2, 4, 5])
+    with pytest.raises(DataError, match="one is missing"):
+        load(tmp_path / "s")
+
+
+def test_one_file_of_dicom_is_a_slice(tmp_path):
+    series(tmp_path / "s")
+    (tmp_path / "s" / "IM0000").rename(tmp_path / "a.dcm")
+    assert load(tmp_path / "a.dcm").y.shape == (1, 10, 8)
+
+
+# --- stacks of numbers ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8, np.uint16])
+def test_a_stack_is_a_volume(tmp_path, kind):
+    """(slices, h, w) without an axis of channels; pixels are black to white, floats as they are."""
+    x = np.random.default_rng(0).random((4, 16, 16), dtype=np.float32)
+    white = 1.0 if kind == np.float32 else np.iinfo(kind).max
+    np.save(tmp_path / "a.npy", (2 * x - 1) if kind == np.float32 else (x * white).astype(kind))
+    r = xhat.restore(
+        tmp_path / "a.npy", "thick_slices:factor=2", 0.1, "slices:prior=brain", "lmaps:steps=2", device="cpu"
+    )
+    assert r.first.shape == (1, 8, 16, 16)
+    assert np.allclose(r.y.numpy(), (2 * x - 1)[None], atol=2 / 255)
