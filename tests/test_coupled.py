@@ -122,6 +122,51 @@ def test_lmaps_comes_to_the_mode_under_a_known_covariance_of_space_and_time(oper
     assert (posterior(A, y, sigma, 1e6) - expected).abs().max() > 0.05
 
 
+def couples(name, sigma_c):
+    """How much frames differ with the coupling and without, and how far the mode's do; None if it is refused."""
+    A, sigma = frames(SHAPE, "(gaussian_blur:std=0.5)"), 0.1
+    y = Gaussian(sigma).sample(A(randn(1, *SHAPE, seed=8) / 4), Rng([1]))
+    like, solver = likelihood(A, Gaussian(sigma), y), SOLVERS[name](steps=min(SOLVERS[name]().steps, 20))
+    found = []
+    for width in (sigma_c, None):
+        prior = frames_of(GaussianPrior(FRAME, spatial(), schedule=EDM(0.002, 20.0)), couple=width)
+        problem = prior.problem(like)
+        if solver.mismatch(prior, problem):
+            return None
+        x = solve(solver, prior, problem, prior.streams(SHAPE)([0]))
+        found.append(float(x.diff(dim=2).square().mean().sqrt()))
+    return tuple(found)
+
+
+# What takes a linear operator but not the coupled one: it asks for a cheap singular value decomposition.
+SPECTRAL = {"ddnm+", "ddrm", "fps_smc", "mcgdiff", "snips"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+@double
+def test_every_solver_of_linear_problems_joins_the_frames(name):
+    """Twenty steps at σ_c = 0.2 bring neighbours nearer to each other; methods that need another problem are named."""
+    linear = likelihood(frames(SHAPE, "(gaussian_blur:std=0.5)"), Gaussian(0.1), randn(1, *SHAPE))
+    solver = SOLVERS[name]()
+    plain = frames_of(GaussianPrior(FRAME, spatial(), schedule=EDM(0.002, 20.0)))
+    takes = solver.mismatch(plain, linear) is None
+    found = couples(name, 0.2)
+    assert (found is None) == (not takes or name in SPECTRAL)
+    if found is not None:
+        assert found[0] < 0.95 * found[1]
+
+
+@pytest.mark.parametrize("name", ["daps", "dcdp", "mpgd", "score_ald", "tds", "tmpd_rowsum"])
+@double
+def test_a_steep_coupling_is_refused_by_steps_made_for_norm_one(name):
+    """At σ_c = σ_y/2 these ran to 1e19 and 1e35, or diverged."""
+    like = likelihood(frames(SHAPE, "denoise"), Gaussian(0.1), randn(1, *SHAPE))
+    prior = frames_of(GaussianPrior(FRAME, spatial(), schedule=EDM(0.002, 20.0)), couple=0.05)
+    assert "larger couple" in str(SOLVERS[name]().mismatch(prior, prior.problem(like)))
+    assert couples("map_ga_pigdm", 0.05)[0] < 0.1
+
+
 @double
 def test_gradient_ascent_takes_the_strength_of_the_coupling_into_its_step():
     """c = σ_y/σ_c = 2: without the gain of 1 + 4c² the ascent overshoots to 1e92."""

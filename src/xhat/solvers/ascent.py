@@ -75,8 +75,8 @@ class Ascent(Solver[Likelihood]):
         """λ ∇ log p(x̂|y) at x̂ = `x`, (b, *image)."""
         eps = self.floor(prior)
         noise = self.variance(like) + eps**2
-        steady = noise / like.gain.to(noise)
-        lam = 1 / (1 / steady + 1 / t.sigma**2) if self.lam == "level" else noise
+        noise = noise / like.gain.to(noise)
+        lam = 1 / (1 / noise + 1 / t.sigma**2) if self.lam == "level" else noise
         out = bcast(lam, x) * self.likelihood_score(x, like, eps)
         if self.use_prior:
             weight = bcast(lam / eps**2, x) if self.lam != "unit" else 1.0

@@ -45,6 +45,9 @@ P = TypeVar("P", bound=Prior, default=Prior)
 D = TypeVar("D", bound=Any)
 
 
+STEEP = 2.5  # ‖A‖², beyond that of the measurement, up to which steps made for norm 1 still converge
+
+
 @dataclass(frozen=True)
 class Count:
     """The number of a step: it is step `index` of `total`, counted from 1."""
@@ -109,6 +112,7 @@ class Solver(Checked, ABC, Generic[L, S, P]):
     needs_prior: ClassVar[type[Prior]] = Prior
     denoises: ClassVar[bool] = True  # whether it asks the prior for E[x₀|x_t]
     returns: ClassVar[str] = "sample"  # or "point": whether it claims a posterior draw or one best answer
+    unit_norm: ClassVar[bool] = False  # whether its steps have a length for ‖A‖ ≤ 1 and overshoot beyond it
     seeded: ClassVar[bool] = True  # whether it uses random numbers; if not, all seeds give the same image
 
     steps: Annotated[int, Steps] = 100
@@ -147,6 +151,11 @@ class Solver(Checked, ABC, Generic[L, S, P]):
             return (
                 f"{type(self).__name__} does not meet the data by their data step alone, which total variation needs: "
                 "take penalty=gauss, or a solver that does, such as lmaps, diffpir or hqs"
+            )
+        if self.unit_norm and float(like.gain.max()) > STEEP:
+            return (
+                f"{type(self).__name__} takes steps of a length for operators of norm 1, and this coupling has "
+                f"{float(like.gain.max()) ** 0.5:.2g}: give a larger couple, or a solver such as lmaps, dds or diffpir"
             )
         return None if prior is None else self.lacks(prior)
 

@@ -24,6 +24,8 @@ class DAPS(Estimator[Likelihood]):
     tasks is tau=0.01, lr=1e-4, absolute=true, decay=0.01 on the schedule edm:sigma_min=0.1,sigma_max=100.
     """
 
+    unit_norm: ClassVar[bool] = True
+
     steps: int = 50
     ode_steps: Annotated[int, Steps] = 5
     mcmc_steps: Annotated[int, Steps] = 100

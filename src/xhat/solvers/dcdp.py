@@ -25,6 +25,7 @@ class DCDP(Solver[Likelihood]):
     Tweedie purification.
     """
 
+    unit_norm: ClassVar[bool] = True
     returns: ClassVar[str] = "point"
 
     steps: int = 10

@@ -1,7 +1,7 @@
 """Manifold preserving guided diffusion."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from ..numerics.autodiff import grad
 from ..numerics.linalg import norm
@@ -19,6 +19,8 @@ class MPGD(Solver[Likelihood]):
     There is no backward pass through the network. Then ζ = η² (1 − (ρ_s/ρ_t)²) with the network's own noise e. κ is a
     distance in image space; the default is for 3×256×256 images.
     """
+
+    unit_norm: ClassVar[bool] = True
 
     steps: int = 100
     kappa: Annotated[float, NonNegative] = 10.0

@@ -21,6 +21,7 @@ class ScoreALD(Solver[LinearGaussian]):
     """
 
     name: ClassVar[str] = "score_ald"
+    unit_norm: ClassVar[bool] = True
     needs = LinearGaussian
 
     steps: int = 500

@@ -1,7 +1,7 @@
 """Twisted diffusion sampling."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 
@@ -26,6 +26,8 @@ class TDS(ParticleSolver[Likelihood]):
     The last step has no guidance and the exact likelihood. Systematic resampling if the effective sample size falls
     below `threshold` p. If A has no SVD, p̃_t = p(y|x̂₀) to the power 1/(1 + r_t²/σ_y²).
     """
+
+    unit_norm: ClassVar[bool] = True
 
     steps: int = 100
     particles: Annotated[int, Many] = 16

@@ -85,6 +85,7 @@ class TMPDRowSum(Tweedie):
     """
 
     name: ClassVar[str] = "tmpd_rowsum"
+    unit_norm: ClassVar[bool] = True
 
     steps: int = 100
 

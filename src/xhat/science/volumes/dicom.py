@@ -103,13 +103,15 @@ def _values(pydicom: Any, file: Path, head: Any) -> np.ndarray:
     """The numbers of a slice, (rows, columns), rescaled as its file says."""
     try:
         data = pydicom.dcmread(file)
-        values = data.pixel_array.astype(np.float32)
+        values: np.ndarray = np.asarray(data.pixel_array, dtype=np.float32)
     except Exception as e:  # also of the libraries that unpack compressed pixels
         raise DataError(f"{file}: its pixels cannot be read ({_reason(e)})") from e
     if values.shape != (head.Rows, head.Columns):
         raise DataError(f"{file}: says {head.Rows} x {head.Columns} pixels and has {values.shape}")
     values = values * _number(head.get("RescaleSlope"), 1.0) + _number(head.get("RescaleIntercept"))
-    return values.max() + values.min() - values if head.get("PhotometricInterpretation") == "MONOCHROME1" else values
+    if head.get("PhotometricInterpretation") == "MONOCHROME1":
+        values = float(values.max() + values.min()) - values
+    return values
 
 
 def _placed(folder: Path, slices: Sequence[tuple[Path, Any]]) -> tuple[list[tuple[Path, Any]], np.ndarray]:

@@ -43,6 +43,7 @@ def read(path: Path, item: int | None) -> Measurement:
     if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise DataError(f"{path}: does not say how its voxels lie: its affine is not invertible")
     black, white = levels(values)
-    grid = Grid(affine, values.shape, black, white, upright(affine), (units[0], units[1]))
+    s, h, w = values.shape
+    grid = Grid(affine, (s, h, w), black, white, upright(affine), (units[0], units[1]))
     name = str(path) if item is None else f"{path}#{item}"
     return Measurement(grid.inside(values), origin=name, file=path, grid=grid)
