@@ -29,13 +29,14 @@ from xhat.bench.queue import works
 from xhat.bench.samples import coverage, crps, spread
 from xhat.bench.schema import FIELDS, FIXED, stream, validate
 from xhat.bench.stats import front, interval, paired, student, summary, value
+from xhat.bench.tune import ranges_for
 from xhat.cli.arguments import main, parser
 from xhat.errors import DataError, SpecError
 from xhat.files.rows import Rows, claim
 from xhat.science.vlbi.generator import generate
 from xhat.solvers import SOLVERS
 from xhat.solvers.base import Estimator
-from xhat.task.parts import spec_in
+from xhat.task.parts import METHODS, spec_in
 from xhat.task.schema import CALLS
 from xhat.train.dataset import load as dataset
 from xhat.train.recipe import DataOptions
@@ -633,6 +634,16 @@ def test_ray_gives_the_same_records_though_a_worker_is_killed(tmp_path, monkeypa
 
 TUNE = ["tune", "--operator", "denoise", "--noise", "gaussian:sigma=0.3", "--data", "fields:size=16,count=3", "-q"]
 TUNE += ["--prior", "powerlaw:std=0.3", "--solver", "lmaps:steps=4", "--vary", "k=0.01:100:log"]
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_search_starts_within_the_range_of_each_option(name):
+    try:
+        ranges = ranges_for(name, [])
+    except SpecError as e:
+        assert "no number left to vary" in str(e)  # noqa: PT017
+        return
+    assert all(r.low < r.high for r in ranges)
 
 
 def tuned(out, *more):

@@ -25,7 +25,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing() -> None:
 
 
 def outcome(code: int | None = 2, err: str = "xhat: y.png: no such file\n", left: tuple[str, ...] = ()) -> Outcome:
-    return Outcome(code, "", err, left, (), 0.1, 100.0)
+    return Outcome(code, "", err, left, (), 0.1, 0.1, 100.0)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,15 @@ class Range:
             and (self.below is None or v < self.below)
         )
 
+    def within(self, low: float, high: float) -> tuple[float, float]:
+        """The part from `low` to `high` that lies in the range, ends included."""
+        lows = (self.least, None if self.above is None else math.nextafter(self.above, math.inf))
+        highs = (self.most, None if self.below is None else math.nextafter(self.below, -math.inf))
+        return (
+            float(max(low, *(b for b in lows if b is not None), -math.inf)),
+            float(min(high, *(b for b in highs if b is not None), math.inf)),
+        )
+
     def __str__(self) -> str:
         """The range in words that follow "a number"."""
         if self.least is not None and self.most is not None:

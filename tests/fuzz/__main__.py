@@ -6,15 +6,18 @@ python -m tests.fuzz --match "npz"       those whose command line or name matche
 """
 
 import argparse
+import fcntl
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
-import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -27,7 +30,7 @@ from .sandbox import Outcome, outcome
 Entry = tuple[str, Callable[[], int | None], tuple[str, ...], bool]  # name, what to run, culprits, must be refused
 
 
-def warm(folder: Path) -> None:
+def warm() -> None:
     """Imports what cases need, so that none pays for it."""
     import accelerate, astropy.io.fits, diffusers, h5py, lmdb, matplotlib.figure, onnxruntime, optuna, pyarrow.parquet  # noqa
     import torch
@@ -36,7 +39,6 @@ def warm(folder: Path) -> None:
     import xhat.exact.grid, xhat.exact.scorecard, xhat.train.autoencoder, xhat.train.denoiser, xhat.train.distil  # noqa
 
     torch.set_num_threads(1)
-    os.environ["XHAT_CACHE"] = str(folder / "cache")
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -71,43 +73,76 @@ def chosen(all: list[Entry], part: bool, match: str) -> list[Entry]:
     return [e for e in found if any(re.search(k, e[0]) for k in KNOWN)]
 
 
-def run(part: bool = False, match: str = "", report: Path | None = None, seconds: float = 1e9) -> Counter[str]:
+def run(part: bool = False, match: str = "", report: Path | None = None, processes: int = 1) -> Counter[str]:
     """Runs the cases, prints each fault, and returns how many there were of each kind, and of all cases.
 
-    `report` is a file to which a line of JSON is added for each case.
+    `processes` of them take turns; each has input files of its own. `report` is a file to which a line of JSON is added
+    for each case.
     """
-    counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="xhat-fuzz-") as place:
-        keep = Path(place)
-        warm(keep)
+        warm()
+        rows, taken = report or Path(place) / "rows.jsonl", Path(place) / "taken"
+        rows.write_text("")
+        taken.write_text("0")
+        workers = [_worker(Path(place) / str(i), part, match, rows, taken) for i in range(processes)]
+        ended = [os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) for worker in workers]
+        if any(ended):
+            raise SystemExit(f"a process of the fuzz itself failed: {ended}")
+        counts: Counter[str] = Counter()
+        for line in rows.read_text().splitlines():
+            _count(counts, json.loads(line))
+    return counts
+
+
+def _worker(keep: Path, part: bool, match: str, rows: Path, taken: Path) -> int:
+    """Forks a process that runs one case after another until all of them are taken; returns its id."""
+    if child := os.fork():
+        return child
+    try:
+        keep.mkdir()
+        os.environ["XHAT_CACHE"] = str(keep / "cache")
         inputs.make(keep / "in")
-        end = time.monotonic() + seconds
-        for name, call, culprits, refused in chosen(entries(keep / "in"), part, match):
-            if time.monotonic() > end:
-                counts["not run"] += 1
-                continue
+        todo = chosen(entries(keep / "in"), part, match)
+        while (i := _next(taken)) < len(todo):
+            name, call, culprits, refused = todo[i]
             ended = outcome(call, keep / "in", keep)
             faults = judge.faults(ended, culprits, refused)
             if (keep / "canary").exists() and any((keep / "canary").iterdir()):
                 faults["canary"] = ", ".join(p.name for p in (keep / "canary").iterdir())
-            _count(counts, name, ended, faults)
-            if report is not None:
-                with report.open("a") as f:
-                    row = {"name": name, "faults": faults, "code": ended.code, "err": ended.err[-3000:]}
-                    f.write(json.dumps({**row, "s": ended.seconds, "mb": ended.megabytes}) + "\n")
-    return counts
+                shutil.rmtree(keep / "canary")
+            _tell(name, ended, faults)
+            row = {"name": name, "faults": faults, "code": ended.code, "err": ended.err[-3000:]}
+            with rows.open("a") as f:
+                f.write(json.dumps({**row, "s": ended.seconds, "cpu": ended.cpu, "mb": ended.megabytes}) + "\n")
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
-def _count(counts: Counter[str], name: str, ended: Outcome, faults: dict[str, str]) -> None:
-    counts["calls" if name.startswith("call ") else "command lines"] += 1
-    counts[
-        "accepted rightly" if ended.code == 0 and not faults else "refused" if ended.code == 2 else "ended otherwise"
-    ] += 1
-    for kind in faults:
-        counts[kind] += 1
+def _next(taken: Path) -> int:
+    """The number of the next case, which no other process has."""
+    with taken.open("r+") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        i = int(f.read())
+        f.seek(0)
+        f.write(str(i + 1))
+        f.flush()
+    return i
+
+
+def _tell(name: str, ended: Outcome, faults: dict[str, str]) -> None:
     if faults:
         text = "; ".join(f"{k}: {v[:300]}" for k, v in faults.items())
-        print(f"{name[:200]!r}\n    {ended.seconds:.1f} s, {ended.megabytes:.0f} MB, {text}", flush=True)
+        print(f"{name[:200]!r}\n    {ended.cpu:.1f} s, {ended.megabytes:.0f} MB, {text}", flush=True)
+
+
+def _count(counts: Counter[str], row: dict[str, Any]) -> None:
+    counts["calls" if row["name"].startswith("call ") else "command lines"] += 1
+    rightly = row["code"] == 0 and not row["faults"]
+    counts["accepted rightly" if rightly else "refused" if row["code"] == 2 else "ended otherwise"] += 1
+    for kind in row["faults"]:
+        counts[kind] += 1
 
 
 def main() -> int:
@@ -115,10 +150,15 @@ def main() -> int:
     p.add_argument("--part", action="store_true")
     p.add_argument("--match", default="")
     p.add_argument("--report", type=Path)
+    p.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     args = p.parse_args()
-    counts = run(args.part, args.match, args.report)
+    counts = run(args.part, args.match, args.report, args.processes)
     faults = {k: counts[k] for k in (*judge.KINDS, "canary")}
-    print(", ".join(f"{counts[k]} {k}" for k in ("command lines", "calls", "accepted", "refused")))
+    print(
+        ", ".join(
+            f"{counts[k]} {k}" for k in ("command lines", "calls", "accepted rightly", "refused", "ended otherwise")
+        )
+    )
     print(", ".join(f"{n} {kind}" for kind, n in faults.items()))
     return 1 if any(faults.values()) else 0
 

@@ -15,20 +15,21 @@ from typing import IO
 
 MEMORY = 4 << 30  # bytes of address space beyond what the imports have taken
 FILE = 1 << 28  # bytes of a file that is written
-CPU = 40  # seconds
-WALL = 150  # seconds; the machine may be busy
+CPU = 40  # seconds of each process
+STILL = 60  # seconds in which a case that is no hang computes something, however busy the machine is
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a process left behind."""
 
-    code: int | None  # exit code, negative for a signal, None if it ran into the limit of time
+    code: int | None  # exit code, negative for a signal, None if it ran into the limit of CPU time, or did nothing more
     out: str
     err: str
     left: tuple[str, ...]  # files and folders in its own folder, which was empty before
     changed: tuple[str, ...]  # files of the input folder that it changed
-    seconds: float
+    seconds: float  # by the clock on the wall: a busy machine makes more of them
+    cpu: float  # seconds of computing
     megabytes: float  # at its peak
 
 
@@ -46,7 +47,7 @@ def outcome(call: Callable[[], int | None], inputs: Path, keep: Path) -> Outcome
     shutil.rmtree(folder, ignore_errors=True)
     now = snapshot(inputs)
     changed = tuple(sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k)))
-    return Outcome(code, *texts, left, changed, seconds, usage.ru_maxrss / 1024)
+    return Outcome(code, *texts, left, changed, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def _forked(
@@ -96,14 +97,33 @@ def _inside(call: Callable[[], int | None], folder: Path, streams: list[int]) ->
 
 
 def _waited(child: int, began: float) -> tuple[int | None, resource.struct_rusage]:
-    while time.monotonic() - began < WALL:
+    """The exit code, None for a hang, and what was used. A hang is judged by CPU time: a busy machine is none."""
+    looked, done_before = began, -1.0
+    while True:
         done, status, usage = os.wait4(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
             return (None if code in (-signal.SIGKILL, -signal.SIGXCPU) else code), usage
+        if time.monotonic() - looked > STILL:
+            computed = _computed(child)
+            if computed <= done_before:
+                os.killpg(child, signal.SIGKILL)
+                return None, os.wait4(child, 0)[2]
+            looked, done_before = time.monotonic(), computed
         time.sleep(0.004)
-    os.killpg(child, signal.SIGKILL)
-    return None, os.wait4(child, 0)[2]
+
+
+def _computed(leader: int) -> float:
+    """Seconds of CPU time of all processes of the session of `leader`."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(words[3]) == leader:
+            ticks += sum(int(w) for w in words[11:15])  # its own, and of its children that have ended
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:

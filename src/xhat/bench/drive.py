@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import DataError, MismatchError, ShapeError, SpecError
-from ..files.folder import check_folder, undone
+from ..files.folder import undone
 from ..files.record import versions
 from ..files.rows import Row
 from ..metrics.registry import choose, metric
@@ -18,7 +18,7 @@ from ..task.parts import as_noise, as_operator
 from .clock import Clock, showing
 from .cluster import computed
 from .evaluate import Done, Work, code, drawn_operator, evaluate, prior_of, truth_of
-from .folder import RunFolder
+from .folder import RunFolder, check_ours
 from .grid import Cell, Grid
 from .images import open_images
 from .memory import batch_size
@@ -46,7 +46,7 @@ def bench(
     """
     cells, metrics = grid.cells() if cells is None else cells, [m for m in grid.metrics if m not in SETS]
     sets = [m for m in grid.metrics if m in SETS]
-    check_folder(out)
+    check_ours(out)
     check(cells, metrics, sets)
     records, picture = size(cells, options.keep or bool(sets))
     if records > RECORDS:

@@ -13,16 +13,17 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..files import record
-from ..files.folder import check_folder
+from ..files.folder import check_folder, check_free
 from ..files.inside import inside
 from ..files.pictures import save_array, save_image
-from ..files.rows import Row, Rows, flat, parquet
+from ..files.rows import Row, Rows, begun, flat, parquet
 from ..files.writing import settle
 from .evaluate import Done
 from .grid import Cell, Grid, as_rows, short
 from .schema import validate
 from .stats import value
 
+WRITTEN = ("bench.json", "records.jsonl", "records.parquet", "sets.json", "images")
 ROW_BYTES = 4096  # an upper bound for the size of a record
 
 
@@ -112,6 +113,21 @@ class RunFolder:
         """
         file = self.path / "images" / f"{_picture_name(row, name)}.png"
         return inside(file, self.path) if file.exists() else None
+
+
+def check_ours(out: Path) -> None:
+    """Raises DataError if a run cannot be written into the folder `out`, or if files of the user have its names."""
+    check_folder(out)
+    check_free(out, WRITTEN, ours=lambda: _ours(out))
+
+
+def _ours(out: Path) -> bool:
+    """Whether a run has been written into `out`; another process may be just doing so."""
+    try:
+        described(record.read(out / "bench.json"), out / "bench.json")
+    except DataError:
+        return begun(out / "records.jsonl", _key)
+    return True
 
 
 def as_table_row(row: Row) -> Row:

@@ -15,10 +15,11 @@ from ..checks import number
 from ..errors import DataError, SpecError
 from ..files import record
 from ..files.extras import install
-from ..files.folder import check_folder, undone
+from ..files.folder import check_folder, check_free, undone
 from ..files.writing import atomic
 from ..metrics.registry import metric
 from ..numerics.device import pick_device
+from ..ranges import marks, parameters
 from ..spec import build, parse, value
 from ..task.parts import METHODS, as_solver, modality_for
 from .drive import check
@@ -76,18 +77,22 @@ def read_range(text: str) -> Range:
 
 
 def default_ranges(solver: str) -> list[Range]:
-    """Every option that is a positive float and not fixed, from a tenth to ten times its value; `steps` stays.
+    """Every option that is a positive float and not fixed, from a tenth to ten times its value, as far as it may be so;
+    `steps` stays.
 
     Raises SpecError if there is none.
     """
     made = as_solver(solver)
     own = parse(solver)[1]
     there = {f.name: getattr(made, f.name) for f in fields(made)}
-    out = [
-        Range(k, v / 10, v * 10, log=True)
-        for k, v in there.items()
-        if isinstance(v, float) and 0 < v < math.inf and k not in own
-    ]
+    hints = {k: p.annotation for k, p in parameters(type(made)).items()}
+    out = []
+    for k, v in there.items():
+        if isinstance(v, float) and 0 < v < math.inf and k not in own:
+            low, high = v / 10, v * 10
+            for mark in marks(hints.get(k)):
+                low, high = mark.within(low, high)
+            out.append(Range(k, low, high, log=True))
     if not out:
         raise SpecError(f"{solver} has no number left to vary; say which with --vary")
     return out
@@ -158,6 +163,8 @@ def tune(
     except ImportError as e:
         raise SpecError(f"xhat tune needs one more package: {install('bench')}") from e
     check_folder(out)
+    names = ("tune.json", "trials.journal", "best.json", "best.toml")
+    check_free(out, names, ours=lambda: {"objective", "ranges", "cell"} <= record.read(out / "tune.json").keys())
     if minutes is not None:
         number("minutes", minutes, strict=False)
     pick_device(device)

@@ -371,6 +371,7 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--crop-multiple", type=int, metavar="K", help="first crop to sides that are multiples of K")
     p.add_argument("--reference-out", metavar="FILE", help="also write the cropped or resized image")
     p.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits of a picture; default: 8")
+    p.add_argument("--overwrite", action="store_true", help=OVERWRITE)
     p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="print no notes")
     p.set_defaults(run=command_of("simulate"))

@@ -10,7 +10,7 @@ from ..checks import SEEDS, whole
 from ..effort import check_time, estimating
 from ..errors import DataError, SpecError, about
 from ..files.cut import Cut
-from ..files.folder import check_apart, check_file, check_free, files_in
+from ..files.folder import check_apart, check_new, files_in
 from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, save_image
 from ..files.readers.load import load_reference, split
@@ -20,6 +20,7 @@ from ..priors.generated import GENERATORS, check_pictures
 from ..priors.inspect import inspect
 from ..spec import lookup
 from ..task.calibrate import calibrate
+from ..task.coverage import check_place
 from ..task.simulate import simulate
 from . import fix
 from .listing import listing, overview
@@ -57,7 +58,7 @@ def run_simulate(args: Namespace) -> int:
     ):
         if path.suffix.lower() not in PICTURES and (path.suffix.lower() != ".npz" or path != outputs[0]):
             raise DataError(f"{path}: {words} ({', '.join(PICTURES)})")
-        check_file(path)
+        check_new(path, args.overwrite)
     check_apart(outputs, [split(args.image)[0], *files_in(args.operator, args.noise)])
     x = load_reference(args.image)
     if cut:
@@ -86,7 +87,7 @@ def run_calibrate(args: Namespace) -> int:
     """`xhat calibrate`: writes how wide intervals must be, and prints what images that were left out hold."""
     if args.out.suffix.lower() != ".json":
         raise DataError(f"{args.out}: a calibration is written as .json")
-    check_file(args.out)
+    check_place(args.out)
     told = not args.quiet and sys.stderr.isatty()
     found = calibrate(
         [str(source.path) for source in sources(args.images)],
@@ -131,8 +132,7 @@ def run_generate(args: Namespace) -> int:
     check_pictures("--", args.count, args.size, args.seed)
     if args.out.suffix.lower() != ".npz":
         raise DataError(f"{args.out}: pictures are written as .npz")
-    check_file(args.out)
-    check_free(args.out.parent, [args.out.name], args.overwrite)
+    check_new(args.out, args.overwrite)
     if args.count > 1 and estimating():
         began = time.monotonic()
         generator(1, args.size, args.seed)

@@ -54,7 +54,7 @@ def demo(folder: Path, size: int = 256, prior: str = "photo", quiet: bool = Fals
 
     whole("size", size, 1, 4096)
     check_folder(folder)
-    check_free(folder, [name for name in (PICTURE, FILE) if not ours(folder)])
+    check_free(folder, (PICTURE, FILE), ours=lambda: ours(folder))
     console, model, rows, runs = Console(stderr=True), build_prior(prior), [], []
     for case, truth in zip(CASES, photographs(size, tuple(c.photograph for c in CASES)), strict=True):
         y = simulate(truth, case.operator, case.noise)

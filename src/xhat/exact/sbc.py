@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ..errors import SpecError
+from ..files.folder import check_folder, check_free
 from ..files.markup import markdown as md
-from ..files.rows import Row, Rows
+from ..files.rows import Row, Rows, begun
 from ..files.writing import atomic
 from ..numerics.build_dtype import double_by_default
 from ..solvers import SOLVERS
@@ -106,6 +107,8 @@ def ranks_of(trial: Trial, seed: int, n: int) -> dict[str, torch.Tensor]:
 
 def calibrate(found: Sequence[Trial], out: Path, quiet: bool = False) -> list[str]:
     """Computes the missing rows and returns the names of the files that were written to the folder `out`."""
+    check_folder(out)
+    check_free(out, ("sbc.jsonl", "sbc.md", "sbc_*.png"), ours=lambda: begun(out / "sbc.jsonl", key))
     results: Rows[Key] = Rows(out / "sbc.jsonl", key)
     wanted = {t.key: t for t in found}
     stale = {k for k in wanted if k in results.rows and results.rows[k].get("made") != made(*k[:2])}

@@ -9,12 +9,12 @@ from rich.console import Console
 
 from ..checks import whole
 from ..files.extras import install
-from ..files.folder import check_folder, undone
-from ..files.rows import Row, parquet
+from ..files.folder import check_folder, check_free, undone
+from ..files.rows import Row, begun, parquet
 from ..files.writing import atomic
 from .cell import FLOOR, Cell, check_cost, paced
 from .report import markdown, overview, summary, tables
-from .run import Results, run
+from .run import Results, key, run
 
 
 def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = False) -> list[str]:
@@ -25,6 +25,8 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
     """
     whole("jobs", jobs, 1, 4096)
     check_folder(out)
+    names = ("results.jsonl", "results.md", "results.parquet", "results.png")
+    check_free(out, names, ours=lambda: begun(out / "results.jsonl", key))
     with undone(out, ["results.jsonl"]):
         results = Results(out / "results.jsonl")
         left = results.left(cells)

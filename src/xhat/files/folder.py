@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..spec import walk
 from .rows import claim
-from .writing import told
+from .writing import TEMPORARY, told
 
 LOCK = ".xhat.lock"
 PROC = Path("/proc")  # looks like a folder that root may write, and is none
@@ -61,12 +61,34 @@ def undone(folder: Path, names: Iterable[str], worth: Callable[[], bool] = lambd
         raise
 
 
-def check_free(folder: Path, names: Iterable[str], overwrite: bool = False) -> None:
-    """Raises DataError if `folder` holds one of `names`, unless `overwrite` is true."""
-    found = sorted(name for name in names if os.path.lexists(folder / name))
-    if found and not overwrite:
+def check_new(file: Path, overwrite: bool) -> None:
+    """Raises DataError if `file` cannot be written or is there already, unless `overwrite` is true."""
+    check_file(file)
+    if os.path.lexists(file) and not overwrite:
+        raise DataError(f"{file}: is there already; choose another name, or --overwrite")
+
+
+def check_free(
+    folder: Path, names: Iterable[str], overwrite: bool | None = None, ours: Callable[[], bool] = lambda: False
+) -> None:
+    """Raises DataError if `folder` holds one of `names`, which may be patterns, unless `overwrite` is true or `ours`
+    tells that an earlier run of the command has written there. An empty file or folder is nothing to lose.
+
+    `overwrite` is None for a command that has no such option.
+    """
+    held = [path for name in names for path in folder.glob(name)] if folder.is_dir() else []
+    found = sorted(path.name for path in held if _holds(path))
+    if found and not overwrite and not ours():
         some = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
-        raise DataError(f"{folder}: holds {some}, which would be overwritten; choose another folder, or --overwrite")
+        way = "" if overwrite is None else ", or --overwrite"
+        raise DataError(f"{folder}: holds {some}, which would be overwritten; choose another folder{way}")
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is anything in a file or folder; what a killed process has left unfinished is nothing."""
+    if path.is_dir() and not path.is_symlink():
+        return any(_holds(inner) for inner in path.iterdir())
+    return not path.name.startswith(TEMPORARY) and not (path.is_file() and path.stat().st_size == 0)
 
 
 def files_in(*specs: str | None) -> list[Path]:

@@ -92,6 +92,11 @@ def _ends_a_line(file: IO[bytes], end: int) -> bool:
     return file.read(1) == b"\n"
 
 
+def begun(path: Path, key: Callable[[Row], Hashable]) -> bool:
+    """Whether the file `path` has a record that `key` takes, that is, whether earlier runs have written it."""
+    return path.is_file() and bool(Rows(path, key).rows)
+
+
 @contextmanager
 def exclusive(file: IO[Any]) -> Iterator[None]:
     """Waits for the lock on an open file and holds it inside the `with` block; a process that dies releases it."""

@@ -1,6 +1,7 @@
 """How wide intervals must be to hold what they promise, measured on images whose truth is known."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..errors import DataError, MismatchError, SpecError
 from ..files import record
-from ..files.folder import sha256
+from ..files.folder import check_file, sha256
 from ..files.room import text_of
 from ..noise import Noiseless
 
@@ -70,10 +71,16 @@ class Calibration:
     def save(self, path: str | Path) -> Path:
         """Writes it as JSON. Raises DataError if something else has this name already, and WriteError."""
         path = Path(path)
-        if path.exists() and record.read(path).get("kind") != KIND:
-            raise DataError(f"{path}: is there already and is no calibration; choose another name")
+        check_place(path)
         record.write(path, self.account())
         return path
+
+
+def check_place(path: Path) -> None:
+    """Raises DataError if a calibration cannot be written as `path`, or if something else has this name already."""
+    check_file(path)
+    if os.path.lexists(path) and record.read(path).get("kind") != KIND:
+        raise DataError(f"{path}: is there already and is no calibration; choose another name")
 
 
 def load_calibration(path: str | Path) -> Calibration:

@@ -43,7 +43,7 @@ from .show import html, line
 RECORD = "record.json"
 WRITTEN = 0.9  # the level of the interval that is written where it was measured
 ENDS = ("low_90", "high_90")
-STEMS = (*ENDS, "restored", "mean", "std", "panel", "trajectory", "figure", "record", "side_by_side")
+STEMS = (*ENDS, "restored", "mean", "std", "panel", "trajectory", "figure", "record", "side_by_side", "compare")
 
 
 @dataclass(frozen=True, repr=False)

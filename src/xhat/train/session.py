@@ -15,7 +15,7 @@ from torch import Tensor
 from ..effort import Pace, estimating, refuse
 from ..errors import SpecError
 from ..files.extras import install
-from ..files.folder import alone, check_folder
+from ..files.folder import alone, check_folder, check_free
 from ..files.record import versions
 from ..files.room import gigabytes
 from ..files.writing import atomic, sweep
@@ -30,6 +30,10 @@ from .recipe import Recipe
 from .report import bar, line_of, pace, read_curve, record_of, write_card, write_curve
 from .sample import grid
 
+WRITTEN = (  # by one kind of model or another
+    "unet", "vae", "scheduler", "model_index.json", "xhat.json", "config.json", "*.safetensors", "calibration.json",
+    "recipe.toml", "README.md", "log.jsonl", "samples", "samples.png",
+)  # fmt: skip
 KEPT = 5  # numbers for each parameter: weight, gradient, two moments and the average of the weight
 
 
@@ -198,10 +202,12 @@ def accelerator_of(options: Options, mixed: bool = False) -> Any:
 
 
 def check_out(options: Options) -> None:
-    """Raises SpecError if the run would overwrite another one in the folder."""
+    """Raises SpecError or DataError if the run would overwrite another one in the folder, or files of the user."""
     check_folder(options.out)
-    if not options.resume and (options.out / "checkpoint.pt").exists():
+    begun = (options.out / "checkpoint.pt").exists()
+    if not options.resume and begun:
         raise SpecError(f"{options.out} holds a training run; --resume goes on with it, or choose another folder")
+    check_free(options.out, WRITTEN, ours=lambda: begun)
 
 
 def identity(recipe: Recipe, data: Dataset, **more: str) -> dict[str, str]:
