@@ -1,14 +1,17 @@
 """What needs more memory than there is, or more than an hour, is refused in one line before the work; --yes does it."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from recipes import NETWORK
+from recipes import GRID, NETWORK
 from xhat import effort
+from xhat.bench.evaluate import Done
 from xhat.cli import arguments
 from xhat.cli.arguments import main
 from xhat.errors import DataError, TooLongError, TooMuchError
@@ -77,11 +80,16 @@ def test_more_images_at_a_time_than_memory_holds_are_refused(
 def test_the_trial_of_a_network_is_a_call_at_the_size_of_the_image_or_of_a_part() -> None:
     prior, called = build_prior("photo", "cpu"), []
     prior.register_forward_hook(lambda module, args, out: called.append(tuple(args[0].shape)))
+    torch.ones(7_000_000)  # from now on, the C library keeps what is freed of this size ...
+    junk = [torch.ones(6_000_000) for _ in range(40)]
+    top = torch.ones(1000)
+    del junk  # ... below what is still held: what earlier work has freed hides nothing
     small, _ = cost.trial(prior, (3, 32, 32), torch.device("cpu"))
     large, size = cost.trial(prior, (3, 4000, 3000), torch.device("cpu"))
     assert called == [(1, 3, 32, 32)] * 2 + [(1, 3, 256, 256)] * 2
     assert large > 20 * small > 0
     assert size > 4 * 3 * 4000 * 3000  # more than one image
+    assert top.sum() == 1000
 
 
 def test_the_second_step_of_a_run_shows_what_a_solver_does_inside_a_step(
@@ -188,8 +196,100 @@ def test_durations_are_said_in_everyday_words() -> None:
     assert said == ["60 minutes", "1.5 hours", "3 days", "101 years"]
 
 
+@pytest.fixture
+def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A benchmark of two images, three steps each."""
+    monkeypatch.chdir(tmp_path)
+    Path("grid.toml").write_text(GRID)
+    return ["bench", "grid.toml", "-q", "-o", "out"]
+
+
+def test_a_grid_is_judged_by_its_counts_and_a_call_of_each_network(
+    grid: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cost, "trial", lambda prior, shape, device: (601.0, 0.0))
+    assert main(grid) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "60 minutes" in said
+    assert "--yes" in said
+    assert "--images" in said
+    assert not Path("out").exists()
+    assert main([*grid, "--images", "1"]) == 0  # what is there is not counted: half of it is left
+    assert main(grid) == 0
+
+
+def test_a_grid_that_was_agreed_to_is_not_tried(grid: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "trial", lambda prior, shape, device: 1 / 0)
+    assert main([*grid, "--yes"]) == 0
+
+
+def test_the_batch_of_a_grid_must_fit_into_memory(
+    grid: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cost, "free", lambda kind: 1.5 * 16 * 16 * 16)  # of one channel
+    assert main([*grid, "--batch-size", "2"]) == 2
+    assert "--batch-size" in capsys.readouterr().err
+    assert not Path("out").exists()
+    assert main([*grid, "--batch-size", "1"]) == 0
+
+
+def test_a_grid_is_judged_by_its_pace_and_keeps_what_it_has(
+    grid: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from xhat.bench import cost as of_grids
+    from xhat.bench import drive
+
+    real = drive.evaluate
+
+    def slow(*args: Any) -> list[Done]:
+        return [replace(done, row=done.row | {"seconds": 3601.0}) for done in real(*args)]
+
+    monkeypatch.setattr(drive, "evaluate", slow)
+    assert of_grids.TRIED == 60
+    assert main([*grid, "--batch-size", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "what is computed is kept" in said
+    assert len(Path("out/records.jsonl").read_text().splitlines()) == 1
+    monkeypatch.setattr(drive, "evaluate", real)
+    assert main([*grid, "--batch-size", "1"]) == 0
+    assert len(Path("out/records.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_search_and_a_calibration_are_counted(
+    picture: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cost, "trial", lambda prior, shape, device: (70.0, 0.0))
+    search = ["tune", *BLUR, "--data", "fields:size=16,count=1", "--solver", "diffpir:steps=3", "--prior", "powerlaw"]
+    assert main([*search, "--trials", "20", "-q", "-o", "tuned"]) == 2
+    assert "--trials" in capsys.readouterr().err
+    assert not Path("tuned").exists()
+    Path("z.npy").write_bytes(Path(picture).read_bytes())
+    command = ["calibrate", picture, "z.npy", *BLUR, "--solver", "ddrm:steps=3", "--samples", "9", "-q", "-o", "c.json"]
+    assert main(command) == 2
+    assert "of 2 files" in capsys.readouterr().err
+    assert not Path("c.json").exists()
+
+
+def test_the_histograms_of_exact_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["exact", "--sbc", "--problem", "grf:side=8", "--solver", "dps:steps=1000000", "-q"]
+    assert main([*command, "--seeds", "40000000", "-o", str(tmp_path / "out")]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_command_that_estimates_takes_yes() -> None:
-    for command in (["restore", "y"], ["fix", "y"], ["simulate", "y"], ["generate", "blackhole"], ["exact"]):
-        more = ["--operator", "o", "--noise", "n"] if command[0] == "simulate" else []
+    commands = (
+        ["restore", "y"],
+        ["fix", "y"],
+        ["simulate", "y"],
+        ["generate", "blackhole"],
+        ["exact"],
+        ["bench", "quick"],
+        ["tune", "--data", "d"],
+        ["calibrate", "y"],
+    )
+    for command in commands:
+        more = ["--operator", "o", "--noise", "n"] if command[0] in ("simulate", "tune", "calibrate") else []
         assert arguments.parser().parse_args([*command, *more, "-o", "x", "--yes"]).yes
     assert arguments.parser().parse_args(["train", "denoiser", "x", "-o", "y", "--yes"]).yes

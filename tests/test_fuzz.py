@@ -9,7 +9,7 @@ import pytest
 
 from fuzz import judge
 from fuzz.sandbox import Outcome
-from xhat.cli.ending import one_line
+from xhat.notes import one_line
 
 ROOT = Path(__file__).parents[1]
 

@@ -37,6 +37,7 @@ from xhat.schedule import SCHEDULES
 from xhat.solvers import LMAPS, SOLVERS
 from xhat.solvers.base import Estimator
 from xhat.spec import build
+from xhat.train.recipe import TABLES
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "solver": SOLVERS,
@@ -47,6 +48,7 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "schedule": SCHEDULES,
     "images": IMAGES,
     "problem": PROBLEMS,
+    "table of a recipe": TABLES,
 }
 
 FLOATS = (0.0, -1.0, -1e300, math.nan, math.inf, -math.inf, 1e300, 10**400)

@@ -228,7 +228,7 @@ BAD = [
     (None, "x.npz", ["--set", "data.pads=7"], "data has no option pads; it has square, pad, patch, channels"),
     (None, "x.npz", ["--set", "dates.pad=7"], "no table dates; a recipe has network, data, optimiser"),
     (None, "x.npz", ["--set", "network.channels=7"], "network has no option channels; it has center_input_sample"),
-    (None, "x.npz", ["--set", "optimiser.lr=fast"], "lr must be a number, not 'fast'"),
+    (None, "x.npz", ["--set", "optimiser.lr=fast"], "lr must be a number above 0, not 'fast'"),
     (None, "x.npz", ["--set", "optimiser.lr"], "expected table.key=value"),
     (None, "x.npz", ["--recipe", "none"], "no recipe none; choose from "),
     (None, "x.npz", ["--steps", "-1"], "steps must be a whole number of at least 1 and at most 1000000000, not -1"),

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from .errors import TooLongError, TooMuchError
+from .notes import one_line, tell
 
 LONG = 3600.0  # seconds that nobody is asked about
 
@@ -58,7 +59,7 @@ def refuse(text: str, error: type[TooMuchError] = TooMuchError) -> None:
     if not consent.yes:
         raise error(f"{text}; --yes goes on all the same")
     if consent.noted != text:
-        print(f"xhat: note: {text}", file=sys.stderr)
+        tell(text)
     consent.noted = text
 
 
@@ -79,7 +80,7 @@ def asked(text: str) -> bool:
     """Asks on a terminal whether to go on in spite of `text`; False where there is none."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    print(f"xhat: {text}\ngo on? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"xhat: {one_line(text)}\ngo on? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

@@ -61,14 +61,21 @@ class DivergedError(XhatError, FloatingPointError):
         self.images = tuple(images)
 
 
+FITTING = (ShapeError, MismatchError, DivergedError)
+ANY = (*FITTING, SpecError, DataError)
+
+
 @contextmanager
-def about(origin: object) -> Iterator[None]:
-    """Names the file `origin` in an error of shapes, parts or divergence that does not say which file it is about."""
+def about(origin: object, kinds: tuple[type[XhatError], ...] = FITTING, word: str = "") -> Iterator[None]:
+    """Names the file `origin`, behind `word`, in an error of one of the `kinds` that does not say what it is about.
+
+    An error of a file that cannot be written, or of too much, is about something else.
+    """
     try:
         yield
-    except (ShapeError, MismatchError, DivergedError) as e:
-        if str(origin) not in str(e):
-            e.args = (f"{origin}: {e}",)
+    except kinds as e:
+        if not isinstance(e, WriteError | TooMuchError) and str(origin) not in str(e):
+            e.args = (f"{word}{origin}: {e}",)
         raise
 
 

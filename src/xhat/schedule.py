@@ -167,10 +167,10 @@ class Discrete(Schedule):
 
     `kind` is linear, scaled_linear (Stable Diffusion's: linear in √β), squaredcos_cap_v2 (Nichol & Dhariwal's) or
     sigmoid (GeoDiff's: a logistic curve from −6 to 6 between the two β; Xu et al., 2022, arXiv:2203.02923), with
-    T = `steps`, unless `betas` are given. `zero_snr` shifts and scales ᾱ^½ so that its last entry would be 0 (Lin et
-    al., 2023, Algorithm 1; arXiv:2305.08891). Nothing of the image is left there and ρ is infinite, so the table then
-    ends with the entry before. Between two table entries ln ρ is interpolated, so that every t ∈ (0, 1] has
-    a level; t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
+    T = `steps`, unless `betas` are given, at least two of them. `zero_snr` shifts and scales ᾱ^½ so that its last entry
+    would be 0 (Lin et al., 2023, Algorithm 1; arXiv:2305.08891). Nothing of the image is left there and ρ is infinite,
+    so the table then ends with the entry before. Between two table entries ln ρ is interpolated, so that every
+    t ∈ (0, 1] has a level; t = i/T is entry i exactly. Below the first entry ρ falls linearly to 0.
 
     Example:
 
@@ -181,14 +181,17 @@ class Discrete(Schedule):
     beta_start: Annotated[float, Beta] = 1e-4
     beta_end: Annotated[float, Beta] = 0.02
     steps: Annotated[int, Range(2, 100_000)] = 1000
-    betas: tuple[Annotated[float, Beta], ...] = field(default=(), repr=False)
+    betas: tuple[Annotated[float, Beta], ...] | None = field(default=None, repr=False)
     zero_snr: bool = False
     ratios: tuple[float, ...] = field(init=False, repr=False, compare=False)  # ρ of entry i = 0 (clean) … T
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
+        if self.betas is not None:
+            object.__setattr__(self, "betas", tuple(self.betas))
+            if len(self.betas) < 2:
+                raise SpecError(f"discrete: betas must be a list of at least 2 numbers, not {list(self.betas)}")
         roots, log_abar = [], 0.0
-        for beta in self.betas or self._table():
+        for beta in self._table() if self.betas is None else self.betas:
             log_abar += math.log1p(-beta)
             roots.append(math.sqrt(math.expm1(-log_abar)))
         if self.zero_snr:

@@ -1,5 +1,6 @@
 """The command lines: every command on every kind of bad file, and every option at values that it does not take."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,12 @@ def _case(*argv: object, names: Sequence[str] = (), refused: bool = False) -> Ca
 
 GOOD = ("ok", "grey", "wide", "jpg_as", "turned", "mask.", "mask_one", "mask0", "mask1", "u16", "cmyk", "pal", "bit")
 BROKEN = ("cut", "zero.", "junk", "text.", "png_as.n", "png_as.pt", "png_as.h5", "declared", "evil", "object", "empty")
+
+
+def _words(value: str) -> tuple[str, ...]:
+    """What may be named of the value of an option: its parts, short ones in quotes, since every text holds them."""
+    parts = [p for p in re.split(r"[:=,#]", value) if p]
+    return tuple(p if len(p) > 2 else f"'{p}'" for p in parts)
 
 
 def _broken(name: str) -> bool:
@@ -111,7 +118,8 @@ def masks(files: Sequence[Path]) -> Iterator[Case]:
             operator = f"inpaint:{option}={IN}{p.name}"
             command = ("restore", f"{IN}ok.png", "--operator", operator, "--noise", "noiseless", *FAST, *OUT)
             if option == "fill" or p.name.startswith("mask"):
-                yield _case(*command, names=(p.name,), refused=_broken(p.name))
+                picture = p.name.startswith("png_as")  # it is one, whatever its name says
+                yield _case(*command, names=(p.name,), refused=_broken(p.name) and not picture)
         if p.suffix in (".npy", ".npz", ".png"):
             operator = f"blur:kernel={IN}{p.name}"
             command = ("simulate", f"{IN}ok.png", "--operator", operator, "--noise", "noiseless", "-q", "-o", "y.npz")
@@ -184,7 +192,8 @@ def outputs(_: Sequence[Path]) -> Iterator[Case]:
         ):
             yield _case(*command, f"--out={place}", names=name, refused=True)
             file = f"{place}.npz" if place.strip() and "\n" not in place else place
-            yield _case(*command, f"--out={file}", names=name, refused="ok.png" not in file or "/sub" in file)
+            if place not in (f"{IN}ok.png", "/dev/null"):  # with the suffix, a name like any other
+                yield _case(*command, f"--out={file}", names=name, refused=True)
     for place in ("y.txt", "y", "y.npy", "y.pt", "y.gif", "y.jp2", "y.h5", f"{IN}ok.npz", f"{IN}ok.png"):
         yield _case("simulate", f"{IN}ok.png", *BLUR, "-q", "-o", place, names=(place,), refused=True)
         yield _case("generate", "vorticity", "--count", "1", "--size", "16", "-o", place, names=(place,), refused=True)
@@ -245,11 +254,14 @@ def options(_: Sequence[Path]) -> Iterator[Case]:
             if option in ("--sigma", "--scale"):
                 base = ("restore", f"{IN}ok.png", *FAST, *OUT)
             own = value.rpartition(":")[2].partition("=")[0]
-            names = tuple(n for n in (option, option[2:].replace("-", "_"), value, own) if n)
+            names = tuple(n for n in (option, option[2:].replace("-", "_"), value, own, *_words(value)) if n)
+            if option == "--prior-config":
+                names += ("sigma_max", "dtype")  # options that the files have and the prior has not
             free = value in ("", "edm:") or (option == "--device" and value in ("3",))
             yield _case(*base, f"{option}={value}", names=names, refused=not free)
     for more in (("--nosuch",), ("--samples",), ("extra",), ("--resume",), ("-o",), ("--trust=3",), ("--sam", "x")):
-        yield _case("restore", f"{IN}ok.png", *BLUR, *FAST, *OUT, *more, names=(more[0], "resume", "out"), refused=True)
+        names = (more[0].partition("=")[0], "resume", "out")
+        yield _case("restore", f"{IN}ok.png", *BLUR, *FAST, *OUT, *more, names=names, refused=True)
     sizes = {
         "--size": "0 -4 100000 1000000000 1.5 x 30000 999999999999999999999999",
         "--crop-multiple": "0 -3 33 x 999999999999999999999999",
@@ -294,7 +306,7 @@ def specs(_: Sequence[Path]) -> Iterator[Case]:
     )
     for form in grammar:
         spec = form.format("ddrm", "ddrm")
-        names = ("ddrm", "steps", "unknown name")
+        names = ("ddrm", "steps", "unknown solver")
         command = ("restore", f"{IN}ok.png", *BLUR, "--prior", "powerlaw", "-q", *OUT, "--solver", spec)
         yield _case(*command, names=names, refused=True)
     for form in grammar:
@@ -378,7 +390,7 @@ def benches(files: Sequence[Path]) -> Iterator[Case]:
     for p in sorted((files[0].parent / "suites").iterdir()):
         free = p.stem in GOOD_SUITES
         word = p.stem.rpartition("_")[0] or p.stem
-        names = (p.name, word.partition("_")[0], word.rpartition("_")[2], "sample", "grid", "task")
+        names = (p.name, word.partition("_")[0], p.stem.rpartition("_")[2], "sample", "grid", "task")
         yield _case("bench", f"{IN}suites/{p.name}", "-q", *OUT, names=names, refused=not free)
     base = ("bench", f"{IN}suites/ok.toml", "-q", *OUT)
     wrong = {
@@ -592,7 +604,7 @@ def others(_: Sequence[Path]) -> Iterator[Case]:
         for value in (*values.split(" "), ""):
             given = [w for k, v in {**quick, option: value}.items() for w in (f"{k}={v}",)]
             own = value.rpartition(":")[2].partition("=")[0]
-            names = tuple(n for n in (option[2:], value, own) if n)
+            names = tuple(n for n in (option[2:], value, own, *(f"{w} must" for w in ("d", "m")), *_words(value)) if n)
             yield _case("exact", "-q", *OUT, *given, names=names, refused=value != "")
     for value in ("0", "-1", "x", "1.5", "1000000", "nan"):
         yield _case("demo", f"--size={value}", "-q", "--prior", "powerlaw", *OUT, names=("size",), refused=True)
@@ -601,6 +613,6 @@ def others(_: Sequence[Path]) -> Iterator[Case]:
         yield _case(*command, names=(value.rpartition("/")[2],), refused=True)
     yield _case(names=("COMMAND",), refused=True)
     for word in ("nosuch", "", "restor", "--nosuch", "-h2"):
-        yield _case(word, names=(word, "COMMAND"), refused=True)
+        yield _case(word, names=(word, "COMMAND", "-h/--help"), refused=True)
     for command in ("restore", "simulate", "bench", "report", "compare", "tune", "generate", "prior"):
         yield _case(command, names=("required", "arguments"), refused=True)

@@ -18,9 +18,9 @@ def faults(ended: Outcome, culprits: Collection[str], refused: bool) -> dict[str
     """The faults of an outcome by kind.
 
     A case either ends with 0, unless it has to be `refused`, or with 2 and one line that begins with `xhat: ` and
-    contains one of `culprits`, the names of what is wrong; nothing is written then.
+    contains one of `culprits`, the names of what is wrong; nothing is written then. Notes, one line each, may precede.
     """
-    lines = [line for line in ended.err.splitlines() if line.strip()]
+    lines = [line for line in ended.err.splitlines() if line.strip() and not line.startswith("xhat: note: ")]
     found: dict[str, str] = {}
     if ended.code is None:
         return {"hang": f"{ended.seconds:.0f} s"}

@@ -39,6 +39,7 @@ Tune on a validation set, and report on other images.
 """
 
 TRUST = "run the TorchScript file that --prior names: code of its author runs on this machine with your rights"
+YES = "do not ask before a run that needs more memory than is free, or more than an hour"
 Command = Callable[[str, str, str], ArgumentParser]
 
 
@@ -104,6 +105,7 @@ def _bench(p: ArgumentParser) -> None:
         "--threads", type=int, metavar="N", help="threads of each Ray worker; default: an equal share of cores"
     )
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
+    p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="show no progress and no table")
     p.set_defaults(run=later("xhat.bench.commands", "run_bench"))
 
@@ -130,5 +132,6 @@ def _tune(p: ArgumentParser) -> None:
     p.add_argument("--images", type=int, metavar="N", help="use only the first N images")
     p.add_argument("--seeds", type=int, default=1, metavar="N", help="measurements of each image; default: 1")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
+    p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="print no line for each trial")
     p.set_defaults(run=later("xhat.bench.commands", "run_tune"))

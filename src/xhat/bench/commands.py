@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
+from ..checks import whole
 from ..errors import SpecError
 from ..priors import trusted
 from ..spec import value
@@ -71,8 +72,8 @@ def run_tune(args: Namespace) -> int:
     from .tune import ranges_for, tune
 
     for name in ("trials", "seeds", "images"):
-        if (n := getattr(args, name)) is not None and n < 1:
-            raise SpecError(f"--{name} must be at least 1, not {n}")
+        if (n := getattr(args, name)) is not None:
+            whole(f"--{name}", n, 1, 1_000_000)
     solver = spec_in(args.solver)
     cell = Cell(
         task=args.operator,

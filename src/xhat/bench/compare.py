@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SpecError
+from ..errors import DataError, SpecError
 from ..files.markup import markdown
 from ..files.rows import Row
 from .folder import open_run
@@ -42,7 +42,7 @@ def compared(a: Path, b: Path) -> tuple[list[Change], list[str]]:
     Records belong together if problem, solver with all options, image and seed are the same; the weights of the prior
     may differ. Raises DataError if a folder is not a run.
     """
-    (left, rows_a), (right, rows_b) = open_run(a), open_run(b)
+    (left, rows_a), (right, rows_b) = _opened(a), _opened(b)
     at = {r["key"]: r for r in rows_b}
     notes = []
     for what in dict.fromkeys(k for r in (*rows_a, *rows_b) for k in r["versions"]):
@@ -71,7 +71,7 @@ def across(
     only one to choose. Records belong together if everything else is the same and the solver was given the same
     numbers. Raises DataError if a folder is not a run, and SpecError if there is not exactly one prior or solver.
     """
-    (left, rows_a), (right, rows_b) = open_run(a), open_run(b)
+    (left, rows_a), (right, rows_b) = _opened(a), _opened(b)
     old, new = _only(rows_a, what, before, f"{a}: --before"), _only(rows_b, what, after, f"{b}: --after")
     names = tuple(name for name in SHARED if name != what and not (what == "solver" and name == "schedule"))
     at = {tuple(r[name] for name in names): r for r in new}
@@ -83,6 +83,13 @@ def across(
     if other := len(pairs) - len(same):
         notes.append(f"{other} pairs are left out: the solvers were given different numbers")
     return _changes(same, [m for m in left["metrics"] if m in right["metrics"]]), notes
+
+
+def _opened(run: Path) -> tuple[dict[str, Any], list[Row]]:
+    content, rows = open_run(run)
+    if not rows:
+        raise DataError(f"{run}: has no record yet")
+    return content, rows
 
 
 def _only(rows: Sequence[Row], what: str, wanted: str | None, origin: str) -> list[Row]:

@@ -1,6 +1,6 @@
 """`xhat bench`: checks everything, computes what is missing, and writes the results."""
 
-import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,12 +11,14 @@ from ..files.record import versions
 from ..files.rows import Row
 from ..metrics.registry import choose, metric
 from ..metrics.sets import SETS
+from ..notes import tell as say
 from ..numerics.device import pick_device
 from ..task.account import provenance
 from ..task.checkpoint import digest
 from ..task.parts import as_noise, as_operator
 from .clock import Clock, showing
 from .cluster import computed
+from .cost import check_cost, paced
 from .evaluate import Done, Work, code, drawn_operator, evaluate, prior_of, truth_of
 from .folder import RunFolder, check_ours
 from .grid import Cell, Grid
@@ -76,18 +78,23 @@ def _computed(
     """Computes what the folder lacks, and completes it."""
     sets = [m for m in grid.metrics if m in SETS]
     keep, place = options.keep or bool(sets), options.device if options.ray is None else "cpu"
+    check_cost(cells, folder, options)
     folder.describe(grid, cells)
     todo = [w for c in cells for w in works(c, _batch(c, folder, options))]
     old = tell(folder, todo, metrics, place, options)
     queue = Queue(todo, folder, redo=old if options.fresh else ())
     compute = _local if options.ray is None else computed
+    look, began, busy = paced(queue.waiting), time.monotonic(), 0.0
     try:
         with showing(Clock(queue.waiting), not options.quiet) as seen:
             for work, done in compute(queue, metrics, options, keep):
                 for d in done:  # a worker of a cluster does not know how it came to be started
                     d.row["provenance"]["command"] = provenance()["command"]
                 new = queue.finish(work, done)
-                seen(work, [d.row for d in new])
+                rows = [d.row for d in new]
+                seen(work, rows)
+                busy += sum(row["seconds"] or 0.0 for row in rows)
+                look(work, rows, max(1.0, busy / (time.monotonic() - began)) if options.ray else 1.0)
                 for d in new:
                     if watch:
                         watch(d.row)
@@ -178,8 +185,3 @@ def current(cell: Cell, image: str, metrics: Sequence[str], device: str) -> dict
         "weights": prior_of(cell.prior, device)[1],
         "image": digest([x]),
     }
-
-
-def say(text: str) -> None:
-    """Prints a note on stderr."""
-    print(f"xhat: note: {text}", file=sys.stderr)

@@ -203,10 +203,12 @@ def _read_file(path: Path) -> Grid:
         return read(tomllib.loads(text_of(path)))
     except RecursionError as e:
         raise DataError(f"{path}: is nested too deep") from e
-    except (OSError, UnicodeDecodeError) as e:
-        raise DataError(f"{path}: no such grid; a TOML file, or one of the suites {', '.join(suites())}") from e
     except (tomllib.TOMLDecodeError, SpecError) as e:
         raise SpecError(f"{path}: {e}") from e
+    except DataError:
+        raise
+    except (OSError, ValueError) as e:  # no text, or no name of a file
+        raise DataError(f"{path}: no such grid; a TOML file, or one of the suites {', '.join(suites())}") from e
 
 
 PROSE = ("title", "about", "published")

@@ -12,6 +12,7 @@ from statistics import mean
 from typing import Any
 
 from ..checks import number
+from ..effort import check_time, estimating
 from ..errors import DataError, SpecError
 from ..files import record
 from ..files.extras import install
@@ -22,6 +23,7 @@ from ..numerics.device import pick_device
 from ..ranges import marks, parameters
 from ..spec import build, parse, value
 from ..task.parts import METHODS, as_solver, modality_for
+from .cost import record_seconds
 from .drive import check
 from .evaluate import Work, evaluate, prior_of
 from .grid import Cell
@@ -171,6 +173,10 @@ def tune(
     score = score_of(cell, objective, device)
     prior_of(cell.prior, device)
     check([cell], [] if objective in BLIND else [objective], [])
+    if minutes is None and estimating():
+        images = len(open_images(cell.data).names()[: cell.images])
+        one = record_seconds(cell, device) * images * len(cell.seeds)
+        check_time(one * trials, f"{trials} trials", "fewer --trials, --images or --seeds, or --minutes,")
     about: dict[str, Any] = {"objective": objective, "ranges": [vars(r) for r in ranges], "cell": cell.identity}
     about |= {"images": cell.images, "seeds": list(cell.seeds)}
     same = json.loads(json.dumps(record.finite(about)))

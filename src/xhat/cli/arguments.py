@@ -7,7 +7,7 @@ from pathlib import Path
 from .. import __version__
 from ..app.command import arguments as app_arguments
 from ..bench import arguments as bench
-from ..bench.arguments import TRUST, later
+from ..bench.arguments import TRUST, YES, later
 from ..effort import asked, consenting
 from ..errors import SpecError, TooMuchError
 from ..train.arguments import train_arguments
@@ -94,7 +94,6 @@ PRIOR = """examples:
   xhat prior inspect mine.pt --prior-config num_heads=4,noise_schedule=linear
 """
 CROP = "first crop to W x H pixels: 256x256 in the middle, 256x256+X+Y from column X and row Y on"
-YES = "do not ask before a run that needs more memory than is free, or more than an hour"
 OVERWRITE = "replace a file that is there already"
 CONFIG = "options of the prior that its file does not contain: KEY=VALUE,... or a .toml or .json file"
 
@@ -110,6 +109,15 @@ HELP = """examples:
   xhat help --man > xhat.1                     all of it as a manual page; man ./xhat.1 shows it
 """
 
+PATHS = {  # arguments that are paths, by their names here
+    "out": "-o",
+    "reference": "--reference",
+    "reference_out": "--reference-out",
+    "calibration": "--calibration",
+    "init": "--init",
+    "autoencoder": "--autoencoder",
+    "source": "--from",
+}
 LISTED = ("operators", "noises", "solvers", "baselines", "priors", "metrics", "schedules", "data", "suites")
 GENERATED = ("blackhole", "velocity", "vorticity")  # of this package; a plug-in may bring others
 
@@ -140,10 +148,12 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    """Raises SpecError for an output whose path is empty, as an unset variable of a shell leaves it."""
+    """Raises SpecError for a path that is empty, as an unset variable of a shell leaves it, or that none can have."""
+    for name, flag in PATHS.items():
+        given = getattr(args, name, None)
+        if isinstance(given, str) and (not given.strip() or "\0" in given):
+            raise SpecError(f"{flag}: {given!r} is no path")
     if isinstance(getattr(args, "out", None), str):
-        if not args.out.strip() or "\0" in args.out:
-            raise SpecError(f"-o: {args.out!r} is no path")
         args.out = Path(args.out)
 
 
@@ -394,6 +404,7 @@ def _calibrate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--size", type=int, metavar="N", help="first crop the central square and resize it to N x N")
     p.add_argument("--seed", type=int, default=0, help="seed of noise and samples; default: 0")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
+    p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="print no table")
     p.set_defaults(run=command_of("calibrate"), compile=False)
 

@@ -7,8 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..checks import SEEDS, whole
-from ..effort import check_time, estimating
-from ..errors import DataError, SpecError, about
+from ..effort import check_time, estimating, repeated
+from ..errors import FITTING, DataError, SpecError, about
 from ..files.cut import Cut
 from ..files.folder import check_apart, check_new, files_in
 from ..files.measurement import Measurement
@@ -16,6 +16,7 @@ from ..files.pictures import PICTURES, save_image
 from ..files.readers.load import load_reference, split
 from ..files.targets import is_pattern, sources
 from ..files.writing import atomic
+from ..notes import tell
 from ..priors.generated import GENERATORS, check_pictures
 from ..priors.inspect import inspect
 from ..spec import lookup
@@ -63,13 +64,13 @@ def run_simulate(args: Namespace) -> int:
     x = load_reference(args.image)
     if cut:
         x = cut(x, args.image)
-    with about(args.image):
+    with about(args.image, (*FITTING, DataError)):
         made = simulate(x, args.operator, args.noise, args.seed)
     made.save(args.out, args.depth)
     if args.reference_out is not None:
         save_image(args.reference_out, x, args.depth)
     if args.out.suffix.lower() in PICTURES and not args.quiet:
-        print(f"xhat: note: {picture_note(made, args.depth)}", file=sys.stderr)
+        tell(picture_note(made, args.depth))
     return 0
 
 
@@ -89,8 +90,10 @@ def run_calibrate(args: Namespace) -> int:
         raise DataError(f"{args.out}: a calibration is written as .json")
     check_place(args.out)
     told = not args.quiet and sys.stderr.isatty()
+    images = [str(source.path) for source in sources(args.images)]
+    repeated(len(images))
     found = calibrate(
-        [str(source.path) for source in sources(args.images)],
+        images,
         args.operator,
         args.noise,
         prior_spec(args),

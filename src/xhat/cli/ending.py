@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from ..errors import XhatError, out_of_memory
+from ..notes import one_line
 
-HEAD, TAIL = 560, 200  # letters of a message that are shown; what lies between is left out
 MACHINE = "the machine has not enough memory for this"
 
 
@@ -62,14 +62,6 @@ def reason(e: Exception) -> str | None:
 def say(text: str) -> None:
     """Prints a message on stderr as one line that can be read."""
     print(f"xhat: {one_line(text)}", file=sys.stderr)
-
-
-def one_line(text: str) -> str:
-    """`text` in one line, its middle left out if it is long; what a terminal would obey is written as its code."""
-    words = " ".join(text.split())
-    if len(words) > HEAD + TAIL + 100:
-        words = f"{words[:HEAD]} ({len(words) - HEAD - TAIL} letters left out) {words[-TAIL:]}"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,6 +1,5 @@
 """`xhat exact --sbc`: calibration of samplers, with a table and a figure of the histograms."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,16 +10,17 @@ from typing import Any
 import torch
 
 from ..errors import SpecError
-from ..files.folder import check_folder, check_free
+from ..files.folder import check_folder, check_free, undone
 from ..files.markup import markdown as md
 from ..files.rows import Row, Rows, begun
 from ..files.writing import atomic
+from ..notes import tell
 from ..numerics.build_dtype import double_by_default
 from ..solvers import SOLVERS
 from ..spec import build
 from ..task.account import failure
 from .calibration import BINS, DRAWS, RANKED, Joint, histogram, shape, uniformity
-from .cell import FLOOR, canonical_problem, canonical_solver, stamp
+from .cell import FLOOR, Cell, canonical_problem, canonical_solver, check_cost, stamp
 from .grid import SHORT
 from .problems import PROBLEMS
 from .verdict import WORST
@@ -109,13 +109,16 @@ def calibrate(found: Sequence[Trial], out: Path, quiet: bool = False) -> list[st
     """Computes the missing rows and returns the names of the files that were written to the folder `out`."""
     check_folder(out)
     check_free(out, ("sbc.jsonl", "sbc.md", "sbc_*.png"), ours=lambda: begun(out / "sbc.jsonl", key))
-    results: Rows[Key] = Rows(out / "sbc.jsonl", key)
     wanted = {t.key: t for t in found}
-    stale = {k for k in wanted if k in results.rows and results.rows[k].get("made") != made(*k[:2])}
+    with undone(out, ["sbc.jsonl"]):
+        results: Rows[Key] = Rows(out / "sbc.jsonl", key)
+        stale = {k for k in wanted if k in results.rows and results.rows[k].get("made") != made(*k[:2])}
+        due = [k for k in wanted if k in results.missing(wanted) | stale]
+        check_cost([c for k in due for c in cells_of(wanted[k])], 1)
     if stale:
         text = f"{len(stale)} rows of {results.path} are of other code, versions or processor; they are computed again"
-        print(f"xhat: note: {text}", file=sys.stderr)
-    for k in [k for k in wanted if k in results.missing(wanted) | stale]:
+        tell(text)
+    for k in due:
         results.add(evaluate(wanted[k]))
         row = results.rows[k]
         if not quiet:
@@ -129,8 +132,14 @@ def calibrate(found: Sequence[Trial], out: Path, quiet: bool = False) -> list[st
             plot([r for r in rows if r["problem"] == problem], out / name)
             written.append(name)
         except ImportError as e:
-            print(f"xhat: note: {out / name} not written, {e.name} is missing", file=sys.stderr)
+            tell(f"{out / name} not written, {e.name} is missing")
     return written
+
+
+def cells_of(trial: Trial) -> list[Cell]:
+    """What costs as much as `trial`: its draws for each operator."""
+    samples = trial.measurements // GEOMETRIES * DRAWS
+    return [Cell(trial.problem, trial.solver, seed, samples) for seed in range(GEOMETRIES)]
 
 
 def verdict(row: Row) -> str:

@@ -12,6 +12,7 @@ from ..files.extras import install
 from ..files.folder import check_folder, check_free, undone
 from ..files.rows import Row, begun, parquet
 from ..files.writing import atomic
+from ..notes import tell
 from .cell import FLOOR, Cell, check_cost, paced
 from .report import markdown, overview, summary, tables
 from .run import Results, key, run
@@ -34,12 +35,12 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
         check_cost(left, jobs)
     if stale := results.stale(cells):
         text = f"{len(stale)} rows of {results.path} are of other code, versions or processor; they are computed again"
-        print(f"xhat: note: {text}", file=sys.stderr)
+        tell(text)
     with bar(len(left), not quiet and sys.stderr.isatty()) as watch:
         run(cells, results, jobs, paced(watch, left, jobs))
     rows = results.of(cells)
     for line in broken(rows):
-        print(f"xhat: note: {line}", file=sys.stderr)
+        tell(line)
     if not quiet:
         console = Console(width=None if sys.stdout.isatty() else 200)
         for table in tables(rows):
@@ -52,7 +53,7 @@ def scorecard(cells: Sequence[Cell], out: Path, jobs: int = 1, quiet: bool = Fal
             write(rows, out / name)
             written.append(name)
         except ImportError as e:
-            print(f"xhat: note: {out / name} not written, it needs {e.name}: {install('bench')}", file=sys.stderr)
+            tell(f"{out / name} not written, it needs {e.name}: {install('bench')}")
     return written
 
 

@@ -198,7 +198,8 @@ def _map(name: str, x: Tensor | None) -> Tile:
     """A map ≥ 0 with its scale, which ends at its 99 % quantile."""
     if x is None:
         return name, None
-    white = max(float(np.quantile(x.mean(0).numpy(), 0.99)), 1e-3)
+    with np.errstate(invalid="ignore", over="ignore"):  # an error may be larger than any number
+        white = max(float(np.quantile(x.mean(0).numpy(), 0.99)), 1e-3)
     return name, heat(x, white), Bar("0", f"{white:.2g}")
 
 

@@ -39,7 +39,10 @@ def check_file(file: Path) -> None:
     with told(file):
         if file.exists() and not file.is_file():
             raise DataError(f"{file}: is {'a folder' if file.is_dir() else 'no regular file'}; choose another name")
-    check_folder(file.absolute().parent)
+    try:
+        check_folder(file.absolute().parent)
+    except DataError as e:
+        raise DataError(f"{file}: cannot be written here ({str(e).partition(': ')[2]})") from e
 
 
 @contextmanager

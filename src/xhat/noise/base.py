@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import torch
 from torch import Tensor
 
-from ..errors import SpecError
+from ..errors import ShapeError, SpecError
 from ..numerics.linalg import bcast, sq
 from ..ranges import Checked, Range
 from ..rng import Rng
@@ -108,6 +108,8 @@ class Gaussian(Noise):
 
     def std(self, y: Data) -> PerImage:
         """σ per image, shape (b,)."""
+        if isinstance(self.sigma, tuple) and len(self.sigma) not in (1, len(y)):
+            raise ShapeError(f"gaussian: sigma is {len(self.sigma)} numbers, one for each image, and there is {len(y)}")
         return torch.as_tensor(self.sigma, dtype=y.real.dtype, device=y.device).expand(len(y))
 
     def sample(self, clean: Data, rng: Rng) -> Data:

@@ -1,11 +1,13 @@
 """Blur by a kernel: one of your own, or that of a shaking camera."""
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ..errors import SpecError
+from ..errors import SpecError, about
 from ..ranges import Fraction, Kernel, Seeds
 from ..registry import builds
 from .base import LinearOperator
@@ -32,7 +34,8 @@ def blur(
     given = kernel if psf is None else psf
     if given is None or (kernel is not None and psf is not None):
         raise SpecError("blur: give either kernel=, for correlation, or psf=, the picture of a point")
-    return correlation(shape, load_kernel(given, flip=psf is not None), boundary)
+    with about(given) if isinstance(given, str | Path) else nullcontext():
+        return correlation(shape, load_kernel(given, flip=psf is not None), boundary)
 
 
 @builds(LinearOperator, source="DPS, arXiv 2209.14687; github.com/LeviBorodenko/motionblur", example=(3, 64, 64))

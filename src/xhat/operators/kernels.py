@@ -1,6 +1,5 @@
 """Blur kernels: where they come from, and which are refused. A kernel is (1 or b, odd height, odd width), sum 1."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError, ShapeError
+from ..errors import ANY, DataError, ShapeError, about
 from ..files.extras import extra
 from ..files.numbers import fields_of, first_line, listed
 from ..files.pictures import PICTURES, layers
 from ..files.room import LARGEST, regular, text_of
+from ..notes import note
 from .checks import Number, seeds_of
 
 Array = str | Path | Tensor | np.ndarray
 NAMES = ("kernel", "psf", "PSF", "k", "h", "y")  # of a kernel in a file of several arrays
 OFF = 1.0  # pixels that the middle of a kernel's weight may lie off its centre without a word
-say = logging.getLogger("xhat").warning
 
 
 def gaussian_taps(std: Number, size: int) -> Tensor:
@@ -78,7 +77,14 @@ def load_kernel(kernel: Array, flip: bool = False) -> Tensor:
     Of a file, says in one line if its weight lies off the centre, or if numbers do not sum to 1. Raises DataError if
     it is no kernel.
     """
-    k = torch.as_tensor(read(kernel) if isinstance(kernel, str | Path) else kernel).detach().cpu().double()
+    if isinstance(kernel, str | Path):
+        with about(kernel, ANY):
+            return _loaded(read(kernel), flip, Path(kernel))
+    return _loaded(kernel, flip)
+
+
+def _loaded(kernel: Array, flip: bool, file: Path | None = None) -> Tensor:
+    k = torch.as_tensor(kernel).detach().cpu().double()
     while k.ndim > 3 and len(k) == 1:
         k = k[0]
     if k.ndim == 4 and k.shape[1] == 1:
@@ -87,8 +93,8 @@ def load_kernel(kernel: Array, flip: bool = False) -> Tensor:
         raise DataError(f"a kernel has shape (height, width), or (images, height, width), not {tuple(k.shape)}")
     k = k[None] if k.ndim == 2 else k
     whole = normalised(k)
-    if isinstance(kernel, str | Path):  # who makes an array knows it
-        _hint(Path(kernel), k, whole)
+    if file:  # who makes an array knows it
+        _hint(file, k, whole)
     if flip:  # around the centre, size // 2: an even side gets a row of zeros first, so that the centre stays in it
         whole = torch.nn.functional.pad(whole, [0, 1 - k.shape[-1] % 2, 0, 1 - k.shape[-2] % 2]).flip((-2, -1))
     return trim(whole)
@@ -101,14 +107,14 @@ def _hint(path: Path, k: Tensor, whole: Tensor) -> None:
     """
     sums = k.sum((-2, -1))
     if path.suffix.lower() not in PICTURES and bool(((sums - 1).abs() > 0.01).any()):
-        say("xhat: %s: sums to %.4g and is divided by it; brightness is kept", path, float(sums[0]))
+        note("%s: sums to %.4g and is divided by it; brightness is kept", path, float(sums[0]))
     h, w = whole.shape[-2:]
     rows, columns = (torch.arange(n, dtype=whole.dtype) - n // 2 for n in (h, w))
     down, right = (whole.sum(-1) @ rows, whole.sum(-2) @ columns)
     far = (down**2 + right**2).sqrt().argmax()
     if max(abs(float(down[far])), abs(float(right[far]))) > OFF:
-        say(
-            "xhat: %s: its weight lies %.1f pixels below and %.1f to the right of its centre (row %d, column %d), "
+        note(
+            "%s: its weight lies %.1f pixels below and %.1f to the right of its centre (row %d, column %d), "
             "which moves the picture; centre it if that is not meant",
             *(path, float(down[far]), float(right[far]), h // 2, w // 2),
         )

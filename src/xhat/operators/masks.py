@@ -1,6 +1,5 @@
 """Masks as people have them: painted, soft, JPEG, in the alpha channel, resized, or a colour in the picture."""
 
-import logging
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ..files.cut import Window
 from ..files.numbers import array_of
 from ..files.pictures import layers
 from ..files.room import LARGEST
+from ..notes import note
 
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 TOUCHED = 0.1  # of white: what a soft brush has touched at least so much is filled, so that no rim of it stays
@@ -22,7 +22,6 @@ RIM = 2  # pixels around painted ones, where brush and picture are mixed
 EXACT = 1e-3  # in [−1, 1]: a pixel that has the painted colour itself, an eighth of a grey level near
 MIXED = 0.05  # mean share of paint beside the brush from which its edge counts as soft
 MUCH = 0.6  # of a picture; a mask that drops more may be meant the other way round
-say = logging.getLogger("xhat").warning
 
 
 def read_mask(path: str | Path, size: tuple[int, int], fill: bool, window: Window | None = None) -> Tensor:
@@ -65,8 +64,8 @@ def checked(known: Tensor, origin: object, fill: bool) -> Tensor:
     dropped = 1 - float(known.double().mean())
     if dropped > MUCH:
         words = ("to be filled", "known=") if fill else ("known", "fill=")
-        say(
-            "xhat: %s: white is %s, which drops %.0f %% of the picture; if it is meant the other way, say %s",
+        note(
+            "%s: white is %s, which drops %.0f %% of the picture; if it is meant the other way, say %s",
             origin,
             words[0],
             100 * dropped,
@@ -91,7 +90,8 @@ def _whiteness(path: Path) -> Tensor:
 
 
 def _array(path: Path) -> Tensor:
-    values = torch.from_numpy(np.asarray(np.real(array_of(path, ("mask",), LARGEST)), np.float32))
+    with np.errstate(over="ignore"):  # infinity is refused below
+        values = torch.from_numpy(np.asarray(np.real(array_of(path, ("mask",), LARGEST)), np.float32))
     values = values.squeeze()
     if values.ndim != 2 or not torch.isfinite(values).all() or (values < 0).any():
         raise DataError(f"{path}: a mask has shape (h, w) and values from 0 on, not {tuple(values.shape)}")

@@ -67,6 +67,8 @@ def path_spec(text: str) -> str:
 
     Raises DataError if it looks like a checkpoint file that does not exist.
     """
+    if not text.strip():
+        raise SpecError("the prior is empty: give a spec (xhat list priors), a checkpoint or a folder")
     if text.split(":")[0].strip() in PRIORS:
         return text
     for end in (len(text), *(i for i, c in enumerate(text) if c == ":")):

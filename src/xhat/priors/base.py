@@ -3,7 +3,6 @@
 This file holds the base class `Prior` and its variant for images of one shape.
 """
 
-import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import MismatchError, SpecError
 from ..likelihoods import Likelihood
+from ..notes import note
 from ..numerics.calls import counting, tally
 from ..registry import Recorded
 from ..rng import Rng
@@ -68,7 +68,7 @@ class Prior(Recorded, nn.Module):
     def say(self, *lines: str) -> None:
         """Says what was chosen or guessed, as a warning of the logger `xhat`, and keeps it in `notes`."""
         for line in lines:
-            logging.getLogger("xhat").warning("note: %s", line)
+            note("%s", line)
         self.notes = (*self.notes, *lines)
 
     def no_denoiser(self) -> str | None:

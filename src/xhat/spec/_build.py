@@ -46,7 +46,8 @@ def build(spec: str | Spec, registry: Mapping[str, Callable[..., T]], *args: Any
     except (RuntimeError, MemoryError) as e:
         if isinstance(e, RuntimeError) and not out_of_memory(e):
             raise
-        raise SpecError(f"{spec}: takes more memory than there is; make the image smaller") from e
+        shape = f" of shape {args[0]}" if args and isinstance(args[0], tuple) else ""
+        raise SpecError(f"{spec}: takes more memory than there is for images{shape}; make them smaller") from e
 
 
 def build_as(base: type[T], spec: str) -> T:
@@ -72,7 +73,9 @@ def lookup(name: str, registry: Mapping[str, Callable[..., T]]) -> Callable[...,
         return _imported(name, registry)
     near = get_close_matches(name.lower().replace("-", "_"), registry, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}{hint}")
+    kinds = registry.kind.split(" and ") if isinstance(registry, Registry) else ["name"]
+    kind = " or ".join(k.removesuffix("s") for k in kinds)
+    raise SpecError(f"unknown {kind} {name!r}; choose from {', '.join(sorted(registry))}{hint}")
 
 
 def _imported(name: str, registry: Registry[Callable[..., T]]) -> Callable[..., T]:

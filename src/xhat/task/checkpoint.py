@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ..errors import DataError, MismatchError, WriteError
 from ..files.writing import save_torch
+from ..notes import tell
 from ..numerics.calls import Calls
 from ..solvers.base import State, mapped
 
@@ -65,7 +65,7 @@ class Checkpoint:
                 self.stored = self.last
             except WriteError as e:
                 if not self.warned:
-                    print(f"xhat: note: {e}; the run goes on without this checkpoint", file=sys.stderr)
+                    tell(f"{e}; the run goes on without this checkpoint")
                 self.warned = True
         self.written = time.monotonic()
 

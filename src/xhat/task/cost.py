@@ -40,13 +40,17 @@ def check_cost(job: Job, finished: int = 0) -> None:
     batch = min(job.batch_size or left, left)
     device = job.like.y.device
     seconds, size = trial(job.prior, shape, device)
-    needed = batch * max(size, 4.0 * COPIES * prod(shape))
-    if needed > (room := free(device.type)):
+    check_memory(batch, max(size, 4.0 * COPIES * prod(shape)), shape, device)
+    check_time(seconds * job.steps * left * len(job.spans), WHAT, SMALLER)
+
+
+def check_memory(images: int, size: float, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raises TooMuchError if `images` of `shape` at a time, `size` bytes each, need more memory than is free."""
+    if images * size > (room := free(device.type)):
         refuse(
-            f"{batch} images of shape {shape} at a time take {gigabytes(needed)} of memory or more, and "
+            f"{images} images of shape {shape} at a time take {gigabytes(images * size)} of memory or more, and "
             f"{gigabytes(room)} are free here; a smaller --batch-size or image takes less"
         )
-    check_time(seconds * job.steps * left * len(job.spans), WHAT, SMALLER)
 
 
 def paced(watch: Watch | None, steps: int) -> Watch | None:

@@ -1,6 +1,5 @@
 """A part of a recorded picture is restored: what belongs to the picture is cut in the same way."""
 
-import logging
 from dataclasses import replace
 
 import torch
@@ -11,8 +10,7 @@ from ..files.cut import Cut
 from ..files.jpeg_header import jpeg_header
 from ..files.measurement import Measurement
 from ..files.pictures import is_picture
-
-say = logging.getLogger("xhat").warning
+from ..notes import note
 
 
 def cut_out(found: Measurement, cut: Cut) -> Measurement:
@@ -28,8 +26,8 @@ def cut_out(found: Measurement, cut: Cut) -> Measurement:
     if cut.crop and not cut.size and found.file is not None and jpeg_header(found.file):
         whole = window.within_blocks()
         if whole != window:
-            say(
-                "xhat: %s: is a JPEG, which is cut between its blocks: %dx%d+%d+%d",
+            note(
+                "%s: is a JPEG, which is cut between its blocks: %dx%d+%d+%d",
                 found.origin,
                 *(whole.width, whole.height, whole.left, whole.top),
             )

@@ -1,6 +1,5 @@
 """Videos from files: operators and priors of pictures are lifted to them."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -19,6 +18,7 @@ from ..files.pictures import LEVELS, save_image
 from ..files.video import is_numbered, numbered, save_video
 from ..noise import NOISES, Gaussian, Noiseless
 from ..noise.estimate import estimate_sigma
+from ..notes import note
 from ..operators import OPERATORS
 from ..operators.base import LinearOperator
 from ..operators.building import kind
@@ -30,7 +30,6 @@ from .parts import as_operator
 Put = Callable[[Path], object]
 LOOKED_AT = 8  # frames of which the noise is estimated; the median is taken
 COUPLE = 0.05  # how much neighbouring frames are taken to differ where nobody says it
-say = logging.getLogger("xhat").warning
 
 
 def lifted_operator(given: Any, word: str = "frames") -> Any:
@@ -63,7 +62,7 @@ def lifted_prior(given: Any, operator: Any, word: str = "frames") -> Any:
     joined = word == "frames" and _linear(operator) and find_spec("cv2") is not None
     options: dict[str, Any] = {"couple": COUPLE, "motion": "dis"} if joined else {}
     made = f"{word}:prior=({given})" + "".join(f",{k}={v}" for k, v in options.items())
-    say("xhat: each %s has the prior %s; if you know better, give --prior '%s'", word[:-1], given, made)
+    note("each %s has the prior %s; if you know better, give --prior '%s'", word[:-1], given, made)
     return made
 
 
@@ -120,7 +119,7 @@ def seen(found: Measurement, operator: Any, noise: Any, scale: int | None, word:
                 f"{found.origin}: shows no noise; say what happened to it: --scale 2, --operator gaussian_blur:std=1, "
                 "--operator inpaint:fill=mask.png (xhat list operators)"
             )
-        say("xhat: %s: noise of %.3g of 255 grey levels: --noise %s", found.origin, sigma * LEVELS, guessed["noise"])
+        note("%s: noise of %.3g of 255 grey levels: --noise %s", found.origin, sigma * LEVELS, guessed["noise"])
     return replace(
         found,
         operator=guessed.get("operator", found.operator),

@@ -1,6 +1,5 @@
 """A grey photograph that is stored in colour is restored as what it is, so that no colours appear in it."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,11 +8,10 @@ from torch import Tensor
 from ..errors import MismatchError
 from ..files.measurement import Measurement
 from ..files.pictures import is_picture
+from ..notes import note
 from ..operators.base import Operator
 from ..operators.building import kind
 from ..priors import Denoiser, Prior
-
-say = logging.getLogger("xhat").warning
 
 
 def stored_in_colour(x: Tensor) -> bool:
@@ -45,5 +43,5 @@ def as_grey(
         known.check(made)
     except MismatchError:
         return found
-    say("xhat: %s: is grey, though stored in colour; it is restored as grey", found.origin)
+    note("%s: is grey, though stored in colour; it is restored as grey", found.origin)
     return replace(found, y=found.y[:1])

@@ -3,7 +3,6 @@
 What was found this way is said in one line, and recorded as a guess (`provenance`, `guessed`).
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from ..files.measurement import Measurement
 from ..files.pictures import LEVELS, is_picture
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..noise.estimate import estimate_noise, estimate_sigma
+from ..notes import note
 from ..operators.base import LinearOperator, Operator, ProxyOperator
 from ..operators.building import kind, kind_of_data
 from ..operators.masks import is_colour
@@ -23,7 +23,6 @@ from ..spec import Spec, factors, parse, spec_of
 from .parts import as_operator
 
 AUTO = "auto"  # the noise that is to be estimated
-say = logging.getLogger("xhat").warning  # Python shows a warning on stderr where nothing else is arranged
 
 Given = str | Operator | Callable[[Tensor], Tensor] | None
 
@@ -69,11 +68,11 @@ def look(
             )
         told.append(f"{_level(model)}: --noise {_quoted(guessed['noise'])}")
     if found.file is not None and "mask" in found.physics and not _inpaints(given):
-        say("xhat: %s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
+        note("%s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
         found = replace(found, physics={k: v for k, v in found.physics.items() if k != "mask"})
     if told:
         better = " and ".join(f"--{part}" for part in {**own, **guessed})
-        say("xhat: %s: %s; if you know better, give %s", found.origin, "; ".join(told), better)
+        note("%s: %s; if you know better, give %s", found.origin, "; ".join(told), better)
     return replace(
         found,
         operator=guessed.get("operator", found.operator),

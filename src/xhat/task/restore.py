@@ -1,6 +1,5 @@
 """The short way: one measurement in, restored images with their account out."""
 
-import logging
 import math
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from ..baselines.base import Baseline
 from ..checks import SEEDS, image_shape, instance, number, path, whole
-from ..errors import SpecError, TooLongError
+from ..errors import ANY, SpecError, TooLongError, about
 from ..files import record
 from ..files.cut import Cut
 from ..files.folder import alone
@@ -19,6 +18,7 @@ from ..files.measurement import Source
 from ..files.readers.load import load_reference, split
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
+from ..notes import note
 from ..numerics.device import pick_device
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
@@ -171,7 +171,7 @@ def restore(
     if calibration and samples < 2:
         raise SpecError("a calibration is for several samples: give as many as it was measured with")
     if named and samples > 1 and not calibration and (warning := no_posterior(solver)):
-        logging.getLogger("xhat").warning("note: %s", warning)
+        note("%s", warning)
     if starts > 1 and record_every:
         raise SpecError(
             "record_every keeps the steps of the first start, which need not be the best: leave one of them"
@@ -179,9 +179,12 @@ def restore(
     operator = None if operator is None else adopted(operator, shape)
     found, ranged = taken(y, operator, shape, value_range)
     truth = bare = None
+    file = isinstance(reference, str | Path)
+    mark = (str(reference) if file else "the reference", ANY, "the reference " if file else "")
     if reference is not None:
-        true, also = taken(reference, operator, shape, value_range)
-        truth, ranged = load_reference(true), ranged or also
+        with about(*mark):
+            true, also = taken(reference, operator, shape, value_range)
+            truth, ranged = load_reference(true), ranged or also
         bare = true if true.truth is None else None  # in the units of its file, where no reader has scaled it
     if value_range is not None and not ranged:
         raise SpecError(
@@ -198,7 +201,9 @@ def restore(
         prior = prior if isinstance(solver, Baseline) else lifted_prior(prior, operator or found.operator, kind)
     if cut:
         found = cut_out(found, cut)
-        truth = truth if truth is None else cut_alike(truth, found, cut)
+        if truth is not None:
+            with about(*mark):
+                truth = cut_alike(truth, found, cut)
     grey = truth is not None and stored_in_colour(truth)
     channels = shape[0] if shape else None if truth is None or grey else len(truth)
 
@@ -218,7 +223,8 @@ def restore(
     if kept and "mask" in found.physics:
         kept = kept.opaque()  # what was transparent is filled
     if truth is not None and (made := operator or found.operator):
-        truth = image_for(made, truth[:1] if grey and len(found.y) == 1 else truth)
+        with about(*mark):
+            truth = image_for(made, truth[:1] if grey and len(found.y) == 1 else truth)
     task = Task(
         operator=operator,
         noise=None if noise == AUTO else noise,
@@ -245,7 +251,7 @@ def restore(
     account = begun(task, job, metrics=scores) | {"measurement_scale": found.scale, "record_every": record_every}
     if job.windows:
         account["windows"] = [list(span) for span in job.windows.spans]
-        logging.getLogger("xhat").warning("xhat: %s: %s", found.origin, job.windows)
+        note("%s: %s", found.origin, job.windows)
     account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else found.file, job.prior)
     account["provenance"]["guessed"] = dict(found.guessed)
     if cut:

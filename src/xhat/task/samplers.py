@@ -1,9 +1,8 @@
 """Which solver draws samples where the user names none, and what is said where one is named that does not draw them."""
 
-import logging
-
 from ..errors import MismatchError
 from ..likelihoods import Likelihood
+from ..notes import note
 from ..priors import Prior
 from ..solvers import SOLVERS
 from ..solvers.base import AnySolver
@@ -23,7 +22,7 @@ def sampler_for(prior: Prior, like: Likelihood) -> str:
     for spec in SAMPLERS:
         why = build(spec, SOLVERS).mismatch(prior, like) or ""
         if not why:
-            logging.getLogger("xhat").warning("note: samples are drawn by %s (no solver was named)", spec)
+            note("samples are drawn by %s (no solver was named)", spec)
             return spec
     raise MismatchError(f"name a solver that draws samples: {why}")
 

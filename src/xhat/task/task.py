@@ -1,12 +1,13 @@
 """What is to be restored and how, as one object: `restore`, `bench` and the studies all hand a `Task` to one runner."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..errors import MismatchError, ShapeError, SpecError
+from ..errors import ANY, MismatchError, ShapeError, SpecError, about
 from ..files.measurement import Measurement
 from ..likelihoods import Likelihood, likelihood
 from ..numerics.device import pick_device
@@ -71,11 +72,16 @@ class Task:
             )
         known = self.shape or found.image_shape or (None if truth is None else tuple(truth.shape))
         known = None if isinstance(operator, Operator) and self.shape is None else known
-        A = as_operator(operator, known, tuple(found.y.shape), found.physics)
+        told = self.operator is None or bool(found.physics)  # by the file
+        by = "the reference" if known and not (self.shape or found.image_shape) else found.origin if told else None
+        with about(by, ANY) if by else nullcontext():
+            A = as_operator(operator, known, tuple(found.y.shape), found.physics)
         if truth is not None and tuple(truth.shape) != A.shape:
             raise ShapeError(f"the reference has shape {tuple(truth.shape)}, the restored image {A.shape}")
         try:
-            return likelihood(A, as_noise(noise), A.intake(found.y[None]))
+            with about(found.origin, ANY) if self.noise is None else nullcontext():
+                noise = as_noise(noise)
+            return likelihood(A, noise, A.intake(found.y[None]))
         except ShapeError as e:
             raise ShapeError(str(e) if truth is None else f"the reference may be of another image: {e}") from e
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_with
 
-from ..errors import DataError
+from ..errors import ANY, DataError, about
 from ..files.pictures import centre_crop, resize
 from ..rng import Rng
 from .images import Named, eight_bit, read_images
@@ -66,7 +66,7 @@ def load(path: str | Path, options: DataOptions) -> Dataset:
     or if none is left.
     """
     named = read_images(path)
-    channels = options.channels or max(x.shape[0] for _, x in named)
+    channels: int = options.channels or max(x.shape[0] for _, x in named)
     named = _large([(name, _fitted(name, coloured(x, channels), options)) for name, x in named], options.patch)
     first, image = named[0]
     shape = (channels, *((options.patch,) * 2 if options.patch else image.shape[1:]))
@@ -74,7 +74,8 @@ def load(path: str | Path, options: DataOptions) -> Dataset:
         if not options.patch and tuple(x.shape) != shape:
             sizes = f"{name} is {size(x)}, {first} is {size(image)}"
             raise DataError(f"images of several sizes: {sizes}; use square, pad or patch to make them one")
-    held, train = split([x for _, x in named], options.validation)
+    with about(path, ANY):
+        held, train = split([x for _, x in named], options.validation)
     return Dataset(train, held, (channels, int(shape[1]), int(shape[2])), options)
 
 

@@ -111,7 +111,7 @@ def train_denoiser(
     dataset, more = load(data, recipe.data), dict[str, str]()
     if autoencoder is not None:
         if recipe.network["family"] != "unet":
-            raise SpecError("a prior of latents is loaded by diffusers and needs network.family = unet, as in `latent`")
+            raise SpecError(f"{autoencoder}: a prior of latents is loaded by diffusers and needs network.family = unet")
         dataset = encoded(dataset, autoencoder)
         more["autoencoder"] = digest(dataset.codec.state_dict().values())
         write_unet(options.out / "vae", dataset.codec.net, options.half)

@@ -8,7 +8,6 @@ the clock, and no two runs are the same. A look is a pause in which the model is
 import math
 import signal
 import statistics
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from ..checks import number, whole
 from ..errors import DataError, DivergedError, MismatchError, SpecError, WriteError
 from ..files.writing import save_torch
+from ..notes import tell
 from ..rng import Rng
 from .average import Average
 from .dataset import Dataset, Order, stream
@@ -244,7 +244,7 @@ def save(job: Job, adam: Any, progress: Progress) -> None:
     try:
         save_torch(job.checkpoint, content)
     except WriteError as e:  # the training is worth more than its checkpoint
-        print(f"xhat: note: {e}; the training goes on without this checkpoint", file=sys.stderr)
+        tell(f"{e}; the training goes on without this checkpoint")
 
 
 def load(job: Job, adam: Any) -> Progress:

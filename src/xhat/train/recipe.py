@@ -6,14 +6,18 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from ..checks import shown
 from ..errors import DataError, SpecError
 from ..files.room import text_of
 from ..priors.residual_unet import ResidualUNet
-from ..schedule import EDM, SCHEDULES
+from ..ranges import Checked, Finite, Fraction, Many, NonNegative, Positive, Range, Repeats, Seed, Steps
+from ..schedule import EDM, SCHEDULES, Ratio
 from ..spec import build, checked, value
 
+Cut = Range(0, 10_000)  # the side of an image in pixels; 0 turns an option off
+Momentum = Range(least=0, below=1)
 RECIPES = Path(__file__).parent / "recipes"
 DERIVED = (
     "scaling_factor",
@@ -28,60 +32,51 @@ DERIVED = (
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(Checked):
     """`[data]`: how images become training examples; 0 turns an option off."""
 
-    square: int = 0  # the central square, resized to N x N
-    pad: int = 0  # black borders to N x N
-    patch: int = 0  # random N x N patches
-    channels: int = 0  # 1 or 3; 0 means 3 if any image has colour
-    flip: bool = True  # mirrors an image left to right, half of the time
-    validation: int = 256  # the number of images that are held out
+    name: ClassVar[str] = "data"
 
-    def __post_init__(self) -> None:
-        if min(self.square, self.pad, self.patch) < 0 or self.channels not in (0, 1, 3) or self.validation < 1:
-            raise SpecError("data: sizes must not be negative, channels 0, 1 or 3, validation at least 1")
+    square: Annotated[int, Cut] = 0  # the central square, resized to N x N
+    pad: Annotated[int, Cut] = 0  # black borders to N x N
+    patch: Annotated[int, Cut] = 0  # random N x N patches
+    channels: Literal[0, 1, 3] = 0  # 0 means 3 if any image has colour
+    flip: bool = True  # mirrors an image left to right, half of the time
+    validation: Annotated[int, Many] = 256  # the number of images that are held out
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Optimiser(Checked):
     """`[optimiser]`: AdamW, its learning rate over time, and the average of the weights that is kept."""
 
-    lr: float = 1e-3
-    batch: int = 32  # images per step, over all processes
-    warmup: int = 200  # steps of linear growth
-    decay: float = 0.5  # the last fraction of the run, in which the rate falls to 1 % of `lr` as a cosine
-    beta1: float = 0.9
-    beta2: float = 0.99
-    weight_decay: float = 0.0
-    clip: float = 1.0  # largest norm of the gradient
-    ema: float = 0.08  # relative width of the power-function average (Karras et al., 2024)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (self.lr > 0 and self.batch > 0 and self.warmup >= 0 and 0 <= self.decay <= 1 and self.clip > 0):
-            raise SpecError("optimiser: lr, batch and clip must be positive, decay between 0 and 1")
-        if not 0 < self.ema < 0.28:
-            raise SpecError(f"optimiser: ema must be between 0 and 0.28, not {self.ema}")
+    lr: Annotated[float, Positive] = 1e-3
+    batch: Annotated[int, Range(1, 65_536)] = 32  # images per step, over all processes
+    warmup: Annotated[int, Repeats] = 200  # steps of linear growth
+    decay: Annotated[float, Fraction] = 0.5  # the last part of the run, in which `lr` falls to 1 % as a cosine
+    beta1: Annotated[float, Momentum] = 0.9
+    beta2: Annotated[float, Momentum] = 0.99
+    weight_decay: Annotated[float, NonNegative] = 0.0
+    clip: Annotated[float, Positive] = 1.0  # largest norm of the gradient
+    ema: Annotated[float, Range(above=0, below=0.28)] = 0.08  # relative width of the average (Karras et al., 2024)
+    seed: Annotated[int, Seed] = 0
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class Diffusion(Checked):
     """`[diffusion]`: EDM's constants (Karras et al., 2022, table 1), in units of images in [−1, 1]."""
 
-    sigma_data: float = 0.0  # 0: the standard deviation of the training pixels
-    p_mean: float = -1.2
-    p_std: float = 1.2
-    wide: float = 0.0  # share of the training levels that is spread evenly in ln sigma from sigma_min to sigma_max
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    rho: float = 7.0
+    sigma_data: Annotated[float, NonNegative] = 0.0  # 0: the standard deviation of the training pixels
+    p_mean: Annotated[float, Finite] = -1.2
+    p_std: Annotated[float, Positive] = 1.2
+    # The share of the training levels that is spread evenly in ln sigma from sigma_min to sigma_max.
+    wide: Annotated[float, Fraction] = 0.0
+    sigma_min: Annotated[float, Ratio] = 0.002
+    sigma_max: Annotated[float, Ratio] = 80.0
+    rho: Annotated[float, Range(0.1, 1_000)] = 7.0
     schedule: str = ""  # spec of the levels on which solvers run the prior; "": edm with the three numbers above
 
     def __post_init__(self) -> None:
         EDM(self.sigma_min, self.sigma_max, self.rho)
-        if self.sigma_data < 0 or self.p_std <= 0 or not 0 <= self.wide <= 1:
-            raise SpecError("diffusion: sigma_data must not be negative, p_std positive, and wide from 0 to 1")
         if self.schedule:
             build(self.schedule, SCHEDULES)
 
@@ -92,62 +87,54 @@ class Diffusion:
 
 
 @dataclass(frozen=True)
-class Watching:
+class Watching(Checked):
     """`[watching]`: what is looked at while training runs."""
 
-    minutes: float = 5.0  # between two looks: validation, samples, checkpoint
-    steps: int = 0  # between two looks, if not 0
-    validation: int = 128  # number of held-out images that are denoised
-    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 3.0)  # the noise levels at which they are denoised
-    samples: int = 16  # number of samples in the grid
-    sampling_steps: int = 18
+    minutes: Annotated[float, NonNegative] = 5.0  # between two looks: validation, samples, checkpoint
+    steps: Annotated[int, Range(0, 10**9)] = 0  # between two looks, if not 0
+    validation: Annotated[int, Many] = 128  # number of held-out images that are denoised
+    sigmas: tuple[Annotated[float, Positive], ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 3.0)  # noise levels of theirs
+    samples: Annotated[int, Range(1, 1024)] = 16  # number of samples in the grid
+    sampling_steps: Annotated[int, Range(1, 1000)] = 18
 
     def __post_init__(self) -> None:
-        if min(self.validation, self.samples, self.sampling_steps) < 1 or not self.sigmas or min(self.sigmas) <= 0:
-            raise SpecError("watching: validation, samples, sampling_steps and sigmas must be positive")
+        if not self.sigmas:
+            raise SpecError("watching: sigmas must be a list of noise levels, not an empty one")
 
 
 @dataclass(frozen=True)
-class Consistency:
+class Consistency(Checked):
     """`[consistency]`: the method and its numbers.
 
     `ect` (Geng et al., 2024) uses q, k, b, stages, p_mean and p_std; `cd` (Song et al., 2023) uses levels and mu.
     """
 
     method: Literal["ect", "cd"] = "ect"
-    p_mean: float = -1.1  # ln t ~ N(p_mean, p_std²)
-    p_std: float = 2.0
-    q: float = 2.0  # 1 − r/t shrinks as q^−stage
-    k: float = 8.0
-    b: float = 1.0
-    stages: int = 8
-    levels: int = 18  # number of noise levels of cd
-    mu: float = 0.95  # cd's target is the average μ target + (1 − μ) f
-    huber: float = 5.4e-4  # c per √n of the pseudo-Huber loss: 0.00054 √n (Song & Dhariwal, 2023)
-    drawn: int = 2048  # number of samples of the denoiser to train on if no data are given
-    second: float = 0.8  # noise level of the second step, for the samples shown
-
-    def __post_init__(self) -> None:
-        if not (self.q > 1 and self.stages > 0 and self.levels > 1 and 0 <= self.mu < 1 and self.huber > 0):
-            raise SpecError("consistency: q, levels must exceed 1, stages 0, and huber be positive, mu from 0 to 1")
-        if self.drawn < 2 or self.p_std <= 0 or self.second <= 0:
-            raise SpecError("consistency: drawn must be at least 2, p_std and second positive")
+    p_mean: Annotated[float, Finite] = -1.1  # ln t ~ N(p_mean, p_std²)
+    p_std: Annotated[float, Positive] = 2.0
+    q: Annotated[float, Range(above=1)] = 2.0  # 1 − r/t shrinks as q^−stage
+    k: Annotated[float, Finite] = 8.0
+    b: Annotated[float, Finite] = 1.0
+    stages: Annotated[int, Steps] = 8
+    levels: Annotated[int, Range(2, 100_000)] = 18  # number of noise levels of cd
+    mu: Annotated[float, Momentum] = 0.95  # cd's target is the average μ target + (1 − μ) f
+    huber: Annotated[float, Positive] = 5.4e-4  # c per √n of the pseudo-Huber loss (Song & Dhariwal, 2023)
+    drawn: Annotated[int, Range(2, 1_000_000)] = 2048  # samples of the denoiser to train on if no data are given
+    second: Annotated[float, Positive] = 0.8  # noise level of the second step, for the samples shown
 
 
 @dataclass(frozen=True)
-class Codec:
+class Codec(Checked):
     """`[autoencoder]`: weights of the squared error and of the divergence from N(0, I); the absolute error has weight
     1.
 
     If a recipe has this table, `network` holds arguments of diffusers' AutoencoderKL.
     """
 
-    l2: float = 1.0
-    kl: float = 1e-3
+    name: ClassVar[str] = "autoencoder"
 
-    def __post_init__(self) -> None:
-        if min(self.l2, self.kl) < 0:
-            raise SpecError("autoencoder: weights must not be negative")
+    l2: Annotated[float, NonNegative] = 1.0
+    kl: Annotated[float, NonNegative] = 1e-3
 
 
 @dataclass(frozen=True)
@@ -184,24 +171,26 @@ class Recipe:
         return "\n".join(tables)
 
 
+TABLES: Mapping[str, Any] = {  # classes
+    "data": DataOptions,
+    "optimiser": Optimiser,
+    "diffusion": Diffusion,
+    "watching": Watching,
+    "consistency": Consistency,
+    "autoencoder": Codec,
+}
+
+
 def recipe_of(tables: Mapping[str, Any], origin: object) -> Recipe:
     """A recipe from the tables of a TOML file; `origin` is named in errors.
 
     Raises SpecError for an unknown table or key, and lists those that are valid.
     """
-    kinds = {
-        "data": DataOptions,
-        "optimiser": Optimiser,
-        "diffusion": Diffusion,
-        "watching": Watching,
-        "consistency": Consistency,
-        "autoencoder": Codec,
-    }
-    known = ["network", *kinds]
+    known = ["network", *TABLES]
     if wrong := [k for k, v in tables.items() if k not in known or not isinstance(v, dict)]:
         raise SpecError(f"{origin}: no table {', '.join(wrong)}; a recipe has {', '.join(known)}")
     try:
-        parts = {k: kinds[k](**checked(k, kinds[k], v)) for k, v in tables.items() if k != "network"}
+        parts = {k: TABLES[k](**checked(k, TABLES[k], v)) for k, v in tables.items() if k != "network"}
         return Recipe(network_options(tables.get("network", {}), "autoencoder" in tables), **parts)
     except SpecError as e:
         raise SpecError(f"{origin}: {e}") from e
@@ -250,8 +239,11 @@ def read_recipe(name: str | Path, changes: Sequence[str] = (), base: Path | None
         key, eq, text = change.partition("=")
         table, dot, option = key.strip().partition(".")
         if not (eq and dot and option):
-            raise SpecError(f"expected table.key=value, found {change!r}")
-        tables.setdefault(table, {})[option] = value(text.strip())
+            raise SpecError(f"--set {shown(change)}: expected table.key=value")
+        own = tables.setdefault(table, {})
+        if not isinstance(own, dict):
+            raise SpecError(f"{file}: {table} is no table of options, but {shown(own)}")
+        own[option] = value(text.strip())
     return recipe_of(tables, file if not changes else f"{file} with {', '.join(changes)}")
 
 

@@ -1,7 +1,6 @@
 """`xhat report`: one HTML page, and the same content as Markdown, LaTeX and PNG."""
 
 import os
-import sys
 from pathlib import Path
 
 from ...checks import number
@@ -9,6 +8,7 @@ from ...errors import DataError
 from ...files import record
 from ...files.folder import check_folder, check_free, sha256
 from ...files.writing import atomic
+from ...notes import tell
 from ..folder import open_run
 from .page import page
 from .payload import payload
@@ -51,7 +51,7 @@ def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES, ove
         atomic(folder / "report.png", lambda file: plot(content, rows, file))
         written.append(folder / "report.png")
     except ImportError as e:
-        print(f"xhat: note: report.png not written, it needs xhat[bench] ({e.name} is missing)", file=sys.stderr)
+        tell(f"report.png not written, it needs xhat[bench] ({e.name} is missing)")
     record.write(folder / RECORD, {"files_sha256": {file.name: sha256(file) for file in written}})
     return written
 

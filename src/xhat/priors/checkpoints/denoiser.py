@@ -55,7 +55,7 @@ class FileDenoiser(Prior):
         trust: bool = False,
     ) -> None:
         super().__init__()
-        self.trial = trial
+        self.trial, self.path = trial, path
         if not low < high:
             raise SpecError(f"low = {low:g} must be below high = {high:g}")
         self.program = load_program(path, trust)
@@ -94,9 +94,11 @@ class FileDenoiser(Prior):
     def forward(self, x: Image, t: Level) -> Image:
         self.check(tuple(x.shape[1:]))
         u, rho = (x / t.alpha + 1) * self.scale + self.low, t.ratio * self.scale  # in the file's units
-        raw = result("the program in the file", lambda: self.program(*self.arguments(u, rho)), u).to(x.dtype)
+        raw = result(f"the program in {self.path}", lambda: self.program(*self.arguments(u, rho)), u).to(x.dtype)
         if raw.shape != x.shape:
-            raise MismatchError(f"the file returns shape {tuple(raw.shape)} for images of shape {tuple(x.shape)}")
+            raise MismatchError(
+                f"the program in {self.path} returns shape {tuple(raw.shape)} for images of shape {tuple(x.shape)}"
+            )
         if self.output != "clean":
             raw = u + {"residual": -1.0, "noise": -rho, "score": rho**2}[self.output] * raw
         return (raw - self.low) / self.scale - 1

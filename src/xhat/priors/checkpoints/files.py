@@ -1,5 +1,6 @@
 """What kind of file a checkpoint is, and its tensors by name; nothing in the file is ever run."""
 
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ def container(file: Path) -> str:
         try:
             with zipfile.ZipFile(file) as archive:
                 names, broken = archive.namelist(), archive.testzip()
-        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError) as e:
+        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError) as e:  # or encrypted
             raise DataError(f"{file} is cut off or damaged: {e}") from e
         if broken is not None:  # torch reads on, and a flipped bit makes a network that is only a little wrong
             raise DataError(f"{file} is damaged: {broken} in it does not match its checksum")
@@ -111,7 +112,9 @@ def read(path: str | Path, fits: Fits, weights: str | None = None) -> Checkpoint
 
 def _load(file: Path) -> Any:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file) or None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about old kinds of storages, which are read or refused here
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file) or None)
     except Exception as e:  # the errors of a damaged file have any type
         text = " ".join(str(e).split())
         if "weights_only" in text or "Unsupported" in text:

@@ -77,6 +77,7 @@ class ONNX(Program):
         read_graph(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors alone: what it finds odd in a file helps no user
         try:
             self.session: Any = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as e:  # its own exception classes derive from nothing in common

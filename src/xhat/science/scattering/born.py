@@ -1,6 +1,5 @@
 """The geometry of a scattering experiment, its two factors, and their singular value decomposition."""
 
-import logging
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ...errors import DataError, ShapeError, SpecError
 from ...files.cache import cached
+from ...notes import note
 
 Points = Tensor | np.ndarray
 Places = tuple[tuple[float, float], ...]  # (x, y) in metres
@@ -100,7 +100,7 @@ def decompose(geometry: Geometry, cutoff: float) -> dict[str, Tensor]:
     Q = vectors[:, gram > 1e-14 * gram[-1]]
     rows = (u.conj()[:, None] * (Q.mH @ G)).flatten(0, 1)
     if len(rows) > 1000:
-        logging.getLogger(__name__).warning(
+        note(
             "decomposing a scattering operator of %d x %d, once for this geometry: %s",
             2 * len(rows), rows.shape[1], "minutes" if len(rows) > 2000 else "seconds",
         )  # fmt: skip
