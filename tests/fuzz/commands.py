@@ -254,7 +254,8 @@ def options(_: Sequence[Path]) -> Iterator[Case]:
             if option in ("--sigma", "--scale"):
                 base = ("restore", f"{IN}ok.png", *FAST, *OUT)
             own = value.rpartition(":")[2].partition("=")[0]
-            names = tuple(n for n in (option, option[2:].replace("-", "_"), value, own, *_words(value)) if n)
+            plain = option[2:].replace("-", "_")
+            names = tuple(n for n in (option, plain, plain.removesuffix("s"), value, own, *_words(value)) if n)
             if option == "--prior-config":
                 names += ("sigma_max", "dtype")  # options that the files have and the prior has not
             free = value in ("", "edm:") or (option == "--device" and value in ("3",))

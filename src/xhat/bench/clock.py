@@ -43,7 +43,7 @@ class Clock:
 
 def weight(work: Work) -> float:
     """Steps times images times samples: what the cost of most solvers is proportional to."""
-    return float(as_solver(work.cell.solver).steps * len(work.images) * work.cell.samples)
+    return float(max(1, as_solver(work.cell.solver).steps) * len(work.images) * work.cell.samples)
 
 
 def in_words(seconds: float | None) -> str:

@@ -38,14 +38,13 @@ class DiffStateGrad(Solver[Likelihood]):
         if self.at == "estimate" and self.inner.needs is not Likelihood:
             name = type(self.inner).__name__
             raise SpecError(f"diffstategrad: {name} takes no gradient of A, at=estimate projects nothing")
-        object.__setattr__(self, "steps", self.steps or self.inner.steps)
         for name in ("needs", "needs_prior", "returns"):  # what the inner solver needs and gives, this one does
             object.__setattr__(self, name, getattr(self.inner, name))
 
     @property
     def solver(self) -> Solver[Any, State, Any]:
         """The inner solver, with the number of steps of this one."""
-        return replace(self.inner, steps=self.steps)
+        return replace(self.inner, steps=self.steps) if self.steps else self.inner
 
     def lacks(self, prior: Prior) -> str | None:
         return self.inner.lacks(prior)

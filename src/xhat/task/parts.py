@@ -24,6 +24,7 @@ from ..priors import PRIORS, NoPrior, Prior, build_prior
 from ..schedule import SCHEDULES, Schedule
 from ..solvers import SOLVERS
 from ..solvers.base import AnySolver, Solver
+from ..solvers.diffstategrad import DiffStateGrad
 from ..spec import build, spec_of, without_code, written
 from ..types import Data, Image
 
@@ -190,7 +191,7 @@ def as_solver(given: SolverLike) -> AnySolver:
     solver = build(spec_in(str(given)), METHODS) if isinstance(given, str | Path) else given
     if not isinstance(solver, Solver):
         raise SpecError(f"a solver is a spec string (xhat list solvers), a Solver or its class, not {named(given)}")
-    if solver.steps < 1:
+    if (solver.solver if isinstance(solver, DiffStateGrad) else solver).steps < 1:
         raise SpecError(f"{name_of(solver)}: steps must be at least 1, not {solver.steps}")
     return solver
 
