@@ -1,6 +1,8 @@
 """Measured kernels as people have them: convolution and correlation, files of many kinds, what is odd about them."""
 
 import logging
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scipy.io import savemat
 from scipy.ndimage import convolve, correlate
 
 from xhat.errors import DataError, SpecError
+from xhat.files.matlab import arrays_of
 from xhat.operators.building import build_operator
 from xhat.operators.kernels import load_kernel
 
@@ -60,6 +63,36 @@ def test_every_file_holds_the_same_kernel():
         load_kernel("two.npz")
     with pytest.raises(DataError, match="cannot read a kernel"):
         load_kernel("nothing.mat")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("kind", ["f8", "f4", "i2", "u1", "i4", ">f8"])
+def test_matlabs_files_hold_what_scipy_writes(compressed, kind):
+    k = (100 * np.arange(35).reshape(5, 7) / 35).astype(kind)
+    long = {"a_name_of_more_letters": k, "k": k[:, :1], "text": "x", "c": 1j * k, "cell": np.array(["a", k[0]], object)}
+    savemat("k.mat", long, do_compression=compressed)
+    found = arrays_of(Path("k.mat"))
+    assert {*found} == {"a_name_of_more_letters", "k"}
+    assert (found["a_name_of_more_letters"] == k).all()
+    assert (found["k"] == k[:, :1]).all()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_damaged_file_of_matlab_is_one_error_or_an_array(compressed):
+    """SciPy's reader ends the process on one of these."""
+    savemat("k.mat", {"kernel": np.ones((3, 3))}, do_compression=compressed)
+    content = Path("k.mat").read_bytes()
+    for i in range(128, len(content)):
+        for mask in (0xFF, 0x01, 0x80):
+            Path("bad.mat").write_bytes(content[:i] + bytes([content[i] ^ mask]) + content[i + 1 :])
+            with suppress(DataError):
+                arrays_of(Path("bad.mat"), 10**6)
+        Path("cut.mat").write_bytes(content[:i])
+        with suppress(DataError):
+            arrays_of(Path("cut.mat"), 10**6)
+    Path("h5.mat").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(200))
+    with pytest.raises(DataError, match="-v7"):
+        arrays_of(Path("h5.mat"))
 
 
 def test_a_pickle_in_a_pt_is_not_run():

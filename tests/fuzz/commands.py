@@ -466,6 +466,7 @@ def benches(files: Sequence[Path]) -> Iterator[Case]:
                 value.rpartition("/")[2],
                 value.partition("=")[0],
                 value.rpartition(":")[2].partition("=")[0],
+                "unknown metric" if option == "--objective" else "",
             )
             yield _case(
                 *tune, *given, f"{option}={value}", names=tuple(n for n in names if n), refused=value not in ("", "inf")
@@ -605,7 +606,8 @@ def others(_: Sequence[Path]) -> Iterator[Case]:
         for value in (*values.split(" "), ""):
             given = [w for k, v in {**quick, option: value}.items() for w in (f"{k}={v}",)]
             own = value.rpartition(":")[2].partition("=")[0]
-            names = tuple(n for n in (option[2:], value, own, *(f"{w} must" for w in ("d", "m")), *_words(value)) if n)
+            own = (own, "unknown name", *(f"{w} must" for w in ("d", "m")))
+            names = tuple(n for n in (option[2:], value, *own, *_words(value)) if n)
             yield _case("exact", "-q", *OUT, *given, names=names, refused=value != "")
     for value in ("0", "-1", "x", "1.5", "1000000", "nan"):
         yield _case("demo", f"--size={value}", "-q", "--prior", "powerlaw", *OUT, names=("size",), refused=True)

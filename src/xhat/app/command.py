@@ -22,15 +22,16 @@ def arguments(p: ArgumentParser) -> None:
 
 def run_app(args: Namespace) -> int:
     """Serves the page until Ctrl-C. Raises DataError if the folder or SpecError if the port cannot be used."""
-    from ..files.folder import check_folder
+    from ..files.folder import check_folder, undone
     from .server import Server
     from .studio import Studio
 
     folder: Path = args.folder.expanduser().absolute()
     check_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        server = Server(Studio(folder), args.port)
+        with undone(folder, ()):
+            folder.mkdir(parents=True, exist_ok=True)
+            server = Server(Studio(folder), args.port)
     except OverflowError as e:
         raise SpecError(f"--port {args.port}: is no port") from e
     except OSError as e:

@@ -213,6 +213,8 @@ def open_images(spec: str) -> Images:
 
     Raises SpecError or DataError if there is no such set, it is empty, or two images have the same name.
     """
+    if not spec.strip():
+        raise SpecError("the data are empty: give a spec (xhat list data) or a folder")
     if spec.partition(":")[0] not in IMAGES and Path(spec).expanduser().is_dir():
         spec = f"folder:path={text_of(spec)}"
     images = build(spec, IMAGES)

@@ -168,7 +168,7 @@ def tune(
     names = ("tune.json", "trials.journal", "best.json", "best.toml")
     check_free(out, names, ours=lambda: {"objective", "ranges", "cell"} <= record.read(out / "tune.json").keys())
     if minutes is not None:
-        number("minutes", minutes, strict=False)
+        number("minutes", minutes)
     pick_device(device)
     score = score_of(cell, objective, device)
     prior_of(cell.prior, device)

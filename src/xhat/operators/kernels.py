@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ..errors import ANY, DataError, ShapeError, about
-from ..files.extras import extra
+from ..files.matlab import arrays_of
 from ..files.numbers import fields_of, first_line, listed
 from ..files.pictures import PICTURES, layers
-from ..files.room import LARGEST, regular, text_of
+from ..files.room import LARGEST, text_of
 from ..notes import note
 from .checks import Number, seeds_of
 
@@ -132,16 +132,14 @@ def read(path: str | Path) -> np.ndarray:
             separator = next((c for c in ",;\t" if c in text), None)
             return np.loadtxt(text.splitlines(), ndmin=2, delimiter=separator)
         if suffix == ".mat":
-            regular(path)
-            content = extra("scipy.io", path.name).loadmat(path)
-            return _named(path, {k: v for k, v in content.items() if not k.startswith("__")})
+            return _named(path, arrays_of(path, LARGEST))
         pixels, alpha = layers(path)
         if alpha is not None:
             pixels = (pixels + 1) * alpha - 1
         return np.asarray((pixels.double().mean(0) + 1) / 2)
     except DataError as e:
         raise DataError(f"cannot read a kernel from {e}") from e
-    except Exception as e:  # text that holds no table; of a .mat file SciPy has many errors
+    except Exception as e:  # text that holds no table
         raise DataError(f"cannot read a kernel from {path}: {first_line(e)}") from e
 
 
