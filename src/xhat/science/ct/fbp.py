@@ -11,7 +11,9 @@ from ...baselines.base import Direct
 from ...errors import MismatchError
 from ...solvers.base import LinearGaussian
 from ...types import Data, Image
+from .gaps import filled
 from .operator import CT
+from .weighted import WeightedCT
 
 
 def fbp(A: CT, y: Data) -> Image:
@@ -85,12 +87,23 @@ def at(q: Tensor, place: Tensor) -> Tensor:
 class FBP(Direct[LinearGaussian]):
     """Filtered back-projection with the ramp |ω| (Ramachandran & Lakshminarayanan, 1971), of parallel or fan beams.
 
-    Fan beams are weighted as in Kak & Slaney, 1988, section 3.4; they assume views all around.
+    Fan beams are weighted as in Kak & Slaney, 1988, section 3.4; they assume views all around. What is inverted is the
+    integral of x + 1, which is 0 outside the image as air is. Readings that were left out are interpolated in their
+    view.
     """
 
     needs = LinearGaussian
 
     def image(self, like: LinearGaussian) -> Image:
-        if not isinstance(like.A, CT):
-            raise MismatchError(f"fbp inverts line integrals (ct), not {type(like.A).__name__}")
-        return fbp(like.A, like.y)
+        A, y = like.A, like.y
+        if isinstance(A, WeightedCT):
+            seen, y = A.support, y / torch.where(A.support, A.weights, 1)
+            A = A.rays
+        elif isinstance(A, CT):
+            seen = A.support
+        else:
+            raise MismatchError(f"fbp inverts line integrals (ct), not {type(A).__name__}")
+        whole = y + A.forward(torch.ones_like(like.A.blank(1))) * seen
+        lost = A.crossing & ~seen
+        lost = lost.expand(len(y), -1, -1, -1)
+        return torch.cat([fbp(A, filled(v[None], ~gone[0])) for v, gone in zip(whole, lost, strict=True)]) - 1

@@ -1,7 +1,9 @@
 """The operator of computed tomography."""
 
+import logging
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -20,6 +22,7 @@ from ...operators.checks import Number, one_of, planes
 from ...ranges import Range
 from ...registry import builds
 from ...types import Data, Image
+from .consistency import doubts
 from .geometry import BEAMS, DIRECTIONS, PARALLEL, Geometry, spread
 from .modality import attenuations
 from .rays import apply, joseph, sparse, transposed
@@ -39,6 +42,13 @@ class Tomograph(Operator):
 
     geometry: Geometry  # in the unit of the data
     transposed: bool = False  # whether recordings are (detectors, angles)
+    mask: Tensor | None = None  # (angles, detectors): which readings were measured; None: all
+    light: Tensor | None = None  # (detectors,): the light of each cell, relative to the usual one; None: 1
+
+    @property
+    def detector(self) -> Tensor:
+        """The light of each cell, relative to the usual one, (detectors,)."""
+        return torch.ones(self.geometry.detectors) if self.light is None else self.light
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
@@ -47,20 +57,48 @@ class Tomograph(Operator):
     def intake(self, y: Tensor) -> Data:
         """A recording without an axis of channels, (b, angles, detectors), as data; scikit-image's is transposed.
 
-        Raises ShapeError for a recording that is transposed by mistake.
+        What speaks against the geometry is said (`consistency.doubts`). Raises ShapeError for a recording that is
+        transposed by mistake.
         """
-        if y.ndim != 3:
-            return y
         size = len(self.geometry.angles), self.geometry.detectors
-        y = y.mT if self.transposed else y
-        if tuple(y.shape[1:]) == size[::-1] != size:
-            raise ShapeError(
-                f"ct: the recording is (detectors, angles) = {size[::-1]}; transpose it to (angles, detectors)"
-            )
-        return y[:, None]
+        if y.ndim == 3:
+            y = y.mT if self.transposed else y
+            if tuple(y.shape[1:]) == size[::-1] != size:
+                raise ShapeError(
+                    f"ct: the recording is (detectors, angles) = {size[::-1]}; transpose it to (angles, detectors)"
+                )
+            y = y[:, None]
+        if tuple(y.shape[1:]) == (1, *size) and bool(torch.isfinite(y).all()):
+            for note in doubts(self.geometry, y[0, 0], self.mask):
+                once(note)
+        return y
 
 
-class CT(Tomograph, DampedOperator):
+class RaySum(Tomograph, DampedOperator):
+    """Weighted sums along rays, solved by conjugate gradient to the error that is asked for."""
+
+    cg_steps: ClassVar[int] = 2000  # few views under a weak prior are nearly singular: 500 were not always enough
+
+    @iterative
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
+        """(AᵀA + ρ I)⁻¹ Aᵀ y by conjugate gradient, to `cg_tol` or until its error is about `close`.
+
+        The preconditioner fits the middle of the image only, and so says nothing of the error. What the last steps
+        gained does.
+        """
+        A, wide = in_double(self, self.adjoint(y))
+        return cg(
+            lambda v: A.adjoint(A(v)) + bcast(rho, v) * v,
+            wide,
+            self.cg_steps,
+            self.cg_tol,
+            precondition=lambda r: A.precondition(r, rho),
+            close=close,
+            least=rho,
+        ).to(y.dtype)
+
+
+class CT(RaySum):
     """Line integrals of each channel along the rays of a `geometry`, times `unit`, through square pixels of width
     `pixel`, both lengths in one unit.
 
@@ -70,11 +108,11 @@ class CT(Tomograph, DampedOperator):
     """
 
     source: ClassVar[str] = PAPERS
-    cg_steps: ClassVar[int] = 2000  # few views under a weak prior are nearly singular: 500 were not always enough
 
     M: Tensor
     Mt: Tensor
     spectrum: Tensor
+    crossing: Tensor  # which rays cross the image
     seen: Tensor
 
     def __init__(
@@ -107,10 +145,10 @@ class CT(Tomograph, DampedOperator):
         self.register_buffer("M", built(sparse(*entries, *size)), persistent=False)
         self.register_buffer("Mt", built(transposed(*entries, *size)), persistent=False)
         self.register_buffer("spectrum", self.middle())
-        crossing = (self.M.crow_indices().diff() > 0).reshape(1, 1, angles, count)
         if seen is not None and tuple(seen.shape) != (angles, count):
             raise ShapeError(f"ct: seen has shape {tuple(seen.shape)}, the data {(angles, count)}")
-        self.register_buffer("seen", crossing if seen is None else crossing & seen.bool())
+        self.register_buffer("crossing", (self.M.crow_indices().diff() > 0).reshape(1, 1, angles, count))
+        self.register_buffer("seen", self.crossing if seen is None else self.crossing & seen.bool())
         self.wide: list[CT] = []  # the copy in double precision; in a list, because it is no part of this module
 
     def double_copy(self) -> "CT":
@@ -134,24 +172,6 @@ class CT(Tomograph, DampedOperator):
         x = apply((y * self.seen).reshape(-1, self.seen.numel()), self.Mt, self.M)
         return x.reshape(len(y), *self.shape)
 
-    @iterative
-    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
-        """(AᵀA + ρ I)⁻¹ Aᵀ y by conjugate gradient, to `cg_tol` or until its error is about `close`.
-
-        The preconditioner fits the middle of the image only, and so says nothing of the error. What the last steps
-        gained does.
-        """
-        A, wide = in_double(self, self.adjoint(y))
-        return cg(
-            lambda v: A.adjoint(A(v)) + bcast(rho, v) * v,
-            wide,
-            self.cg_steps,
-            self.cg_tol,
-            precondition=lambda r: A.precondition(r, rho),
-            close=close,
-            least=rho,
-        ).to(y.dtype)
-
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
         out: Tensor = irfft2(rfft2(r) / (self.spectrum + bcast(rho, r)), s=self.shape[-2:])
         return out
@@ -171,6 +191,7 @@ class Attenuation(Tomograph, AffineOperator):
     """Line integrals of an attenuation μ = `white` (x + 1)/2: black is 0, and white `white` per `per` (mm or cm)."""
 
     source: ClassVar[str] = PAPERS
+    linear: CT
 
     def __init__(
         self,
@@ -186,7 +207,7 @@ class Attenuation(Tomograph, AffineOperator):
         self.geometry, self.white, self.per = geometry, white, per
         self.linear = CT(shape, geometry, pixel, white * PER_MM[per] / 2, seen)
         if self.shape[0] == 1:
-            self.modality = attenuations(white, per, pixel, self.shape, geometry)
+            self.modality = self.linear.modality = attenuations(white, per, pixel, self.shape, geometry)
 
 
 @builds(Tomograph, source=PAPERS)
@@ -210,6 +231,7 @@ def ct(
     per: str = "mm",
     convention: str = "xhat",
     seen: Tensor | None = None,
+    flux: Tensor | None = None,
 ) -> Tomograph:
     """Computed tomography: integrals along the rays of a slice, data (c, angles, detectors).
 
@@ -225,8 +247,9 @@ def ct(
     Without `white` the integrals are those of x itself, in [−1, 1]. With it they are those of an attenuation from 0
     (black) to `white` per mm or, with `per`, cm: the −log of a transmission. `convention` = astra takes lengths in
     pixels and cells one pixel apart, skimage also the axis at pixel n//2 and recordings (detectors, angles), as
-    `radon`. `seen` (angles, detectors) is False for cells that are to be left out. Raises SpecError for a geometry
-    that cannot be.
+    `radon`. `seen` (angles, detectors) is False for readings that are to be left out, and `flux` (detectors,) the
+    light of each cell for the noise `transmission`, relative to the usual one. Raises SpecError for a geometry that
+    cannot be.
     """
     _, h, w = planes(shape)
     one_of("convention", convention, CONVENTIONS)
@@ -271,8 +294,16 @@ def ct(
     if not fan and (distance is not None or detector_distance):
         raise SpecError("parallel rays have no distance; a source has one: geometry=fan or curved")
     A = CT(shape, made, width, seen=seen) if white is None else Attenuation(shape, made, width, float(white), per, seen)
-    A.transposed = convention == "skimage"
+    if flux is not None and tuple(flux.shape) != (count,):
+        raise ShapeError(f"ct: flux has shape {tuple(flux.shape)}, the detector {count} cells")
+    A.transposed, A.mask, A.light = convention == "skimage", None if seen is None else seen.bool(), flux
     return A
+
+
+@lru_cache
+def once(note: str) -> None:
+    """Says a line to the user, and not again."""
+    logging.getLogger("xhat").warning("xhat: ct: %s", note)
 
 
 def angles_of(given: Angles, arc: Number | None, start: Number, full: float) -> tuple[float, ...]:
