@@ -353,3 +353,13 @@ def test_doubts_are_said_once(caplog):
         A.intake(y[None].float())
     assert caplog.text.count("beside where the geometry has it") == 1
     assert math.isfinite(float(A.intake(y[None].float()).sum()))
+
+
+def test_a_pitch_that_is_taken_for_granted_is_said(caplog):
+    """No data tell a wrong pitch of parallel rays, so it must not be guessed in silence; what is given is not."""
+    y = torch.zeros(1, 60, 192)
+    OPERATORS["ct"]((1, 128, 128), angles=60, detectors=192, pitch=1 / 128).intake(y)
+    OPERATORS["ct"]((1, 128, 128), angles=60, detectors=192, convention="astra").intake(y)
+    assert caplog.text == ""
+    OPERATORS["ct"]((1, 128, 128), angles=60, detectors=192).intake(y)
+    assert "192 cells are taken to cover the image's diagonal, 0.948 pixels apart" in caplog.text

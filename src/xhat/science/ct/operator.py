@@ -43,6 +43,7 @@ class Tomograph(Operator):
     geometry: Geometry  # in the unit of the data
     transposed: bool = False  # whether recordings are (detectors, angles)
     mask: Tensor | None = None  # (angles, detectors): which readings were measured; None: all
+    assumed: str = ""  # what was taken for granted of the scanner, to be said of a recording
     light: Tensor | None = None  # (detectors,): the light of each cell, relative to the usual one; None: 1
 
     @property
@@ -62,6 +63,8 @@ class Tomograph(Operator):
         """
         size = len(self.geometry.angles), self.geometry.detectors
         if y.ndim == 3:
+            if self.assumed:
+                once(self.assumed)
             y = y.mT if self.transposed else y
             if tuple(y.shape[1:]) == size[::-1] != size:
                 raise ShapeError(
@@ -274,11 +277,17 @@ def ct(
     if fan and far <= reach:
         raise SpecError(f"distance must exceed {reach:.3g}, the radius of the image, not {far:g}")
     count = 2 * math.ceil(math.hypot(h, w) / 2) + 1 if detectors is None else detectors
+    assumed = ""
     if pitch is None:
         grown = (far + detector_distance) / far if fan else 1.0
         edge = math.asin(reach / far) if fan else 0.0
         wide = {"parallel": reach, "fan": far * math.tan(edge), "curved": far * edge}[geometry] * grown
         pitch = 1.0 if counted else 2 * wide / max(1, count - 1)
+        if detectors is not None and not counted:
+            assumed = (
+                f"no pitch was given, so the {count} cells are taken to cover the image's diagonal, "
+                f"{pitch / width:.3g} pixels apart; if they do not, give pitch"
+            )
     made = Geometry(
         angles=views,
         detectors=count,
@@ -296,6 +305,7 @@ def ct(
     A = CT(shape, made, width, seen=seen) if white is None else Attenuation(shape, made, width, float(white), per, seen)
     if flux is not None and tuple(flux.shape) != (count,):
         raise ShapeError(f"ct: flux has shape {tuple(flux.shape)}, the detector {count} cells")
+    A.assumed = assumed
     A.transposed, A.mask, A.light = convention == "skimage", None if seen is None else seen.bool(), flux
     return A
 
