@@ -71,3 +71,31 @@ def test_every_public_name_is_where_the_package_says():
 def test_what_the_arguments_name_is_what_there_is():
     assert tuple(listing.KINDS) == arguments.LISTED
     assert tuple(sorted(GENERATORS)) == arguments.GENERATED
+
+
+CTRL_C = """import runpy, sys
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Impatient())
+sys.argv = ["xhat", "--version"]
+runpy.run_module("xhat", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("name", ["xhat.cli", "xhat.cli.arguments", "xhat.bench.arguments"])
+def test_ctrl_c_is_one_line_while_the_program_is_imported(name, tmp_path):
+    run = [sys.executable, "-c", CTRL_C.format(name=name)]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr == "xhat: interrupted\n"
+
+
+def test_ctrl_c_is_one_line_while_the_parser_is_built(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(arguments, "parser", interrupted)
+    assert arguments.main(["--version"]) == 130
+    assert capsys.readouterr().err == "xhat: interrupted\n"

@@ -129,8 +129,7 @@ def command_of(name: str) -> Callable[[argparse.Namespace], int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command in `argv` and returns the exit code; `ended` says what it is."""
-    args = parser().parse_args(argv)
-    return ended(lambda: _run(args))
+    return ended(lambda: _run(parser().parse_args(argv)))  # Ctrl-C is clean while the parser is built, too
 
 
 def _run(args: argparse.Namespace) -> int:
