@@ -109,6 +109,14 @@ def test_one_command_restores_a_video(tmp_path):
     assert record["files"] == ["new.gif"]
 
 
+def test_a_gif_of_one_frame_becomes_one(tmp_path):
+    save_video(tmp_path / "one.gif", film(1, noise=0.1), 10)
+    r = xhat.restore(tmp_path / "one.gif", noise=0.1, prior="photo", solver="hqs:steps=2")
+    r.save(tmp_path / "new.gif")
+    with Image.open(tmp_path / "new.gif") as picture:
+        assert (picture.size, getattr(picture, "n_frames", 1)) == ((32, 24), 1)
+
+
 def test_a_video_becomes_a_folder_and_numbered_pictures(tmp_path):
     save_video(tmp_path / "in_%02d.png", film(3, noise=0.1))
     r = xhat.restore(tmp_path / "in_%02d.png", noise=0.1, prior="frames:prior=photo", solver="hqs:steps=2")

@@ -53,6 +53,13 @@ CASES = {
     "nonlinear_blur": Case("chelsea", "nonlinear_blur"),
     "phase_retrieval": Case(PHOTO, "phase_retrieval"),
     "blind_blur": Case(PHOTO, "blind_blur", solver="gibbs_ddrm:steps=20"),
+    "rolling_shutter": Case("film", "rolling_shutter", prior="frames:prior=photo"),
+    "scratches": Case("film", "scratches:width=2", prior="frames:prior=photo,couple=0.2,motion=dis"),
+    "interlace": Case("film", "interlace", prior="frames:prior=photo"),
+    "thick_slices": Case("volume", "thick_slices:factor=2", prior="slices:prior=photo,planes=all"),
+    "volume_blur": Case("volume", "volume_blur", prior="slices:prior=photo"),
+    "helical_ct": Case("volume", "helical_ct:angles=20,arc=120", prior="slices:prior=photo"),
+    "mri_volume": Case("volume", "mri_volume", "gaussian:sigma=0.02", "slices:prior=(magnitude:prior=photo)"),
     "ct": Case("grey", "ct:angles=20", "gaussian:sigma=0.05"),
     "mri": Case("grey", "mri:acceleration=4,coils=4", "gaussian:sigma=0.02", "magnitude:prior=photo"),
     "mri_single": Case("grey", "mri_single:acceleration=4", "gaussian:sigma=0.02", "magnitude:prior=photo"),
@@ -79,9 +86,15 @@ CASES = {
 
 @cache
 def truth(name: str) -> Tensor:
-    """The image called `name`: a photograph in colour or grey, or one that a generator of xhat draws; (c, h, w)."""
+    """The image called `name`: a photograph in colour or grey, or one that a generator of xhat draws, (c, h, w); or a
+    film or a volume of a photograph, (c, 4, h, w).
+    """
     if name in GENERATORS:
         return torch.from_numpy(GENERATORS[name](1, 64, 7)).float()[:1] / 127.5 - 1
+    if name in ("film", "volume"):  # frames that move by two pixels
+        wide = photographs(72, (PHOTO,))[0]
+        x = torch.stack([wide[:, 2:66, k : k + 64] for k in (0, 2, 4, 6)], 1)
+        return x if name == "film" else x.mean(0, keepdim=True)
     if name == "grey":
         return photographs(64, (PHOTO,))[0].mean(0, keepdim=True)
     return photographs(SIZE, (name,))[0]
@@ -96,7 +109,7 @@ def picture(case: Case, folder: Path) -> Image.Image:
     r = xhat.restore(y, prior=case.prior, solver=case.solver, reference=x, progress=False)
     kind = r.problem.A.modality
     text, shown = measurement_tile(r.problem)
-    score = next(f"{k} {float(v[0]):.1f}" for k, v in r.metrics.items())
+    score = next((f"{k} {float(v[0]):.1f}" for k, v in r.metrics.items()), "")
     print(case.operator, score, f"{r.seconds:.0f} s", flush=True)
     tiles: list[Tile] = [
         ("x", kind.show(r.reference)),

@@ -285,6 +285,8 @@ class Restoration:
     def _save_film(self, path: Path, x: Tensor, record: bool, overwrite: bool) -> Path:
         """Writes the video or volume `x` as one file or as numbered pictures, as `save_picture` does."""
         volume = names_volume(path)
+        if x.ndim == 3 and len(x) in (1, 3) and not volume:
+            x = x[:, None]  # the picture of a GIF of one frame
         if x.ndim != 4 or x.shape[0] not in ((1,) if volume else (1, 3)):
             wanted = "grey volume" if volume else "video"
             raise DataError(f"{path}: a {self.problem.A.modality.name} is no {wanted}; give a folder or a picture")
