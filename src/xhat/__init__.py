@@ -5,11 +5,11 @@ The short way: `restore(y, operator="gaussian_blur", noise="gaussian:sigma=0.05"
 """
 
 from importlib import import_module as _import_module
-from importlib.metadata import version as _version
 from importlib.util import find_spec as _find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from .errors import DataError, Declined, DivergedError, MismatchError, ShapeError, SpecError, XhatError
     from .files.measurement import Measurement
     from .files.pictures import load_image, save_image
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from .task.restoration import Restoration
     from .task.restore import restore
     from .task.simulate import simulate
-
-__version__ = _version("xhat")
 
 __all__ = [
     "EDM",
@@ -152,6 +150,9 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """The public `name`, or the module of that name."""
+    if name == "__version__":  # read when asked for: it imports so much that Ctrl-C would often find it at that
+        globals()[name] = _import_module("importlib.metadata").version("xhat")
+        return globals()[name]
     if name in _HOME:
         found = getattr(_import_module(f".{_HOME[name]}", __name__), name)
         globals()[name] = found
