@@ -16,7 +16,7 @@ from xhat.priors.lifted import frames as frames_of
 from xhat.rng import FrameRng
 from xhat.schedule import EDM
 from xhat.spec import build
-from xhat.task import windows
+from xhat.task import cost, windows
 from xhat.task.windows import blended, covered, spans, windows_for
 
 T, FRAME = 48, (1, 6, 8)
@@ -196,6 +196,19 @@ def test_a_run_in_windows_goes_on_bit_for_bit(tmp_path):
     again = restored(A, None, resume=True, progress=more.append, **kept)  # the file says in which windows
     assert torch.equal(again.images, whole.images)
     assert len(more) == 5 * 8 - 13
+
+
+def test_time_and_memory_are_told_before_a_long_run(monkeypatch, caplog):
+    """Of each window as often as there are windows; a short run begins without a word."""
+    A = OPERATORS["frames"](SHAPE, operator="denoise")
+    monkeypatch.setattr(cost, "estimating", lambda: True)
+    monkeypatch.setattr(cost, "trial", lambda *_: (7.0, 2e6))
+    restored(A, 20)
+    assert "this takes 2.3 minutes or more" in caplog.text  # 7 s, five steps, four windows
+    caplog.clear()
+    monkeypatch.setattr(cost, "trial", lambda *_: (0.1, 2e6))
+    restored(A, 20)
+    assert "minutes" not in caplog.text
 
 
 def test_streams_of_a_window_are_those_of_its_frames():

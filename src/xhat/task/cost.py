@@ -1,6 +1,7 @@
 """What a run will take, estimated before it starts: memory from shapes, both from one trial call of the network."""
 
 import ctypes
+import logging
 import time
 from contextlib import suppress
 from math import prod
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..effort import Pace, check_time, estimating, refuse
+from ..effort import Pace, check_time, duration, estimating, refuse
 from ..errors import MismatchError
 from ..files.room import free_memory, gigabytes, line
 from ..likelihoods import Likelihood
@@ -22,8 +23,10 @@ from .run import Job, Watch
 TRIED = 256  # pixels: the side of the part of an image on which a network is tried that takes any size
 PLANES = 4  # frames of a video, or slices of a volume, on which it is tried
 COPIES = 4  # of each image that a solver has at least: x_t, the estimate, the noise, and A of one of them
+TOLD = 60.0  # seconds beyond which a run begins with a word about them
 WHAT = "this restoration"
 SMALLER = "fewer --samples or --steps, or a smaller image (--size, --crop),"
+say = logging.getLogger("xhat").warning
 
 
 def check_cost(job: Job, finished: int = 0) -> None:
@@ -40,8 +43,12 @@ def check_cost(job: Job, finished: int = 0) -> None:
     batch = min(job.batch_size or left, left)
     device = job.like.y.device
     seconds, size = trial(job.prior, shape, device)
-    check_memory(batch, max(size, 4.0 * COPIES * prod(shape)), shape, device)
-    check_time(seconds * job.steps * left * len(job.spans), WHAT, SMALLER)
+    each = max(size, 4.0 * COPIES * prod(shape))
+    check_memory(batch, each, shape, device)
+    total = seconds * job.steps * left * len(job.spans)
+    check_time(total, WHAT, SMALLER)
+    if total > TOLD:
+        say("xhat: this takes %s or more, and %s of memory", duration(total), gigabytes(batch * each))
 
 
 def check_memory(images: int, size: float, shape: tuple[int, ...], device: torch.device) -> None:
