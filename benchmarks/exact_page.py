@@ -16,7 +16,7 @@ import torch
 
 from xhat.errors import XhatError
 from xhat.exact.cell import FLOOR, canonical_solver, made, reference
-from xhat.exact.grid import LONG, SHORT
+from xhat.exact.grid import LONG, SHORT, others
 from xhat.exact.mixture import MixturePosterior
 from xhat.exact.report import markdown
 from xhat.exact.run import Results
@@ -50,6 +50,7 @@ def main() -> None:
     reasons = tomllib.loads((HERE / "exact_reasons.toml").read_text())
     for name, body in (
         ("verdicts", verdicts(rows, reasons)),
+        ("elsewhere", elsewhere(rows, reasons)),
         ("points", points(rows)),
         ("budgets", budgets(rows)),
         ("limit", limit(rows)),
@@ -88,15 +89,35 @@ def times(v: float | None) -> str:
 def verdicts(rows: Rows, reasons: dict[str, str]) -> str:
     """For each sampler and kind of problem: how many floors it is away, and what it fails."""
     floors = {(r["problem"], r["seed"], r["samples"]): r["sw1"] for r in of(rows, FLOOR)}
-    named = [s for s in SHORT + LONG if s == FLOOR or build(s, SOLVERS).returns == "sample"]
+    named = samplers()
     lines = [line("sampler", [*GROUPS], "why"), "|---" * (len(GROUPS) + 2) + "|"]
     for spec in named:
         texts = []
         for pattern in GROUPS.values():
             found = [r for r in of(rows, spec) if pattern.match(r["problem"]) and r["status"] != "n/a"]
-            texts.append(f"{times(ratio(found, floors))} {verdict(found)}" if found else "")
+            texts.append(told(found, floors) if found else "")
         if any(texts):
-            lines.append(line(f"`{spec}`", texts, reasons.get(spec.partition(":")[0], "")))
+            lines.append(line(f"`{spec}`", texts, reasons[spec.partition(":")[0]]))
+    return "\n".join(lines)
+
+
+def samplers() -> list[str]:
+    """All settings of samplers, exact samples first."""
+    return [s for s in SHORT + LONG + others() if s == FLOOR or build(s, SOLVERS).returns == "sample"]
+
+
+def told(rows: Rows, floors: dict[tuple[str, int, int], float]) -> str:
+    """How many floors away, and what fails; or in how many runs there was nothing to judge."""
+    bad = sum("sw1" not in r for r in rows)
+    return f"diverged in {bad} of {len(rows)} runs" if bad else f"{times(ratio(rows, floors))} {verdict(rows)}"
+
+
+def elsewhere(rows: Rows, reasons: dict[str, str]) -> str:
+    """The samplers that no problem here fits, and why."""
+    lines = [line("sampler", "why"), "|---|---|"]
+    for spec in samplers():
+        if (found := of(rows, spec)) and all(r["status"] == "n/a" for r in found):
+            lines.append(line(f"`{spec}`", reasons[spec.partition(":")[0]]))
     return "\n".join(lines)
 
 
@@ -179,9 +200,11 @@ def reference_table(published: dict, rows: Rows) -> str:
 def how_made(rows: Rows) -> str:
     """What made the rows, how many there are, and how many are of today's code."""
     kinds = {tuple(r["made"][k] for k in ("torch", "numpy", "python", "processor")) for r in rows}
-    today = sum(r["made"] == made(r["problem"], r["solver"]) for r in rows)
+    stale = sum(r["made"] != made(r["problem"], r["solver"]) for r in rows)
     what = "; ".join(f"torch {t}, numpy {n}, Python {p}, {c}" for t, n, p, c in sorted(kinds))
-    return f"{len(rows):,} rows by {what}; {today:,} of them by exactly the code, versions and processor of this page."
+    verb = "is" if stale == 1 else "are"
+    said = f"**{stale:,} of them {verb} stale**" if stale else "**None of them was stale** when this was written"
+    return f"{len(rows):,} rows by {what}. {said}: `python -m benchmarks.exact_run --stale` says which are now."
 
 
 def everything(rows: Rows) -> str:

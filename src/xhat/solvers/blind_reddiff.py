@@ -38,7 +38,8 @@ class BlindREDDiff(Solver[BlindGaussian, BlindMoments]):
     one best pair and does not average over images. In twelve small deconvolutions of a defocus its error was 0.09 to
     0.16 of the image's mean square (BlindDPS 0.05 to 0.22, GibbsDDRM 0.04 to 0.30, the data 0.20), and its kernel in
     nine of them no nearer to the true one than nine tenths of the guess's distance. In eight of a camera shake, with
-    its prior, all three find every kernel, and this one comes nearest.
+    its prior, all three find every kernel, and this one comes nearest; on a photograph it ended at 22.6 dB (the data
+    18.3, with the prior of a defocus 19.3).
     """
 
     name: ClassVar[str] = "blind_reddiff"

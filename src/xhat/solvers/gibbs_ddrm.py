@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..likelihoods import BlindGaussian
 from ..numerics.inner import langevin
+from ..numerics.linalg import bcast
 from ..ranges import Fraction, Positive, Repeats, Steps
 from ..types import PerImage
 from .base import Count, Level, Prior, Rng, Solver
@@ -25,10 +26,12 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
 
         φ ← φ − l ∇_φ [ −log p(y|φ ⋆ x̂₀) − log p(φ) ] + √(2 l) ε,   φ made positive with sum `size`,
 
-    and x_s drawn anew from x_t with that kernel, so that a step costs 1 + `sweeps` calls. l is `lr` divided by a bound
-    on the curvature (a constant in the official code, which takes 500 steps of it). The prior of φ is that which
-    `blind_blur` names, a defocus or a camera shake (Laplace in the paper). The image step is DDRM's as it is, whereas
-    the code has an η for each of its cases.
+    and x_s drawn anew from x_t with that kernel, so that a step costs 1 + `sweeps` calls. l is `lr` times the inverse
+    of the curvature, a matrix, and the noise has its root: the spectrum of a photograph spans many decades, and with
+    one number for all directions (a constant and 500 steps in the official code) the kernel hardly moves. The prior of
+    φ is that which `blind_blur` names, a defocus or a camera shake (Laplace in the paper). The image step is DDRM's as
+    it is, whereas the code has an η for each of its cases. On a photograph of 64 x 64 behind camera shake, 18.3 dB, it
+    ended at 15.5 to 18.1 dB, worse than the data, where BlindDPS has 21.2 and RED-diff 22.6 (11.6 with one number l).
     """
 
     name: ClassVar[str] = "gibbs_ddrm"
@@ -39,7 +42,7 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
     eta_b: Annotated[float, Fraction] = 0.9
     sweeps: Annotated[int, Repeats] = 3
     inner_steps: Annotated[int, Steps] = 50
-    lr: Annotated[float, Positive] = 0.5
+    lr: Annotated[float, Positive] = 0.2
     start: Annotated[float, Fraction] = 0.7
 
     @property
@@ -71,7 +74,24 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
         def energy(phi: Tensor) -> PerImage:
             return like.noise.nll(like.y, like.A.blur(x0, phi[:, 0] / size)) - bank.log_density(phi)
 
-        power = torch.fft.rfft2(x0).abs().square().sum(1).amax((1, 2))  # ≥ ∂²‖k ⋆ x̂₀‖²/∂k² / 2
-        curvature = power / (size * like.noise.scale(like.y)) ** 2 + 1 / bank.narrow
-        phi = langevin(energy, phi, self.lr / curvature, self.inner_steps, rng)
+        sigma2 = (like.noise.scale(like.y) * size) ** 2
+        root = torch.linalg.cholesky(bcast(1 / sigma2, gram := overlaps(x0, size)) * gram + bank.precision).mT
+
+        def kernel(u: Tensor) -> Tensor:
+            found: Tensor = torch.linalg.solve_triangular(root, u, upper=True)
+            return found.reshape(phi.shape)
+
+        u = langevin(lambda u: energy(kernel(u)), root @ phi.flatten(1)[..., None], self.lr, self.inner_steps, rng)
+        phi = kernel(u)
         return size * simplex(phi)[:, None]
+
+
+def overlaps(x: Tensor, size: int) -> Tensor:
+    """The inner products of all shifts of `x` (b, c, h, w) within a kernel, whose multiple is the curvature of
+    ‖y − k ⋆ x‖² in k: (b, size², size²).
+    """
+    auto: Tensor = torch.fft.irfft2(torch.fft.rfft2(x).abs().square().sum(1), s=x.shape[-2:])
+    i = torch.arange(size, device=x.device)
+    rows = (i[:, None, None, None] - i[:, None]) % x.shape[-2]
+    columns = (i[:, None, None] - i) % x.shape[-1]
+    return auto[:, rows, columns].reshape(len(x), size**2, size**2)

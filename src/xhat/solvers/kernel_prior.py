@@ -24,7 +24,7 @@ class KernelPrior:
 
     prior: MixturePrior | GaussianPrior
     mean: Tensor
-    narrow: float  # its smallest variance along any direction
+    precision: Tensor  # a bound of the curvature of −log p at the clean level, (size², size²)
 
     def forward(self, phi: Tensor, t: Level) -> Tensor:
         """E[φ₀ given φ_t], (b, 1, size, size)."""
@@ -46,15 +46,16 @@ def defocus(size: int, dtype: torch.dtype, device: torch.device) -> KernelPrior:
     """16 Gaussian kernels of 0.3 pixels to a third of `size`."""
     std = torch.logspace(math.log10(0.3), math.log10(size / 3), 16, dtype=torch.float64)
     bank = MixturePrior((size * gaussians(size, std)[:, None]).to(device, dtype), ENTRY**2)
-    return KernelPrior(bank, bank.means.new_zeros(1), ENTRY**2)
+    return KernelPrior(bank, bank.means.new_zeros(1), torch.eye(size**2, dtype=dtype, device=device) / ENTRY**2)
 
 
 @lru_cache(4)
 def shakes(size: int, dtype: torch.dtype, device: torch.device) -> KernelPrior:
     """The Gaussian with the mean and the covariance of camera paths of every intensity and heading."""
     mean, cov = moments_of_paths(size)
-    prior = GaussianPrior((1, size, size), cov + ENTRY**2 * torch.eye(size**2, dtype=cov.dtype))
-    return KernelPrior(prior.to(device, dtype), mean.to(device, dtype), ENTRY**2)
+    cov = cov + ENTRY**2 * torch.eye(size**2, dtype=cov.dtype)
+    prior = GaussianPrior((1, size, size), cov)
+    return KernelPrior(prior.to(device, dtype), mean.to(device, dtype), cov.inverse().to(device, dtype))
 
 
 def moments_of_paths(size: int) -> tuple[Tensor, Tensor]:
