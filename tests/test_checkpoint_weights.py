@@ -183,7 +183,7 @@ def test_it_is_said_and_recorded(tmp_path, monkeypatch, caplog, capsys):
         prior = untried(f"x.pt:{options}", "cpu")
     (line,) = prior.notes
     assert line == "x.pt: took the averaged weights ema; model lies beside (weights=NAME takes another)"
-    assert [r.getMessage() for r in caplog.records] == [f"note: {line}"]
+    assert [r.getMessage() for r in caplog.records] == [f"xhat: note: {line}"]
     assert torch.equal(untried(f"x.pt:{options},weights=raw", "cpu").net.out[2].bias, RAW["out.2.bias"])
     xhat.save_image("y.png", torch.zeros(3, 8, 8))
     run = ["--operator", "denoise", "--noise", "gaussian:sigma=0.1", "--solver", "dps:steps=1", "-q", "-o", "out"]

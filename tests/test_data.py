@@ -163,7 +163,7 @@ def test_pixel_arrays_have_channels_last_and_pixel_tensors_first():
     [
         (torch.tensor([1.0, float("nan")]), "1 values that are NaN"),
         (np.zeros((0, 3)), "is empty"),
-        (np.zeros((4, 4, 5), np.uint8), r"not an image \(h, w\)"),
+        (np.zeros((2, 4, 4, 5), np.uint8), r"not an image \(h, w\)"),
         (torch.zeros(4, 4, 5, dtype=torch.uint8), r"no image \(1 or 3, h, w\)"),
         (np.array(["a"]), "not numbers"),
     ],

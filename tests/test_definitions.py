@@ -53,6 +53,7 @@ def edited(module, old, new):
         (("likelihoods.base", "class SpectralGaussian(", "class SpectralGaussian(object, "), ALL),
         (("operators.base", "def take(", "def take(more, "), ALL),  # a method that is called
         (("operators.base", "def understood(cls", "def understood(cls, *_"), set()),  # and one that is not
+        (("solvers.base", "def mismatch(self", "def mismatch(self, *_"), set()),  # what only refuses
         (("task.run", "def run(", "def run(*_"), set()),  # a runner of pictures and of videos
         (("likelihoods.cells", "class CellGaussian(", "class CellGaussian(object, "), set()),
         (("exact.problems", "return 25.0 * self.size", "return 24.0 * self.size"), set()),  # what a run costs

@@ -615,3 +615,9 @@ def test_the_beta_grid_ends_where_mcgdiffs_own_does():
     own, beta = Mixture(8, 1).problem(0), Mixture(8, 1, grid="beta").problem(0)
     assert torch.equal(own.like.y, beta.like.y)  # one problem, two grids
     assert beta.prior.schedule(1.0).alpha == pytest.approx(own.prior.schedule(1.0).alpha, rel=1e-12)
+
+
+@over
+def test_no_prior_of_the_scorecard_was_learned(recipe):
+    """A solver may take another ladder under a prior that was: LMAPS lost the highest mode of a mixture that way."""
+    assert recipe.problem(1).prior.closed_form

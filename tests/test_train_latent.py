@@ -139,7 +139,7 @@ def test_the_loss_is_the_one_it_says():
     ("change", "says"),
     [
         ("network.act=silu", "network has no option act; it has down_block_types"),
-        ("autoencoder.kl=-1", "weights must not be negative"),
+        ("autoencoder.kl=-1", "kl must be a number of at least 0"),
         ("loss.kl=3", "no table loss; a recipe has network, data"),
         ("data.square=9", "multiples of 2"),
     ],

@@ -59,8 +59,9 @@ def run_simulate(args: Namespace) -> int:
     ):
         if path.suffix.lower() not in PICTURES and (path.suffix.lower() != ".npz" or path != outputs[0]):
             raise DataError(f"{path}: {words} ({', '.join(PICTURES)})")
-        check_new(path, args.overwrite)
     check_apart(outputs, [split(args.image)[0], *files_in(args.operator, args.noise)])
+    for path in outputs:
+        check_new(path, args.overwrite)
     x = load_reference(args.image)
     if cut:
         x = cut(x, args.image)

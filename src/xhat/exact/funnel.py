@@ -21,6 +21,7 @@ class FunnelPrior(FixedShape):
     """
 
     source = "closed form up to a quadrature in one dimension"
+    closed_form = True
 
     centres: Tensor
     axes: Tensor

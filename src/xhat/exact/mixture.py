@@ -21,6 +21,7 @@ class EqualMixture(FixedShape):
     """
 
     source = "closed form"
+    closed_form = True
 
     means: Tensor
     log_w: Tensor

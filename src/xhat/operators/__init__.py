@@ -4,6 +4,7 @@ from ..registry import Registry, concrete
 from .algebra import stack
 from .base import CellOperator, LinearOperator, Operator, ProxyOperator, SpectralOperator
 from .blind_blur import BlindBlur
+from .blur_of_volumes import volume_blur
 from .colorize import Colorize
 from .compressed_sensing import CompressedSensing
 from .denoise import Denoise
@@ -21,6 +22,5 @@ from .quantize import Quantize
 from .rolling_shutter import RollingShutter
 from .super_resolution import SuperResolution
 from .temporal import DropFrames, Flicker, TemporalAverage, ThickSlices
-from .volume_blur import volume_blur
 
 OPERATORS: Registry[type[Operator]] = Registry("operators", Operator, concrete(vars(), Operator))

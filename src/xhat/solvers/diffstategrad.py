@@ -78,6 +78,7 @@ class ProjectedPrior(Prior):
     def __init__(self, prior: Prior, variance: float) -> None:
         super().__init__()
         self.prior, self.variance, self.schedule = prior, variance, prior.schedule
+        self.closed_form = prior.closed_form
         self.used = False
 
     def forward(self, x: Image, t: Level) -> Image:

@@ -18,9 +18,10 @@ from .fingerprint import ELSEWHERE, HOME, Code, is_docstring, is_package, module
 WHOLE = "*"  # stands for all definitions of a module
 IMPORTED = ""  # stands for what runs when a module is imported, its definitions aside
 BESIDE = tuple(f"{HOME}.{name}" for name in ("checks", "errors", "files", "operators.modality", "ranges", "registry"))
-COSTS = {f"{HOME}.exact.problems": ("size", "work")}  # methods that say what a run costs, before it begins
+# Methods that say what a run costs or refuse it, before it begins.
+BEFORE = {f"{HOME}.exact.problems": ("size", "work"), f"{HOME}.solvers.base": ("mismatch", "lacks")}
 OPEN = ("ABC", "Generic", "Module", "Protocol", "object")  # bases elsewhere that call no method but CALLED by its name
-CALLED = ("backward", "forward")  # what PyTorch calls
+CALLED = ("backward", "forward", "needs", "needs_prior")  # what PyTorch calls, and what a refusal asks for
 
 
 class Definition(NamedTuple):
@@ -99,8 +100,8 @@ class Definitions:
 
         A class stays whole if a base of another package may call its methods or look through them.
         """
-        cost = COSTS.get(module, ())
-        body = [m for m in cls.body if not (isinstance(m, ast.FunctionDef) and m.name in cost)]
+        before = BEFORE.get(module, ())
+        body = [m for m in cls.body if not (isinstance(m, ast.FunctionDef) and m.name in before)]
         apart = [m for m in body if self.is_open(cls, module) and is_member(m)]
         kept = [m for m in body if m not in apart]
         yield cls.name, ast.ClassDef(**{**dict(ast.iter_fields(cls)), "body": kept})
@@ -197,13 +198,11 @@ def is_member(statement: ast.stmt) -> bool:
 
 
 def named_by(node: ast.AST) -> Iterator[str]:
-    """What a node could call a method or a field by: an attribute, a keyword, a name, or a text that is one."""
+    """What a node could call a method or a field by: an attribute, a keyword, or a text that is a name."""
     if isinstance(node, ast.Attribute):
         yield node.attr
     elif isinstance(node, ast.keyword) and node.arg:
         yield node.arg
-    elif isinstance(node, ast.Name):
-        yield node.id
     elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
         yield node.value
     elif isinstance(node, ast.MatchClass):

@@ -6,16 +6,17 @@ from torch import Tensor
 from ...errors import ShapeError
 from ...metrics.base import Metric
 from ...metrics.pixels import psnr, ssim
-from ...operators.modality import COMPLEX
 from ...types import Image, PerImage
 
 
 def _magnitudes(x: Image, reference: Image) -> tuple[Tensor, Tensor]:
-    """|x| and |reference| of complex images (b, 2, h, w), divided by the reference's maximum and clipped there."""
-    if not COMPLEX.fits(x.shape[1:]):
-        raise ShapeError(f"magnitudes are of complex images (2, h, w), not {tuple(x.shape[1:])}")
+    """|x| and |reference| of complex images (b, 2, h, w) or volumes (b, 2, slices, h, w), divided by the reference's
+    maximum and clipped there.
+    """
+    if x.ndim not in (4, 5) or x.shape[1] != 2:
+        raise ShapeError(f"magnitudes are of complex images (2, [slices,] h, w), not {tuple(x.shape[1:])}")
     a, b = (torch.linalg.vector_norm(i, dim=1, keepdim=True) for i in (x, reference))
-    white = b.amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(b.dtype).tiny)
+    white = b.amax(tuple(range(1, b.ndim)), keepdim=True).clamp_min(torch.finfo(b.dtype).tiny)
     return (2 * a / white - 1).clamp_max(1), 2 * b / white - 1
 
 
