@@ -1,6 +1,6 @@
 # make demo: restore real photographs.  make test: every check that CI runs.  make check: what takes under 3 minutes.
 # make release-check: all that a release needs; RELEASE.md.
-# make site: the documentation as pages, into site/.  make fuzz: thousands of bad inputs, which takes an hour on two cores.
+# make site: the documentation as pages, into site/.  make fuzz: thousands of bad inputs, which takes 6 minutes on two cores.
 PYTHON ?= python3
 VENV ?= .venv
 # extra arguments for installing torch, e.g. TORCH_ARGS="--index-url <an index with CPU builds>"
