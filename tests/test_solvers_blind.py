@@ -1,10 +1,16 @@
 """Blind deblurring: the kernel is found, and finding it pays."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
+import xhat
 from oracles import operator, posterior, problem, rbf_prior
 from xhat.errors import SpecError
+from xhat.files.photographs import photographs
+from xhat.files.readers.load import load
 from xhat.likelihoods import BlindGaussian, SpectralGaussian, likelihood
 from xhat.loop import trajectory
 from xhat.noise import Gaussian
@@ -150,3 +156,26 @@ def test_blind_problems_refuse_what_needs_a_kernel(prior):
     _, like = problem(prior, [0], operator("blind_blur:size=3", SHAPE))
     assert not isinstance(like, SOLVERS["ddrm"].needs)
     assert isinstance(like, SOLVERS["dps"].needs), "DPS takes the guess as it is"
+
+
+@pytest.mark.parametrize("solver", ["gibbs_ddrm:steps=3", "blind_reddiff:steps=3", "blind_dps:steps=3"])
+def test_the_kernel_is_written_and_the_residual_is_its_own(solver, tmp_path):
+    x = photographs(32, ("astronaut",))[0]
+    y = xhat.simulate(x, "gaussian_blur:std=1,size=9,boundary=circular", "gaussian:sigma=0.02", seed=1)
+    options = {"operator": "blind_blur", "noise": "gaussian:sigma=0.02", "prior": "powerlaw", "solver": solver}
+    r = xhat.restore(y.y, **options, samples=2, batch_size=1, value_range=(-1, 1))
+    assert r.kernels.shape == (2, 9, 9)
+    torch.testing.assert_close(r.kernels.sum((1, 2)), torch.ones(2))
+    guess = r.problem.A.guess
+    assert not torch.allclose(r.kernels, guess.expand_as(r.kernels), atol=1e-6)
+    left = y.y - r.problem.A.blur(r.images, r.kernels)
+    torch.testing.assert_close(r.residual, left.square().flatten(1).mean(1).sqrt())
+    r.save(tmp_path / "out")
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "kernels.npy"), r.kernels.numpy())
+    assert load(tmp_path / "out" / "kernel.png").y.shape == (1, 153, 153)
+    assert {"kernels.npy", "kernel.png"} <= set(json.loads((tmp_path / "out" / "record.json").read_text())["files"])
+
+
+def test_a_solver_that_knows_its_kernel_writes_none():
+    y = xhat.simulate(photographs(32, ("astronaut",))[0], "gaussian_blur:std=1", "gaussian:sigma=0.02", seed=1)
+    assert xhat.restore(y, prior="powerlaw", solver="lmaps:steps=2").kernels is None

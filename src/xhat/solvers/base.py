@@ -87,6 +87,11 @@ class State:
         """The result if the run ended here, (b, *image)."""
         return self.x0
 
+    @property
+    def kernel(self) -> Tensor | None:
+        """The blur kernel that was found beside the image, (b, size, size); None for methods that know theirs."""
+        return None
+
     def finish(self: S, rng: Rng) -> S:
         """The state at the clean level, where the chain itself is the result."""
         return replace(self, x0=self.x)

@@ -26,6 +26,7 @@ class Snapshot:
     """
 
     images: list[Tensor] = field(default_factory=list)  # the images of each finished sub-batch
+    kernels: list[Tensor] = field(default_factory=list)  # those that were found, if the problem is a blind one
     frozen: list[Tensor] = field(default_factory=list)  # (b,) step at which each image stopped, 0 if it did not
     frames: list[tuple[int, Tensor]] = field(default_factory=list)  # recorded (step, x̂₀) of the first image
     step: int = 0

@@ -120,6 +120,7 @@ def ranked(job: Job, end: Snapshot, result: Result) -> tuple[Modes, Result]:
     one = replace(
         result,
         images=result.images[best : best + 1],
+        kernels=None if result.kernels is None else result.kernels[best : best + 1],
         residual=result.residual[best : best + 1],
         expected=result.expected[best : best + 1],
         stopped=result.stopped[best : best + 1],

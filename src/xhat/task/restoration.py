@@ -24,7 +24,7 @@ from ..files import record as records
 from ..files.exports import EXPORTS
 from ..files.folder import alone, sha256
 from ..files.kept import Kept
-from ..files.pictures import to_pixels
+from ..files.pictures import save_array, save_image, to_pixels
 from ..files.readers.load import split
 from ..files.video import RATE, names_video
 from ..files.volume import Grid, names_volume, save_volume
@@ -68,6 +68,7 @@ class Restoration:
         problem: operator, noise and measurement, on the CPU.
         reference: the true image, (*image), if one was given.
         frames: (step, x̂₀) pairs of the first sample, if some were kept.
+        kernels: the kernels that were found of an unknown blur, (n, size, size), each > 0 with sum 1; else None.
         modes: what all starts came to and their scores, the best first, if there were several (`ranking.Modes`); then
             `images` holds the best alone.
     """
@@ -88,6 +89,7 @@ class Restoration:
     rate: float | None = None  # frames a second, if the measurement is a video from a file
     grid: Grid | None = None  # where the voxels lie, and the numbers of the file, if it is a volume from one
     modes: Modes | None = None  # what all starts came to, the best first, if there were several
+    kernels: Tensor | None = None  # those that were found of an unknown blur
 
     @property
     def first(self) -> Tensor:
@@ -345,6 +347,9 @@ class Restoration:
         if self.rate:
             files |= dict(videos(self.first, self.y, self.rate))
         files |= kind.files(self)
+        if self.kernels is not None:
+            files["kernels.npy"] = partial(save_array, x=self.kernels)
+            files["kernel.png"] = partial(save_image, x=_drawn(self.kernels[0]))
         files["panel.png"] = self.plot().save
         before, after = (
             panel.measurement_tile(self.problem)[1],
@@ -357,6 +362,13 @@ class Restoration:
         if self.frames:
             files["trajectory.png"] = panel.strip(self.frames, kind).save
         return files
+
+
+def _drawn(kernel: Tensor) -> Tensor:
+    """A kernel (size, size) as a picture in [−1, 1], its largest entry white, enlarged so that it can be seen."""
+    each = max(1, 160 // len(kernel))
+    shown: Tensor = 2 * kernel / kernel.max() - 1
+    return shown.float().repeat_interleave(each, 0).repeat_interleave(each, 1)[None]
 
 
 def _export(form: str, voxels: np.ndarray, path: Path) -> None:

@@ -299,4 +299,5 @@ def restore(
         calibration=calibration,
         rate=found.rate,
         grid=found.grid,
+        kernels=result.kernels,
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..likelihoods import likelihood
+from ..operators.blind_blur import BlindBlur
 from .checkpoint import Snapshot
 from .run import Job, fits, residuals
 
@@ -19,6 +21,7 @@ class Result:
     expected: Tensor  # (n,) the residual that the noise model expects
     stopped: list[int | None]  # the step at which each sample was frozen; None if it ran to the end
     metrics: dict[str, Tensor] = field(default_factory=dict)  # name → (n,), of each sample; `mean_…` → (1,)
+    kernels: Tensor | None = None  # (n, size, size), those that were found of an unknown blur
 
 
 Score = Callable[[Tensor, Tensor], Tensor]  # of images and the true ones, both (n, *image), to (n,)
@@ -28,9 +31,12 @@ def results(job: Job, end: Snapshot, truth: Tensor | None = None, metrics: Mappi
     """The result of each measurement; `metrics` compare its images with `truth` (b, *image), if that is given."""
     found: list[tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]] = []
     first = 0
-    for x in end.images:
+    for i, x in enumerate(end.images):
         images = decoded(job, x)
         like = job.problem.take(torch.tensor(job.source[first : first + len(x)]))
+        if end.kernels and isinstance(like.A, BlindBlur):
+            # an image fits its data through the kernel that was found with it
+            like = likelihood(like.A.known(end.kernels[i].to(like.y.device)), like.noise, like.y)
         first += len(x)
         there = images.to(like.y.device)
         residual, expected = (v.cpu() for v in residuals(like, there))
@@ -50,7 +56,8 @@ def results(job: Job, end: Snapshot, truth: Tensor | None = None, metrics: Mappi
             mean = images[mine].mean(0, keepdim=True).to(one.y.device)
             scores |= {f"mean_{k}": v.cpu() for k, v in fits(one, mean).items()}
         frozen = [step or None for step in stopped[mine].tolist()]
-        out.append(Result(images[mine], residual[mine], expected[mine], frozen, scores))
+        kernels = torch.cat(end.kernels)[mine] if end.kernels else None
+        out.append(Result(images[mine], residual[mine], expected[mine], frozen, scores, kernels))
     return out
 
 

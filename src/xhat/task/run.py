@@ -158,7 +158,9 @@ def _sub_batch(
                 break
     assert snap.state is not None
     images = [*snap.images, snap.state.estimate.cpu()]  # on a GPU this waits for the end of the computation
-    snap = replace(snap, images=images, seconds=time.perf_counter() - began)
+    kernel = snap.state.kernel
+    kernels = snap.kernels if kernel is None else [*snap.kernels, kernel.cpu()]
+    snap = replace(snap, images=images, kernels=kernels, seconds=time.perf_counter() - began)
     return replace(snap, frozen=[*snap.frozen, stopped], step=0, state=None, stopped=None, rng=[])
 
 
