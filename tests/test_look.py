@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from xhat.cli.arguments import main
 from xhat.errors import DataError, SpecError
 from xhat.files.jpeg_header import jpeg_header
 from xhat.files.readers.load import load
+from xhat.likelihoods.verdict import FITS, ROUGH
 from xhat.noise import Gaussian, Noiseless, Poisson
 from xhat.noise.estimate import estimate_noise, estimate_sigma
 from xhat.operators.building import build_operator
@@ -182,3 +184,39 @@ def test_a_jpeg_from_a_turned_camera_is_explained_by_its_own_tables(orientation)
     # libjpeg's whole-number transform treats rows and columns not quite alike: 0.16 of a level, 2.4 without coding.
     assert (A(load("x.png").y[None])[0] - y).abs().mean() < 0.25 / 127.5
     assert look(load("x.jpg")).operator == "jpeg:tables=x.jpg"
+
+
+def test_a_blurred_jpeg_is_told_its_own_error():
+    """Compression swallows noise: 0.3 grey levels were estimated, and the picture came out as a pattern of dots."""
+    x = torch.from_numpy(CAT / 127.5 - 1).permute(2, 0, 1).float()
+    soft = xhat.simulate(x, "gaussian_blur:std=1.3", "gaussian:sigma=0.0157", seed=1)
+    soft.save("soft.png")
+    Image.open("soft.png").save("soft.jpg", quality=92)
+    r = xhat.restore("soft.jpg", operator="gaussian_blur:std=1.3", reference=x, solver="lmaps:steps=10")
+    before = 10 * torch.log10(4 / (load("soft.jpg").y - x).square().mean())
+    assert float(r.metrics["psnr"]) > float(before) + 1
+    assert r.verdict() == FITS
+    wrong = xhat.restore("soft.jpg", operator="gaussian_blur:std=1.3", noise=0.003, solver="lmaps:steps=10")
+    assert wrong.verdict() == ROUGH, "its residual fits, and it is 20 grey levels of dots"
+
+
+@pytest.mark.parametrize(("sigma", "kept"), [(2, True), (15, False)])
+def test_what_is_known_is_kept_unless_its_noise_is_evident(sigma, kept):
+    picture = np.dstack([np.asarray(noisy(sigma)), np.full(CAT.shape[:2], 255, np.uint8)])
+    picture[40:60, 50:80, 3] = 0
+    Image.fromarray(picture).save("hole.png")
+    found = look(load("hole.png"))
+    assert found.operator == "inpaint"
+    assert (float(found.noise.split("=")[1]) * 127.5 < 1.01) == kept
+
+
+def test_stripes_of_a_wrong_kernel_are_seen():
+    """Beside right results of two blurs, and with waves of half a grey scale laid over one of them."""
+    x = torch.from_numpy(CAT / 127.5 - 1).permute(2, 0, 1).float()
+    options = {"noise": 0.0157, "solver": "lmaps:steps=10"}
+    for right in ("gaussian_blur:std=2", "motion_blur:seed=1,size=31"):
+        y = xhat.simulate(x, right, "gaussian:sigma=0.0157", seed=1)
+        assert xhat.restore(y, operator=right, **options).verdict() == FITS
+    striped = xhat.restore(y, operator=right, **options)
+    waves = 0.4 * torch.cos(torch.arange(x.shape[-1]) * 1.5).expand_as(x)
+    assert replace(striped, images=striped.images + waves).verdict() == ROUGH

@@ -237,6 +237,7 @@ def test_every_solver_resumes_to_the_bit(tmp_path, solver):
     parts = replace(xhat.build(solver, SOLVERS), steps=6, **({"draws": 2} if solver == "score_ilo" else {}))
     options = {"solver": parts, **({"noise": "noiseless"} if issubclass(parts.needs, NoiselessLinear) else {})}
     options |= {"operator": "blind_blur:size=3"} if issubclass(parts.needs, BlindGaussian) else {}
+    options |= {"operator": "inpaint:keep=0.9"} if solver == "lmaps" else {}  # it needs one step for noise alone
     prior = prior_for(parts, NamedAlike(denoise))
     whole = restore(prior=prior, **options)
     interrupted(tmp_path / "c.pt", whole.calls.forwards // 2, **options)

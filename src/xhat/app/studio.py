@@ -14,7 +14,7 @@ from ..errors import DataError, SpecError, XhatError
 from ..files.pictures import LEVELS, PICTURES, layers, to_pixels
 from ..files.readers.load import load
 from ..files.writing import atomic
-from ..likelihoods.verdict import MEANS, verdict
+from ..likelihoods.verdict import MEANS
 from ..task.look import look
 from ..task.progress import Progress
 from ..task.restore import restore
@@ -149,7 +149,7 @@ class Studio:
         except Exception as e:  # whatever it is, the person is told, and the page goes on
             run.words, run.state = str(e).replace(f"{self.folder}/", ""), "failed"
         else:
-            word = verdict(float(r.residual[0]), float(r.expected[0]))
+            word = r.verdict()
             run.words = word + (f": {MEANS[word]}" if MEANS[word] else "")
             run.result, run.command = out.name, self._command(path.name, options, r.record, out.name)
             run.state = "done"

@@ -10,7 +10,7 @@ from ..files.cut import Cut
 from ..files.folder import alone, files_in
 from ..files.pictures import LEVELS
 from ..files.video import check_writable
-from ..likelihoods.verdict import MEANS, verdict
+from ..likelihoods.verdict import MEANS
 from ..noise import Gaussian, Noise
 from ..priors import path_spec, trusted
 from ..spec import parse, value
@@ -121,7 +121,7 @@ def summary(result: Restoration) -> str:
     )
     for i, (found, expected) in enumerate(zip(result.residual.tolist(), result.expected.tolist(), strict=True)):
         fit = f"residual {found:.4g}" + (f", {found / expected:.2f} times the expected" if expected else "")
-        word = verdict(found, expected)
+        word = result.verdict(i)
         fit += f": {word}" + (f" ({MEANS[word]})" if MEANS[word] else "")
         scores = "".join(f", {k} {float(v[i]):.4g}" for k, v in result.metrics.items() if not k.startswith("mean_"))
         lines.append(f"seed {r['seeds'][i]}: {fit}{scores}")

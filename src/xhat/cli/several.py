@@ -22,7 +22,7 @@ from ..files.readers.load import split
 from ..files.rows import Rows
 from ..files.targets import Source, Target, fixed_part, is_pattern, targets
 from ..files.writing import atomic
-from ..likelihoods.verdict import verdict
+from ..likelihoods.verdict import DOES_NOT, ROUGH
 from ..numerics.device import pick_device
 from ..spec import factors, parse
 from ..task.account import blank, failure
@@ -273,6 +273,7 @@ class Table:
 
     width: int
     quiet: bool
+    doubtful: int = 0  # how many do not fit, or are rougher than what they were made of
 
     @property
     def live(self) -> bool:
@@ -286,7 +287,8 @@ class Table:
         record = result.record
         what = " @ ".join(parse(part).name for part in factors(str(record["operator"])))
         noise = in_levels(result.problem.noise).strip(" ()") or parse(str(record["noise"])).name
-        fit = verdict(float(result.residual[0]), float(result.expected[0]))
+        fit = result.verdict()
+        self.doubtful += fit in (ROUGH, DOES_NOT)
         scores = "".join(f"  {k} {float(v[0]):.4g}" for k, v in result.metrics.items() if not k.startswith("mean_"))
         print(f"{name:<{self.width}}  {what}, {noise}: {fit}{scores}  {result.seconds:.1f} s", flush=True)
 
@@ -302,7 +304,9 @@ class Table:
         if not self.quiet:
             made = total - skipped - len(failed)
             kept = f", {skipped} were done already" if skipped else ""
-            print(f"{made} of {total} restored in {seconds:.0f} s{kept}; {root}: {SUMMARY}{sheet and f', {sheet}'}")
+            look = f", {self.doubtful} of them doubtful: look at them" if self.doubtful else ""
+            files = f"{root}: {SUMMARY}{sheet and f', {sheet}'}"
+            print(f"{made} of {total} restored in {seconds:.0f} s{kept}{look}; {files}")
         if failed:
             print(f"xhat: {len(failed)} of {total} failed:", file=sys.stderr)
             for name, text in failed:

@@ -1,6 +1,7 @@
 """What a residual says, in words."""
 
 FITS, OVERFITS, DOES_NOT = "fits the noise", "overfits", "does not fit"
+ROUGH = "is rougher than the measurement"  # whatever its residual says
 # A true image has 1 up to a few thousandths for a photograph. A good estimate has less, because it takes a part of the
 # noise for image: 0.9 to 1 for denoising, down to about 0.7 where there are few data for many pixels.
 LOW, HIGH = 0.6, 1.2
@@ -9,6 +10,7 @@ ROUNDED = 0.0068  # three times the standard deviation of rounding to 8 bits, fo
 MEANS = {
     FITS: "",
     OVERFITS: "the noise went into the image, or the noise is weaker than was said: try a smaller one",
+    ROUGH: "dots or stripes that no photograph has: say that there is more noise, or try another width or kernel",
     DOES_NOT: "usually a wrong kernel, mask or quality, or more noise than was said",
 }
 

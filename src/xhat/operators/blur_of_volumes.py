@@ -98,6 +98,7 @@ class ReflectedVolume(DampedOperator):
 
     example: ClassVar[tuple[int, ...]] = (1, 4, 64, 64)
     cg_tol: ClassVar[float] = 1e-3
+    cg_steps: ClassVar[int] = 2000  # a measured PSF may hardly pass some frequencies, and 500 were not always enough
 
     P: Tensor  # the spectrum as (real, imaginary) pairs
 

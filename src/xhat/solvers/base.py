@@ -45,7 +45,7 @@ P = TypeVar("P", bound=Prior, default=Prior)
 D = TypeVar("D", bound=Any)
 
 
-STEEP = 2.5  # ‖A‖², beyond that of the measurement, up to which steps made for norm 1 still converge
+STEEP = 1.5  # ‖A‖², beyond that of the measurement, up to which steps made for norm 1 still converge
 
 
 @dataclass(frozen=True)

