@@ -220,3 +220,13 @@ def test_stripes_of_a_wrong_kernel_are_seen():
     striped = xhat.restore(y, operator=right, **options)
     waves = 0.4 * torch.cos(torch.arange(x.shape[-1]) * 1.5).expand_as(x)
     assert replace(striped, images=striped.images + waves).verdict() == ROUGH
+
+
+def test_an_opened_picture_is_its_file_and_a_hole_in_memory_is_filled():
+    noisy(3).save("cat.jpg", quality=15)
+    assert look(load(Image.open("cat.jpg"))).operator == look(load("cat.jpg")).operator
+    turned = Image.open("cat.jpg").transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert look(load(turned)).operator == "denoise", "its blocks are not the file's any more"
+    hole = np.dstack([CAT, np.full(CAT.shape[:2], 255, np.uint8)])
+    hole[40:60, 50:80, 3] = 0
+    assert look(load(Image.fromarray(hole))).operator == "inpaint"

@@ -43,11 +43,15 @@ def layers(path: str | Path) -> tuple[Tensor, Tensor | None]:
 
     Raises DataError like `load_image`, but not for transparent pixels.
     """
-    pixels = _opened(path)
+    return apart(_opened(path), path)
+
+
+def apart(pixels: Pixels, origin: object = "the array") -> tuple[Tensor, Tensor | None]:
+    """Pixels as `from_pixels` takes them, as colours (c, h, w) in [−1, 1] and how opaque they are, as in `layers`."""
     if pixels.ndim != 3 or pixels.shape[-1] not in (2, 4):
-        return from_pixels(pixels, path), None
+        return from_pixels(pixels, origin), None
     alpha = torch.from_numpy(pixels[..., -1].astype(np.float32)) / float(np.iinfo(pixels.dtype).max)
-    return from_pixels(pixels[..., :-1], path), None if bool((alpha == 1).all()) else alpha
+    return from_pixels(pixels[..., :-1], origin), None if bool((alpha == 1).all()) else alpha
 
 
 def load_image(path: str | Path, content: BytesIO | None = None) -> Tensor:

@@ -71,7 +71,7 @@ def look(
             )
         taken = "" if model is told_of else f", and taken as {_grey(model)} beside other errors"
         told.append(f"{_level(told_of)}{taken}: --noise {_quoted(guessed['noise'])}")
-    if found.file is not None and "mask" in found.physics and not _inpaints(given):
+    if found.pixels and "mask" in found.physics and not _inpaints(given):
         note("%s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
         found = replace(found, physics={k: v for k, v in found.physics.items() if k != "mask"})
     if told:
@@ -148,7 +148,7 @@ def _noise(
         return None
     A = as_operator(given, found.image_shape, tuple(found.y.shape), found.physics)
     seen = None if A.support is None else A.support[0].expand(found.y.shape).all(0, keepdim=True)
-    if seen is None and found.file is not None and "mask" in found.physics:
+    if seen is None and found.pixels and "mask" in found.physics:
         seen = torch.as_tensor(found.physics["mask"])[None]  # what is transparent often holds nothing
     return estimate_noise(found.y, seen, light)
 

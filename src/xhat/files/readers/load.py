@@ -17,7 +17,7 @@ from ...spec import without_code
 from ..extras import pick
 from ..measurement import KNOWN, Measurement, Source
 from ..numbers import dense, fields_of, listed
-from ..pictures import ARRAYS, PICTURES, from_pixels, is_picture, layers, pixels_of
+from ..pictures import ARRAYS, PICTURES, apart, from_pixels, is_picture, layers, pixels_of
 from ..room import LARGEST, fits
 from ..video import VIDEOS, animated, load_video
 from . import read
@@ -41,7 +41,7 @@ def load(source: Source) -> Measurement:
     elif isinstance(source, np.ndarray):
         found = Measurement(_from_array(source, "the measurement"), pixels=_counts(source))
     elif isinstance(source, Image.Image):
-        found = Measurement(from_pixels(pixels_of(source), "the image"), pixels=True)
+        found = _from_pillow(source)
     else:
         raise DataError(f"a measurement is a path, an array, a PIL image or a tensor, not {type(source).__name__}")
     if bad := int((~torch.isfinite(found.y.abs())).sum()):
@@ -49,6 +49,17 @@ def load(source: Source) -> Measurement:
     if found.y.numel() == 0:
         raise DataError(f"{found.origin}: is empty")
     return found
+
+
+def _from_pillow(picture: Image.Image) -> Measurement:
+    """A Pillow image; if it is what a file holds from which it was opened, that file, which tells more of it."""
+    x, alpha = apart(pixels_of(picture), "the image")
+    name = getattr(picture, "filename", None)
+    if isinstance(name, str) and Path(name).suffix.lower() in PICTURES and Path(name).is_file():
+        same, opaque = layers(name)
+        if same.shape == x.shape and torch.equal(same, x) and (opaque is None) == (alpha is None):
+            return _from_file(Path(name), None)
+    return Measurement(x, origin="the image", pixels=True, physics={} if alpha is None else {"mask": alpha == 1})
 
 
 def _counts(x: np.ndarray | Tensor) -> bool:
