@@ -200,6 +200,15 @@ def test_a_blurred_jpeg_is_told_its_own_error():
     assert wrong.verdict() == ROUGH, "its residual fits, and it is 20 grey levels of dots"
 
 
+def test_a_blur_without_noise_is_told_of_rounding_and_a_code_of_nothing():
+    """8 bits of a blurred picture are no exact data; a mask keeps exact ones, and a JPEG's cells are exact."""
+    flat = torch.linspace(-0.9, 0.9, 64).expand(3, 64, 64)
+    xhat.save_image("flat.png", flat)
+    assert look(load("flat.png"), "gaussian_blur:std=2").noise == "gaussian:sigma=0.0078"
+    assert look(load("flat.png"), "jpeg:quality=50").noise == "noiseless"
+    assert look(load("flat.png"), "inpaint:mask=box25").noise == "noiseless"
+
+
 @pytest.mark.parametrize(("sigma", "kept"), [(2, True), (15, False)])
 def test_what_is_known_is_kept_unless_its_noise_is_evident(sigma, kept):
     picture = np.dstack([np.asarray(noisy(sigma)), np.full(CAT.shape[:2], 255, np.uint8)])

@@ -13,7 +13,7 @@ from xhat.numerics.calls import counting
 from xhat.operators import OPERATORS
 from xhat.priors import PRIORS, Denoiser
 from xhat.rng import Rng
-from xhat.schedule import EDM
+from xhat.schedule import EDM, Level
 from xhat.solvers import SOLVERS
 from xhat.solvers.splitting import first
 from xhat.spec import build
@@ -96,6 +96,21 @@ def test_lmaps_is_no_worse_on_photographs_than_half_quadratic_steps_at_as_many_c
     got = {s: solve(build(f"{s}:steps=20", SOLVERS), prior, like, Rng([0, 1])) for s in ("lmaps", "hqs")}
     error = {s: (v.clamp(-1, 1) - x).square().flatten(1).mean(1).log10().mean() for s, v in got.items()}
     assert 10 * float(error["lmaps"] - error["hqs"]) < 0.2
+
+
+def test_only_the_measurement_itself_is_taken_for_the_state():
+    """A ladder that passes the noise's level has a state of its own there; and images with other noise have theirs."""
+    prior = Denoiser(lambda x, s: x / (1 + s**2), schedule=EDM(0.002, 40.0), trial=False)
+    A, solver = build("denoise", OPERATORS, (1, 8, 8)), SOLVERS["lmaps"](steps=4)
+    y = Rng([3, 4]).randn_like(torch.empty(2, 1, 8, 8))
+    like, t, s = likelihood(A, Gaussian(0.25), y), Level(0.5, 1.0, 0.25), Level(0.4, 1.0, 0.1)
+    m, x0 = solver.estimates(y + 0.1, t, s, prior, like, Rng([0, 1]))
+    assert not torch.equal(m, x0), "the data have their say"
+    assert torch.equal(*solver.estimates(y, t, s, prior, like, Rng([0, 1])))
+    mixed = likelihood(A, Gaussian((0.25, 0.5)), y)
+    both = solve(solver, prior, mixed, Rng([0, 1]), EDM(0.01, 0.25))
+    alone = [solve(solver, prior, mixed.take(torch.tensor([i])), Rng([i]), EDM(0.01, 0.25)) for i in (0, 1)]
+    assert torch.equal(both, torch.cat(alone))
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.3])

@@ -11,7 +11,6 @@ from torch import Tensor
 from ..errors import XhatError
 from ..files.pictures import is_picture, normalised, to_pixels
 from ..likelihoods import Likelihood
-from ..likelihoods.verdict import verdict
 from ..metrics.base import Metric
 from ..metrics.registry import row_of
 from ..operators.answer import Answer
@@ -214,7 +213,7 @@ def _score(answer: Answer, i: int | None) -> str:
     if i is not None:
         found, wanted = float(answer.residual[i]), float(answer.expected[i])
         fit = f"residual {found / wanted:.2f}x expected" if wanted > 0 else f"residual {found:.2g}"
-        fit = f"{verdict(found, wanted)}, {fit}"
+        fit = f"{answer.verdict(i)}, {fit}"
     return "\n".join([*([", ".join(scores)] if scores else []), *([fit] if i is not None else [])])
 
 

@@ -38,6 +38,9 @@ class Answer(Protocol):
     def expected(self) -> Tensor:
         """What the noise model expects of it, (n,)."""
 
+    def verdict(self, i: int = 0) -> str:
+        """Whether image `i` explains its measurement, in words."""
+
     @property
     def metrics(self) -> Mapping[str, Tensor]:
         """The scores by name, (n,); those of the mean are called `mean_…` and have shape (1,)."""

@@ -304,6 +304,9 @@ class DampedOperator(LinearOperator):
     """
 
     floor: ClassVar[float] = 1e-2
+    told_by_gains: ClassVar[bool] = (
+        False  # whether the last steps say what the error is, not the preconditioned residual
+    )
 
     @abstractmethod
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
@@ -323,7 +326,7 @@ class DampedOperator(LinearOperator):
         return self.solve(self.adjoint(y), rho, close)
 
     def solve(self, b: Image, rho: Tensor | float, close: Tensor | float) -> Image:
-        """(AᵀA + ρ I)⁻¹ b to `cg_tol`, or until the preconditioned residual says that the error is at most `close`."""
+        """(AᵀA + ρ I)⁻¹ b to `cg_tol`, or until the error is at most `close`, as `told_by_gains` lets it be told."""
         A, wide = in_double(self, b)
         return cg(
             lambda v: A.adjoint(A(v)) + bcast(rho, v) * v,
@@ -332,6 +335,7 @@ class DampedOperator(LinearOperator):
             self.cg_tol,
             precondition=lambda r: A.precondition(r, rho),
             close=close,
+            least=rho if self.told_by_gains else None,
         ).to(b.dtype)
 
 

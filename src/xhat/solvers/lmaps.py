@@ -1,6 +1,6 @@
 """Local MAP sampling."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -87,9 +87,9 @@ class LMAPS(PointEstimator[Likelihood]):
         return EDM(low, top).levels(self.steps) if low < top else own
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        return (
-            State(t.alpha * like.y, torch.zeros_like(like.y)) if noised(t, like) else super().init(t, prior, like, rng)
-        )
+        state = super().init(t, prior, like, rng)
+        known = noised(t, like)
+        return replace(state, x=torch.where(bcast(known, state.x), t.alpha * like.y, state.x)) if known.any() else state
 
     def tempered(self, prior: Prior, like: Likelihood) -> bool:
         """Whether σ_y is a noise level of images and the prior was learned, and x̂₀ is a mode, not the mean on cells."""
@@ -106,13 +106,17 @@ class LMAPS(PointEstimator[Likelihood]):
 
     def estimates(self, x: Image, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> tuple[Image, Image]:
         m = prior(x, t)
-        if noised(t, like):
+        known = noised(t, like)
+        if known.any():
+            known = known & (x == t.alpha * like.y).flatten(1).all(1)
+        if known.all():
             return m, m
         v = self.variance(t, s, prior, like)
         w: Tensor | float = like.noise.scale(like.y) ** 2 / v
         if self.k1 is not None and self.k2 is not None:
             w = self.k1**2 / (2 * self.k2 * t.sigma**2)
-        return m, self.mode(m, t, v, w, like)
+        x0 = self.mode(m, t, v, w, like)
+        return m, torch.where(bcast(known, m), m, x0) if known.any() else x0
 
     def mode(self, m: Image, t: Level, v: float, w: Tensor | float, like: Likelihood) -> Image:
         """x̂₀ from E[x₀|x_t] = `m`, (b, *image), with the variance `v` and the weight `w`, a number or one per image."""
@@ -129,8 +133,8 @@ class LMAPS(PointEstimator[Likelihood]):
         return adam(energy, m, self.lr * min(1.0, t.ratio), self.inner_steps)
 
 
-def noised(t: Level, like: Likelihood) -> bool:
-    """Whether the measurement is an image at level `t`: x_t = α_t y with noise of σ_y = ρ_t, and nothing else."""
+def noised(t: Level, like: Likelihood) -> Tensor:
+    """Whether each measurement is an image at level `t`, (b,): x_t = α_t y has noise of σ_y = ρ_t, and nothing else."""
     if not isinstance(like.A, Denoise) or not isinstance(like.noise, Gaussian):
-        return False
-    return bool((like.noise.scale(like.y) == t.ratio).all())
+        return torch.zeros(len(like.y), dtype=torch.bool, device=like.y.device)
+    return like.noise.scale(like.y) == t.ratio

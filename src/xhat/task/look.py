@@ -62,15 +62,16 @@ def look(
         told.append(f"{why}: --operator {_quoted(given)}")
     missing = noise is None and found.noise is None and picture
     if given is not None and (noise == AUTO or missing) and (model := _noise(found, given, noise == AUTO, light)):
-        told_of, model = model, beside_noise(model, given, header)
+        raised = beside_noise(model, given, header)
+        level = _level(model) + (f"; with other errors it is taken as {_grey(raised)}" if raised else "")
+        model = raised or model
         guessed["noise"] = spec_of(model, NOISES)
         if guessed.get("operator") == "denoise" and isinstance(model, Noiseless):
             raise DataError(
                 f"{found.origin}: shows neither noise, nor JPEG, nor transparent pixels; say what happened to it: "
                 "--scale 4, --operator gaussian_blur:std=2, --operator inpaint:fill=mask.png (xhat list operators)"
             )
-        taken = "" if model is told_of else f", and taken as {_grey(model)} beside other errors"
-        told.append(f"{_level(told_of)}{taken}: --noise {_quoted(guessed['noise'])}")
+        told.append(f"{level}: --noise {_quoted(guessed['noise'])}")
     if found.pixels and "mask" in found.physics and not _inpaints(given):
         note("%s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
         found = replace(found, physics={k: v for k, v in found.physics.items() if k != "mask"})
@@ -153,34 +154,38 @@ def _noise(
     return estimate_noise(found.y, seen, light)
 
 
-def beside_noise(model: Noise, given: Given, header: JpegHeader | None) -> Noise:
-    """The noise that an operator but `denoise` is told of a picture whose noise was estimated as `model`.
+def beside_noise(model: Noise, given: Given, header: JpegHeader | None) -> Gaussian | None:
+    """The noise that an operator is told of a picture in place of what was estimated, `model`; None: that is it.
 
     A blur or an enlargement amplifies every error that it is not told of: a JPEG's own, up to `JpegHeader.loss` where
     compression has swallowed the noise, and `UNSURE` grey levels for what is not known of kernels and rounding. A mask
     only fills; what is known is kept where the noise is not `EVIDENT`, because fine texture is taken for as much.
     """
-    if not isinstance(given, str) or not isinstance(model, Gaussian) or not isinstance(model.sigma, float | int):
-        return model
-    parts = [parse(part).name for part in factors(given)]
-    if parts == ["denoise"]:
-        return model
-    levels = model.sigma * LEVELS
-    if parts == ["inpaint"]:
-        return Gaussian(round(UNSURE / LEVELS, 4)) if levels < EVIDENT else model
-    floor = max(UNSURE, header.loss if header else 0.0)
-    return Gaussian(round(floor / LEVELS, 4)) if levels < floor else model
+    parts = [parse(part).name for part in factors(given)] if isinstance(given, str) else []
+    if not parts or parts == ["denoise"] or issubclass(kind_of_data(str(given)), ProxyOperator):
+        return None
+    if isinstance(model, Noiseless):
+        levels = 0.0
+    elif isinstance(model, Gaussian) and isinstance(model.sigma, float | int):
+        levels = model.sigma * LEVELS
+    else:
+        return None
+    masked = parts == ["inpaint"]
+    least, told = (EVIDENT, UNSURE) if masked else (max(UNSURE, header.loss if header else 0.0),) * 2
+    exact = masked and levels == 0  # what is known is kept as it is
+    return Gaussian(round(told / LEVELS, 4)) if levels < least and not exact else None
 
 
-def _grey(model: Noise) -> str:
-    return f"{model.sigma * LEVELS:.3g}" if isinstance(model, Gaussian) and not isinstance(model.sigma, tuple) else "is"
+def _grey(model: Gaussian) -> str:
+    assert isinstance(model.sigma, float | int), "what is estimated is one number"
+    return f"{model.sigma * LEVELS:.3g} of 255 grey levels"
 
 
 def _level(model: Noise) -> str:
     if isinstance(model, Noiseless):
         return "noise taken for none"
-    if isinstance(model, Gaussian) and isinstance(model.sigma, float | int):
-        return f"noise estimated as {model.sigma * LEVELS:.3g} of 255 grey levels"
+    if isinstance(model, Gaussian):
+        return f"noise estimated as {_grey(model)}"
     return "noise estimated, more of it in bright places"
 
 
