@@ -296,6 +296,12 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         metavar="N",
         help="restore N frames of a video or slices of a volume at a time; default: as many as memory holds",
     )
+    p.add_argument(
+        "--flicker",
+        metavar="auto|off|G,G,...|FILE",
+        help="the light of a film that flickers: estimate a gain for each frame and take them out, leave it, or the "
+        "gains themselves, one number > 0 for each frame; default: auto where no --operator is given",
+    )
     p.add_argument("--reference", metavar="FILE", help="the true image, which is used for metrics only")
     p.add_argument(
         "--metrics",

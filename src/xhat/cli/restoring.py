@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, SpecError, about
@@ -9,11 +10,13 @@ from ..files import exports
 from ..files.cut import Cut
 from ..files.folder import alone, files_in
 from ..files.pictures import LEVELS
+from ..files.room import text_of
 from ..files.video import check_writable
 from ..likelihoods.verdict import MEANS
 from ..noise import Gaussian, Noise
 from ..priors import path_spec, trusted
-from ..spec import parse, value
+from ..spec import parse, short, value
+from ..task.film import FLICKER
 from ..task.look import AUTO
 from ..task.parts import spec_in
 from ..task.picture import check_picture, checkpoint_beside, names_picture
@@ -64,6 +67,7 @@ def options(args: Namespace) -> dict[str, Any]:
         "calibration": args.calibration,
         "batch_size": args.batch_size,
         "window": args.window,
+        "flicker": _flicker(args.flicker),
         "shape": _shape(args.shape),
         "metrics": args.metrics.split(",") if args.metrics else None,
         "device": args.device,
@@ -114,7 +118,7 @@ def summary(result: Restoration) -> str:
     """The parts, the cost, the residuals and the metrics of a restoration, in a few lines of text."""
     r, calls = result.record, result.calls
     knows = "" if r["prior"] == "none" else f" with {r['prior']}"
-    lines = [f"{r['operator']}, {r['noise']}{in_levels(result.problem.noise)}; {r['solver']}{knows}"]
+    lines = [f"{short(r['operator'])}, {r['noise']}{in_levels(result.problem.noise)}; {r['solver']}{knows}"]
     lines.append(
         f"{calls.forwards} network forwards, {calls.backwards} backwards, {calls.operator} operator calls, "
         f"{result.seconds:.1f} s on {r['device']}"
@@ -180,6 +184,19 @@ def _noise_spec(args: Namespace) -> str | None:
             f"--sigma {args.sigma}: images lie in [-1, 1]; for {number} of 255 grey levels say {number}/255"
         )
     return f"gaussian:sigma={sigma:.4g}"
+
+
+def _flicker(text: str | None) -> str | list[float] | None:
+    """What --flicker says: auto, off, or gains, written out or in a file of text."""
+    if text is None or text in FLICKER:
+        return text
+    try:
+        listed = text if any(c.isdigit() for c in text) and not Path(text).is_file() else text_of(Path(text))
+        return [float(g) for g in listed.replace(",", " ").split()]
+    except (OSError, ValueError) as e:
+        raise SpecError(
+            f"--flicker: expected auto, off, gains such as 1,0.93,1.1, or a file of them, not {text!r}"
+        ) from e
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

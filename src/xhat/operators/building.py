@@ -8,7 +8,7 @@ from ..registry import kind_of
 from ..spec import factors, lookup, parse, spec_of
 from . import OPERATORS
 from .base import Operator
-from .compose import Composed, LinearComposed, composed, image_shape
+from .compose import AffineComposed, Composed, LinearComposed, composed, image_shape
 
 Shape = tuple[int, ...]
 
@@ -42,6 +42,6 @@ def build_operator(
 
 def operator_spec(A: Operator, full: bool = False) -> str:
     """The text that `build_operator` reads back as A; see `spec_of` for what no text can hold."""
-    if isinstance(A, Composed | LinearComposed):
+    if isinstance(A, Composed | LinearComposed | AffineComposed):
         return f"{operator_spec(A.outer, full)} @ {operator_spec(A.inner, full)}"
     return spec_of(A, OPERATORS, full)

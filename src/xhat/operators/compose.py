@@ -1,7 +1,7 @@
 """Composition of operators, `A @ B`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from ..errors import ShapeError
 from ..registry import kind_of
 from ..spec import build, checked, lookup, parse
 from ..types import Data, Image
-from .base import LinearOperator, Operator
+from .base import AffineOperator, LinearOperator, Operator
 from .decoder import Decoder
 
 
@@ -88,6 +88,24 @@ class LinearComposed(LinearOperator):
         return self.inner.adjoint(self.outer.adjoint(y))
 
 
+class AffineComposed(AffineOperator):
+    """A B of two affine operators, or of one and a linear one: A(B(x)) = L_A L_B x + A(B(0))."""
+
+    def __init__(self, outer: Operator, inner: Operator) -> None:
+        super().__init__(inner.shape)
+        self.modality = inner.modality
+        self.outer, self.inner = outer, inner
+        parts = [v.linear if isinstance(v, AffineOperator) else v for v in (outer, inner)]
+        self.linear = cast(LinearOperator, compose(*parts))
+
+    @property
+    def detector(self) -> object:
+        return self.outer.detector
+
+    def forward(self, x: Image) -> Data:
+        return self.outer(self.inner(x))
+
+
 def compose(outer: Operator, inner: Operator) -> Operator:
     """The most specific composition there is; ShapeError where `outer` does not take what `inner` gives."""
     instance("the right side of @", inner, Operator, "an Operator")
@@ -99,6 +117,8 @@ def compose(outer: Operator, inner: Operator) -> Operator:
         return Decoded(outer, inner)
     if isinstance(outer, LinearOperator) and isinstance(inner, LinearOperator):
         return LinearComposed(outer, inner)
+    if all(isinstance(v, AffineOperator | LinearOperator) for v in (outer, inner)):
+        return AffineComposed(outer, inner)
     return Composed(outer, inner)
 
 

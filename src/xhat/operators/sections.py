@@ -8,7 +8,7 @@ from math import lcm
 from torch import Tensor
 
 from .base import O, Operator
-from .compose import Composed, LinearComposed, compose
+from .compose import AffineComposed, Composed, LinearComposed, compose
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def section(A: Operator, begin: int, end: int) -> Section | None:
     """The operator of the frames `begin` to `end` of those of `A`; None if it cannot be had for a part of them."""
     if isinstance(A, Sectioned):
         return A.section(begin, end)
-    if not isinstance(A, Composed | LinearComposed):
+    if not isinstance(A, Composed | LinearComposed | AffineComposed):
         return None
     first = section(A.inner, begin, end)
     if first is None or first.axis != 2 or len(first.A.data_shape) != 4:
@@ -68,6 +68,6 @@ def section(A: Operator, begin: int, end: int) -> Section | None:
 
 def grain(A: Operator) -> int:
     """Where sections of `A` begin: at multiples of this many frames."""
-    if isinstance(A, Composed | LinearComposed):
+    if isinstance(A, Composed | LinearComposed | AffineComposed):
         return lcm(grain(A.inner), grain(A.outer))
     return A.grain if isinstance(A, Sectioned) else 1

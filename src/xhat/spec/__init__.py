@@ -4,7 +4,7 @@ from ..ranges import parameters
 from ._build import build, build_as, cast, checked, fits, lookup
 from ._describe import spec_of, written
 from ._own import own
-from ._text import SMALL, Spec, factors, names_code, parse, split, text_of, value, walk, without_code
+from ._text import SMALL, Spec, factors, names_code, parse, short, split, text_of, value, walk, without_code
 
 __all__ = [
     "SMALL",
@@ -20,6 +20,7 @@ __all__ = [
     "own",
     "parameters",
     "parse",
+    "short",
     "spec_of",
     "split",
     "text_of",

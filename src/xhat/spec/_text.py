@@ -159,3 +159,8 @@ def text_of(v: Any) -> str:
     text = str(v)
     plain = value(text) == text and text == text.strip() and not set(text) & set(",()[]'\"=")
     return text if not isinstance(v, str) or plain else repr(v)
+
+
+def short(spec: str) -> str:
+    """`spec` for people: of a list that is longer than a few numbers, its first entries and an ellipsis."""
+    return re.sub(r"\[([^,\[\]]*,[^,\[\]]*),[^\[\]]{24,}\]", r"[\1,…]", spec)

@@ -1,6 +1,7 @@
 """Videos from files: operators and priors of pictures are lifted to them."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -20,11 +21,12 @@ from ..noise import NOISES, Gaussian, Noiseless
 from ..noise.estimate import estimate_sigma
 from ..notes import note
 from ..operators import OPERATORS
-from ..operators.base import LinearOperator
+from ..operators.base import AffineOperator, LinearOperator
 from ..operators.building import kind
 from ..operators.modality import VIDEO
 from ..priors import LiftedPrior, Prior
 from ..spec import Spec, factors, lookup, parse, spec_of
+from .flicker import SLOW, estimate_gains
 from .parts import as_operator
 
 Put = Callable[[Path], object]
@@ -67,15 +69,15 @@ def lifted_prior(given: Any, operator: Any, word: str = "frames") -> Any:
 
 
 def _linear(operator: Any) -> bool:
-    """Whether the parts of an operator are linear, as far as their specs tell."""
+    """Whether the parts of an operator are linear or affine, as far as their specs tell."""
     if not isinstance(operator, str):
-        return isinstance(operator, LinearOperator)
+        return isinstance(operator, LinearOperator | AffineOperator)
     inner = [parse(p) for p in factors(operator)]
     texts = [
         str(s.options.get("operator", "denoise")).strip("()") if s.name in ("frames", "slices") else str(s)
         for s in inner
     ]
-    return all(issubclass(kind(text), LinearOperator) for text in texts)
+    return all(issubclass(kind(text), LinearOperator | AffineOperator) for text in texts)
 
 
 def stacked(found: Measurement, operator: Any, shape: Any = None) -> Measurement:
@@ -94,10 +96,17 @@ def stacked(found: Measurement, operator: Any, shape: Any = None) -> Measurement
     return found
 
 
-def seen(found: Measurement, operator: Any, noise: Any, scale: int | None, word: str = "frames") -> Measurement:
+def seen(
+    found: Measurement,
+    operator: Any,
+    noise: Any,
+    scale: int | None,
+    word: str = "frames",
+    gains: Sequence[float] | None = None,
+) -> Measurement:
     """`found`, a video or with the `word` slices a volume, with an operator and a noise where nobody names one.
 
-    What was estimated is said and recorded.
+    `gains` are those of a light that flickers before that operator's data. What was estimated is said and recorded.
 
     Raises SpecError for a `scale` beside an operator.
     """
@@ -107,14 +116,14 @@ def seen(found: Measurement, operator: Any, noise: Any, scale: int | None, word:
     guessed: dict[str, str] = {}
     if given is None:
         part = "denoise" if scale is None else str(Spec("super_resolution", {"factor": scale}))
-        guessed["operator"] = f"{word}:operator=({part})"
+        guessed["operator"] = f"{word}:operator=({part})" if gains is None else lit(gains, part)
     if noise == "auto" or (noise is None and found.noise is None):
         count = found.y.shape[1]
         picks = sorted({round(i * (count - 1) / max(1, LOOKED_AT - 1)) for i in range(LOOKED_AT)})
         sigma = float(f"{median(estimate_sigma(found.y[:, f]) for f in picks):.3g}")
         model = Gaussian(sigma) if sigma > Noiseless().tolerance else Noiseless()
         guessed["noise"] = spec_of(model, NOISES)
-        if given is None and scale is None and isinstance(model, Noiseless):
+        if given is None and scale is None and gains is None and isinstance(model, Noiseless):
             raise DataError(
                 f"{found.origin}: shows no noise; say what happened to it: --scale 2, --operator gaussian_blur:std=1, "
                 "--operator inpaint:fill=mask.png (xhat list operators)"
@@ -126,6 +135,61 @@ def seen(found: Measurement, operator: Any, noise: Any, scale: int | None, word:
         noise=guessed.get("noise", found.noise),
         guessed={**found.guessed, **guessed},
     )
+
+
+FLICKER = ("auto", "off")
+Light = str | Sequence[float] | None  # what is to be done about a light that flickers: estimate it, nothing, its gains
+
+
+def lit(gains: Sequence[float], operator: str) -> str:
+    """The spec of `operator`, one of pictures or of videos, whose data flicker with `gains`."""
+    flicker = str(Spec("flicker", {"gains": list(gains)}))
+    return flicker if operator == "denoise" else f"{flicker} @ {lifted_operator(operator)}"
+
+
+def light_of(found: Measurement, operator: Any, flicker: Light) -> list[float] | None:
+    """The gains of the light of a film that flickers, as `flicker` says: given, estimated, or None.
+
+    None estimates them where nobody names an operator, and elsewhere says that the film flickers, if it does. What was
+    estimated is said. Raises SpecError for gains, or auto, that have no place.
+    """
+    if flicker == "off":
+        return None
+    named = operator or found.operator
+    if flicker is not None and named is not None and not isinstance(named, str):
+        raise SpecError("flicker stands before an operator that is a spec string; give it composed with your own")
+    own = isinstance(named, str) and any(parse(p).name == "flicker" for p in factors(named))
+    if own:
+        if flicker is None:
+            return None
+        raise SpecError("the operator has the gains of the light already: give them there or as flicker, not both")
+    if flicker is not None and flicker != "auto":
+        if isinstance(flicker, str) or not all(isinstance(g, int | float) and 0 < g < math.inf for g in flicker):
+            raise SpecError(f"flicker is auto, off, or a gain > 0 for each frame, not {flicker!r}")
+        return [float(g) for g in flicker]
+    if found.y.ndim != 4 or found.y.is_complex() or found.y.shape[0] not in (1, 3):
+        return None
+    gains = estimate_gains(found.y)
+    if gains is None:
+        if flicker == "auto":
+            note("%s: its light does not flicker, as far as can be told", found.origin)
+        return None
+    size = 100 * float(torch.tensor(gains).log().std())
+    if named is not None and flicker is None:
+        note(
+            "%s: its light flickers by %.2g %%, which the operator leaves in; --flicker auto takes it out",
+            found.origin,
+            size,
+        )
+        return None
+    note(
+        "%s: its light flickers by %.2g %%, which is taken out; cuts, and what changes more slowly than %d frames, "
+        "stay; to leave it in, give --flicker off",
+        found.origin,
+        size,
+        SLOW,
+    )
+    return gains
 
 
 # --- what is written --------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ..notes import note
 from ..operators.base import LinearOperator, Operator, ProxyOperator
 from ..operators.building import kind, kind_of_data
 from ..operators.masks import is_colour
-from ..spec import Spec, factors, parse, spec_of
+from ..spec import Spec, factors, parse, short, spec_of
 from .parts import as_operator
 
 UNSURE = 1.0  # grey levels of error in any picture: of rounding, and of a kernel that is known nearly
@@ -54,7 +54,7 @@ def look(
     header = jpeg_header(found.file) if picture and found.file and not found.resized else None
     left = {"operator": operator is None, "noise": noise is None}  # what the user leaves open
     own = {part: value for part, value in found.guessed.items() if left[part]}  # what the file's reader estimated
-    told = [f"its own numbers say --{part} {_quoted(value)}" for part, value in own.items()]
+    told = [f"its own numbers say --{part} {_quoted(short(value))}" for part, value in own.items()]
     guessed: dict[str, str] = {}
     if given is None and (picture or scale is not None):
         given, why = _operator(found, header, scale)

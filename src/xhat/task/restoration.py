@@ -35,6 +35,7 @@ from ..likelihoods.verdict import FITS, OVERFITS, ROUGH, verdict
 from ..noise.estimate import estimate_sigma
 from ..numerics.calls import Calls
 from ..operators.modality import Put, Raster
+from ..spec import short
 from .checkpoint import Checkpoint
 from .coverage import STD, Calibration
 from .film import puts, videos
@@ -148,7 +149,7 @@ class Restoration:
 
         A notebook shows it; `r.plot().show()` opens a window.
         """
-        return panel.of(self, self.problem, f"{self.record['operator']}, {self.record['noise']}")
+        return panel.of(self, self.problem, f"{short(self.record['operator'])}, {self.record['noise']}")
 
     def __repr__(self) -> str:
         return f"<Restoration: {self._line()}>"
@@ -161,7 +162,7 @@ class Restoration:
             tuple(self.images.shape[1:]),
             "" if n == 1 else f"{n} samples",
             "" if self.modes is None else f"the best of {len(self.modes.seeds)} starts",
-            f"{r['operator']}, {r['noise']}",
+            f"{short(r['operator'])}, {r['noise']}",
             f"{str(r['solver']).split(':')[0]} with {r['prior']}",
             f"{fit}: {self.verdict(best)}",
             *(f"{k} {float(v[best]):.4g}" for k, v in self.metrics.items() if not k.startswith("mean_")),
@@ -378,7 +379,7 @@ class Restoration:
             kind.show(self.first if len(self.images) == 1 else self.mean),
         )
         if before is not None and after is not None:
-            caption = f"{self.record['operator']}, {self.record['noise']}, {self.record['solver']}"
+            caption = f"{short(self.record['operator'])}, {self.record['noise']}, {self.record['solver']}"
             page = compare(before, after, f"before and after: {self.record['measurement']}", caption)
             files["compare.html"] = lambda path: path.write_text(page, encoding="utf-8")
         if self.frames:

@@ -26,7 +26,7 @@ from .checkpoint import Checkpoint, Snapshot, window_of
 from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
 from .cutting import cut_alike, cut_out
-from .film import lifted_operator, lifted_prior, seen, stacked
+from .film import Light, lifted_operator, lifted_prior, light_of, lit, seen, stacked
 from .grey import as_grey, stored_in_colour
 from .intake import Range, in_range, taken
 from .lists import listwise
@@ -65,6 +65,7 @@ def restore(
     *,
     schedule: str | Schedule | None = None,
     scale: int | None = None,
+    flicker: Light = None,
     cut: Cut | None = None,
     seed: int = 0,
     samples: int = 1,
@@ -113,6 +114,9 @@ def restore(
             several samples a solver that draws them: mmps where A is linear and the noise Gaussian, daps elsewhere.
         schedule: the noise levels to run on; None takes those of the prior.
         scale: how many times smaller than the image the picture is, in place of an operator.
+        flicker: what is done about the light of the file of a video: "auto" estimates a gain for each frame and takes
+            them out, "off" leaves it, and numbers > 0, one for each frame of y, are the gains. None is auto where no
+            operator is given, and elsewhere off, with one line that says so if the film flickers.
         cut: the part of the file's picture that is restored, and its size (`files.cut`); a reference of the whole
             picture is cut in the same way.
         seed, samples: sample i uses the random stream `seed` + i.
@@ -193,10 +197,18 @@ def restore(
     noise = in_range(noise, value_range)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
     found = stacked(found, operator, shape)
+    if flicker is not None and found.rate is None:
+        raise SpecError("flicker is for the file of a video; for an array, the operator flicker takes gains")
     if found.rate is not None or found.grid is not None:  # the file of a video or of a volume
         kind = "frames" if found.grid is None else "slices"
         operator = lifted_operator(operator, kind)
-        found, scale = seen(found, operator, noise, scale, kind), None
+        gains = light_of(found, operator, flicker) if kind == "frames" else None
+        found, scale = seen(found, operator, noise, scale, kind, gains), None
+        if gains and operator:
+            operator = lit(gains, operator)
+            found = replace(
+                found, guessed={**found.guessed, "operator": operator} if flicker == AUTO else found.guessed
+            )
         noise = None if noise == AUTO else noise
         prior = prior if isinstance(solver, Baseline) else lifted_prior(prior, operator or found.operator, kind)
     if cut:
