@@ -185,10 +185,11 @@ def videos(rows: Rows, folder: Path) -> None:
 
 
 def old_films(rows: Rows, folder: Path) -> None:
-    """Films whose light flickers, as 8 bits: gains that are estimated, known, not looked for, and frames of equal mean."""
+    """Films of 8 bits whose light flickers: gains estimated, known and left in, and frames of equal mean."""
     for back, front, strength, sigma in OLD:
         x = film(folder, (back, front), OLD_FRAMES)
-        spec = f"flicker:strength={strength},seed=2"
+        n = torch.randn(OLD_FRAMES, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        spec = f"flicker:gains={(strength * (n - n.mean()) / n.std()).exp().tolist()}"  # no film tells their mean
         y = Gaussian(sigma).sample(build_operator(spec, tuple(x.shape))(x[None]), Rng([1]))[0].clamp(-1, 1)
         y = (y * 127.5).round() / 127.5
         even = (y + 1) * ((y + 1).mean() / (y + 1).mean((0, 2, 3)))[:, None, None] - 1

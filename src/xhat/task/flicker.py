@@ -28,7 +28,9 @@ UNUSUAL = 6.0  # or how many times that of the frames around them it is,
 SURE = 0.002  # where it is more than this
 FAINT = 0.005  # the deviation of log gains below which nobody sees it
 EVIDENT = 5.0  # times what the errors of the ratios alone may look like, at least
-SLOW = 25.0  # frames: what changes with a longer period is the film's own, as fades are
+SLOW = 25.0  # frames: what changes with a longer period is the film's own, as fades are,
+WIDER = (1e6, 8, 4, 2, 1)  # times that, or any longer one, of which the longest that explains the light is taken:
+CHANCE = 2.0  # what is left may be slow to this many times the power that chance gives it
 JUMP = 4.0  # times the deviation of log gains: a step of the light that lasts is the film's own, as cuts are
 AROUND = 5  # frames on either side over which a step must last
 TELLING = 3  # runs of four frames, at least, in which flicker is seen
@@ -37,9 +39,9 @@ TELLING = 3  # runs of four frames, at least, in which flicker is seen
 def estimate_gains(y: Tensor) -> list[float] | None:
     """The light of each frame of a film `y` (c, t, h, w) in [−1, 1] over what the frames around it have, t numbers.
 
-    y_f + 1 = g_f (x_f + 1), where the logarithm of the light of x is that of y smoothed over about `SLOW` frames, scene
-    by scene. None if the film does not flicker, or not more than ratios of its frames are uncertain: less than six
-    frames never tell.
+    y_f + 1 = g_f (x_f + 1), where the light of x goes along a line in each scene, or has a slow course if chance
+    does not explain that of y. None if the film does not flicker, or not more than ratios of its frames are uncertain;
+    fewer than six frames never tell.
     """
     if y.shape[1] < TELLING + 3:
         return None
@@ -55,7 +57,7 @@ def estimate_gains(y: Tensor) -> list[float] | None:
         for first, last in scenes(light[begin:end], size):
             part = light[begin + first : begin + last]
             if len(part) > 2:
-                gains[begin + first : begin + last] = (part - slow(part)).exp()
+                gains[begin + first : begin + last] = (part - course(part, size)).exp()
     return [round(g, 4) for g in gains.tolist()]
 
 
@@ -140,11 +142,23 @@ def scenes(light: Tensor, size: float) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(light)], strict=True))
 
 
-def slow(light: Tensor) -> Tensor:
-    """The slow course of `light` (t,): lines fitted around each frame under a Gaussian, which halves at periods of
-    `SLOW` frames.
+def course(light: Tensor, size: float) -> Tensor:
+    """The light (t,) of a scene without its flicker, of deviation `size`, both logarithms: the smoothest that will do.
+
+    It is a line if independent numbers of that deviation explain what else is slow in `light`; otherwise it is smoothed
+    with the longest period that leaves no more. A fade stays, a small error of all ratios does no harm, and the flicker
+    is not made smaller by a trend that follows it.
     """
-    width = SLOW * math.sqrt(2 * math.log(2)) / (2 * math.pi)
+    allowed = CHANCE * size**2 * float(slow(torch.eye(len(light), dtype=light.dtype)).square().sum()) / len(light)
+    trends = (slow(light, SLOW * wider) for wider in WIDER)
+    return next((v for v in trends if float(slow(light - v).square().mean()) <= allowed), slow(light))
+
+
+def slow(light: Tensor, period: float = SLOW) -> Tensor:
+    """What is slow in `light` (t, …): lines fitted around each frame under a Gaussian that halves waves of `period`
+    frames.
+    """
+    width = period * math.sqrt(2 * math.log(2)) / (2 * math.pi)
     reach = math.ceil(4 * width)
     out = torch.empty_like(light)
     for f in range(len(light)):
@@ -153,5 +167,5 @@ def slow(light: Tensor) -> Tensor:
         d = torch.arange(len(near)).to(light) + begin - f
         weight = torch.exp(-((d / width) ** 2) / 2)
         s0, s1, s2 = (float((weight * d**p).sum()) for p in (0, 1, 2))
-        out[f] = (weight * (s2 - s1 * d) * near).sum() / (s0 * s2 - s1**2)
+        out[f] = torch.tensordot(weight * (s2 - s1 * d), near, 1) / (s0 * s2 - s1**2)
     return out
