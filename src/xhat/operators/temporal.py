@@ -11,6 +11,7 @@ from ..numerics.build_dtype import built
 from ..ranges import NonNegative, Positive, Range, Seed
 from ..types import Data, Image
 from .base import AffineOperator, SpectralOperator
+from .checks import Number
 from .lifted import plane_shape
 from .modality import VIDEO, VOLUME, fitting
 from .sections import Section, Sectioned
@@ -164,7 +165,7 @@ class Flicker(AffineOperator, Sectioned):
         strength: Annotated[float, NonNegative] = 0.1,
         fade: Annotated[float, NonNegative] = 0.0,
         seed: Annotated[int, Seed] = 0,
-        gains: Sequence[Annotated[float, Positive]] | None = None,
+        gains: Sequence[Annotated[Number, Positive]] | None = None,
     ) -> None:
         super().__init__(shape)
         count = plane_count(shape)

@@ -73,9 +73,11 @@ def ratios(y: Tensor) -> tuple[Tensor, Tensor]:
     inside = (chain.grid.abs().amax(-1) <= 1)[:, None]
     both = inside & (seen[:, :, 1:] > 0) & (chain.moved(seen[:, :, :-1]) > 1 - 1e-4)  # bilinear weights round
     side = max(1, min(light.shape[-2:]) // PARTS)
-    parts = lambda v: F.avg_pool2d((v * both)[0, 0], side).flatten(1).double()
-    shares = zip(parts(torch.ones_like(new)), parts(old), parts(new), strict=True)
-    return tuple(torch.tensor(v, dtype=torch.float64) for v in zip(*(_ratio(*s) for s in shares), strict=True))
+    share, old, new = (
+        F.avg_pool2d((v * both)[0, 0], side).flatten(1).double() for v in (torch.ones_like(new), old, new)
+    )
+    found = torch.tensor([_ratio(*pair) for pair in zip(share, old, new, strict=True)], dtype=torch.float64)
+    return found[:, 0], found[:, 1]
 
 
 def _small(frame: Tensor, k: int) -> tuple[Tensor, Tensor]:

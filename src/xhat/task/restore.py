@@ -204,7 +204,7 @@ def restore(
         operator = lifted_operator(operator, kind)
         gains = light_of(found, operator, flicker) if kind == "frames" else None
         found, scale = seen(found, operator, noise, scale, kind, gains), None
-        if gains and operator:
+        if gains and isinstance(operator, str):
             operator = lit(gains, operator)
             found = replace(
                 found, guessed={**found.guessed, "operator": operator} if flicker == AUTO else found.guessed
