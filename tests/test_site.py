@@ -78,9 +78,10 @@ def test_the_chooser_says_what_the_loop_says():
     assert facts["lmaps"]["db"][blur] == round(float(gallery.measured()["lmaps"]["Gaussian"].strip("*")), 1)
 
 
-def test_pictures_of_the_gallery_are_small_and_of_operators_there_are():
+def test_pictures_of_the_gallery_are_small_and_of_every_operator():
     pictures = list((ROOT / "docs" / "gallery").glob("*.jpg"))
-    assert {p.stem for p in pictures} <= set(OPERATORS)
+    # black_hole needs the file of an observation; black_hole_array shows the same
+    assert {p.stem for p in pictures} == set(OPERATORS) - {"black_hole"}
     assert max(p.stat().st_size for p in pictures) <= 25_000
 
 

@@ -264,6 +264,7 @@ def ok(name: str) -> str:
 def compatibility() -> Iterator[str]:
     """Yields a table of which solver takes which operator: any Gaussian noise, no noise only, Poisson noise, too."""
     names = list(examples())
+    yield '<div class="wide" markdown>\n'
     yield "| solver | gives | " + " | ".join(names) + " |"
     yield "|---" * (len(names) + 2) + "|"
     for name, part in sorted(SOLVERS.items()):
@@ -276,6 +277,7 @@ def compatibility() -> Iterator[str]:
             + " | ".join(marks)
             + " |"
         )
+    yield "\n</div>"
 
 
 def commands() -> Iterator[str]:

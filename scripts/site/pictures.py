@@ -24,6 +24,7 @@ from xhat.priors.generated import GENERATORS
 FOLDER = Path(__file__).parents[2] / "docs" / "gallery"
 SIZE = 96  # pixels of a photograph
 WIDTH = 480  # pixels of a picture of the gallery
+LARGEST = 25_000  # bytes of one
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ CASES = {
     "blur": Case("coffee", "blur:kernel={disk}", "gaussian:sigma=0.02"),
     "super_resolution": Case("coffee", "super_resolution"),
     "colorize": Case("coffee", "colorize", "gaussian:sigma=0.02"),
-    "compressed_sensing": Case(PHOTO, "compressed_sensing"),
+    "compressed_sensing": Case("small", "compressed_sensing:ratio=0.5"),
+    "dense": Case("grey", "dense:matrix={matrix}"),
     "jpeg": Case("rocket", "jpeg:quality=5", "noiseless"),
     "quantize": Case("chelsea", "quantize", "noiseless"),
     "hdr": Case("rocket", "hdr", "gaussian:sigma=0.05"),
@@ -56,6 +58,12 @@ CASES = {
     "rolling_shutter": Case("film", "rolling_shutter", prior="frames:prior=photo"),
     "scratches": Case("film", "scratches:width=2", prior="frames:prior=photo,couple=0.2,motion=dis"),
     "interlace": Case("film", "interlace", prior="frames:prior=photo"),
+    "snapshot": Case("film", "snapshot", "gaussian:sigma=0.02", "frames:prior=photo,couple=0.2,motion=dis"),
+    "frames": Case("film", "frames:operator=(inpaint:keep=0.3)", prior="frames:prior=photo,couple=0.2,motion=dis"),
+    "drop_frames": Case("film", "drop_frames", prior="frames:prior=photo,couple=0.2"),
+    "flicker": Case("film", "flicker:strength=0.4", prior="frames:prior=photo"),
+    "temporal_average": Case("film", "temporal_average:window=2,stride=1", prior="frames:prior=photo"),
+    "slices": Case("volume", "slices:operator=(gaussian_blur:std=1.5)", prior="slices:prior=photo,planes=all"),
     "thick_slices": Case("volume", "thick_slices:factor=2", prior="slices:prior=photo,planes=all"),
     "volume_blur": Case("volume", "volume_blur", prior="slices:prior=photo"),
     "helical_ct": Case("volume", "helical_ct:angles=20,arc=120", prior="slices:prior=photo"),
@@ -95,17 +103,23 @@ def truth(name: str) -> Tensor:
         wide = photographs(72, (PHOTO,))[0]
         x = torch.stack([wide[:, 2:66, k : k + 64] for k in (0, 2, 4, 6)], 1)
         return x if name == "film" else x.mean(0, keepdim=True)
+    if name == "small":
+        return photographs(64, (PHOTO,))[0]
     if name == "grey":
         return photographs(64, (PHOTO,))[0].mean(0, keepdim=True)
     return photographs(SIZE, (name,))[0]
 
 
 def picture(case: Case, folder: Path) -> Image.Image:
-    """x, y and the restored image side by side; `folder` takes the file of a kernel."""
+    """x, y and the restored image side by side; `folder` takes the files of a kernel and a matrix."""
     line = np.arange(-3, 4)
     np.save(folder / "disk.npy", (line[:, None] ** 2 + line**2 <= 9).astype(float))
     x = truth(case.x)
-    y = xhat.simulate(x, case.operator.format(disk=folder / "disk.npy"), case.noise, seed=1)
+    files = {"disk": folder / "disk.npy", "matrix": folder / "matrix.npy"}
+    if "{matrix}" in case.operator:  # as many random sums of all pixels as half of the pixels
+        n = x.numel()
+        np.save(files["matrix"], np.random.default_rng(0).normal(size=(n // 2, n)) / n**0.5)
+    y = xhat.simulate(x, case.operator.format(**files), case.noise, seed=1)
     r = xhat.restore(y, prior=case.prior, solver=case.solver, reference=x, progress=False)
     kind = r.problem.A.modality
     text, shown = measurement_tile(r.problem)
@@ -127,7 +141,11 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in p.parse_args().names or [n for n in OPERATORS if n in CASES and not (FOLDER / f"{n}.jpg").exists()]:
         with TemporaryDirectory() as folder:
-            picture(CASES[name], Path(folder)).save(FOLDER / f"{name}.jpg", quality=78, optimize=True)
+            sheet = picture(CASES[name], Path(folder))
+        for quality in (78, 70, 62, 54):  # the first that is small enough
+            sheet.save(FOLDER / f"{name}.jpg", quality=quality, optimize=True)
+            if (FOLDER / f"{name}.jpg").stat().st_size < LARGEST:
+                break
 
 
 if __name__ == "__main__":
