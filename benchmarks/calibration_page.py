@@ -7,6 +7,7 @@ reads `calibration.jsonl` here.
 
 from pathlib import Path
 
+from xhat.exact.cell import stale as is_stale
 from xhat.exact.sbc import key, made, plot, tables
 from xhat.files.rows import Row, Rows
 
@@ -28,7 +29,7 @@ def main() -> None:
 
 def how_made(rows: list[Row]) -> str:
     """How many rows there are, and which of them other code made."""
-    stale = [f"`{r['label']}` on `{r['problem']}`" for r in rows if r["made"] != made(r["problem"], r["solver"])]
+    stale = [f"`{r['label']}` on `{r['problem']}`" for r in rows if is_stale(r, made(r["problem"], r["solver"]))]
     if stale:
         return f"{len(rows)} rows, **{len(stale)} of them stale** when this was written: {', '.join(stale)}."
     return f"{len(rows)} rows, **none of them stale** when this was written."

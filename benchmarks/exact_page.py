@@ -16,6 +16,7 @@ import torch
 
 from xhat.errors import XhatError
 from xhat.exact.cell import FLOOR, canonical_solver, made, reference
+from xhat.exact.cell import stale as is_stale
 from xhat.exact.grid import LONG, SHORT, others
 from xhat.exact.mixture import MixturePosterior
 from xhat.exact.report import markdown
@@ -200,7 +201,7 @@ def reference_table(published: dict, rows: Rows) -> str:
 def how_made(rows: Rows) -> str:
     """What made the rows, how many there are, and how many are of today's code."""
     kinds = {tuple(r["made"][k] for k in ("torch", "numpy", "python", "processor")) for r in rows}
-    stale = sum(r["made"] != made(r["problem"], r["solver"]) for r in rows)
+    stale = sum(is_stale(r, made(r["problem"], r["solver"])) for r in rows)
     what = "; ".join(f"torch {t}, numpy {n}, Python {p}, {c}" for t, n, p, c in sorted(kinds))
     verb = "is" if stale == 1 else "are"
     said = f"**{stale:,} of them {verb} stale**" if stale else "**None of them was stale** when this was written"

@@ -1,5 +1,7 @@
 """Operators of volumes and of a rolling shutter, against dense algebra, plain loops and their own limits."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
@@ -160,22 +162,44 @@ RUNS = [
     ("volume_blur:boundary=circular", (1, 4, 16, 16), "slices:prior=brain", 0.05),
     ("volume_blur:depth=0.8,std=0.8", (1, 4, 16, 16), "slices:prior=brain,couple=0.3", 0.05),
     ("helical_ct:angles=20,arc=90", (1, 3, 16, 16), "slices:prior=brain,couple=0.2", 0.05),
-    ("mri_volume:acceleration=3", (2, 8, 24, 24), MAGNITUDE, 0.02),
+    ("mri_volume:acceleration=3,seed={}", (2, 8, 24, 24), MAGNITUDE, 0.02),
     ("slices:operator=(mri_single:acceleration=2,seed=[1,2,3,4])", (2, 4, 16, 16), MAGNITUDE, 0.02),
 ]
 
 
 @pytest.mark.parametrize(("operator", "shape", "prior", "sigma"), RUNS, ids=lambda v: str(v)[:24])
 def test_a_solver_restores_what_is_measured(operator, shape, prior, sigma):
-    """Smooth blobs: nearer to the truth than the regularised least-squares image, and within the noise."""
-    A, n = build_operator(operator, shape), shape[-1]
+    """Smooth blobs: nearer to the truth than the regularised least-squares image, and within the noise.
+
+    A mask is random, and one with a prior of brains may come out worse: of six, ratios 0.1 to 0.3 and 0.7, 1.4. So it is
+    the mean of three masks that is nearer.
+    """
+    n = shape[-1]
     line = torch.arange(float(n))
     down = [line[:, None] - n / 2 + 2 - s / 2 for s in range(shape[1])]
     blob = torch.stack([torch.exp(-(d**2 + (line - n / 2) ** 2) / 18) for d in down])
     x = (1.4 * blob - 0.7)[None] if shape[0] == 1 else torch.stack([blob, torch.zeros_like(blob)])
-    y = Gaussian(sigma).sample(A(x[None]), Rng([1]))
-    like, model = likelihood(A, Gaussian(sigma), y), xhat.build_prior(prior, "cpu")
-    found = solve(build("lmaps:steps=10", SOLVERS), model, model.problem(like), model.streams(shape)([0]))
-    assert (found - x).square().mean() < 0.7 * (A.pinv(y) - x).square().mean()
-    residual, expected = like.misfit(found)
-    assert residual < 1.5 * expected
+    model, ours, theirs = xhat.build_prior(prior, "cpu"), 0.0, 0.0
+    for spec in dict.fromkeys(operator.format(k) for k in range(3)):
+        A = build_operator(spec, shape)
+        y = Gaussian(sigma).sample(A(x[None]), Rng([1]))
+        like = likelihood(A, Gaussian(sigma), y)
+        found = solve(build("lmaps:steps=10", SOLVERS), model, model.problem(like), model.streams(shape)([0]))
+        ours, theirs = ours + (found - x).square().mean(), theirs + (A.pinv(y) - x).square().mean()
+        residual, expected = like.misfit(found)
+        assert residual < 1.5 * expected
+    assert ours < 0.7 * theirs
+
+
+def test_a_mask_of_a_seed_hangs_on_draws_that_every_torch_makes_alike():
+    """`rand` and `randperm` gave the same numbers in 2.6, 2.13 and 2.15, `multinomial` did not: a measurement whose record
+    names a seed was read with another mask.
+    """
+    source = Path(xhat.__file__).parent
+    parts = [
+        f for room in ("operators", "science", "noise", "solvers", "priors") for f in (source / room).rglob("*.py")
+    ]
+    assert [f.name for f in parts if "torch.multinomial(" in f.read_text()] == []
+    few, many = (drawn(8, 24, acceleration, 0.15, 7) for acceleration in (4, 2))
+    assert int(few.sum()) == 8 * 24 // 4
+    assert not (few & ~many).any(), "the order of the clocks is that of the seed"

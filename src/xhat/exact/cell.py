@@ -72,6 +72,15 @@ def stamp(problem: str, solver: str, *more: object) -> dict[str, str]:
     return {"code": CODE.fingerprint(*parts), "processor": processor} | versions()
 
 
+def stale(row: Row, now: dict[str, str]) -> bool:
+    """Whether `row` was not made as `now` says.
+
+    The version of xhat counts for nothing: its code has a fingerprint of its own.
+    """
+    before = row.get("made") or {}
+    return any(before.get(k) != now.get(k) for k in (before | now).keys() - {"xhat"})
+
+
 @lru_cache(None)
 def drawn(problem: str) -> tuple[object, ...]:
     """All that a problem is made of, as its first measurement has it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ..files.rows import Row, Rows
-from .cell import Cell, evaluate, made
+from .cell import Cell, evaluate, made, stale
 
 Key = tuple[str, str, int, int]
 
@@ -27,7 +27,7 @@ class Results(Rows[Key]):
 
     def stale(self, cells: Iterable[Cell]) -> list[Cell]:
         """The cells whose row was made by other code, other versions or on another kind of processor."""
-        return [c for c in cells if c.key in self.rows and self.rows[c.key].get("made") != made(*c.key[:2])]
+        return [c for c in cells if c.key in self.rows and stale(self.rows[c.key], made(*c.key[:2]))]
 
     def of(self, cells: Iterable[Cell]) -> list[Row]:
         """The rows of `cells`, in their order, each once."""

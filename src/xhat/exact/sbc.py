@@ -21,6 +21,7 @@ from ..spec import build
 from ..task.account import failure
 from .calibration import BINS, DRAWS, RANKED, Joint, histogram, shape, uniformity
 from .cell import FLOOR, Cell, canonical_problem, canonical_solver, check_cost, stamp
+from .cell import stale as is_stale
 from .grid import SHORT
 from .problems import PROBLEMS
 from .verdict import WORST
@@ -112,7 +113,7 @@ def calibrate(found: Sequence[Trial], out: Path, quiet: bool = False) -> list[st
     wanted = {t.key: t for t in found}
     with undone(out, ["sbc.jsonl"]):
         results: Rows[Key] = Rows(out / "sbc.jsonl", key)
-        stale = {k for k in wanted if k in results.rows and results.rows[k].get("made") != made(*k[:2])}
+        stale = {k for k in wanted if k in results.rows and is_stale(results.rows[k], made(*k[:2]))}
         due = [k for k in wanted if k in results.missing(wanted) | stale]
         check_cost([c for k in due for c in cells_of(wanted[k])], 1)
     if stale:

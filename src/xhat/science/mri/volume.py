@@ -126,5 +126,8 @@ def drawn(slices: int, rows: int, acceleration: Number, centre: Number, seed: in
     more = count - int(inside.sum())
     kept = inside.flatten().clone()
     if more:
-        kept[torch.multinomial(weight, more, generator=torch.Generator().manual_seed(seed))] = True
+        # The first of clocks that ring at these rates, which is drawing without replacement (Efraimidis & Spirakis, 2006,
+        # doi:10.1016/j.ipl.2005.11.003). torch.multinomial does the same with draws that hang on the version of torch.
+        uniform = torch.rand(len(weight), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        kept[(-uniform.log() / weight).argsort(stable=True)[:more]] = True
     return kept.reshape(slices, rows)
