@@ -657,7 +657,7 @@ class Blind(nn.Module):
 
 def script(net: nn.Module, file: Path) -> Path:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")  # of torch.jit, of a kind that hangs on torch's version
         torch.jit.script(net).save(str(file))
     return file
 

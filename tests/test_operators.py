@@ -15,6 +15,7 @@ from xhat.operators import OPERATORS, LinearOperator, SpectralOperator
 from xhat.operators.kernels import load_kernel, motion_kernel
 from xhat.spec import build
 from xhat.testing import check_operator, operator_laws
+from xhat.testing.linear import matrix
 
 LAWS = [(case, law) for case in CASES for law in operator_laws(make(case))]
 EACH = [c for c in CASES if any(isinstance(v, list) or v is KERNELS for v in c[1].values())]
@@ -312,6 +313,24 @@ def test_gradient_is_finite_at_the_ends(name, options, level):
     y, pullback = vjp(A, torch.full((1, *SHAPE), level))
     assert torch.isfinite(y).all()
     assert torch.isfinite(pullback(torch.ones_like(y))).all()
+
+
+class Twice(LinearOperator):
+    """y = the mean of x and its copy, moved by three of eight pixels: a frequency is lost."""
+
+    def forward(self, x):
+        return (x + x.roll(3, -1)) / 2
+
+
+def test_a_singular_operator_has_its_least_squares_solution():
+    """Noisy data are no A x, and A Aᵀ v = y has no solution: against torch's dense pseudo-inverse, to cg_tol = 1e-4."""
+    A, y = Twice((1, 8, 8)), images(2, (1, 8, 8))
+    M = matrix(A).double()
+    dense = torch.linalg.pinv(M, rtol=1e-5) @ y.double().flatten(1).T
+    assert torch.linalg.matrix_rank(M) < 64
+    torch.testing.assert_close(A.pinv(y).double().flatten(1).T, dense, rtol=0, atol=1e-4 * float(dense.abs().max()))
+    torch.testing.assert_close(A.pinv(y)[:1], A.pinv(y[:1]))  # images do not mix
+    check_operator(A)
 
 
 def test_composition():

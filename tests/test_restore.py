@@ -403,3 +403,17 @@ def test_measurements_that_are_no_pictures_get_a_tile():
         text, tile = measurement_tile(xhat.likelihood(A, xhat.Gaussian(), A(blank)))
         assert shown in text
         assert (tile is None) == ("numbers" in text)
+
+
+def test_a_measurement_knows_the_objects_that_made_it(tmp_path):
+    """As it knows the specs: the numbers are those of the operator and the noise given by hand."""
+    x = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    A = xhat.operator(lambda x: x[..., ::2], shape=(1, 8, 8), linear=True)
+    y = xhat.simulate(x, A, 0.05, seed=1)
+    how = {"prior": "powerlaw", "solver": "lmaps:steps=3", "progress": False}
+    assert torch.equal(xhat.restore(y, **how).images, xhat.restore(y.y, A, 0.05, **how).images)
+    other = xhat.operator(lambda x: x[..., 1::2], shape=(1, 8, 8), linear=True)
+    assert xhat.restore(y, other, **how).problem.A is not A, "what is given counts"
+    y.save(tmp_path / "y.npz")
+    with pytest.raises(SpecError, match="does not say which operator"):
+        xhat.restore(tmp_path / "y.npz", **how)  # a file holds no object

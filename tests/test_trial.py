@@ -124,7 +124,7 @@ class Program(nn.Module):
 def test_a_file_is_tried_and_the_options_are_named(tmp_path):
     file = tmp_path / "d.pt"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, from 2.9 or so on
+        warnings.simplefilter("ignore")  # of torch.jit, of a kind that hangs on torch's version
         torch.jit.script(Program()).save(str(file))
     assert build_prior(f"{file}:trust=true,output=residual,sigma_max=1", "cpu").tried
     with pytest.raises(MismatchError, match=rf"FileDenoiser {file} .*it returns the residual \(output=residual\)"):

@@ -171,8 +171,8 @@ RUNS = [
 def test_a_solver_restores_what_is_measured(operator, shape, prior, sigma):
     """Smooth blobs: nearer to the truth than the regularised least-squares image, and within the noise.
 
-    A mask is random, and one with a prior of brains may come out worse: of six, ratios 0.1 to 0.3 and 0.7, 1.4. So it is
-    the mean of three masks that is nearer.
+    A mask is random, and one with a prior of brains may come out worse: of six, ratios 0.1 to 0.3 and 0.7, 1.4. So it
+    is the mean of three masks that is nearer.
     """
     n = shape[-1]
     line = torch.arange(float(n))
@@ -192,8 +192,8 @@ def test_a_solver_restores_what_is_measured(operator, shape, prior, sigma):
 
 
 def test_a_mask_of_a_seed_hangs_on_draws_that_every_torch_makes_alike():
-    """`rand` and `randperm` gave the same numbers in 2.6, 2.13 and 2.15, `multinomial` did not: a measurement whose record
-    names a seed was read with another mask.
+    """`rand` and `randperm` gave the same numbers in 2.6, 2.13 and 2.15, `multinomial` did not: a measurement whose
+    record names a seed was read with another mask.
     """
     source = Path(xhat.__file__).parent
     parts = [

@@ -46,6 +46,7 @@ class Measurement:
     grid: Grid | None = None  # where the voxels lie, and the file's numbers, if y is a volume from a file
     rate: float | None = None  # frames a second, if y is a video from a file
     reader: str | None = None  # the module of the reader that made it of its file
+    parts: Mapping[str, Any] = field(default_factory=dict)  # `operator`, `noise`: objects that no file holds
     scale: float = 1.0  # the file's numbers are `scale` times those of y and the image
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from ..files import record
 from ..files.cut import Cut
 from ..files.folder import alone
 from ..files.kept import kept_of
-from ..files.measurement import Source
+from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference, split
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
@@ -180,6 +180,9 @@ def restore(
         raise SpecError(
             "record_every keeps the steps of the first start, which need not be the best: leave one of them"
         )
+    if isinstance(y, Measurement):  # of an object that is still in memory
+        operator = y.parts.get("operator") if operator is None else operator
+        noise = y.parts.get("noise") if noise is None else noise
     operator = None if operator is None else adopted(operator, shape)
     found, ranged = taken(y, operator, shape, value_range)
     truth = bare = None

@@ -4,7 +4,8 @@ from ..checks import SEEDS, whole
 from ..errors import DataError
 from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference
-from ..noise import NOISES
+from ..noise import NOISES, Noise
+from ..operators.base import Operator
 from .parts import NoiseLike, OperatorLike, adopted, as_noise, as_operator, image_for, name_of
 from .run import measured
 
@@ -38,11 +39,14 @@ def simulate(
     operator = adopted(operator, tuple(found.shape))
     whole("seed", seed, 0, SEEDS)
     truth = image_for(operator, found)
-    A, model = as_operator(operator, tuple(truth.shape)), as_noise(noise)
-    model = model.bind(A.detector)
+    A, given = as_operator(operator, tuple(truth.shape)), as_noise(noise)
+    model = given.bind(A.detector)
     y = measured(A, model, truth[None], [seed])[0]
     if not y.isfinite().all():
         raise DataError(f"{name_of(operator)} gives numbers that are not finite, for this image")
+    own: dict[str, Operator | Noise] = {} if isinstance(operator, str) else {"operator": A}
+    if type(given) not in NOISES.values():
+        own["noise"] = given
     return Measurement(
         y=y,
         image_shape=A.shape,
@@ -50,4 +54,5 @@ def simulate(
         noise=name_of(model, NOISES) if type(model) in NOISES.values() else None,
         seed=seed,
         origin=f"a measurement simulated with {name_of(operator)}",
+        parts=own,
     )

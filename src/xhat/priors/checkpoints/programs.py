@@ -47,7 +47,9 @@ class TorchScript(Program):
         super().__init__()
         read_archive(file).check()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather have torch.export
+            # torch would rather have torch.export, and says so by either, as its version is
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             try:
                 self.module: Any = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
             except Exception as e:  # a damaged archive fails in any way it likes

@@ -126,7 +126,7 @@ def drawn(slices: int, rows: int, acceleration: Number, centre: Number, seed: in
     more = count - int(inside.sum())
     kept = inside.flatten().clone()
     if more:
-        # The first of clocks that ring at these rates, which is drawing without replacement (Efraimidis & Spirakis, 2006,
+        # The first of clocks that ring at these rates: drawing without replacement (Efraimidis & Spirakis, 2006,
         # doi:10.1016/j.ipl.2005.11.003). torch.multinomial does the same with draws that hang on the version of torch.
         uniform = torch.rand(len(weight), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         kept[(-uniform.log() / weight).argsort(stable=True)[:more]] = True
