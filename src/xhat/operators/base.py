@@ -262,7 +262,7 @@ class LinearOperator(PinvOperator):
         try:
             found = A.adjoint(cg(lambda v: A(A.adjoint(v)), b, self.cg_steps, self.cg_tol))
         except DivergedError:
-            found = torch.cat([_least_squares(A, b, i) for i in range(len(b))])
+            found = torch.cat([_least_squares(A.take(torch.tensor([i])), b[i : i + 1], i) for i in range(len(b))])
         return found.to(y.real.dtype)
 
     @iterative
@@ -293,11 +293,10 @@ class LinearOperator(PinvOperator):
 
 
 def _least_squares(A: LinearOperator, y: Data, i: int) -> Image:
-    """A⁺ y of image `i` alone, also where A makes no data like y: A Aᵀ v = y has no solution then, AᵀA x = Aᵀ y has.
+    """A⁺ y of image `i`, the only one given, also where A makes no data like y.
 
-    The latter is solved to the square of the tolerance: its matrix has the singular values squared.
+    Then A Aᵀ v = y has no solution, and AᵀA x = Aᵀ y has. The latter is solved to the square of the tolerance: its matrix has the singular values squared.
     """
-    A, y = A.take(torch.tensor([i])), y[i : i + 1]
     try:
         return A.adjoint(cg(lambda v: A(A.adjoint(v)), y, A.cg_steps, A.cg_tol))
     except DivergedError:
