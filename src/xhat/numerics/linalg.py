@@ -107,7 +107,7 @@ def cg(
             remaining(r, z, error, gained, least) / close
         )  # the smallest so far: neither must fall
         active = active & (far > 1 - BAND)
-    if tol and (late := far > 1).any():  # those too that met a direction without curvature: A is singular there
+    if tol and (late := active & (far > 1)).any():
         i = int(late.nonzero()[0])
         raise DivergedError(
             f"conjugate gradient: image {i} is at relative residual {float(norm(r)[i] / norm(b)[i]):.1e} after "

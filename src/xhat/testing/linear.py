@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -29,6 +28,19 @@ def random_data(A: Operator, x: Tensor, seed: int = 2) -> Tensor:
     """White noise in the shape of A(x)."""
     y = A(x)
     return torch.randn(y.shape, generator=torch.Generator().manual_seed(seed), dtype=y.dtype)
+
+
+def invertible_data(A: LinearOperator, x: Tensor, seed: int = 2) -> Tensor:
+    """Data for A⁺: white noise, or A of other images where conjugate gradient has to invert a singular A Aᵀ.
+
+    Only the matrix tells that it is singular, so that is looked for in images of at most `MOST` numbers.
+    """
+    if getattr(type(A).pinv, "iterative", False) and torch.Size(A.shape).numel() <= MOST:
+        with double_by_default():
+            D = matrix(A)
+        if torch.linalg.matrix_rank(D, rtol=1e-8) < len(D):
+            return A(images(A, seed=seed + 10))
+    return random_data(A, x, seed)
 
 
 def slack(A: LinearOperator) -> float:
@@ -83,12 +95,19 @@ def memory_does_not_matter(A: LinearOperator) -> None:
     A, x = double(A), images(A)
     y = random_data(A, x)
     inverses = {"Aᵀ": A.adjoint, "A⁺": A.pinv, "ridge": lambda v: A.ridge(v, 0.3)}
-    for (name, inverse), (how, (strided, usual)) in product(inverses.items(), layouts(y).items()):
-        try:
-            found = inverse(strided)
-        except RuntimeError as e:
-            raise law.broken(f"{name} of data {how} raises {e}") from e
-        law.same(found, inverse(usual), f"{name} of data {how}")
+    made = {"A⁺": invertible_data(A, x)}
+    for name, inverse in inverses.items():
+        for how, (strided, usual) in layouts(made.get(name, y)).items():
+            _same_in_any_layout(law, name, inverse, how, strided, usual)
+
+
+def _same_in_any_layout(law: Law, name: str, inverse: Callable[[Tensor], Tensor], how: str, *data: Tensor) -> None:
+    strided, usual = data
+    try:
+        found = inverse(strided)
+    except RuntimeError as e:
+        raise law.broken(f"{name} of data {how} raises {e}") from e
+    law.same(found, inverse(usual), f"{name} of data {how}")
 
 
 def counts_its_calls(A: LinearOperator) -> None:
@@ -152,7 +171,7 @@ def pinv(A: LinearOperator) -> None:
     law = Law(A, says, "`pinv` is the adjoint, or an inverse that adds something where A sees nothing")
     off = 1e-6 if exactness(A) < 1e-9 else 1e-3
     A, x = double(A), images(A)
-    y, v, floor = A(x), random_data(A, x), damping(A)
+    y, v, floor = A(x), invertible_data(A, x), damping(A)
     with tight(A):
         if floor:
             z = A.pinv(v)
@@ -164,7 +183,7 @@ def pinv(A: LinearOperator) -> None:
         law.near(A.pinv(A(z)), z, off, off * float(z.abs().max()), "A⁺ A A⁺ y")
         u = A.pinv(v)
         other = images(A, seed=4)
-        w = random_data(A, x, seed=5)
+        w = invertible_data(A, x, seed=5)
         pairs = {"A⁺ A": (x, z, other, A.pinv(A(other))), "A A⁺": (v, A(u), w, A(A.pinv(w)))}
     for name, (a, Pa, b, Pb) in pairs.items():
         scale = norm(a) * norm(b)
