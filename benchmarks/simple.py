@@ -1,26 +1,26 @@
-"""LMAPS beside the measurement itself, one plain library call, one call of the prior, and half-quadratic steps.
+"""LMAPS beside the measurement itself, plain library calls, one call of the prior, and solvers of few calls.
 
-    python -m benchmarks.simple FOLDER [--size 128] [--count 12] [--page docs/simple_tools.md]
+    python -m benchmarks.simple FOLDER... [--size 128] [--count 15] [--keep ANSWERS] [--page docs/simple_tools.md]
 
-FOLDER holds photographs, of which the central squares of the first `count` colour ones are taken. The library is
-scikit-image or Pillow. Whatever its call or the one call of the prior leaves open, a weight or a level, is chosen by
-the truth, in the mean over the photographs, so that both are at least as good as a person would have them.
+Each FOLDER holds photographs, of which the central squares of the first `count` colour ones are taken. The library is
+scikit-image, Pillow or OpenCV. Whatever its call or the one call of the prior leaves open, a weight or a level, is
+chosen by the truth, in the mean over the photographs, so that both are at least as good as a person would have them.
+With --keep, answers stay in a folder, and the same command again computes what is missing.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image as Pictures
 from skimage.metrics import structural_similarity
-from skimage.restoration import denoise_nl_means, inpaint_biharmonic, wiener
 from torch import Tensor
 
 from xhat.bench.stats import interval
-from xhat.likelihoods import Likelihood, likelihood
+from xhat.likelihoods import likelihood
 from xhat.loop import solve
 from xhat.noise import NOISES
 from xhat.operators import OPERATORS
@@ -31,26 +31,31 @@ from xhat.solvers import SOLVERS
 from xhat.spec import build
 
 from .page import fill
+from .simple_calls import LEVELS, library, seen
 
 NOISE = "gaussian:sigma=0.05"
 TASKS = {
     "noise 13": ("denoise", "gaussian:sigma=0.1"),
     "SR x4": ("super_resolution", NOISE),
+    "box": ("inpaint:mask=box", NOISE),
     "random 70 %": ("inpaint:keep=0.3", NOISE),
     "Gaussian": ("gaussian_blur", NOISE),
     "motion": ("motion_blur:seed=1", NOISE),
+    "phase": ("phase_retrieval", NOISE),
+    "non-linear": ("nonlinear_blur", NOISE),
+    "HDR": ("hdr", NOISE),
     "JPEG 10": ("jpeg:quality=10", "noiseless"),
     "2 bit": ("quantize:bits=2", "noiseless"),
 }
-LEVELS = (0.02, 0.05, 0.1, 0.2, 0.4)
-WEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-SOLVED = ("hqs:steps=20", "lmaps")
+FILLED = ("SR x4", "box", "random 70 %")  # where the one call of the prior starts from the library's picture
+PLAIN = ("the measurement", "a library's call", "one call of the prior")
+SOLVED = ("hqs:steps=20", "ddrm", "ddnm+", "diffpir", "reddiff", "lmaps")
 
 
-def crops(folder: Path, size: int, count: int) -> Tensor:
-    """The central squares of the first colour photographs of `folder`, (count, 3, size, size) in [−1, 1]."""
+def crops(folders: list[Path], size: int, count: int) -> Tensor:
+    """The central squares of the first colour photographs of the folders, (count, 3, size, size) in [−1, 1]."""
     found = []
-    for path in sorted(folder.iterdir()):
+    for path in itertools.chain.from_iterable(sorted(folder.iterdir()) for folder in folders):
         with Pictures.open(path) as picture:
             if picture.mode != "RGB" or min(picture.size) < size:
                 continue
@@ -59,46 +64,8 @@ def crops(folder: Path, size: int, count: int) -> Tensor:
         if np.ptp(square.astype(int), axis=2).max() > 0:
             found.append(torch.from_numpy(square.copy()).permute(2, 0, 1) / 127.5 - 1)
     if len(found) < count:
-        raise SystemExit(f"{folder} has {len(found)} colour photographs of {size} pixels or more, not {count}")
+        raise SystemExit(f"{len(found)} colour photographs of {size} pixels or more were found, not {count}")
     return torch.stack(found[:count])
-
-
-def each(f: Callable[..., np.ndarray], images: Tensor, *more: Tensor) -> Tensor:
-    """`f` on (h, w, c) arrays, image by image."""
-    rows = [f(*(v.movedim(0, -1).numpy().astype(float) for v in row)) for row in zip(images, *more, strict=True)]
-    return torch.stack([torch.from_numpy(np.ascontiguousarray(r)).movedim(-1, 0) for r in rows]).float()
-
-
-def seen(like: Likelihood, size: int) -> Tensor:
-    """The measurement as a picture of the image's size: y, or y enlarged without a filter."""
-    return torch.nn.functional.interpolate(like.y, size=(size, size), mode="nearest-exact")
-
-
-def library(task: str, like: Likelihood, start: Tensor) -> Iterable[Tensor]:
-    """What one call of a library makes of the measurement, with each of the values that it leaves open."""
-    size = start.shape[-1]
-    if task == "SR x4":
-        lanczos = lambda v: np.stack(
-            [
-                np.asarray(Pictures.fromarray(c.astype("float32")).resize((size, size), Pictures.Resampling.LANCZOS))
-                for c in np.moveaxis(v, -1, 0)
-            ],
-            -1,
-        )
-        yield each(lanczos, like.y)
-    elif task.startswith("random"):
-        mask = like.A(torch.ones_like(like.y))
-        yield each(lambda v, m: inpaint_biharmonic(v, m[..., 0] == 0, channel_axis=-1), like.y, mask)
-    elif task in ("Gaussian", "motion"):
-        point = torch.zeros_like(like.y[:1])
-        point[..., size // 2, size // 2] = 1
-        psf = like.A(point)[0, 0].numpy().astype(float)
-        for weight in WEIGHTS:
-            one = lambda c, w=weight: wiener(c, psf / psf.sum(), w, clip=False)
-            yield each(lambda v, one=one: np.stack([one(c) for c in np.moveaxis(v, -1, 0)], -1), like.y)
-    else:
-        for h in LEVELS:
-            yield each(lambda v, h=h: denoise_nl_means(v, h=h, patch_size=5, patch_distance=6, channel_axis=-1), like.y)
 
 
 def psnr(estimate: Tensor, truth: Tensor) -> Tensor:
@@ -118,62 +85,79 @@ def best(made: Iterable[Tensor], truth: Tensor) -> Tensor:
     return max(made, key=lambda v: float(psnr(v, truth).mean()))
 
 
-def measure(task: str, truth: Tensor, seconds: dict[str, float]) -> dict[str, Tensor]:
+def measure(task: str, truth: Tensor, keep: Path | None) -> dict[str, Tensor]:
     """The answers of every row to one task, (n, 3, size, size) each."""
     operator, noise = TASKS[task]
     A, model = build(operator, OPERATORS, tuple(truth.shape[1:])), build(noise, NOISES)
     n = len(truth)
     like = likelihood(A, model, model.sample(A(truth), Rng(range(100, 100 + n))))
     prior = build("photo", PRIORS)
-    start = seen(like, truth.shape[-1])
-    rows = {"the measurement": start, "a library's call": best(library(task, like, start), truth)}
-    begin = rows["a library's call"] if task in ("SR x4", "random 70 %") else start
-    calls = [prior(begin, Level(0.5, 1.0, rho)) for rho in LEVELS]
-    rows["one call of the prior"] = best(calls, truth)
+    rows = {}
+    if task != "phase":  # a hologram is no picture, and no library's call makes one of it
+        start = seen(task, like, truth.shape[-1])
+        rows = {"the measurement": start, "a library's call": best(library(task, like, start), truth)}
+        begin = rows["a library's call"] if task in FILLED else start
+        rows["one call of the prior"] = best((prior(begin, Level(0.5, 1.0, rho)) for rho in LEVELS), truth)
     for spec in SOLVED:
-        solver = build(spec, SOLVERS)
+        name, solver = spec.split(":")[0], build(spec, SOLVERS)
         if solver.mismatch(prior, like) is None:
-            clock = time.perf_counter()
-            rows[spec.split(":")[0]] = solve(solver, prior, like, Rng(range(n)))
-            seconds[spec.split(":")[0]] = seconds.get(spec.split(":")[0], 0) + time.perf_counter() - clock
+            kept = keep / f"{task} {name}.pt".replace(" ", "_") if keep else None
+            if kept and kept.exists():
+                rows[name] = torch.load(kept, weights_only=True)
+            else:
+                rows[name] = solve(solver, prior, like, Rng(range(n)))
+                if kept:
+                    torch.save(rows[name], kept)
+            print(task, name, f"{float(psnr(rows[name], truth).mean()):.2f} dB", flush=True)
     return rows
 
 
 def table(results: dict[str, dict[str, Tensor]], truth: Tensor) -> list[str]:
-    """PSNR and SSIM of each row and task, and what LMAPS gains over the best row above HQS, with a paired interval."""
-    names = ["the measurement", "a library's call", "one call of the prior", "hqs", "lmaps"]
+    """PSNR and SSIM of each row and task, and what LMAPS gains over the plain rows and over the other solvers, with
+    paired 95 % intervals.
+    """
+    solvers = [spec.split(":")[0] for spec in SOLVED]
     lines = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
-    for name in names:
+    for name in [*PLAIN, *solvers]:
         cells = [
             f"{float(psnr(rows[name], truth).mean()):.2f} / {ssim(rows[name], truth):.3f}" if name in rows else "–"
             for rows in results.values()
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    gains = []
-    for rows in results.values():
-        simple = best((rows[name] for name in names[:3]), truth)
-        gains.append(interval([float(v) for v in psnr(rows["lmaps"], truth) - psnr(simple, truth)]))
-    lines.append(
-        "| LMAPS over the best of the first three | "
-        + " | ".join(f"{g.value:+.2f} ± {g.half:.2f}" for g in gains)
-        + " |"
-    )
+    rivals = {
+        "the best of the first two": PLAIN[:2],
+        "one call of the prior": PLAIN[2:],
+        "the best other solver": tuple(s for s in solvers if s != "lmaps"),
+    }
+    for title, names in rivals.items():
+        gains = [over(rows, [n for n in names if n in rows], truth) for rows in results.values()]
+        lines.append(f"| LMAPS over {title} | " + " | ".join(gains) + " |")
     return lines
+
+
+def over(rows: dict[str, Tensor], names: list[str], truth: Tensor) -> str:
+    """What LMAPS gains over the best of these rows, in dB, with the 95 % interval of paired differences."""
+    if not names:
+        return "–"
+    rival = best((rows[n] for n in names), truth)
+    gain = interval([float(v) for v in psnr(rows["lmaps"], truth) - psnr(rival, truth)])
+    return f"{gain.value:+.2f} ± {gain.half:.2f}"
 
 
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--count", type=int, default=15)
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
-    truth = crops(args.folder, args.size, args.count)
-    seconds: dict[str, float] = {}
-    results = {task: measure(task, truth, seconds) for task in TASKS}
-    lines = table(results, truth)
-    print("\n".join(lines), {k: round(v / len(TASKS) / len(truth), 2) for k, v in seconds.items()}, sep="\n")
+    if args.keep:
+        args.keep.mkdir(parents=True, exist_ok=True)
+    truth = crops(args.folders, args.size, args.count)
+    lines = table({task: measure(task, truth, args.keep) for task in TASKS}, truth)
+    print("\n".join(lines))
     if args.page:
         fill(args.page, "simple", "\n".join(lines))
 

@@ -12,15 +12,16 @@ from xhat.errors import SpecError
 from xhat.files.photographs import photographs
 from xhat.files.readers.load import load
 from xhat.likelihoods import BlindGaussian, SpectralGaussian, likelihood
-from xhat.loop import trajectory
+from xhat.loop import solve, trajectory
 from xhat.noise import Gaussian
 from xhat.operators.blind_blur import gaussians
 from xhat.operators.kernels import motion_kernel
-from xhat.priors import MixturePrior
+from xhat.priors import MixturePrior, build_prior
 from xhat.rng import Rng
 from xhat.schedule import Level
 from xhat.solvers import SOLVERS
 from xhat.solvers.blind import first, simplex
+from xhat.solvers.gibbs_ddrm import misfit
 from xhat.solvers.kernel_prior import kernel_prior
 
 SHAPE, TRUE = (1, 16, 16), 1.0
@@ -150,6 +151,38 @@ def test_gibbs_finds_the_kernel_in_most_chains(prior):
     assert int((off(last.state.kernel) < 0.5 * off(like.A.guess.expand(12, -1, -1))).sum()) >= 9
     error = lambda a: (a - x).square().flatten(1).mean(1)
     assert int((error(last.state.x0) < error(like.y)).sum()) >= 9
+
+
+def test_the_image_is_integrated_out_of_the_likelihood_of_a_kernel(prior):
+    """Against the dense Gaussian N(K x̂₀, σ² I + E K Kᵀ), whose constant cancels in the difference of two kernels."""
+    x, _, like = blurred(prior, 2.0, n=2)
+    sigma2, error = torch.full((2, 1, 1, 1), 0.02**2, dtype=x.dtype), 0.03
+
+    def dense(kernel):
+        eye = torch.eye(256, dtype=x.dtype).reshape(256, *SHAPE)
+        K = like.A.blur(eye, kernel[:1].expand(256, -1, -1)).flatten(1).T
+        law = torch.distributions.MultivariateNormal(
+            torch.zeros(256, dtype=x.dtype), K @ K.T * error + sigma2[0, 0, 0] * torch.eye(256)
+        )
+        return -law.log_prob((like.y - like.A.blur(x, kernel)).flatten(1))
+
+    narrow, wide = (gaussians(7, torch.tensor([std], dtype=torch.float64)).expand(2, -1, -1) for std in (0.8, 1.6))
+    found = misfit(like, narrow, x, sigma2, error) - misfit(like, wide, x, sigma2, error)
+    torch.testing.assert_close(found, dense(narrow) - dense(wide), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kernels", "seed"), [("gauss", 0), ("shake", 3)])
+def test_gibbs_gives_a_better_photograph_than_its_input(kernels, seed):
+    """By 2 to 4 dB behind a defocus whose width is guessed a third too wide, and 0.8 to 2.5 behind a camera shake."""
+    shape = (3, 64, 64)
+    x = photographs(64, ("coffee",)).float()
+    k = gaussians(13, torch.tensor([1.5])) if kernels == "gauss" else motion_kernel(9, 0.5, seed)[None]
+    A = operator(f"blind_blur:size={k.shape[-1]},std={2 if kernels == 'gauss' else 1.5},kernels={kernels}", shape)
+    y = A.blur(x, k.float()) + 0.02 * Rng([7]).randn_like(x)
+    found = solve(SOLVERS["gibbs_ddrm"](), build_prior("photo", "cpu"), likelihood(A, Gaussian(0.02), y), Rng([0]))
+    error = lambda a: float((a.clamp(-1, 1) - x).square().mean())
+    assert error(found) < 0.7 * error(y)
 
 
 def test_blind_problems_refuse_what_needs_a_kernel(prior):

@@ -54,10 +54,13 @@ class BlindBlur(Operator):
 
     def blur(self, x: Image, kernel: Tensor) -> Data:
         """k ⋆ x, (b, c, h, w), differentiable in both; `kernel` has one for each image, (b, size, size)."""
-        (h, w), size = self.shape[-2:], kernel.shape[-1]
-        full = F.pad(kernel[:, None], [0, w - size, 0, h - size]).roll((-(size // 2), -(size // 2)), (-2, -1))
-        y: Tensor = irfft2(rfft2(x) * rfft2(full).conj(), s=(h, w))
+        y: Tensor = irfft2(rfft2(x) * rfft2(self.spread(kernel)).conj(), s=self.shape[-2:])
         return y
+
+    def spread(self, kernel: Tensor) -> Tensor:
+        """The kernels (b, size, size) on the grid of the image with their centres at (0, 0), (b, 1, h, w)."""
+        (h, w), size = self.shape[-2:], kernel.shape[-1]
+        return F.pad(kernel[:, None], [0, w - size, 0, h - size]).roll((-(size // 2), -(size // 2)), (-2, -1))
 
     def known(self, kernel: Tensor) -> Circulant:
         """The operator with this kernel, (b, size, size)."""
