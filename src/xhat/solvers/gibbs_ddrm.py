@@ -37,7 +37,7 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
     loses photographs even with the true kernel. On three photographs of 64 x 64 with σ = 0.02 behind a defocus (std
     1.5, guess 2) y has 17.7, 20.6 and 24.3 dB, this 21.1, 24.0 and 26.5 (with x̂₀ for x₀ and 100 steps 16.5 and 14.0 on
     the first and last); behind a camera shake of 9 pixels y has 19.3, 22.1 and 25.7, this 20.1, 24.6 and 27.1. Longer
-    shakes are lost: at 13 pixels y has 16.4 and this 14.1.
+    shakes are lost: at 13 pixels y has 16.4 and this 11.0.
     """
 
     name: ClassVar[str] = "gibbs_ddrm"
