@@ -105,7 +105,8 @@ def misfit(like: BlindGaussian, kernel: Tensor, x0: Tensor, sigma2: Tensor, erro
     variance = sigma2 + error * gain
     left = rfft2(like.y - like.A.blur(x0, kernel), norm="ortho").abs().square()
     twice = 2 - (torch.arange(w // 2 + 1, device=x0.device) * 2 % w == 0).to(x0.dtype)
-    return 0.5 * ((left / variance + variance.log()) * twice).flatten(1).sum(1)
+    each: Tensor = (left / variance + variance.log()) * twice
+    return 0.5 * each.flatten(1).sum(1)
 
 
 def overlaps(x: Tensor, size: int) -> Tensor:
