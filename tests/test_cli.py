@@ -13,6 +13,7 @@ from PIL import Image
 import xhat
 from xhat.cli.arguments import main
 from xhat.errors import MismatchError
+from xhat.files.readers.load import load
 from xhat.priors import PRIORS
 
 
@@ -255,3 +256,14 @@ def test_ctrl_c_and_resume(tmp_path, capsys, monkeypatch):
     assert main([*command, "--resume"]) == 0
     assert "checkpoint.pt" not in names(tmp_path / "two")
     assert torch.equal(xhat.load_image("two/sample_001.png"), whole)
+
+
+def test_a_number_is_the_sigma_of_gaussian_noise_here_as_in_python(tmp_path, capsys):
+    xhat.save_image(tmp_path / "x.png", torch.zeros(3, 8, 8))
+    out = tmp_path / "y.npz"
+    for text, sigma in (("0.05", 0.05), (".05", 0.05), ("51/255", 0.4)):
+        assert main(["simulate", f"{tmp_path}/x.png", "--operator", "denoise", "--noise", text, "-o", f"{out}"]) == 0
+        assert load(out).noise == f"gaussian:sigma={sigma}"
+        out.unlink()
+    assert main(["simulate", f"{tmp_path}/x.png", "--operator", "denoise", "--noise", "5x", "-o", f"{out}"]) == 2
+    assert "--noise: expected 0.05, 12/255 or auto, not '5x'" in capsys.readouterr().err

@@ -379,7 +379,9 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("image", help="the file of the true image: a picture of 8 or 16 bits, .npy, .npz or .pt")
     p.add_argument("-o", "--out", required=True, help="the file to write: .npz, or a picture (clipped and rounded)")
     p.add_argument("--operator", metavar="SPEC", required=True, help="what makes the measurement")
-    p.add_argument("--noise", metavar="SPEC", required=True, help="the noise to add")
+    p.add_argument(
+        "--noise", metavar="SPEC", required=True, help="the noise to add; a number, 0.05 or 12/255, is Gaussian"
+    )
     p.add_argument("--seed", type=int, default=0, help="seed of the noise; default: 0")
     p.add_argument("--crop", metavar="WxH", help=CROP)
     p.add_argument("--size", type=int, metavar="N", help="first crop the central square and resize it to N x N")
@@ -396,7 +398,9 @@ def _calibrate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("images", nargs="+", metavar="image", help="true images: pictures, folders of them, or patterns")
     p.add_argument("-o", "--out", required=True, help="the .json to write, for xhat restore --calibration")
     p.add_argument("--operator", metavar="SPEC", required=True, help="what makes the measurements")
-    p.add_argument("--noise", metavar="SPEC", required=True, help="the noise to add")
+    p.add_argument(
+        "--noise", metavar="SPEC", required=True, help="the noise to add; a number, 0.05 or 12/255, is Gaussian"
+    )
     p.add_argument("--solver", metavar="SPEC", help="the method; default: one that draws samples")
     p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)

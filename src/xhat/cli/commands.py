@@ -26,7 +26,7 @@ from ..task.simulate import simulate
 from . import fix
 from .listing import listing, overview
 from .options import read_options
-from .restoring import prior_spec, run_one
+from .restoring import noise_spec, prior_spec, run_one
 from .several import run_several
 
 
@@ -66,7 +66,7 @@ def run_simulate(args: Namespace) -> int:
     if cut:
         x = cut(x, args.image)
     with about(args.image, (*FITTING, DataError)):
-        made = simulate(x, args.operator, args.noise, args.seed)
+        made = simulate(x, args.operator, noise_spec(args.noise), args.seed)
     made.save(args.out, args.depth)
     if args.reference_out is not None:
         save_image(args.reference_out, x, args.depth)
@@ -96,7 +96,7 @@ def run_calibrate(args: Namespace) -> int:
     found = calibrate(
         images,
         args.operator,
-        args.noise,
+        noise_spec(args.noise),
         prior_spec(args),
         args.solver,
         samples=args.samples,

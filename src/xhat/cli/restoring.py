@@ -168,21 +168,26 @@ def prior_spec(args: Namespace) -> str:
 def _noise_spec(args: Namespace) -> str | None:
     """The noise that --noise or --sigma names: `12/255` is 12 of 255 grey levels, `auto` is to be estimated."""
     if args.sigma is None:
-        noise: str | None = args.noise
-        return noise
+        return None if args.noise is None else noise_spec(args.noise)
     if args.noise:
         raise SpecError("--sigma stands for --noise gaussian:sigma=...; give one of them")
-    if args.sigma == AUTO:
-        return AUTO
-    number, slash, white = args.sigma.partition("/")
+    return AUTO if args.sigma == AUTO else _gaussian("--sigma", args.sigma)
+
+
+def noise_spec(text: str) -> str:
+    """What --noise says: a spec, or as in Python a number, the sigma of Gaussian noise, and `12/255`."""
+    return _gaussian("--noise", text) if text[:1].isdigit() or text[:1] == "." else text
+
+
+def _gaussian(flag: str, text: str) -> str:
+    """The spec of Gaussian noise of sigma 0.05 or 12/255. Raises SpecError for what is no such number."""
+    number, slash, white = text.partition("/")
     try:
         sigma = float(number) * 2 / float(white) if slash else float(number)
     except (ValueError, ZeroDivisionError):
-        raise SpecError(f"--sigma: expected 0.05, 12/255 or auto, not {args.sigma!r}") from None
+        raise SpecError(f"{flag}: expected 0.05, 12/255 or auto, not {text!r}") from None
     if not 0 < sigma < 2:
-        raise SpecError(
-            f"--sigma {args.sigma}: images lie in [-1, 1]; for {number} of 255 grey levels say {number}/255"
-        )
+        raise SpecError(f"{flag} {text}: images lie in [-1, 1]; for {number} of 255 grey levels say {number}/255")
     return f"gaussian:sigma={sigma:.4g}"
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..checks import path as checked_path
 from ..errors import DataError
+from ..notes import note
+from ..spec import names_code
 from .cut import Window
 from .pictures import PICTURES, save_image
 from .volume import Grid
@@ -55,7 +57,7 @@ class Measurement:
 
     def save(self, path: str | Path, depth: int = 8) -> None:
         """Writes it as a picture, which clips to [−1, 1] and rounds to `depth` bits, or as `.npz`, which keeps
-        everything.
+        everything but parts of your own, `package.module:Class`: no file may name code.
 
         Raises DataError for another suffix, or if a picture cannot hold it.
         """
@@ -65,12 +67,14 @@ class Measurement:
             return save_image(path, self.y, depth)
         if suffix != ".npz":
             raise DataError(f"{path}: measurements are written as .npz or as a picture ({', '.join(PICTURES)})")
-        known: dict[str, Any] = {
-            "image_shape": self.image_shape,
-            "operator": self.operator,
-            "noise": self.noise,
-            "seed": self.seed,
-        }
+        specs = {"operator": self.operator, "noise": self.noise}
+        for name, spec in specs.items():
+            if found := names_code(spec):
+                specs[name] = None
+                note(
+                    "%s does not say its %s: %s is code, which no file may name; give it to restore", path, name, found
+                )
+        known: dict[str, Any] = {"image_shape": self.image_shape, **specs, "seed": self.seed}
         known |= {k: v.cpu() if isinstance(v, Tensor) else v for k, v in self.physics.items()}
         arrays: dict[str, Any] = {k: np.asarray(v) for k, v in known.items() if v is not None}
         return atomic(path, lambda file: np.savez_compressed(file, y=self.y.cpu().numpy(), **arrays))
