@@ -59,6 +59,8 @@ def compared(a: Path, b: Path) -> tuple[list[Change], list[str]]:
             notes.append(f"{lone} records are in {name} only")
     metrics = [m for m in left["metrics"] if m in right["metrics"]]
     pairs = [(r, at[r["key"]]) for r in rows_a if r["key"] in at]
+    if not pairs:
+        notes.append("two solvers or two priors are compared by --across solver, --across prior")
     return _changes(pairs, metrics), notes
 
 
