@@ -34,7 +34,7 @@ from xhat.schedule import EDM, Level
 from xhat.train import consistency, edm
 from xhat.train.average import Average, exponent
 from xhat.train.consistency import Distillation, Tuning, endpoint, nearer
-from xhat.train.dataset import Order, load, scaled, stream
+from xhat.train.dataset import Order, load, scaled, split, stream
 from xhat.train.images import read_images
 from xhat.train.network import build_network, retimed
 from xhat.train.recipe import Consistency, DataOptions, read_recipe, with_sigma_data
@@ -221,7 +221,7 @@ BAD = [
     (foreign, "x.idx", [], "x.idx: is neither a folder nor a tar, .npz or IDX file"),
     (two_arrays, "two.npz", [], "needs one uint8 array"),
     (None, "missing", [], "missing: no such file or folder"),
-    (None, "x.npz", ["--set", "data.validation=12"], "leaves none to train on"),
+    (None, "x.npz", ["--set", "data.validation=12"], "leaves none to train on; --set data.validation=1 holds out a tenth"),
     (None, "x.npz", ["--set", "data.pad=7"], "x.npz[0]: 8x8 is larger than pad = 7"),
     (None, "x.npz", ["--set", "data.patch=9"], "x.npz[0]: 8x8 is smaller than patch = 9"),
     (None, "x.npz", ["--set", "data.patch=5"], "multiples of 2, the images are 5x5"),
@@ -609,3 +609,10 @@ def test_without_images_the_denoiser_draws_them(capsys):
     assert "samples of the denoiser" in Path("cm/README.md").read_text()
     assert tune("--set", "consistency.method=none", out="two") == 2
     assert "method must be one of ect, cd" in capsys.readouterr().err
+
+
+def test_a_folder_too_small_for_what_is_held_out_is_told_how_to_go_on():
+    images = [torch.full((1, 4, 4), float(k)) for k in range(30)]
+    with pytest.warns(UserWarning, match=r"16 of 30 images are held out, 14 are left .* data\.validation=3 holds"):
+        held, rest = split(images, 16)
+    assert (len(held), len(rest)) == (16, 14)

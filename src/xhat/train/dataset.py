@@ -126,8 +126,13 @@ def split(images: list[Tensor], held: int) -> tuple[list[Tensor], list[Tensor]]:
 
     Raises DataError if that leaves none for training.
     """
+    fewer = f"--set data.validation={max(1, len(images) // 10)} holds out a tenth"
     if len(images) <= held:
-        raise DataError(f"{len(images)} images, and validation = {held} of them to be held out leaves none to train on")
+        text = f"{len(images)} images, and validation = {held} of them to be held out leaves none to train on; {fewer}"
+        raise DataError(text)
+    if 2 * held > len(images):
+        text = f"{held} of {len(images)} images are held out, {len(images) - held} are left to train on; {fewer}"
+        warnings.warn(text, stacklevel=2)
     keys = [hashlib.blake2b(x.numpy().tobytes(), digest_size=16).digest() for x in images]
     order = sorted(range(len(images)), key=keys.__getitem__)
     chosen = set(order[:held])
