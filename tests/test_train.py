@@ -221,7 +221,12 @@ BAD = [
     (foreign, "x.idx", [], "x.idx: is neither a folder nor a tar, .npz or IDX file"),
     (two_arrays, "two.npz", [], "needs one uint8 array"),
     (None, "missing", [], "missing: no such file or folder"),
-    (None, "x.npz", ["--set", "data.validation=12"], "leaves none to train on; --set data.validation=1 holds out a tenth"),
+    (
+        None,
+        "x.npz",
+        ["--set", "data.validation=12"],
+        "leaves none to train on; --set data.validation=1 holds out a tenth",
+    ),
     (None, "x.npz", ["--set", "data.pad=7"], "x.npz[0]: 8x8 is larger than pad = 7"),
     (None, "x.npz", ["--set", "data.patch=9"], "x.npz[0]: 8x8 is smaller than patch = 9"),
     (None, "x.npz", ["--set", "data.patch=5"], "multiples of 2, the images are 5x5"),
