@@ -44,7 +44,7 @@ OLD_FRAMES = 16  # of these films, whose log gains and noise have the deviations
 STRENGTHS = (5, 10, 15, 20, 25, 30, 40)  # of OpenCV's filter
 COUPLE = "couple=0.05,motion=dis"
 BOTH = [("frame by frame", ""), ("coupled", f",{COUPLE}")]
-HOW = {"LMAPS": BOTH, "MAP-GA": [*BOTH, ("coupled, σ_c = 0.2", ",couple=0.2,motion=dis")]}
+HOW = {"LMAPS": BOTH, "MAP-GA": [*BOTH, ("coupled, σ_c = 0.1", ",couple=0.1,motion=dis")]}
 LMAPS, ASCENT = "lmaps:steps=8", "map_ga:steps=10,inner_steps=4"
 
 # What happened to the frames: each has its own blur, its own mask, its own scratches.

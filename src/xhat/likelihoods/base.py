@@ -79,6 +79,14 @@ class Likelihood:
         """
         return self.y.new_ones(1, dtype=self.y.real.dtype)
 
+    def evened(self, step: Image, rho: PerImage) -> Image:
+        """A step (b, *image) of gradient descent on σ_y² `nll` + ρ‖x‖²/2, of a length for ‖A‖ ≤ 1, where a problem with
+        more than the measurement has larger curvature: the step itself, unless it is one.
+
+        `rho`, (b,), is at least 0. The result is (1 + ρ) ((1 + ρ) I + B)⁻¹ step, with B the curvature of what is more.
+        """
+        return step
+
     @property
     def level_of_images(self) -> bool:
         """Whether σ_y is a noise level of images, too: the noise is Gaussian, and A maps the white image to white where

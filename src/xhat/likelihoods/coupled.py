@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import MismatchError
 from ..noise import Gaussian
 from ..numerics.linalg import bcast
-from ..operators.coupled import Chain, Coupled, coupled
+from ..operators.coupled import Chain, Coupled, coupled, smoothed
 from ..types import Image, PerImage
 from .base import Likelihood, LinearGaussian, Restated
 
@@ -29,6 +29,10 @@ class CoupledLikelihood(Restated):
     @property
     def gain(self) -> PerImage:
         return 1 + 4 * self.A.strength**2  # ‖D‖² < 4 where D x = x_{f+1} − x_f, and about that along motion
+
+    def evened(self, step: Image, rho: PerImage) -> Image:
+        """(1 + ρ) ((1 + ρ) I + c² DᵀD)⁻¹ step: shorter steps where the coupling makes it steep, and nowhere else."""
+        return smoothed(step, self.A.chain, self.A.strength / (1 + rho.to(self.A.strength)).sqrt())
 
     def misfit(self, x: Image) -> tuple[PerImage, PerImage]:
         return self.pixel.misfit(x)

@@ -17,7 +17,9 @@ from ..numerics.linalg import bcast, cg, rms
 from ..numerics.tridiagonal import chain, tridiagonal
 from ..types import Data, Image, PerImage
 from .base import DampedOperator, LinearOperator, in_double, iterative
-from .lifted import LiftedSpectral, plane_shape
+from .denoise import Denoise
+from .lifted import LiftedSpectral, lift, plane_shape
+from .modality import VIDEO
 from .temporal import Temporal
 
 MOVING_STEPS = 30  # of conjugate gradient along motion
@@ -228,3 +230,10 @@ def coupled(A: LinearOperator, chain: Chain, strength: PerImage) -> Coupled:
         return Coupled(A, chain, strength)
     kind = CoupledTime if isinstance(A, Temporal) else CoupledFrames if shared else Coupled
     return kind(A, chain, strength)
+
+
+def smoothed(x: Image, chain: Chain, strength: PerImage) -> Image:
+    """(I + c² DᵀD)⁻¹ x for videos `x` (b, *image) and c = `strength`, (1 or b)."""
+    same = lift(chain.shape, Denoise(plane_shape(chain.shape)), VIDEO)
+    assert isinstance(same, LinearOperator)
+    return 2 * coupled(same.to(x.device), chain, 2**0.5 * strength).normal_solve(x, 1.0)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import torch
 from torch import Tensor
 
 from ..errors import SpecError
@@ -75,13 +76,12 @@ class Ascent(Solver[Likelihood]):
         """λ ∇ log p(x̂|y) at x̂ = `x`, (b, *image)."""
         eps = self.floor(prior)
         noise = self.variance(like) + eps**2
-        noise = noise / like.gain.to(noise)
         lam = 1 / (1 / noise + 1 / t.sigma**2) if self.lam == "level" else noise
         out = bcast(lam, x) * self.likelihood_score(x, like, eps)
         if self.use_prior:
             weight = bcast(lam / eps**2, x) if self.lam != "unit" else 1.0
             out = out + weight * (prior(x, Level(t.t, 1.0, eps)) - x)
-        return out
+        return like.evened(out, noise / t.sigma**2 if self.lam == "level" else torch.zeros_like(noise))
 
     @abstractmethod
     def likelihood_score(self, x: Image, like: Likelihood, eps: float) -> Image:

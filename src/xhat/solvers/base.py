@@ -117,7 +117,6 @@ class Solver(Checked, ABC, Generic[L, S, P]):
     needs_prior: ClassVar[type[Prior]] = Prior
     denoises: ClassVar[bool] = True  # whether it asks the prior for E[x₀|x_t]
     returns: ClassVar[str] = "sample"  # or "point": whether it claims a posterior draw or one best answer
-    unit_norm: ClassVar[bool] = False  # whether its steps have a length for ‖A‖ ≤ 1 and overshoot beyond it
     seeded: ClassVar[bool] = True  # whether it uses random numbers; if not, all seeds give the same image
 
     steps: Annotated[int, Steps] = 100
@@ -160,9 +159,14 @@ class Solver(Checked, ABC, Generic[L, S, P]):
         if self.unit_norm and float(like.gain.max()) > STEEP:
             return (
                 f"{type(self).__name__} takes steps of a length for operators of norm 1, and this coupling has "
-                f"{float(like.gain.max()) ** 0.5:.2g}: give a larger couple, or a solver such as lmaps, dds or diffpir"
+                f"{float(like.gain.max()) ** 0.5:.2g}: give a larger couple, or a solver such as lmaps or mmps"
             )
         return None if prior is None else self.lacks(prior)
+
+    @property
+    def unit_norm(self) -> bool:
+        """Whether its steps have a length for ‖A‖ ≤ 1 and overshoot beyond it, so that steep couplings are refused."""
+        return False
 
     @property
     def proximal(self) -> bool:

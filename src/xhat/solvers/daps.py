@@ -19,12 +19,11 @@ class DAPS(Estimator[Likelihood]):
     x̂₀ comes from the probability flow in `ode_steps` steps, then x₀ ~ p(y|x₀) N(x₀; x̂₀, ρ_t² I) from `mcmc_steps`
     steps of Langevin dynamics; the next level forgets x_t (ζ = 1). The likelihood is the noise model's own, unless
     `tau` is given: the official code has exp(−‖y − A(x)‖²/τ²) with τ = 0.01, which counts the data 50 times at σ_y =
-    0.05. `lr` is in units of 1/(1/σ² + 1/ρ_t²), σ² = σ_y² or τ²/2, and stable below 2 if ‖A‖ = 1; with `absolute` it
-    is the step size itself. Over the run it falls linearly to `decay` times its size. The official setting for linear
-    tasks is tau=0.01, lr=1e-4, absolute=true, decay=0.01 on the schedule edm:sigma_min=0.1,sigma_max=100.
+    0.05. `lr` is in units of 1/(1/σ² + 1/ρ_t²), σ² = σ_y² or τ²/2, and stable below 2 if ‖A‖ = 1; where a coupling of
+    frames is steeper than the data, 1/σ² grows as its curvature does. With `absolute` it is the step size itself. Over
+    the run it falls linearly to `decay` times its size. The official setting for linear tasks is tau=0.01, lr=1e-4,
+    absolute=true, decay=0.01 on the schedule edm:sigma_min=0.1,sigma_max=100.
     """
-
-    unit_norm: ClassVar[bool] = True
 
     steps: int = 50
     ode_steps: Annotated[int, Steps] = 5
@@ -34,6 +33,11 @@ class DAPS(Estimator[Likelihood]):
     tau: Annotated[float, Positive] | None = None
     absolute: bool = False
     decay: Annotated[float, Fraction] = 1.0
+
+    @property
+    def unit_norm(self) -> bool:
+        """A step whose size was given is not made shorter."""
+        return self.absolute
 
     def estimate(self, x: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Image:
         return self.draw(x, t, prior, like, rng, 1.0)
@@ -48,7 +52,7 @@ class DAPS(Estimator[Likelihood]):
         x, r, tau = flow(x, t, prior, self.ode_steps), t.ratio, self.tau
         misfit = like.nll if tau is None else lambda x0: sq(like.residual(x0)) / tau**2
         var = like.noise.scale(like.y) ** 2 if tau is None else tau**2 / 2
-        lr = size * (self.lr if self.absolute else self.lr / (1 / var + 1 / r**2))
+        lr = size * (self.lr if self.absolute else self.lr / (like.gain.to(x) / var + 1 / r**2))
         return langevin(lambda x0: misfit(x0) + sq(x0 - x) / (2 * r**2), x, lr, self.mcmc_steps, rng)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import torch
 
 from ..numerics.autodiff import grad
-from ..numerics.linalg import sq
+from ..numerics.linalg import bcast, sq
 from ..ranges import Positive, Range, Steps
 from ..schedule import Schedule, time_of
 from ..transition import fresh
@@ -25,7 +25,6 @@ class DCDP(Solver[Likelihood]):
     Tweedie purification.
     """
 
-    unit_norm: ClassVar[bool] = True
     returns: ClassVar[str] = "point"
 
     steps: int = 10
@@ -54,5 +53,5 @@ class DCDP(Solver[Likelihood]):
         m = torch.zeros_like(x)
         for _ in range(self.inner_steps):
             m = self.momentum * m + grad(lambda x: sq(like.residual(x)) / 2, x)
-            x = x - self.lr * m
+            x = x - bcast(self.lr / like.gain, x) * m
         return x

@@ -46,6 +46,11 @@ class DiffStateGrad(Solver[Likelihood]):
         """The inner solver, with the number of steps of this one."""
         return replace(self.inner, steps=self.steps) if self.steps else self.inner
 
+    @property
+    def unit_norm(self) -> bool:
+        """Of the coupling of frames, which tells how long a step may be, at=estimate knows the gradient only."""
+        return self.at == "estimate" or self.inner.unit_norm
+
     def lacks(self, prior: Prior) -> str | None:
         return self.inner.lacks(prior)
 

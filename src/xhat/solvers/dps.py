@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
+
 from ..numerics.autodiff import grad, vjp
 from ..numerics.linalg import norm
 from ..ranges import NonNegative
@@ -25,5 +27,6 @@ class DPS(Solver[Likelihood]):
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0, pullback = vjp(lambda x: prior(x, t), state.x)
         direction = grad(lambda x0: norm(like.residual(x0)), x0)
+        direction = like.evened(direction, torch.zeros(len(x0)).to(x0))
         x = ancestral(state.x, x0, t, s, rng)
         return State(x - self.c * t.norm * s.norm * pullback(direction), x0)

@@ -33,6 +33,7 @@ class LGD(Solver[Likelihood]):
         r = t.sigma / t.norm
         offsets = [r * rng.randn_like(x0) for _ in range(self.n)]
         direction = grad(lambda x0: self.loss(x0, offsets, like), x0)
+        direction = like.evened(direction, torch.zeros(len(x0)).to(x0))
         x = ancestral(state.x, x0, t, s, rng)
         return State(x - self.c * t.norm * s.norm * pullback(direction), x0)
 

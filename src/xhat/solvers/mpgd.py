@@ -1,7 +1,9 @@
 """Manifold preserving guided diffusion."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
+
+import torch
 
 from ..numerics.autodiff import grad
 from ..numerics.linalg import norm
@@ -20,13 +22,12 @@ class MPGD(Solver[Likelihood]):
     distance in image space; the default is for 3×256×256 images.
     """
 
-    unit_norm: ClassVar[bool] = True
-
     steps: int = 100
     kappa: Annotated[float, NonNegative] = 10.0
     eta: Annotated[float, Fraction] = 0.5
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x0 = prior(state.x, t)
-        new = x0 - self.kappa * t.norm / t.alpha * grad(lambda x0: norm(like.residual(x0)), x0)
+        slope = grad(lambda x0: norm(like.residual(x0)), x0)
+        new = x0 - self.kappa * t.norm / t.alpha * like.evened(slope, torch.zeros(len(x0)).to(x0))
         return State(renoise(state.x, new, t, s, self.eta**2 * ddpm(t, s), rng, old=noise_in(state.x, x0, t)), new)

@@ -21,7 +21,6 @@ class ScoreALD(Solver[LinearGaussian]):
     """
 
     name: ClassVar[str] = "score_ald"
-    unit_norm: ClassVar[bool] = True
     needs = LinearGaussian
 
     steps: int = 500
@@ -31,7 +30,7 @@ class ScoreALD(Solver[LinearGaussian]):
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
         u, tau = state.x / t.alpha, self.lr * t.ratio**2
-        var = like.var + (self.gamma * t.ratio) ** 2
+        var = like.var + like.gain.to(like.var) * (self.gamma * t.ratio) ** 2
         for _ in range(self.inner_steps):
             score = (prior(t.alpha * u, t) - u) / t.ratio**2
             data = like.A.adjoint(like.residual(u)) / bcast(var, u)

@@ -1,7 +1,7 @@
 """Twisted diffusion sampling."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 
@@ -26,8 +26,6 @@ class TDS(ParticleSolver[Likelihood]):
     The last step has no guidance and the exact likelihood. Systematic resampling if the effective sample size falls
     below `threshold` p. If A has no SVD, p̃_t = p(y|x̂₀) to the power 1/(1 + r_t²/σ_y²).
     """
-
-    unit_norm: ClassVar[bool] = True
 
     steps: int = 100
     particles: Annotated[int, Many] = 16
@@ -59,6 +57,6 @@ def log_twist(like: Likelihood, x0: Image, t: Level) -> PerImage:
     """log p̃_t per particle, up to a constant."""
     r2, var = t.ratio**2 / (1 + t.ratio**2), like.noise.scale(like.y) ** 2
     if not isinstance(like, SpectralGaussian):
-        return -like.nll(x0) / (1 + r2 / var)
+        return -like.nll(x0) / (1 + r2 * like.gain.to(var) / var)
     z = like.A.Ut(like.residual(x0))
     return -sq(z / (bcast(var, z) + r2 * like.A.s**2).sqrt()) / 2
