@@ -16,7 +16,7 @@ from xhat.likelihoods import LinearGaussian
 from xhat.operators.base import AffineOperator
 from xhat.operators.building import build_operator, operator_spec
 from xhat.spec import short
-from xhat.task.film import lifted_prior
+from xhat.task.film import lifted_prior, lit
 from xhat.task.flicker import course, estimate_gains, slow
 from xhat.testing import check_operator
 
@@ -139,6 +139,17 @@ def test_without_motion_a_still_film_tells_all(monkeypatch):
 # --- the operator -----------------------------------------------------------------------------
 
 
+def test_a_mask_hides_what_flickered_and_the_gains_of_long_exposures_are_those_of_the_pictures():
+    g = [1.1, 0.9, 1.0, 0.8]
+    A = build_operator(lit(g, "inpaint:keep=0.5"), (3, 4, 16, 16))
+    seen = build_operator("inpaint:keep=0.5", (3, 16, 16)).support[0]
+    x = torch.randn(1, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    y = torch.where(seen[:, None], lighted(x, torch.tensor(g)), torch.tensor(5.0))
+    like = likelihood(A, Gaussian(0.1), y)
+    torch.testing.assert_close(like.residual(x), torch.zeros_like(x), rtol=0, atol=1e-5)  # nothing hidden is looked at
+    assert lit([1.1, 0.9], "temporal_average:window=2,stride=2").startswith("flicker:")
+
+
 @pytest.mark.parametrize(
     "inner", ["frames:operator=(gaussian_blur:std=1)", "frames:operator=(super_resolution:factor=2)"]
 )
@@ -232,8 +243,7 @@ def test_gains_are_taken_and_stand_before_an_operator(tmp_path):
         ]
         assert main([*argv, "-o", str(out), "--flicker", given, "--operator", "gaussian_blur:std=0.5"]) == 0
         operator = json.loads((out / "record.json").read_text())["operator"]
-        assert operator.startswith("flicker:gains=[")
-        assert operator.endswith("@ frames:operator=(gaussian_blur:std=0.5)")
+        assert operator.startswith("frames:operator=(gaussian_blur:std=0.5) @ flicker:gains=[")
     r = xhat.restore(old, None, 0.1, "frames:prior=photo", "hqs:steps=1", scale=2, flicker="auto")
     assert tuple(r.first.shape) == (1, 8, 96, 96)
 

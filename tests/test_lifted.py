@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from operator_cases import double
 from xhat.baselines import BASELINES
-from xhat.errors import MismatchError, ShapeError, SpecError, XhatError
+from xhat.errors import DataError, MismatchError, ShapeError, SpecError, XhatError
 from xhat.likelihoods import likelihood
 from xhat.loop import solve
 from xhat.noise import Gaussian, Noiseless
@@ -132,6 +133,29 @@ def test_what_does_not_fit_is_refused(shape, given):
 def test_masks_of_another_number_of_frames_are_refused():
     with pytest.raises(ShapeError, match="3 pictures"):
         frames(VIDEO_SHAPE, "(inpaint:seed=[1,2,3])")
+
+
+def test_numbered_pictures_are_a_mask_for_each_frame(tmp_path):
+    """As a list of operators with one file each, on every frame and in windows; with composed and missing ones."""
+    masks = randn(T, 8, 16) > 0.5
+    for f, mask in enumerate(masks):
+        Image.fromarray(255 * mask.numpy().astype("uint8")).save(tmp_path / f"m_{f + 7:02d}.png")
+    A = build_operator(f"frames:operator=(inpaint:fill={tmp_path}/m_%02d.png)", VIDEO_SHAPE)
+    listed = frames(VIDEO_SHAPE, [f"inpaint:fill={tmp_path}/m_{f + 7:02d}.png" for f in range(T)])
+    x = randn(2, *VIDEO_SHAPE)
+    assert torch.equal(A(x), listed(x))
+    assert torch.equal(A(x)[0, 0] != 0, ~masks)
+    assert torch.equal(A.support.expand(1, *VIDEO_SHAPE)[0, 0], ~masks)
+    check_operator(A)
+    part = A.section(1, 3)
+    assert torch.equal(part.A(x[:, :, 1:3]), A(x)[:, :, 1:3])
+    both = frames(VIDEO_SHAPE, f"inpaint:fill={tmp_path}/m_%02d.png @ gaussian_blur:std=1")
+    assert torch.equal(both(x) != 0, A(x) != 0)
+    with pytest.raises(ShapeError, match="4 pictures for 5 frames"):
+        build_operator(f"frames:operator=(inpaint:fill={tmp_path}/m_%02d.png)", (3, T + 1, 8, 16))
+    (tmp_path / "m_08.png").unlink()
+    with pytest.raises(DataError, match="picture 8 is missing"):
+        build_operator(f"frames:operator=(inpaint:fill={tmp_path}/m_%02d.png)", VIDEO_SHAPE)
 
 
 # --- priors -----------------------------------------------------------------------------------

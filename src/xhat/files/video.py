@@ -69,7 +69,7 @@ def load_video(path: str | Path) -> Film:
     """
     path = Path(path)
     if is_numbered(path):
-        frames, rate = _numbered(path), RATE
+        frames, rate = (load_image(name) for name in pictures_of(path)), RATE
     elif not path.is_file():
         raise DataError(f"{path}: no such file")
     else:
@@ -97,7 +97,8 @@ def _gif(path: Path) -> tuple[Iterator[Tensor], float]:
     return (from_pixels(page, path) for page in pages), 1000 / pause if pause > 0 else RATE
 
 
-def _numbered(path: Path) -> Iterator[Tensor]:
+def pictures_of(path: Path) -> list[Path]:
+    """The numbered pictures that `path` names, in order. Raises DataError if there are none or one is missing."""
     head, _, tail = NUMBERED.split(path.name)
     named = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
     found = {int(m[1]): p for p in path.parent.glob("*") if (m := named.fullmatch(p.name))}
@@ -105,7 +106,7 @@ def _numbered(path: Path) -> Iterator[Tensor]:
         raise DataError(f"{path}: there are no such pictures")
     if missing := sorted(set(range(min(found), max(found) + 1)) - found.keys()):
         raise DataError(f"{path}: picture {missing[0]} is missing")
-    return (load_image(found[k]) for k in sorted(found))
+    return [found[k] for k in sorted(found)]
 
 
 def _coded(path: Path) -> tuple[Iterator[Tensor], float]:

@@ -3,19 +3,23 @@
 Videos and volumes have the shape (c, t, h, w): the frames or slices are the second axis of an image.
 """
 
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import ShapeError, SpecError
+from ..files.video import is_numbered, pictures_of
 from ..registry import builds, registry_of
 from ..spec import factors
 from ..types import Data, Image, PerImage
 from .base import CellOperator, LinearOperator, Operator, PinvOperator, ProxyOperator, SpectralOperator
 from .compose import composed
 from .compose import image_shape as one_image
+from .inpaint import Inpaint
 from .modality import VIDEO, VOLUME, Modality, fitting
 from .sections import Section, Sectioned
 
@@ -241,10 +245,13 @@ def lift(shape: tuple[int, ...], operator: Part | Sequence[Part], modality: Moda
     they do not fit the frames.
     """
     frame = plane_shape(shape)
-    given = list(operator) if isinstance(operator, list | tuple) else [operator]
+    each = one_for_each(operator, shape[1]) if isinstance(operator, str) else None
+    given = each or (list(operator) if isinstance(operator, list | tuple) else [operator])
     parts = [made(one, frame) for one in given]
     if not parts:
         raise SpecError("frames: the list of operators is empty")
+    if each and all(type(p) is Inpaint for p in parts):  # one mask for each frame is one operator, which solves faster
+        parts = [Inpaint(frame, mask=torch.cat([p.s for p in parts if isinstance(p, Inpaint)]))]
     if len(parts) == 1 and isinstance(parts[0], SpectralOperator):
         A: Lifted = LiftedSpectral(shape, *parts)
     else:
@@ -253,6 +260,28 @@ def lift(shape: tuple[int, ...], operator: Part | Sequence[Part], modality: Moda
         A = cls(shape, *parts)
     A.modality = fitting(modality, A.shape)
     return A
+
+
+def one_for_each(text: str, count: int) -> list[str] | None:
+    """The spec of an operator that names numbered pictures, `masks/%04d.png`, as one for each of `count` frames.
+
+    None if it names none. The pictures are taken in the order of their numbers. Raises DataError if there are none or
+    one is missing, and ShapeError if there are more or fewer than frames.
+    """
+    names = {value for value in re.split(r"[=,:@()'\"\[\]\s]+", text) if is_numbered(value)}
+    if not names:
+        return None
+    files = {name: [str(p) for p in pictures_of(Path(name))] for name in names}
+    for name, found in files.items():
+        if len(found) != count:
+            raise ShapeError(f"{name}: {len(found)} pictures for {count} frames")
+    out = []
+    for f in range(count):
+        one = text
+        for name, found in files.items():
+            one = one.replace(name, found[f])
+        out.append(one)
+    return out
 
 
 def made(given: Part, frame: tuple[int, ...]) -> Operator:
@@ -276,7 +305,8 @@ def frames(shape: tuple[int, ...], operator: Part = "denoise") -> Lifted:
 
     `operator` is the spec of A, with brackets if it has options or is composed, as in
     `frames:operator=(gaussian_blur:std=2)`; or a list of
-    such texts in quotes, one for each frame. In Python it may be an `Operator` or a list of them. An operator built for
+    such texts in quotes, one for each frame. Numbered pictures, as in `frames:operator=(inpaint:fill=masks/%04d.png)`,
+    are one for each frame, too. In Python it may be an `Operator` or a list of them. An operator built for
     as many pictures as there are frames, such as `inpaint` with a list of seeds, has its own physics in each frame.
     """
     return lift(shape, operator, VIDEO)

@@ -142,9 +142,18 @@ Light = str | Sequence[float] | None  # what is to be done about a light that fl
 
 
 def lit(gains: Sequence[float], operator: str) -> str:
-    """The spec of `operator`, one of pictures or of videos, whose data flicker with `gains`."""
+    """The spec of `operator`, one of pictures or of videos, for a film whose light flickers with `gains`.
+
+    Light comes before what happens to each frame, so that a mask hides what flickered; the gains of pictures that are
+    of several frames, as long exposures are, are those of the pictures.
+    """
     flicker = str(Spec("flicker", {"gains": list(gains)}))
-    return flicker if operator == "denoise" else f"{flicker} @ {lifted_operator(operator)}"
+    if operator == "denoise":
+        return flicker
+    rest = lifted_operator(operator)
+    if all(parse(p).name in ("frames", "scratches") for p in factors(rest)):
+        return f"{rest} @ {flicker}"
+    return f"{flicker} @ {rest}"
 
 
 def light_of(found: Measurement, operator: Any, flicker: Light) -> list[float] | None:
