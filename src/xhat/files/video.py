@@ -68,8 +68,9 @@ def load_video(path: str | Path) -> Film:
     where that is missing.
     """
     path = Path(path)
+    frames: Iterator[Tensor]
     if is_numbered(path):
-        frames, rate = (load_image(name) for name in pictures_of(path)), RATE
+        frames, rate = map(load_image, pictures_of(path)), RATE
     elif not path.is_file():
         raise DataError(f"{path}: no such file")
     else:

@@ -246,7 +246,7 @@ def lift(shape: tuple[int, ...], operator: Part | Sequence[Part], modality: Moda
     """
     frame = plane_shape(shape)
     each = one_for_each(operator, shape[1]) if isinstance(operator, str) else None
-    given = each or (list(operator) if isinstance(operator, list | tuple) else [operator])
+    given: list[Part] = [*each] if each else list(operator) if isinstance(operator, list | tuple) else [operator]
     parts = [made(one, frame) for one in given]
     if not parts:
         raise SpecError("frames: the list of operators is empty")
