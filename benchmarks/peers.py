@@ -2,10 +2,11 @@
 
     pip install 'xhat[peers]'
     OMP_NUM_THREADS=1 python -m benchmarks.peers peers.json --page docs/peers.md
+    OMP_NUM_THREADS=1 python -m benchmarks.peers --quick        # one method, one problem, in a minute; fills no page
 
-Goes on where it was interrupted. Every method runs as its library ships it, with its own hyper-parameters and levels;
-only the number of steps is set, and the highest level where it can be. Seconds are those of the processor, of one
-thread. Needs Linux.
+Goes on where it was interrupted, and refuses a file that other versions began. Every method runs as its library ships
+it, with its own hyper-parameters and levels; only the number of steps is set, and the highest level where it can be.
+Seconds are those of the processor, of one thread. Needs Linux.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import math
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -40,6 +41,7 @@ from xhat.solvers import SOLVERS
 from xhat.spec import build
 
 from .page import fill
+from .peers_features import features
 
 SIGMA, SIZE, DRAWS = 0.05, 64, 20
 TOP = 3.0  # the highest ρ that the network was trained on, where a library lets one choose its levels
@@ -240,14 +242,17 @@ def calibration(peer: str, method: str) -> dict[str, float] | None:
     return {"mean": float(((x.mean(0) - mean) / std).square().mean().sqrt()), "spread": float((x.std(0) / std).mean())}
 
 
-def measured(file: Path) -> dict[str, Any]:
-    """All cells, those that `file` has already as they are; it is written after each."""
-    out: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+def measured(file: Path | None, methods: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
+    """All cells of `methods` and `tasks`, those that `file` has already as they are; it is written after each."""
+    out: dict[str, Any] = json.loads(file.read_text()) if file and file.exists() else {}
+    versions = {p: version(p) for p in (*PEERS, "torch")}
+    if any(out.get("facts", versions)[p] != v for p, v in versions.items()):
+        raise SystemExit(f"{file} was begun by {out['facts']}, here is {versions}: give the name of a new file")
     truth = photographs(SIZE)
     prior = build_prior("photo:dtype=float32", "cpu")
     jobs: list[tuple[str, Callable[[], Any]]] = []
-    for method, peer in [(m, p) for m in STEPS for p in PEERS if m != "LMAPS" or p == "xhat"]:
-        for task in TASKS:
+    for method, peer in [(m, p) for m in methods for p in PEERS if m != "LMAPS" or p == "xhat"]:
+        for task in tasks:
             jobs.append((f"{task}/{method}/{peer}", partial(pictures, peer, method, task, prior, truth)))
         jobs.append((f"mixing/{method}/{peer}", partial(mixing, peer, method, prior, truth)))
         if method != "LMAPS":  # a point estimator
@@ -258,8 +263,9 @@ def measured(file: Path) -> dict[str, Any]:
             out[key] = job()
             print(key, out[key], flush=True)
             facts = {"date": str(date.today()), "processor": platform.machine(), "python": platform.python_version()}
-            out["facts"] = facts | {p: version(p) for p in (*PEERS, "torch")}
-            file.write_text(json.dumps(out, indent=1) + "\n")
+            out["facts"] = facts | versions
+            if file:
+                file.write_text(json.dumps(out, indent=1) + "\n")
     return out
 
 
@@ -302,11 +308,18 @@ def tables(found: dict[str, Any]) -> str:
 def main() -> None:
     """Measures what is missing and writes the page."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("file", type=Path, help="the JSON file of the numbers")
+    p.add_argument("file", type=Path, nargs="?", help="the JSON file of the numbers")
+    p.add_argument("--quick", action="store_true", help="try one method on one problem, and print")
     p.add_argument("--page", type=Path, default=Path("docs/peers.md"), help="the page whose table is filled")
     args = p.parse_args()
     torch.set_num_threads(1)
-    fill(args.page, "peers", tables(measured(args.file)))
+    if args.quick:
+        print("\n".join([tables(measured(None, ["DiffPIR"], list(TASKS)[:1])), "", *features()]))
+        return
+    if args.file is None:
+        p.error("the JSON file of the numbers is missing; --quick needs none")
+    fill(args.page, "peers", tables(measured(args.file, list(STEPS), list(TASKS))))
+    fill(args.page, "features", "\n".join(features()))
 
 
 if __name__ == "__main__":
