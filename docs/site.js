@@ -19,7 +19,7 @@ function choose(form) {
   const best = rows[0];
   form.querySelector(".chosen").innerHTML = best
     ? `<pre><code>xhat restore y.png --operator ${operator} --noise ${noise} --solver ${best.solver} -o out/</code></pre>` +
-      `<table><thead><tr><th>solver</th><th>gives</th><th>network calls</th><th>dB at 64 × 64</th><th>distance from one known posterior</th></tr></thead>` +
+      `<table><thead><tr><th>solver</th><th>gives</th><th>calls</th><th>dB</th><th>distance</th></tr></thead>` +
       `<tbody>${cells.join("")}</tbody></table>`
     : "<p>No solver takes this. Allow more calls, or the other kind of answer.</p>";
 }
