@@ -240,3 +240,15 @@ def test_an_opened_picture_is_its_file_and_a_hole_in_memory_is_filled():
     hole = np.dstack([CAT, np.full(CAT.shape[:2], 255, np.uint8)])
     hole[40:60, 50:80, 3] = 0
     assert look(load(Image.fromarray(hole))).operator == "inpaint"
+
+
+@pytest.mark.parametrize("of", [data.astronaut, data.coffee, data.rocket])
+def test_a_thumbnail_is_sharp_and_not_noisy(of):
+    """All of a small picture is fine detail, which the finest wavelets take for noise of up to ten grey levels."""
+    small = np.asarray(Image.fromarray(of()).resize((128, 96), Image.Resampling.LANCZOS))
+    tensor = lambda a: torch.from_numpy(a.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
+    own = 2.5  # grey levels: the finest detail that eigenvalues of so few patches do not tell from noise
+    assert estimate_sigma(tensor(small)) * 127.5 < own
+    for sigma in (5, 12):
+        noise = np.random.default_rng(0).normal(0, sigma, small.shape)
+        assert 0.95 * sigma < estimate_sigma(tensor(small + noise)) * 127.5 < 1.03 * (sigma**2 + own**2) ** 0.5

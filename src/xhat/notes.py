@@ -2,6 +2,11 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_preset: ContextVar[bool] = ContextVar("preset", default=False)
 
 HEAD, TAIL = 560, 200  # letters of a message that are shown; what lies between is left out
 
@@ -9,6 +14,21 @@ HEAD, TAIL = 560, 200  # letters of a message that are shown; what lies between 
 def note(text: str, *args: object) -> None:
     """Logs `text` % `args` as a note. Python shows it on stderr where nothing else is arranged."""
     logging.getLogger("xhat").warning("xhat: note: %s", one_line(text % args if args else text))
+
+
+@contextmanager
+def in_words_of_fix() -> Iterator[None]:
+    """Within it, advice names the options of `xhat fix`, which knows neither operators nor specs."""
+    before = _preset.set(True)
+    try:
+        yield
+    finally:
+        _preset.reset(before)
+
+
+def advice(restore: str, fix: str) -> str:
+    """The advice for the command that the user typed."""
+    return fix if _preset.get() else restore
 
 
 def tell(text: str) -> None:

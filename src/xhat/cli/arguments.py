@@ -37,6 +37,7 @@ FIX = """examples:
   xhat fix scan.png --scratches mask.png          the mask is white where the scan is damaged
   xhat fix scan.png --scratches red               you have painted the damage red
   xhat fix thumbnail.jpg --enlarge 4
+  xhat fix photo.jpg --deblur                     blurred, shaken or out of focus: how is found out
   xhat fix photo.jpg --deblur 1.5                 blurred by about 1.5 pixels; try --crop 256x256 first
 
 The command that it stands for is shown; `xhat restore --help` explains it.
@@ -56,6 +57,7 @@ Each picture is damaged, restored and compared with itself, so take twenty or mo
 LIST = """examples:
   xhat list                     shows all names
   xhat list solvers             shows options, defaults and papers of all solvers
+  xhat list solvers --for jpeg  shows those that take an operator
   xhat list solvers lmaps       shows one of them in full
 """
 
@@ -182,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
     p = command("list", "list what xhat has: operators, noises, solvers, priors, metrics, data sets and so on", LIST)
     p.add_argument("kind", nargs="?", choices=LISTED, help="the kind to list; without it, the names of all kinds")
     p.add_argument("name", nargs="?", help="one part of that kind, to show in full")
+    p.add_argument("--for", dest="of", metavar="SPEC", help="of the solvers, only those that take this operator")
     p.set_defaults(run=command_of("list"))
     p = command("completion", "let the tab key of a shell complete commands, options and names", COMPLETION)
     p.add_argument("shell", choices=tuple(SCRIPTS), help="the shell whose script is printed")
@@ -342,9 +345,11 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _fix_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("pictures", nargs="+", metavar="picture", help="pictures, folders of them, or patterns")
+    p.add_argument("pictures", nargs="*", metavar="picture", help="pictures, folders of them, or patterns")
     p.add_argument(
-        "-o", "--out", help="as for xhat restore; default: NAME_fixed.png beside the picture, or the folder fixed"
+        "-o",
+        "--out",
+        help="as for xhat restore; default: NAME_fixed.png beside the picture (a TIFF stays one), or the folder fixed",
     )
     p.add_argument(
         "--scratches", metavar="MASK", help="fill what is white in this picture, or what is painted in a colour: red"
@@ -352,9 +357,11 @@ def _fix_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--enlarge", type=int, choices=(2, 4), help="make the picture 2 or 4 times larger")
     p.add_argument(
         "--deblur",
+        nargs="?",
+        const="auto",
         metavar="WIDTH",
-        help="sharpen a picture that is blurred by about so many pixels (a standard deviation: 1 is slight, 3 is "
-        "strong), or by the kernel in a file, a picture of a point",
+        help="sharpen a picture that is blurred, shaken or out of focus: how is found out, or give a width in pixels "
+        "(a standard deviation: 1 is slight, 3 is strong), or the file of the kernel, a picture of a point",
     )
     p.add_argument("--sigma", metavar="S", help="the noise, such as 12/255; default: it is estimated")
     p.add_argument("--crop", metavar="WxH", help=CROP)

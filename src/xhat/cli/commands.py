@@ -16,7 +16,7 @@ from ..files.pictures import PICTURES, save_image
 from ..files.readers.load import load_reference, split
 from ..files.targets import is_pattern, sources
 from ..files.writing import atomic
-from ..notes import tell
+from ..notes import in_words_of_fix, tell
 from ..priors.generated import GENERATORS, check_pictures
 from ..priors.inspect import inspect
 from ..spec import lookup
@@ -46,7 +46,8 @@ def run_fix(args: Namespace) -> int:
     made = fix.command(args)
     if not args.quiet:
         fix.say(made)
-    return int(args.restore(made))
+    with in_words_of_fix():
+        return int(args.restore(made))
 
 
 def run_simulate(args: Namespace) -> int:
@@ -118,7 +119,8 @@ def run_calibrate(args: Namespace) -> int:
 
 def run_list(args: Namespace) -> int:
     """`xhat list`: prints the names of all parts, or the parts of one kind."""
-    print(listing(args.kind, args.name) if args.kind else overview())
+    kind = args.kind or ("solvers" if args.of else None)
+    print(listing(kind, args.name, args.of) if kind else overview())
     return 0
 
 

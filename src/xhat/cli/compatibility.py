@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import count, islice, product
 from string import ascii_lowercase
+from typing import Any
 
 import torch
 
@@ -11,14 +12,16 @@ from ..likelihoods import LatentLikelihood, Likelihood, likelihood
 from ..noise import Gaussian, Noiseless, Poisson
 from ..operators import OPERATORS
 from ..operators.base import Operator
+from ..operators.building import build_operator, kind
 from ..operators.decoder import Decoder, Identity
 from ..solvers import SOLVERS
 from ..solvers.base import AnySolver
-from ..spec import parameters
+from ..spec import factors, parameters, parse
 
 EXTRA = {"blur": {"kernel": torch.tensor([[0.0, 1.0, 0.0], [1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])}}  # not separable
 MARKS = (("●", "any Gaussian noise"), ("○", "noiseless data only"), ("·", "no"))
 POISSON = "◐"
+MEANINGS = {POISSON: "any noise, Poisson included", **dict(MARKS[:2])}
 
 
 def problems() -> dict[str, Operator]:
@@ -68,6 +71,19 @@ def matrix() -> str:
     named = ", ".join(f"{letter} {name}" for letter, name in zip(letters, columns, strict=True))
     lines += [f"    {POISSON} any noise, Poisson included", f"    {named}"]
     return "\n".join([*lines, *(f"    not in the table: {name}, {why}" for name, why in left_out.items())])
+
+
+def takers(of: str) -> dict[str, str]:
+    """The mark of each solver that takes the operator with the spec `of`, by name.
+
+    Raises SpecError for an unknown operator or option, and what it raises if it cannot be built on an example.
+    """
+    built = kind(of)
+    needed = [p.name for p in list(parameters(built).values())[1:] if p.default is p.empty]
+    known: dict[str, Any] = dict(EXTRA.get(parse(factors(of)[-1]).name, {})) or dict.fromkeys(needed)
+    problem = _kinds(build_operator(of, built.example, None, known))
+    marks = {name: _mark(cls(), problem) for name, cls in sorted(SOLVERS.items())}
+    return {name: mark for name, mark in marks.items() if mark != MARKS[2][0]}
 
 
 def _said(e: Exception) -> str:

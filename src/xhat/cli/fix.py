@@ -1,32 +1,43 @@
 """`xhat fix`: what people see in a picture, as the `xhat restore` command that mends it."""
 
+import glob
 import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
 
+from PIL import ImageColor
+
 from ..errors import SpecError
 from ..files.pictures import PICTURES
+from ..files.targets import written
 from ..operators.masks import is_colour
 from ..spec import Spec
 
-COLOURS = {
-    "red": "#ff0000",
-    "green": "#00ff00",
-    "blue": "#0000ff",
-    "cyan": "#00ffff",
-    "magenta": "#ff00ff",
-    "yellow": "#ffff00",
-}
+COLOURS = ("red", "lime", "blue", "cyan", "magenta", "yellow")  # those that people paint with, of all that have names
+PURE = {"green": "#00ff00"}  # the green of a paint box, where CSS has a darker one
+NARROWEST, WIDEST = 0.3, 15.0  # pixels: less changes nothing, and a Gaussian that is cut at 61 pixels is none beyond
+UNKNOWN = "auto"  # the width of a blur that is to be found
 
 
 def command(args: Namespace) -> list[str]:
     """The arguments of `xhat restore` that `xhat fix` stands for. Raises SpecError for what does not go together."""
+    if not args.pictures:
+        swallowed = args.deblur and Path(args.deblur).suffix.lower() in PICTURES
+        raise SpecError(
+            f"fix: which picture? {args.deblur} was taken for the kernel; put the pictures first: "
+            f"xhat fix {args.deblur} --deblur"
+            if swallowed
+            else "fix: give a picture, several, or a folder"
+        )
     parts = []
     if args.scratches:
         parts.append(str(Spec("inpaint", {"fill": _painted(args.scratches)})))
     if args.deblur:
-        parts.append(str(_blur(args.deblur)))
+        blur = _blur(args.deblur)
+        if args.deblur == UNKNOWN and (args.enlarge or args.scratches):
+            raise SpecError("--deblur with --enlarge or --scratches needs a width in pixels: --deblur 1.5")
+        parts.append(str(blur))
     if args.enlarge and parts:
         parts.append(f"super_resolution:factor={args.enlarge}")
     made = ["restore", *args.pictures, "-o", str(args.out or _beside(args.pictures))]
@@ -48,17 +59,21 @@ def say(made: list[str]) -> None:
 
 def _painted(text: str) -> str:
     """A colour by name or number, or the file of a mask. Raises SpecError if it is none of them."""
-    colour = COLOURS.get(text.lower(), text)
-    if not is_colour(colour) and not Path(text).is_file():
+    if Path(text).is_file():
+        return text
+    colour = PURE.get(text.lower(), text)
+    if not is_colour(colour):
         raise SpecError(
             f"--scratches {text}: no such file; give a mask, in which white is to be filled, or the colour that you "
-            f"painted into the picture: {', '.join(COLOURS)} or #rrggbb"
+            f"painted into the picture: {', '.join(COLOURS)}, another name of CSS, or #rrggbb"
         )
-    return colour
+    return "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(colour))
 
 
 def _blur(text: str) -> Spec:
-    """A width in pixels, or the file of a measured kernel. Raises SpecError if it is neither."""
+    """A width in pixels, the file of a measured kernel, or a blur to be found. Raises SpecError if it is none."""
+    if text == UNKNOWN:
+        return Spec("blind_blur", {})
     try:
         width = float(text)
     except ValueError:
@@ -68,11 +83,25 @@ def _blur(text: str) -> Spec:
                 "kernel, a picture of a point"
             ) from None
         return Spec("blur", {"psf": text})
+    if not NARROWEST <= width <= WIDEST:
+        raise SpecError(
+            f"--deblur {text}: a width lies between {NARROWEST:g} and {WIDEST:g} pixels (1 is slight, 3 is strong); "
+            "without a number it is found out"
+        )
     return Spec("gaussian_blur", {"std": width})
 
 
 def _beside(pictures: list[str]) -> str:
-    """Where results go if nobody says: beside a single picture, into the folder `fixed` for several."""
+    """Where results go if nobody says: beside a single picture, into the folder `fixed` for several.
+
+    A picture becomes a PNG, and a TIFF stays one. Where that name is taken, by the result of `thumb.jpg` for that of
+    `thumb.png`, the suffix of the picture joins it.
+    """
     path = Path(pictures[0])
-    single = len(pictures) == 1 and not path.is_dir() and path.suffix.lower() in PICTURES
-    return str(path.with_name(f"{path.stem}_fixed.png")) if single else "fixed"
+    if len(pictures) > 1 or path.is_dir() or path.suffix.lower() not in PICTURES:
+        return "fixed"
+    made = path.with_name(f"{path.stem}_fixed{written(path)}")
+    others = (p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p.suffix.lower() in PICTURES and p != path)
+    if made.exists() and any(others):
+        made = path.with_name(f"{path.stem}_{path.suffix[1:]}_fixed{written(path)}")
+    return str(made)

@@ -21,7 +21,7 @@ from ..schedule import SCHEDULES
 from ..solvers import SOLVERS
 from ..solvers.base import Solver
 from ..spec import parameters, text_of
-from .compatibility import matrix
+from .compatibility import MEANINGS, matrix, takers
 
 KINDS: dict[str, Mapping[str, Any]] = {
     "operators": OPERATORS,
@@ -41,18 +41,34 @@ def overview() -> str:
     return "\n".join(f"{kind}\n    {', '.join(sorted(names))}" for kind, names in KINDS.items())
 
 
-def listing(kind: str, name: str | None = None) -> str:
+def listing(kind: str, name: str | None = None, of: str | None = None) -> str:
     """All parts of a kind in a few lines each, or the part called `name` with its whole docstring, as text.
 
-    Raises SpecError for an unknown name.
+    Of solvers, with `of`, the spec of an operator, those that take it, and what they need for it. Raises SpecError for
+    an unknown name, and for `of` beside another kind.
     """
     registry = KINDS[kind]
+    if of is not None:
+        if kind != "solvers" or name is not None:
+            raise SpecError("--for chooses among the solvers: xhat list solvers --for SPEC")
+        return "\n".join(_for(of))
     if name is not None and name not in registry:
         raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}")
     if name is not None:
         return "\n".join(entry(name, registry[name], whole=True))
     shown = "\n".join("\n".join(_brief(n, registry)) for n in sorted(registry))
     return f"{shown}\n\n{matrix()}" if kind == "solvers" else shown
+
+
+def _for(of: str) -> Iterator[str]:
+    """The lines about the solvers that take the operator `of`, those that take any noise first."""
+    fit = takers(of)
+    for mark, meaning in MEANINGS.items():
+        if names := [name for name, found in fit.items() if found == mark]:
+            yield f"{meaning}:"
+            for name in names:
+                doc = (inspect.getdoc(SOLVERS[name]) or "").splitlines()
+                yield f"    {name:20} {doc[0] if doc else ''}".rstrip()
 
 
 def _brief(name: str, registry: Mapping[str, Any]) -> Iterator[str]:

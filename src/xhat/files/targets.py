@@ -2,12 +2,15 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ..checks import path as checked
 from ..errors import DataError, SpecError
+from ..notes import note
+from .encode import TIFF
 from .pictures import PICTURES
 from .readers.load import split
 from .video import VIDEOS
@@ -71,13 +74,21 @@ def _pictures(folder: Path, out: Path | None) -> list[Path]:
     return found
 
 
-def targets(found: Sequence[Source], out: str) -> list[Target]:
-    """Where the results go: by the pattern `out`, or below the folder `out`, where a picture becomes a PNG.
+def written(path: Path) -> str:
+    """The suffix of the picture that a picture `path` becomes: .png, which loses nothing; a TIFF stays one."""
+    return path.suffix.lower() if path.suffix.lower() in TIFF else ".png"
 
+
+def targets(found: Sequence[Source], out: str) -> list[Target]:
+    """Where the results go: by the pattern `out`, or below the folder `out`, where a picture becomes a PNG or TIFF.
+
+    Pictures in one folder that differ in their suffix alone keep it in the names of their results, and that is said.
     Raises SpecError for a pattern with unknown places, and DataError if two results would have one name or a result
     would take the place of a measurement.
     """
     made = [Target(s.path, _place(s, out)) for s in found]
+    if not is_pattern(out):
+        made = _apart(found, made)
     taken: dict[Path, str] = {}
     read = {split(s.path)[0].resolve(): s.path for s in found}
     for target in made:
@@ -93,12 +104,26 @@ def targets(found: Sequence[Source], out: str) -> list[Target]:
     return made
 
 
+def _apart(found: Sequence[Source], made: Sequence[Target]) -> list[Target]:
+    """`made` with the suffix of the picture in the name of each result that would not be the only one of its name."""
+    count = Counter(target.out for target in made)
+    out = []
+    for source, target in zip(found, made, strict=True):
+        path = split(source.path)[0]
+        if count[target.out] > 1 and path.suffix.lower() in PICTURES:
+            target = Target(target.path, target.out.with_name(f"{target.out.stem}{path.suffix}{target.out.suffix}"))
+            note("%s becomes %s, since another picture has its name", target.path, target.out.name)
+        out.append(target)
+    return out
+
+
 def _place(source: Source, out: str) -> Path:
     path, item = split(source.path)
     number = "" if item is None else f"_{item}"
     stem, name = f"{path.stem}{number}", f"{path.name}{number}"
     if not is_pattern(out):
-        suffix = ".png" if path.suffix.lower() in PICTURES else path.suffix if path.suffix.lower() in VIDEOS else ""
+        kept = path.suffix if path.suffix.lower() in VIDEOS else ""
+        suffix = written(path) if path.suffix.lower() in PICTURES else kept
         return Path(out) / source.place.parent / f"{stem}{suffix}"
     try:
         return Path(out.format(stem=stem, name=name, suffix=path.suffix, folder=str(path.parent)))

@@ -30,6 +30,10 @@ SIDES = (8, 6, 4)  # of patches, in pixels: the first that the picture has enoug
 PATCHES = 20_000  # about as many are looked at; more cost time and tell nothing new
 ENOUGH = 5  # patches for each number in one, so that eigenvalues are not those of chance
 SMOOTHED = 0.5  # of the level by wavelets: below, eigenvalues are not trusted
+CODED = 0.6 / 127.5  # if they are below that, too: JPEG leaves 0.35 to 0.55 grey levels of the colours' fine noise
+PLACE = 4  # wavelet coefficients along a side of a place, each of 2 pixels
+PLACES = 40  # of which the quietest tenth tells something
+TENTH = 0.763  # the tenth quantile of the root mean square of 16 standard normal numbers
 TEXTURE = 0.5  # the share of the wavelet coefficients' variance that must be noise to tell how it grows with brightness
 
 
@@ -51,8 +55,9 @@ def estimate_sigma(x: Tensor, seen: Tensor | None = None) -> float:
     """The standard deviation of white noise in `x` (1 or 3, h, w), in its units. Raises DataError like
     `estimate_noise`.
 
-    It is that of the eigenvalues, unless they have less than half of what the wavelet coefficients have: there may be
-    so much texture, but more often colour was smoothed, by JPEG or in the camera, and the smallest are those of colour.
+    It is that of the eigenvalues, or that of the wavelet coefficients if they have less. Eigenvalues that are next to
+    nothing and less than half of that are those of colours that were smoothed, by JPEG or in the camera: then it is
+    that of the wavelet coefficients, of all or of the quietest places, whichever is less.
     """
     return _sigma(x, seen, _details(x, seen))
 
@@ -63,8 +68,30 @@ def _sigma(x: Tensor, seen: Tensor | None, details: Details) -> float:
         patches = _patches(x, seen, side)
         if len(patches) >= ENOUGH * patches.shape[1]:
             found = _lowest(torch.linalg.eigvalsh(torch.cov(patches.T)).clamp_min(0))
-            return found if SMOOTHED * upper <= found <= upper else upper
+            if found < SMOOTHED * upper and found < CODED:
+                return min(upper, _quiet(x, seen))
+            return min(found, upper)
     return upper
+
+
+def _quiet(x: Tensor, seen: Tensor | None) -> float:
+    """The level in the quietest tenth of the picture, by wavelet coefficients: noise is everywhere, texture is not.
+
+    It is infinite where fewer than `PLACES` places of `PLACE` x `PLACE` coefficients are seen whole.
+    """
+    taps = torch.tensor(HIGH, dtype=torch.float64)
+    kernel, count = (taps[:, None] * taps)[None, None], len(HIGH)
+    x = x.detach().cpu().double()
+    if min(x.shape[-2:]) < 2 * PLACE + count - 2:
+        return math.inf
+    good = torch.ones_like(x[:1]) if seen is None else seen.reshape(1, *x.shape[-2:]).to(x)
+    power = F.avg_pool2d(F.conv2d(x[:, None], kernel, stride=2).square(), PLACE)[:, 0]
+    whole = F.avg_pool2d(F.avg_pool2d(good[None], count, 2), PLACE)[0, 0] > 1 - 1e-9
+    flat = (power > 1e-12).all(0)  # what somebody drew has no noise
+    power = power[:, whole & flat]
+    if power.shape[1] < PLACES:
+        return math.inf
+    return float((power.sqrt().quantile(0.1, 1) / TENTH).mean())
 
 
 def _lowest(values: Tensor) -> float:

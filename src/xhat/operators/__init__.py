@@ -7,6 +7,7 @@ from .blind_blur import BlindBlur
 from .blur_of_volumes import volume_blur
 from .colorize import Colorize
 from .compressed_sensing import CompressedSensing
+from .defocus import defocus
 from .denoise import Denoise
 from .dense import Dense
 from .film import Interlace, Scratches, Snapshot

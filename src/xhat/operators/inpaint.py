@@ -31,10 +31,10 @@ class Inpaint(Masked):
         sr2x        MAP-GA's: every second row and column stays
         altlines    MAP-GA's: every second row stays
 
-    `fill` is a picture or array in which white is to be filled, or a colour painted into the measured picture,
-    `#ff0000`, which is then `picture`; `known` is one in which white is known. They may be soft, transparent, saved as
-    JPEG or resized (`masks.read_mask`). What any of them drops is dropped. `window` is the part of the picture that the
-    image is, if the masks were made for all of it.
+    `fill` is a picture or array in which white is to be filled, or a colour painted into the measured picture, `red`
+    or `#ff0000`, and the measured picture is then `picture`; `known` is one in which white is known. They may be soft,
+    transparent, saved as JPEG or resized (`masks.read_mask`). What any of them drops is dropped. `window` is the part
+    of the picture that the image is, if the masks were made for all of it.
 
     A list of seeds draws a mask for each image. Raises ShapeError, SpecError or DataError if the mask does not fit, its
     options are out of range, or it is empty.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -99,14 +100,14 @@ def _array(path: Path) -> Tensor:
 
 
 def painted(picture: Tensor, colour: str) -> Tensor:
-    """Which pixels of `picture` (3, h, w) are known, (h, w): all but those near `colour`, #rrggbb, and their rim.
+    """Which pixels of `picture` (3, h, w) are known, (h, w): all but those near `colour`, and their rim.
 
     A brush with hard edges has no rim: each pixel that it painted has its colour, and those beside it hold no paint.
     Raises DataError if nothing has that colour, or if the picture is grey.
     """
     if picture.ndim != 3 or len(picture) != 3:
         raise DataError(f"a colour, {colour}, can be painted into colour pictures only")
-    wanted = torch.tensor([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=picture.dtype) / 127.5 - 1
+    wanted = torch.tensor(ImageColor.getrgb(colour)[:3], dtype=picture.dtype) / 127.5 - 1
     hit = ((picture - wanted[:, None, None]).abs() < LIKE).all(0)
     if not hit.any():
         raise DataError(f"nothing in the picture has the colour {colour}")
@@ -140,9 +141,14 @@ def _hard(picture: Tensor, hit: Tensor, wanted: Tensor) -> bool:
 
 
 def is_colour(fill: object) -> bool:
-    """Whether `fill` is a colour, #rrggbb. Raises SpecError for text that begins like one and is none."""
-    if not isinstance(fill, str) or not fill.startswith("#"):
+    """Whether `fill` is a colour, #rrggbb or the name that CSS has for one. A file of that name comes first.
+
+    Raises SpecError for text that begins like a number of a colour and is none.
+    """
+    if not isinstance(fill, str):
         return False
+    if not fill.startswith("#"):
+        return fill.lower() in ImageColor.colormap and not Path(fill).is_file()
     if not COLOUR.fullmatch(fill):
-        raise SpecError(f"inpaint: a colour is written #rrggbb, such as #ff0000 for red, not {fill!r}")
+        raise SpecError(f"inpaint: a colour is written #rrggbb, such as #ff0000, or by its name, red, not {fill!r}")
     return True

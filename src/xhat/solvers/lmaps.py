@@ -16,6 +16,7 @@ from ..operators.denoise import Denoise
 from ..ranges import Fraction, NonNegative, Positive, Steps
 from ..schedule import CLEAN, EDM, Schedule
 from .base import Image, Level, Likelihood, LinearGaussian, PointEstimator, Prior, Rng, Rule, State
+from .warm import START, filled, smooth_start
 
 LAST = 0.6  # the last level over σ_y; from 0.5 to 0.75 it is best or nearly so on photographs, for σ_y of 0.01 to 0.1
 FIRST = 3.0  # the first level at most: above it images of [−1, 1] are lost in noise, and steps are, too (1.5 dB in MRI)
@@ -40,8 +41,10 @@ class LMAPS(PointEstimator[Likelihood]):
     mean of the posterior in one call. proxy is
     the paper's way for codes: one step of the proxy gradient, A(x) − y, from E[x₀|x_t] clipped to [−1, 1], without
     which it drifts; the code's own error there counts as noise, so that the prior takes over once ρ_t is smaller than
-    one quantisation step. For Poisson noise, whose variance hangs on x, auto is adam as well: Gauss-Newton wants one
-    that is fixed. Raises SpecError if only one of k1 and k2 is given.
+    one quantisation step. Under a prior of images of any size, holes are filled by a smooth surface first, and the run
+    begins there at ρ = 1 (`warm.py`): what such a prior draws from pure noise is worse. For Poisson noise, whose
+    variance hangs on x, auto is adam as well: Gauss-Newton wants one that is fixed. Raises SpecError if only one of k1
+    and k2 is given.
     """
 
     steps: int = 20
@@ -65,16 +68,16 @@ class LMAPS(PointEstimator[Likelihood]):
         return self.inner == "auto"
 
     def levels_for(self, schedule: Schedule | None, prior: Prior, like: Likelihood) -> list[Level]:
-        """Under a learned prior, for linear A, from ρ = 3 on; where σ_y is a noise level of images, down to 0.6 σ_y:
-        what is left of the noise lies there; where y is an image with noise of level σ_y, that level alone. Otherwise
-        the levels of the prior.
+        """Under a learned prior, for linear A, from ρ = 3 on, with holes that are filled first from ρ = 1; where σ_y
+        is a noise level of images, down to 0.6 σ_y: what is left of the noise lies there; where y is an image with
+        noise of level σ_y, that level alone. Otherwise the levels of the prior.
 
         Raises MismatchError for a batch of different σ_y, which has no common ladder, unless there is a `schedule`.
         """
         own, tempered = super().levels_for(schedule, prior, like), self.tempered(prior, like)
         if schedule is not None or prior.closed_form or not (tempered or isinstance(like, LinearGaussian)):
             return own
-        low, top = prior.lowest, min(own[0].ratio, FIRST)
+        low, top = prior.lowest, min(own[0].ratio, START if smooth_start(prior, like) else FIRST)
         if tempered:
             sigma = like.noise.scale(like.y)
             if not (sigma == sigma[0]).all():
@@ -88,6 +91,8 @@ class LMAPS(PointEstimator[Likelihood]):
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         state = super().init(t, prior, like, rng)
+        if smooth_start(prior, like) and t.ratio <= START:
+            return replace(state, x=t.alpha * filled(like) + state.x)
         known = noised(t, like)
         return replace(state, x=torch.where(bcast(known, state.x), t.alpha * like.y, state.x)) if known.any() else state
 

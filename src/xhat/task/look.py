@@ -15,7 +15,7 @@ from ..files.measurement import Measurement
 from ..files.pictures import LEVELS, is_picture
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..noise.estimate import estimate_noise, estimate_sigma
-from ..notes import note
+from ..notes import advice, note
 from ..operators.base import LinearOperator, Operator, ProxyOperator
 from ..operators.building import kind, kind_of_data
 from ..operators.masks import is_colour
@@ -67,16 +67,23 @@ def look(
         model = raised or model
         guessed["noise"] = spec_of(model, NOISES)
         if guessed.get("operator") == "denoise" and isinstance(model, Noiseless):
+            what = advice(
+                "--scale 4, --operator blind_blur, --operator inpaint:fill=mask.png (xhat list operators)",
+                "--enlarge 4, --deblur, --scratches mask.png, or how much noise: --sigma 5/255",
+            )
             raise DataError(
                 f"{found.origin}: shows neither noise, nor JPEG, nor transparent pixels; say what happened to it: "
-                "--scale 4, --operator gaussian_blur:std=2, --operator inpaint:fill=mask.png (xhat list operators)"
+                f"{what}"
             )
         told.append(f"{level}: --noise {_quoted(guessed['noise'])}")
     if found.pixels and "mask" in found.physics and not _inpaints(given):
         note("%s: has transparent pixels, which stay so; their colours are taken as they are", found.origin)
         found = replace(found, physics={k: v for k, v in found.physics.items() if k != "mask"})
     if told:
-        better = " and ".join(f"--{part}" for part in {**own, **guessed})
+        parts = {**own, **guessed}
+        better = " and ".join(f"--{part}" for part in parts)
+        mild = "--sigma" if "noise" in parts else ""
+        better = advice(better, mild + (" or --deblur, --enlarge, --scratches" if "operator" in parts else ""))
         note("%s: %s; if you know better, give %s", found.origin, "; ".join(told), better)
     return replace(
         found,

@@ -131,12 +131,23 @@ class Restoration:
             raise DataError(f"a {kind.name} is no picture; its numbers are in images and to_numpy()")
         return Image.fromarray(to_pixels(shown))
 
-    def to_numpy(self, value_range: tuple[float | int, float | int] = (0.0, 1.0)) -> np.ndarray:
-        """The first image as a float32 array: a picture as (h, w, 3), or (h, w) if it is grey, with its channels last.
+    def to_numpy(
+        self, value_range: tuple[float | int, float | int] = (0.0, 1.0), dtype: str | type[np.generic] = "float32"
+    ) -> np.ndarray:
+        """The first image as an array: a picture as (h, w, 3), or (h, w) if it is grey, with its channels last.
 
-        Black and white of a picture become `value_range`; nothing is clipped. What is no picture stays as it is,
-        (*image), in its own units.
+        As float32, black and white of a picture become `value_range`, and nothing is clipped. With the `dtype` uint8
+        or uint16 they are pixels, rounded and clipped to 0 and 255 or 65535, whatever the range. What is no picture
+        stays as it is, (*image), in its own units. Raises SpecError for another `dtype`, and DataError for pixels of
+        what is no picture.
         """
+        kind = np.dtype(dtype).name if dtype in ("float32", "uint8", "uint16") or isinstance(dtype, type) else ""
+        if kind not in ("float32", "uint8", "uint16"):
+            raise SpecError(f"dtype must be float32, uint8 or uint16, not {shown(dtype)}")
+        if kind != "float32":
+            if not isinstance(self.problem.A.modality, Raster):
+                raise DataError(f"a {self.problem.A.modality.name} has no pixels; its numbers are float32")
+            return to_pixels(self.first, 8 * np.dtype(kind).itemsize)
         x = self.first.detach().cpu().float()
         if not isinstance(self.problem.A.modality, Raster):
             return x.numpy()

@@ -18,8 +18,10 @@ from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference, split
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
+from ..noise import Noise
 from ..notes import note
 from ..numerics.device import pick_device
+from ..priors import Prior
 from ..schedule import Schedule
 from .account import begun, ended, identity, provenance
 from .checkpoint import Checkpoint, Snapshot, window_of
@@ -51,6 +53,7 @@ from .results import decoded, results
 from .run import run
 from .samplers import POINT, no_posterior, sampler_for
 from .task import Task
+from .unknown_blur.ask import asks_for_kernel, with_kernel
 
 SAMPLES = 100_000  # at most
 
@@ -227,12 +230,21 @@ def restore(
         prior = prior_for(solver, prior, pick_device(device)) if isinstance(prior, str | Path) else prior
         return prior
 
+    def built_for(given: object) -> Prior:
+        return prior_for(solver, given, pick_device(device))
+
     found = as_grey(found, operator or found.operator, channels, known)
     whole_file = found.rate is not None or found.grid is not None
     kept = None if found.file is None or whole_file or found.file.suffix.lower() == ".dcm" else kept_of(found.file)
     if kept and found.window:
         kept = kept.within(found.window)
-    found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
+    kernel = None
+    if asks_for_kernel(made := operator or found.operator, solver):
+        found, kernel = with_kernel(found, str(made), noise, lambda: built_for(known()), scale)
+        operator = None
+        noise = noise if isinstance(noise, Noise) else None
+    else:
+        found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
     if truth is not None and bare is not None and bare.scale == 1:
         truth = truth / found.scale  # as y was
     if kept and "mask" in found.physics:
@@ -314,5 +326,5 @@ def restore(
         calibration=calibration,
         rate=found.rate,
         grid=found.grid,
-        kernels=result.kernels,
+        kernels=result.kernels if kernel is None else kernel.float(),
     )

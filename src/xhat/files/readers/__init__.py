@@ -45,5 +45,9 @@ def read(path: Path, item: int | None, otherwise: bool = False) -> Measurement |
         return None
     if len(declined) == 1:
         raise next(iter(declined.values()))
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"{path}: the folder is empty")
     asked = "; ".join(f"{plugin}: {str(e).removeprefix(f'{path}: ')}" for plugin, e in declined.items())
+    if path.is_dir():
+        raise DataError(f"{path}: holds no picture, and is no folder of measurements. Asked were {asked}")
     raise DataError(f"{path}: no reader of {path.suffix.lower()} files knows it. Asked were {asked}")

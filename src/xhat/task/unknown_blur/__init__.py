@@ -1,0 +1,1 @@
+"""Finds the kernel of a blurred picture of which nobody knows it: `choose.find_blur`."""

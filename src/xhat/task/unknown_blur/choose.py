@@ -1,0 +1,128 @@
+"""Which kernel blurred a picture, by the picture alone, and how far it may be trusted."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import combinations
+from typing import cast
+
+from torch import Tensor
+
+from ...errors import DataError
+from ...files.pictures import LEVELS
+from ...likelihoods import LinearGaussian, likelihood
+from ...loop import solve
+from ...noise import Gaussian
+from ...noise.estimate import estimate_sigma
+from ...operators.kernel_blur import correlation
+from ...priors import Prior
+from ...rng import Rng
+from ...solvers.hqs import HQS
+from .shake import likeness, shake_kernel
+from .spectrum import Round, gaussian, gaussian_width, round_kernels, roundness
+
+WINDOW = 256  # pixels: so much of the middle is looked at
+SMALLEST = 48  # pixels of the shorter side: less shows no kernel
+SIZES = (17, 25, 41)  # of kernels without a form, in pixels; each is searched from coarse to fine
+ROUND = 0.9  # likeness to a Gaussian or a disc from which a kernel found from edges counts as one
+AGREE = 0.75  # likeness of two kernels, found at different sizes, from which they are believed
+SURE = ((0.93, 1.0), (0.88, 2.0), (AGREE, 4.0))  # from such a likeness on a kernel is told so many times the noise
+STEPS = 6  # calls of the prior for each candidate
+TOLD = 0.03  # the noise that these are told at least, in [−1, 1]: more than there is, so that misfits show
+DOUBT = 0.3  # of the residual for each unit by which a kernel fits the spectrum less well than the best
+LEVEL = 1 / LEVELS  # one grey level
+STEEPER = 3.0  # times the total variation of the picture: more is no photograph, even after a strong blur
+BEYOND = 0.03  # of the numbers: so many that overshoot black and white by `OVER` show rings
+OVER = 0.15
+CAUTION = (1.0, 2.0, 4.0)  # times the noise that a kernel is told, until the result is no longer rough
+
+
+@dataclass(frozen=True)
+class Blur:
+    """What was found: `spec` of the operator, "blur" for a `kernel` without a form, and the noise to be told."""
+
+    spec: str
+    kernel: Tensor  # (side, side), sum 1, for correlation
+    sigma: float
+    round: bool
+
+
+def find_blur(x: Tensor, prior: Prior, sigma: float, shapes: Sequence[str] = ("gauss", "disc", "shake")) -> Blur | None:
+    """The blur of a picture `x` (1 or 3, h, w) in [−1, 1] with noise `sigma`; None if no kernel makes it better.
+
+    `shapes` names what is tried. Kernels without a form come from the edges, at several sizes. Where two of them agree
+    and none is round, the blur is one of them; otherwise it is a Gaussian or a disc, whose width the spectrum tells.
+    Among the candidates that is taken through which a few steps of half-quadratic splitting under the prior explain the
+    picture best. Where its result is rough it is told more noise; if that does not help, there is no kernel.
+    """
+    part = _middle(x)
+    if min(part.shape[-2:]) < SMALLEST:
+        return None
+    told = max(TOLD, 2 * sigma)
+    best = _best(part, prior, sigma, told, shapes)
+    for factor in CAUTION if best else ():
+        assert best is not None
+        told = factor * best.sigma
+        if not rough(_restored(part, best.kernel, prior, told), part):
+            return Blur(best.spec, best.kernel, told, best.round)
+    return None
+
+
+def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[str]) -> Blur | None:
+    """The likeliest blur of the picture `y` (c, h, w), with the noise that it is told at first."""
+    grey = y.mean(0)
+    drawn = [shake_kernel(grey, size) for size in SIZES if 3 * size <= min(grey.shape)] if "shake" in shapes else []
+    agree = max((likeness(a, b) for a, b in combinations(drawn, 2)), default=0.0)
+    if drawn and agree >= AGREE and max(map(roundness, drawn)) < ROUND:
+        caution = next(factor for least, factor in SURE if agree >= least)
+        found = [Blur("blur", k, caution * max(2 * sigma, 2 * LEVEL), False) for k in drawn]
+        return min(found, key=lambda blur: _residual(blur, y, prior, told))
+    kinds = [name for name, shape in (("gaussian_blur", "gauss"), ("defocus", "disc")) if shape in shapes]
+    rounds = [r for r in round_kernels(grey, max(sigma, LEVEL / 4)) if r.spec.split(":")[0] in kinds]
+    if not rounds:
+        return None
+    if drawn and agree >= AGREE:  # a Gaussian that is too wide does more harm than one that is too narrow
+        least = gaussian_width(max(drawn, key=roundness))
+        rounds = [gaussian(least, r.error) if r.spec.startswith("gauss") and r.width > least else r for r in rounds]
+
+    def misfit(r: Round) -> float:
+        blur = Blur(r.spec, r.kernel, told, True)
+        return _residual(blur, y, prior, told) * (1 + DOUBT * (r.error - rounds[0].error))
+
+    chosen = min(rounds, key=misfit) if len(rounds) > 1 else rounds[0]
+    return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True)
+
+
+def _middle(x: Tensor) -> Tensor:
+    top, left = (max(0, (n - WINDOW) // 2) for n in x.shape[-2:])
+    return x[..., top : top + WINDOW, left : left + WINDOW]
+
+
+def _residual(blur: Blur, y: Tensor, prior: Prior, told: float) -> float:
+    """How badly the prior explains `y` (c, h, w) through a kernel: the root mean square of what is left."""
+    x = _restored(y, blur.kernel, prior, told)
+    A = correlation(tuple(y.shape), blur.kernel[None], "reflect").to(y)
+    return float((y - A(x[None])[0]).square().mean().sqrt())
+
+
+def _restored(y: Tensor, kernel: Tensor, prior: Prior, told: float) -> Tensor:
+    """A quick restoration of the picture `y` (c, h, w)."""
+    A = correlation(tuple(y.shape), kernel[None], "reflect").to(y)
+    like = prior.problem(likelihood(A, Gaussian(told), y[None]))
+    return prior.image(solve(HQS(steps=STEPS), prior, cast(LinearGaussian, like), Rng([0])))[0]
+
+
+def rough(x: Tensor, y: Tensor) -> bool:
+    """Whether an image `x` has dots, stripes or rings that its measurement `y`, both (c, h, w), has not."""
+    if variation(x) > STEEPER * (variation(y) + LEVEL / 2):
+        return True
+    if float((x.abs() > 1 + OVER).float().mean()) > float((y.abs() > 1 + OVER).float().mean()) + BEYOND:
+        return True
+    with suppress(DataError):
+        return estimate_sigma(x) > 2 * estimate_sigma(y) + 8 * LEVEL
+    return False
+
+
+def variation(x: Tensor) -> float:
+    """The mean size of the differences between neighbours, rows and columns."""
+    return float(x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean())

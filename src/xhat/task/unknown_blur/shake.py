@@ -1,0 +1,154 @@
+"""The kernel of a shaken camera, or of any other blur, from the edges of a picture.
+
+Xu, Zheng and Jia, "Unnatural L0 sparse representation for natural image deblurring", CVPR 2013: an image of few edges,
+
+    x = argmin ‖k ∗ x − y‖² + λ ‖∇x‖₀,    k = argmin ‖k ∗ ∇x − ∇y‖² + γ ‖k‖²,
+
+in turn and from coarse to fine, with the numbers of Pan et al., CVPR 2014. Half-quadratic splitting solves for x.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.fft import irfft2, rfft2
+from torch.nn import functional as F
+
+from ...operators.reflect import fast
+
+LAMBDA, LEAST = 4e-3, 1e-4  # λ at first and at last, for pictures in [0, 1]
+FALL = 1.1  # by which λ falls after each turn
+GAMMA = 2.0
+TURNS = 5  # at each scale
+RATIO = 2**-0.5  # of one scale to the next finer one
+COARSEST = 5  # pixels of the kernel at the coarsest scale
+SHARPEST = 1e5  # the last β of the splitting
+FAINT = 0.05  # of the kernel's largest entry: below is noise
+LOOSE = 0.1  # of the kernel's weight: connected pieces of less are noise
+
+
+def shake_kernel(y: Tensor, size: int) -> Tensor:
+    """The kernel, `size` x `size` with sum 1, for correlation, of a grey picture `y` (h, w) in [−1, 1].
+
+    Where an image lies cannot be told from its blur: the kernel's weight is put on its centre.
+    """
+    y = ((y + 1) / 2).float()
+    h, w = y.shape
+    scales = max(0, math.floor(math.log(COARSEST / size) / math.log(RATIO)))
+    k, weight = torch.full((1, 1), 1.0), LAMBDA
+    for scale in range(scales, -1, -1):
+        side = max(3, round(size * RATIO**scale))
+        side += 1 - side % 2
+        small = _resized(y, round(h * RATIO**scale), round(w * RATIO**scale)) if scale else y
+        small = periodic(small, side)
+        if scale == scales:
+            k = torch.zeros(side, side)
+            k[side // 2, side // 2 - 1 : side // 2 + 1] = 0.5
+        else:
+            k = _resized(k, side, side).clamp_min(0)
+            k = k / k.sum()
+        for _ in range(TURNS):
+            k = _centred(_clean(_kernel(edges(small, k, weight), small, side)))
+            weight = max(weight / FALL, LEAST)
+    return moved(k).flip(0, 1).double()
+
+
+def periodic(y: Tensor, least: int) -> Tensor:
+    """`y` (h, w) with at least `least` more rows and columns, by which it goes on smoothly into its own beginning."""
+    for axis in (0, 1):
+        n = y.shape[axis]
+        more = min(fast(n + least) - n, n - 1)
+        after, before = y.narrow(axis, n - 1 - more, more).flip(axis), y.narrow(axis, 1, more).flip(axis)
+        t = torch.arange(1, more + 1, dtype=y.dtype) / (more + 1)
+        t = (t * t * (3 - 2 * t)).unsqueeze(1 - axis)
+        y = torch.cat([y, (1 - t) * after + t * before], axis)
+    return y
+
+
+def edges(y: Tensor, k: Tensor, weight: float) -> Tensor:
+    """x of the formula above, (h, w), for a periodic `y` and λ = `weight`."""
+    size, side = y.shape, len(k)
+    full = F.pad(k, [0, size[1] - side, 0, size[0] - side]).roll((-(side // 2), -(side // 2)), (-2, -1))
+    K, (Dx, Dy) = rfft2(full), _slopes(size, y.dtype)
+    data, gram = K.conj() * rfft2(y), K.abs().square()
+    steep = Dx.abs().square() + Dy.abs().square()
+    x, beta = y, 2 * weight
+    while beta < SHARPEST:
+        X = rfft2(x)
+        across, down = irfft2(Dx * X, s=size), irfft2(Dy * X, s=size)
+        keep = across.square() + down.square() >= weight / beta
+        push = Dx.conj() * rfft2(across * keep) + Dy.conj() * rfft2(down * keep)
+        x = irfft2((data + beta * push) / (gram + beta * steep), s=size)
+        beta *= 2
+    return x
+
+
+def _slopes(size: torch.Size, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The spectra of the differences to the next column and the next row."""
+    out = []
+    for axis in (1, 0):
+        d = torch.zeros(size, dtype=dtype)
+        d[0, 0] = -1
+        d[(0, -1) if axis else (-1, 0)] = 1
+        out.append(rfft2(d))
+    return out[0], out[1]
+
+
+def _kernel(x: Tensor, y: Tensor, side: int) -> Tensor:
+    """k of the formula above, (side, side), of any sign."""
+    Dx, Dy = _slopes(y.shape, y.dtype)
+    steep, X = Dx.abs().square() + Dy.abs().square(), rfft2(x)
+    k = irfft2(steep * X.conj() * rfft2(y) / (steep * X.abs().square() + GAMMA), s=y.shape)
+    found: Tensor = k.roll((side // 2, side // 2), (0, 1))[:side, :side]
+    return found
+
+
+def _clean(k: Tensor) -> Tensor:
+    """`k` without what is faint or far from the rest; sum 1."""
+    k = torch.where(k < FAINT * k.max(), 0.0, k)
+    there = (k > 0).float()
+    label = there * torch.arange(1, k.numel() + 1, dtype=k.dtype).reshape(k.shape)
+    while True:  # the largest number of each connected piece spreads over it
+        wider = F.max_pool2d(label[None, None], 3, 1, 1)[0, 0] * there
+        if torch.equal(wider, label):
+            break
+        label = wider
+    total = k.sum()
+    for piece in torch.unique(label):
+        part = label == piece
+        if float(k[part].sum()) < LOOSE * float(total):
+            k = torch.where(part, 0.0, k)
+    return k / k.sum()
+
+
+def _middle(k: Tensor) -> tuple[float, float]:
+    r = torch.arange(len(k), dtype=k.dtype) - len(k) // 2
+    return float((k.sum(1) * r).sum()), float((k.sum(0) * r).sum())
+
+
+def _centred(k: Tensor) -> Tensor:
+    """`k` moved by whole pixels so that its weight lies on its centre."""
+    down, right = _middle(k)
+    return k.roll((-round(down), -round(right)), (0, 1))
+
+
+def moved(k: Tensor) -> Tensor:
+    """`k`, two pixels wider, with its weight exactly on its centre: interpolated between pixels."""
+    k = F.pad(k, [1, 1, 1, 1])
+    for axis, far in enumerate(_middle(k)):
+        whole = math.floor(-far)
+        part = -far - whole
+        k = (1 - part) * k.roll(whole, axis) + part * k.roll(whole + 1, axis)
+    return k
+
+
+def _resized(y: Tensor, h: int, w: int) -> Tensor:
+    return F.interpolate(y[None, None], (h, w), mode="bicubic", antialias=True)[0, 0]
+
+
+def likeness(a: Tensor, b: Tensor) -> float:
+    """The largest inner product of two kernels, square with odd sides, over all shifts, from 0 to 1."""
+    side = 2 * max(len(a), len(b))
+    first, second = (rfft2(F.pad(k.double(), [0, side - len(k), 0, side - len(k)])) for k in (a, b))
+    product: Tensor = irfft2(first.conj() * second, s=(side, side))
+    return float(product.max() / (a.double().norm() * b.double().norm()))

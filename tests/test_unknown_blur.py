@@ -1,0 +1,133 @@
+"""A blur that nobody knows: its kernel from the picture alone, and what is said where there is none."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+import xhat
+from xhat.errors import DataError, SpecError
+from xhat.metrics.pixels import psnr
+from xhat.operators.blind_blur import gaussians
+from xhat.operators.defocus import disc
+from xhat.operators.kernel_blur import correlation
+from xhat.operators.kernels import motion_kernels
+from xhat.task.unknown_blur.choose import rough
+from xhat.task.unknown_blur.shake import likeness, moved, shake_kernel
+from xhat.task.unknown_blur.spectrum import round_kernels, roundness
+
+SIGMA = 0.01
+
+
+def picture(top=60, left=120, side=192, of=data.astronaut):
+    return torch.from_numpy(of()[top : top + side, left : left + side].copy()).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def blurred(x, kernel, seed=0):
+    y = correlation(tuple(x.shape), kernel[None], "reflect")(x[None])[0]
+    return y + SIGMA * torch.randn(y.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def gauss(std):
+    return gaussians(2 * int(4 * std + 0.5) + 1, torch.tensor([std], dtype=torch.float64))[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "width"), [("gaussian_blur", 1.0), ("gaussian_blur", 2.0), ("defocus", 3.0), ("defocus", 5.0)]
+)
+def test_the_spectrum_tells_form_and_width(kind, width):
+    white = torch.randn(3, 256, 256, generator=torch.Generator().manual_seed(2))
+    f = (torch.fft.fftfreq(256)[:, None] ** 2 + torch.fft.rfftfreq(256) ** 2).sqrt().clamp_min(1 / 256)
+    x = torch.fft.irfft2(torch.fft.rfft2(white) * f**-1.1, s=(256, 256))  # power f^-2.2, as of photographs
+    y = blurred(0.3 * x / x.std(), gauss(width) if kind == "gaussian_blur" else disc(width))
+    best = round_kernels(y.mean(0), SIGMA / 2)[0]
+    name, _, found = best.spec.partition(":")
+    assert name == kind
+    # the slope is known to 0.1, the grid has steps of 12 and 8 %, and a Gaussian's width mixes with the slope
+    assert float(found.partition("=")[2]) == pytest.approx(width, rel=0.1)
+
+
+def test_a_disc_has_its_radius():
+    for radius in (0.4, 1.0, 2.5, 7.3):
+        k = disc(radius)
+        r = torch.arange(len(k), dtype=k.dtype) - len(k) // 2
+        assert float(k.sum()) == pytest.approx(1)
+        if radius >= 1:  # the mean square distance of a disc's points is r²/2, and pixels add about 1/6
+            assert float((k * (r[:, None] ** 2 + r**2)).sum()) == pytest.approx(radius**2 / 2 + 1 / 6, abs=0.15)
+
+
+def test_a_kernel_is_moved_onto_its_centre():
+    k = torch.zeros(9, 9)
+    k[1, 2], k[2, 2], k[2, 3] = 0.5, 0.2, 0.3
+    found = moved(k)
+    r = torch.arange(11.0) - 5
+    assert float((found.sum(1) * r).sum()) == pytest.approx(0, abs=1e-5)
+    assert float((found.sum(0) * r).sum()) == pytest.approx(0, abs=1e-5)
+    assert float(found.sum()) == pytest.approx(1)
+
+
+def test_likeness_knows_no_place_and_round_is_round():
+    k = motion_kernels(21, 0.5, 3)[0]
+    k = torch.nn.functional.pad(k, [0, max(0, len(k) - k.shape[1]), 0, max(0, k.shape[1] - len(k))])
+    assert likeness(k, k.roll(2, 0)) == pytest.approx(1, abs=0.1)  # a part may go over the edge
+    assert likeness(k, k) == pytest.approx(1)
+    assert roundness(gauss(1.7)) > 0.98
+    assert roundness(disc(4.0)) > 0.98
+    assert roundness(k) < 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [3, 5])
+def test_the_edges_tell_the_path_of_a_camera(seed):
+    k = motion_kernels(17, 0.5, seed)[0]
+    found = shake_kernel(blurred(picture(), k).mean(0), 25)
+    square = torch.nn.functional.pad(k, [0, max(0, len(k) - k.shape[1]), 0, max(0, k.shape[1] - len(k))])
+    # a Gaussian of the same width reaches about 0.7
+    assert likeness(found, square) > 0.85
+    assert likeness(found, square) > likeness(found.flip(0, 1), square), "it is for correlation, as the operator's"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kernel", [gauss(2.0), disc(5.0), motion_kernels(17, 0.5, 3)[0]], ids=["gauss", "disc", "shake"]
+)
+def test_an_unknown_blur_is_undone_by_half_at_least(kernel, caplog):
+    x = picture()
+    y = xhat.Measurement(blurred(x, kernel), pixels=True)
+    with caplog.at_level(logging.WARNING, "xhat"):
+        r = xhat.restore(y, "blind_blur")
+    known = xhat.restore(y, correlation(tuple(x.shape), kernel[None], "reflect"), SIGMA)
+    before, after, best = (float(psnr(v[None], x[None])) for v in (y.y, r.first, known.first))
+    assert after - before > 0.5 * (best - before)
+    assert "if you know better" in caplog.text
+    assert set(r.record["provenance"]["guessed"]) == {"operator", "noise"}
+    assert r.kernels is not None
+    assert float(r.kernels.sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_where_there_is_no_kernel_the_picture_comes_back(monkeypatch, caplog):
+    monkeypatch.setattr("xhat.task.unknown_blur.ask.find_blur", lambda *a: None)
+    x = picture(side=64)
+    with caplog.at_level(logging.WARNING, "xhat"):
+        r = xhat.restore(xhat.Measurement(x, pixels=True), "blind_blur")
+    assert "shows no blur that can be undone" in caplog.text
+    assert r.kernels is None
+    assert float(psnr(r.images, x[None])) > 35  # noise of a picture without any is removed
+
+
+def test_what_is_rough_is_seen():
+    x = picture(side=96)
+    y = blurred(x, gauss(2.0))
+    assert not rough(x, y)
+    assert not rough(y, y)
+    assert rough(y + 0.3 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1)), y)
+    assert rough(2 * y, y)  # rings beyond black and white
+
+
+def test_what_no_kernel_can_be_found_for_is_refused():
+    with pytest.raises(DataError, match="in pictures only"):
+        xhat.restore(np.zeros((5, 64, 64), np.float32), "blind_blur", 0.1)
+    with pytest.raises(SpecError, match="Gaussian noise"):
+        xhat.restore(xhat.Measurement(picture(side=64), pixels=True), "blind_blur", "poisson:peak=100")
