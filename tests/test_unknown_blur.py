@@ -11,9 +11,9 @@ import xhat
 from xhat.errors import DataError, SpecError
 from xhat.metrics.pixels import psnr
 from xhat.operators.blind_blur import gaussians
-from xhat.operators.defocus import disc
 from xhat.operators.kernel_blur import correlation
 from xhat.operators.kernels import motion_kernels
+from xhat.operators.out_of_focus import disc
 from xhat.task.unknown_blur.choose import rough
 from xhat.task.unknown_blur.shake import likeness, moved, shake_kernel
 from xhat.task.unknown_blur.spectrum import round_kernels, roundness

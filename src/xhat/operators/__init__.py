@@ -7,7 +7,6 @@ from .blind_blur import BlindBlur
 from .blur_of_volumes import volume_blur
 from .colorize import Colorize
 from .compressed_sensing import CompressedSensing
-from .defocus import defocus
 from .denoise import Denoise
 from .dense import Dense
 from .film import Interlace, Scratches, Snapshot
@@ -18,6 +17,7 @@ from .jpeg import JPEG
 from .kernel_blur import blur, motion_blur
 from .lifted import frames, slices
 from .nonlinear_blur import NonlinearBlur
+from .out_of_focus import defocus
 from .phase_retrieval import PhaseRetrieval
 from .quantize import Quantize
 from .rolling_shutter import RollingShutter

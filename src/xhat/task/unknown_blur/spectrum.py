@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...operators.blind_blur import gaussians
-from ...operators.defocus import disc
+from ...operators.out_of_focus import disc
 from .shake import likeness
 
 RINGS = 60
