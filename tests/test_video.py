@@ -92,6 +92,15 @@ def test_operators_and_priors_of_pictures_are_lifted_and_others_stay():
     assert "couple" not in lifted_prior("photo", "frames:operator=(jpeg)")
 
 
+def test_what_mixes_frames_or_slices_is_given_a_prior_that_joins_them(monkeypatch):
+    thick, helical = "thick_slices:factor=4", "slices:operator=denoise"
+    assert lifted_prior("brain", thick, "slices") == "slices:prior=(brain),planes=all"
+    assert lifted_prior("brain", helical, "slices") == "slices:prior=(brain)"
+    monkeypatch.setattr("xhat.task.film.find_spec", lambda _: None)
+    assert lifted_prior("photo", "drop_frames", "frames") == "frames:prior=(photo),couple=0.05"
+    assert lifted_prior("photo", "frames:operator=denoise", "frames") == "frames:prior=(photo)"
+
+
 # --- the command ------------------------------------------------------------------------------
 
 

@@ -48,3 +48,18 @@ def moving_chain(x: Tensor, sigma: float) -> MovingChain:
     """The chain along the motion of the videos `x` (b, c, t, h, w), for frames that differ by about `sigma`."""
     flow = flows(x)
     return MovingChain(tuple(x.shape[1:]), flow, likeness(x, flow, sigma))
+
+
+def paced_chain(pictures: Tensor, times: Tensor, count: int, sigma: float) -> MovingChain:
+    """The chain of `count` frames along the motion between `pictures` (b, c, k, h, w), k > 1, taken at `times` (k,).
+
+    Times are in frames and grow. Between two pictures all moves evenly, and beyond the first and last as beside them.
+    Frames differ by about `sigma`, more where one picture does not follow from the other.
+    """
+    flow = flows(pictures)
+    weight = likeness(pictures, flow, sigma)
+    middle = torch.arange(count - 1).to(times) + 0.5
+    pair = (torch.searchsorted(times.contiguous(), middle) - 1).clamp(0, len(times) - 2)
+    pace = (1 / times.diff())[pair].to(flow)
+    shape = (pictures.shape[1], count, *pictures.shape[-2:])
+    return MovingChain(shape, flow[:, pair] * pace[:, None, None, None], weight[:, :, pair])

@@ -10,8 +10,9 @@ from ..errors import ShapeError
 from ..numerics.build_dtype import built
 from ..ranges import NonNegative, Positive, Range, Seed
 from ..types import Data, Image
-from .base import AffineOperator, SpectralOperator
+from .base import AffineOperator, Operator, SpectralOperator
 from .checks import Number
+from .compose import LinearComposed
 from .lifted import plane_shape
 from .modality import VIDEO, VOLUME, fitting
 from .sections import Section, Sectioned
@@ -139,6 +140,19 @@ class DropFrames(Temporal):
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
         c, h, w = plane_shape(data_shape)
         return c, (data_shape[1] - 1) * int(str(options.get("every", 2))) + 1, h, w
+
+
+def mixing(A: Operator) -> Tensor | None:
+    """The matrix R of an operator that does no more than mix frames, y = R x along them; None for others."""
+    if isinstance(A, Temporal):
+        return A.R
+    if (
+        isinstance(A, LinearComposed)
+        and (outer := mixing(A.outer)) is not None
+        and (inner := mixing(A.inner)) is not None
+    ):
+        return outer @ inner
+    return None
 
 
 class Gains(Temporal):

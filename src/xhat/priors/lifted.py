@@ -10,9 +10,10 @@ from torch import Tensor
 from ..errors import MismatchError
 from ..likelihoods import Likelihood, LinearGaussian
 from ..likelihoods.coupled import CoupledLikelihood, couple
-from ..operators.coupled import Chain, StillChain
-from ..operators.flow import moving_chain
+from ..operators.coupled import Chain, MovingChain, StillChain
+from ..operators.flow import moving_chain, paced_chain
 from ..operators.lifted import plane_shape
+from ..operators.temporal import mixing
 from ..ranges import Positive
 from ..registry import builds
 from ..rng import FrameRng, Rng
@@ -77,8 +78,25 @@ class LiftedPrior(Prior):
             return like
         chain: Chain = StillChain(like.A.shape)
         if self.motion == "dis" and isinstance(like, LinearGaussian):
-            chain = moving_chain(self.glimpse(like), self.couple)
+            chain = self.moving(like, self.couple)
         return couple(like, chain, self.couple, self.penalty == "tv")
+
+    @torch.no_grad()
+    def moving(self, like: LinearGaussian, sigma: float) -> MovingChain:
+        """The chain along the motion in a first estimate of the videos; or in pictures that are means of a few frames
+        each, or single ones of them, which show the motion that such an estimate has not.
+        """
+        R = mixing(like.A)
+        if R is None or not 1 < len(R) < R.shape[1] or (R < 0).any() or not (R.sum(1) > 0).all():
+            return moving_chain(self.glimpse(like), sigma)
+        light = R.sum(1)
+        times = (R @ torch.arange(R.shape[1]).to(R)) / light
+        if not (times.diff() > 0).all():
+            return moving_chain(self.glimpse(like), sigma)
+        pictures = like.y / light[:, None, None]
+        level = float((like.noise.scale(like.y) / light.min()).max())
+        seen = self.forward(pictures, Level(0.5, 1.0, max(level, self.lowest, 0.05)))
+        return paced_chain(seen, times, R.shape[1], sigma)
 
     @torch.no_grad()
     def glimpse(self, like: LinearGaussian) -> Image:

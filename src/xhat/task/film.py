@@ -52,6 +52,9 @@ def lifted_prior(given: Any, operator: Any, word: str = "frames") -> Any:
     """A prior of pictures as one of videos; with OpenCV its frames are coupled if `operator` is linear. With the `word`
     slices it is one of volumes, whose slices are not coupled. Others stay.
 
+    Of an operator that mixes frames or slices neither may be alone: frames are coupled without OpenCV, too, and volumes
+    are seen in all directions. A prior of single slices knows nothing of what lies between thick ones.
+
     What was chosen is said.
     """
     if isinstance(given, LiftedPrior) or not isinstance(given, str | Path | Prior):
@@ -61,11 +64,22 @@ def lifted_prior(given: Any, operator: Any, word: str = "frames") -> Any:
     name = str(given).split(":")[0]
     if name in ("frames", "slices"):
         return given
-    joined = word == "frames" and _linear(operator) and find_spec("cv2") is not None
-    options: dict[str, Any] = {"couple": COUPLE, "motion": "dis"} if joined else {}
+    options: dict[str, Any] = {}
+    if word == "slices" and _mixes(operator):
+        options = {"planes": "all"}
+    elif word == "frames" and _linear(operator) and (_mixes(operator) or find_spec("cv2") is not None):
+        options = {"couple": COUPLE, **({"motion": "dis"} if find_spec("cv2") is not None else {})}
     made = f"{word}:prior=({given})" + "".join(f",{k}={v}" for k, v in options.items())
     note("each %s has the prior %s; if you know better, give --prior '%s'", word[:-1], given, made)
     return made
+
+
+ALONE = ("frames", "slices", "scratches", "flicker")  # operators in which no frame is mixed with another
+
+
+def _mixes(operator: Any) -> bool:
+    """Whether the spec of an operator names one that mixes frames or slices."""
+    return isinstance(operator, str) and any(parse(p).name not in ALONE for p in factors(operator))
 
 
 def _linear(operator: Any) -> bool:
@@ -120,7 +134,9 @@ def seen(
     if noise == "auto" or (noise is None and found.noise is None):
         count = found.y.shape[1]
         picks = sorted({round(i * (count - 1) / max(1, LOOKED_AT - 1)) for i in range(LOOKED_AT)})
-        sigma = float(f"{median(estimate_sigma(found.y[:, f]) for f in picks):.3g}")
+        fields = 2 if isinstance(given, str) and parse(factors(given)[0]).name == "interlace" else 1  # of two times
+        pictures = (found.y[:, f, i::fields] for f in picks for i in range(fields))
+        sigma = float(f"{median(map(estimate_sigma, pictures)):.3g}")
         model = Gaussian(sigma) if sigma > Noiseless().tolerance else Noiseless()
         guessed["noise"] = spec_of(model, NOISES)
         if given is None and scale is None and gains is None and isinstance(model, Noiseless):
@@ -199,6 +215,16 @@ def light_of(found: Measurement, operator: Any, flicker: Light) -> list[float] |
         SLOW,
     )
     return gains
+
+
+def rate_of(found: Measurement, restored: Tensor) -> float | None:
+    """The frames a second at which the film `restored` (n, c, t, h, w) takes as long as the measured one.
+
+    Of what is interlaced, dropped or exposed for long, a film has several frames for each that was measured.
+    """
+    if found.rate is None or found.y.ndim != 4 or restored.ndim != 5:
+        return found.rate
+    return found.rate * max(1, round(restored.shape[2] / found.y.shape[1]))
 
 
 # --- what is written --------------------------------------------------------------------------

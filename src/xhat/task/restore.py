@@ -28,7 +28,7 @@ from .checkpoint import Checkpoint, Snapshot, window_of
 from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
 from .cutting import cut_alike, cut_out
-from .film import Light, lifted_operator, lifted_prior, light_of, lit, seen, stacked
+from .film import Light, lifted_operator, lifted_prior, light_of, lit, rate_of, seen, stacked
 from .grey import as_grey, stored_in_colour
 from .intake import Range, in_range, taken
 from .lists import listwise
@@ -324,7 +324,7 @@ def restore(
         kept=kept,
         modes=modes,
         calibration=calibration,
-        rate=found.rate,
+        rate=rate_of(found, result.images),
         grid=found.grid,
         kernels=result.kernels if kernel is None else kernel.float(),
     )
