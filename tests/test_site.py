@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts" / "site"))
 
 import gallery  # noqa: E402
-from links import JOINED, moved  # noqa: E402
+from links import JOINED, moved, titled  # noqa: E402
 
 NAV = re.findall(r"[ :]([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
 
@@ -43,6 +43,11 @@ def test_every_page_is_in_the_navigation_once():
 )
 def test_links_out_of_docs_lead_to_the_same_on_the_site(page, link, becomes):
     assert moved(f"see [it]({link}).", page, "https://host/xhat") == f"see [it]({becomes})."
+
+
+def test_a_block_to_be_saved_shows_the_name_of_its_file():
+    page = (ROOT / "docs" / "tutorials" / "comparison.md").read_text(encoding="utf-8")
+    assert '```toml title="grid.toml"\ntitle = "LMAPS against DDRM"' in titled(page)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gallery import filled
-from links import JOINED, ROOT, moved
+from links import JOINED, ROOT, moved, titled
 from mkdocs.structure.files import File, Files
 
 
@@ -15,5 +15,5 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
-    """The text of a page with the links that suit the site."""
-    return moved(filled(markdown), page.file.src_uri, config.repo_url)
+    """The text of a page with the links that suit the site, and the names of files to save."""
+    return moved(titled(filled(markdown)), page.file.src_uri, config.repo_url)

@@ -1,4 +1,4 @@
-"""Links of the pages: what leads out of docs/ in the repository has another address on the site."""
+"""Links of the pages: what leads out of docs/ in the repository has another address on the site. Names of files."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 JOINED = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")  # of the root, as pages of the site
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+
+
+def titled(text: str) -> str:
+    """`text` with the name of a file above the block that is to be saved as it: `<!-- file: NAME -->` shows none."""
+    return re.sub(r"^<!-- file: (\S+) -->\n```(\w+)$", r'```\2 title="\1"', text, flags=re.MULTILINE)
 
 
 def moved(text: str, page: str, repository: str) -> str:

@@ -42,6 +42,7 @@ PHOTO = "astronaut"
 CASES = {
     "denoise": Case("chelsea", "denoise", "gaussian:sigma=0.2"),
     "inpaint": Case(PHOTO, "inpaint:keep=0.3"),
+    "defocus": Case("coffee", "defocus", "gaussian:sigma=0.02"),
     "gaussian_blur": Case("rocket", "gaussian_blur:std=1.5"),
     "motion_blur": Case("chelsea", "motion_blur:seed=1,size=31", "gaussian:sigma=0.02"),
     "blur": Case("coffee", "blur:kernel={disk}", "gaussian:sigma=0.02"),
