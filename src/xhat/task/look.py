@@ -23,7 +23,7 @@ from ..spec import Spec, factors, parse, short, spec_of
 from .parts import as_operator
 
 UNSURE = 1.0  # grey levels of error in any picture: of rounding, and of a kernel that is known nearly
-EVIDENT = 6.0  # grey levels of noise that texture is not taken for
+EVIDENT = 12.0  # grey levels of noise that no texture is taken for: the fur of a baboon has 9
 AUTO = "auto"  # the noise that is to be estimated
 
 Given = str | Operator | Callable[[Tensor], Tensor] | None
@@ -63,7 +63,7 @@ def look(
     missing = noise is None and found.noise is None and picture
     if given is not None and (noise == AUTO or missing) and (model := _noise(found, given, noise == AUTO, light)):
         raised = beside_noise(model, given, header)
-        level = _level(model) + (f"; with other errors it is taken as {_grey(raised)}" if raised else "")
+        level = _level(model) + (f"; {_instead(raised)}" if raised else "")
         model = raised or model
         guessed["noise"] = spec_of(model, NOISES)
         if guessed.get("operator") == "denoise" and isinstance(model, Noiseless):
@@ -161,12 +161,13 @@ def _noise(
     return estimate_noise(found.y, seen, light)
 
 
-def beside_noise(model: Noise, given: Given, header: JpegHeader | None) -> Gaussian | None:
+def beside_noise(model: Noise, given: Given, header: JpegHeader | None) -> Noise | None:
     """The noise that an operator is told of a picture in place of what was estimated, `model`; None: that is it.
 
     A blur or an enlargement amplifies every error that it is not told of: a JPEG's own, up to `JpegHeader.loss` where
     compression has swallowed the noise, and `UNSURE` grey levels for what is not known of kernels and rounding. A mask
-    only fills; what is known is kept where the noise is not `EVIDENT`, because fine texture is taken for as much.
+    only fills: what is known is kept as it is where the noise is not `EVIDENT`, because fine texture is taken for as
+    much, and whoever has scratches filled has not asked for it to be smoothed.
     """
     parts = [parse(part).name for part in factors(given)] if isinstance(given, str) else []
     if not parts or parts == ["denoise"] or issubclass(kind_of_data(str(given)), ProxyOperator):
@@ -177,10 +178,16 @@ def beside_noise(model: Noise, given: Given, header: JpegHeader | None) -> Gauss
         levels = model.sigma * LEVELS
     else:
         return None
-    masked = parts == ["inpaint"]
-    least, told = (EVIDENT, UNSURE) if masked else (max(UNSURE, header.loss if header else 0.0),) * 2
-    exact = masked and levels == 0  # what is known is kept as it is
-    return Gaussian(round(told / LEVELS, 4)) if levels < least and not exact else None
+    if parts == ["inpaint"]:
+        return Noiseless() if 0 < levels < EVIDENT else None
+    least = max(UNSURE, header.loss if header else 0.0)
+    return Gaussian(round(least / LEVELS, 4)) if levels < least else None
+
+
+def _instead(model: Noise) -> str:
+    if isinstance(model, Gaussian):
+        return f"with other errors it is taken as {_grey(model)}"
+    return "it may be texture, so that what is seen is kept as it is"
 
 
 def _grey(model: Gaussian) -> str:

@@ -1,0 +1,263 @@
+"""What a person with damaged pictures gets: ten tasks as they are said, and blurs that nobody knows, by `xhat fix`.
+
+    python -m benchmarks.damaged ten FOLDER [--page docs/simple_tools.md]
+    python -m benchmarks.damaged blur FOLDER [--page docs/simple_tools.md]
+
+FOLDER holds photographs, of which the middle of the first colour ones are damaged. Every task is one command of the
+command line, and beside it stands the simple tool that people name for it, of OpenCV, scikit-image or Pillow with the
+options that its documentation shows.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from skimage.metrics import peak_signal_noise_ratio
+from skimage.restoration import estimate_sigma, wiener
+
+from xhat.cli.arguments import main as xhat
+from xhat.operators.blind_blur import gaussians
+from xhat.operators.kernel_blur import correlation
+from xhat.operators.kernels import motion_kernels
+from xhat.operators.out_of_focus import disc
+
+from .page import fill
+
+Pixels = np.ndarray  # (h, w, 3) uint8
+SIDE = 192
+
+
+def photographs(folder: Path, count: int) -> list[tuple[str, Pixels]]:
+    """The names and the middles of the first colour photographs of `folder`, SIDE x SIDE."""
+    found = []
+    for path in sorted(folder.rglob("*.png")):
+        with Image.open(path) as picture:
+            x = np.asarray(picture.convert("RGB"))
+        if min(x.shape[:2]) >= SIDE and np.ptp(x.astype(int), axis=2).max() > 0:
+            top, left = ((n - SIDE) // 2 for n in x.shape[:2])
+            found.append((path.stem, x[top : top + SIDE, left : left + SIDE].copy()))
+    return found[:count]
+
+
+def noisy(x: Pixels, sigma: float, seed: int) -> Pixels:
+    """With white noise of `sigma` grey levels."""
+    more = np.random.default_rng(seed).normal(0, sigma, x.shape)
+    return np.clip(x + more, 0, 255).round().astype(np.uint8)
+
+
+def blurred(x: Pixels, kernel: torch.Tensor, sigma: float, seed: int) -> Pixels:
+    """Behind a kernel, with noise of `sigma` grey levels."""
+    t = torch.from_numpy(x).permute(2, 0, 1)[None].double()
+    y = correlation(tuple(t.shape[1:]), kernel[None], "reflect").double()(t)[0].permute(1, 2, 0).numpy()
+    return noisy(y, sigma, seed)
+
+
+def gauss(std: float) -> torch.Tensor:
+    """A Gaussian kernel."""
+    return gaussians(2 * int(4 * std + 0.5) + 1, torch.tensor([std], dtype=torch.float64))[0]
+
+
+def shake(size: int, seed: int) -> torch.Tensor:
+    """The path of a camera."""
+    return motion_kernels(size, 0.5, seed)[0]
+
+
+def scratches(seed: int) -> Pixels:
+    """A mask of thin lines."""
+    g, m = np.random.default_rng(seed), np.zeros((SIDE, SIDE), np.uint8)
+    for _ in range(6):
+        a, b = (tuple(int(v) for v in g.integers(0, SIDE, 2)) for _ in range(2))
+        cv2.line(m, a, b, 255, 3)
+    return m
+
+
+def telea(x: Pixels, mask: Pixels) -> Pixels:
+    """OpenCV's inpainting."""
+    return cv2.inpaint(x, mask, 3, cv2.INPAINT_TELEA)
+
+
+def nlm(x: Pixels) -> Pixels:
+    """OpenCV's non-local means, at the noise that scikit-image estimates."""
+    level = max(3.0, float(estimate_sigma(x, channel_axis=-1, average_sigmas=True)))
+    return cv2.fastNlMeansDenoisingColored(x, None, level, level, 7, 21)
+
+
+def unsharp(x: Pixels) -> Pixels:
+    """Pillow's unsharp mask with its own options."""
+    return np.asarray(Image.fromarray(x).filter(ImageFilter.UnsharpMask()))
+
+
+def filtered(x: Pixels, std: float) -> Pixels:
+    """Wiener's filter with a Gaussian."""
+    planes = [wiener(p, gauss(std).numpy(), 0.1) for p in np.moveaxis(x / 255.0, -1, 0)]
+    return np.clip(255 * np.stack(planes, -1), 0, 255).round().astype(np.uint8)
+
+
+def psnr(x: Pixels, truth: Pixels) -> float:
+    """In dB."""
+    return float(peak_signal_noise_ratio(truth, x))
+
+
+def fixed(name: str, *options: str) -> Pixels:
+    """What `xhat fix` makes of a file in this folder."""
+    if code := xhat(["fix", name, "-o", "out.png", "--overwrite", "-q", *options]):
+        raise SystemExit(f"xhat fix {name} {' '.join(options)}: {code}")
+    return np.asarray(Image.open("out.png").convert("RGB"))
+
+
+def saved(x: Pixels, name: str, **options: int) -> Pixels:
+    """Writes a picture, and returns it as it is read."""
+    Image.fromarray(x).save(name, **options)
+    return np.asarray(Image.open(name))
+
+
+Row = tuple[str, str, float, str, float, float]  # what is said, the command, before, the tool, its result, ours
+
+
+def ten(photos: list[tuple[str, Pixels]]) -> list[Row]:
+    """Ten tasks, each on another photograph."""
+    rows: list[Row] = []
+
+    def add(said: str, command: str, y: Pixels, tool: str, simple: Pixels, truth: Pixels, ours: Pixels) -> None:
+        rows.append((said, command, psnr(y, truth), tool, psnr(simple, truth), psnr(ours, truth)))
+        print(*(f"{v:.2f}" if isinstance(v, float) else v for v in rows[-1]), sep=" | ", flush=True)
+
+    pick = iter([x for _, x in photos])
+    x = next(pick)
+    m = scratches(1)
+    y = saved(np.where(m[..., None] > 0, np.uint8([255, 0, 0]), x), "red.png")
+    ours = fixed("red.png", "--scratches", "red")
+    add("remove the scratches I painted red", "--scratches red", y, "Telea", telea(y, m), x, ours)
+    x = next(pick)
+    y = saved(blurred(x, gauss(1.5), 2.0, 2), "holiday.png")
+    add(
+        "sharpen these holiday pictures", "--deblur", y, "unsharp mask", unsharp(y), x, fixed("holiday.png", "--deblur")
+    )
+    x = next(pick)
+    y = saved(saved(x, "m.jpg", quality=25), "meme.jpg", quality=20)
+    add("this meme is full of JPEG dirt", "", y, "NLM", nlm(y), x, fixed("meme.jpg"))
+    x = next(pick)
+    small = saved(np.asarray(Image.fromarray(x).resize((SIDE // 4,) * 2, Image.Resampling.BICUBIC)), "thumb.png")
+    big = lambda how: np.asarray(Image.fromarray(small).resize((SIDE, SIDE), how))
+    add("enlarge my thumbnail", "--enlarge 4", big(0), "Lanczos", big(1), x, fixed("thumb.png", "--enlarge", "4"))
+    x = next(pick)
+    m = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.putText(m, "24.12.'98", (90, 175), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 3)
+    y = saved(np.where(m[..., None] > 0, np.uint8([255, 140, 0]), x), "stamp.png")
+    saved(m, "mask.png")
+    add(
+        "the date stamp must go",
+        "--scratches mask.png",
+        y,
+        "Telea",
+        telea(y, m),
+        x,
+        fixed("stamp.png", "--scratches", "mask.png"),
+    )
+    x = next(pick)
+    dark = (x * 0.4).round().astype(np.uint8)
+    light = np.random.default_rng(6).poisson(dark * 0.5) / 0.5
+    y = saved(noisy(light, 4.0, 6), "night.png")
+    add("dark and grainy night photograph", "", y, "NLM", nlm(y), dark, fixed("night.png"))
+    x = next(pick)
+    y = saved(blurred(x, shake(21, 7), 1.3, 7), "moved.png")
+    add("I moved the camera", "--deblur", y, "Wiener, std 2", filtered(y, 2.0), x, fixed("moved.png", "--deblur"))
+    x = np.repeat(np.asarray(Image.fromarray(next(pick)).convert("L"))[..., None], 3, 2)
+    m = (
+        cv2.dilate((np.random.default_rng(8).random((SIDE, SIDE)) < 0.003).astype(np.uint8), np.ones((3, 3))) * 255
+    ).astype(np.uint8)
+    y = np.where(m[..., None] > 0, np.uint8(255), noisy(x, 2.0, 8)[..., :1].repeat(3, 2))
+    saved(y[..., 0], "grey.png")
+    saved(m, "dust.png")
+    add(
+        "grey scan with dust",
+        "--scratches dust.png",
+        y,
+        "Telea",
+        telea(y, m),
+        x,
+        fixed("grey.png", "--scratches", "dust.png"),
+    )
+    x = next(pick)
+    y = saved(x, "shot.jpg", quality=10)
+    add("the screenshot was saved at quality 10", "", y, "NLM", nlm(y), x, fixed("shot.jpg"))
+    x = next(pick)
+    m = np.zeros((SIDE, SIDE), np.uint8)
+    m[60:88, 70:114] = 255
+    saved(np.dstack([np.where(m[..., None] > 0, np.uint8(0), x), 255 - m]), "hole.png")
+    y = np.where(m[..., None] > 0, np.uint8(0), x)
+    add("a logo was cut out, 44 x 28", "", y, "Telea", telea(y, m), x, fixed("hole.png"))
+    return rows
+
+
+KERNELS: tuple[tuple[str, Callable[[int], torch.Tensor]], ...] = (
+    ("Gaussian 1.2", lambda j: gauss(1.2)),
+    ("disc 5", lambda j: disc(5.0)),
+    ("Gaussian 2", lambda j: gauss(2.0)),
+    ("disc 3", lambda j: disc(3.0)),
+)
+
+
+def blur(photos: list[tuple[str, Pixels]], shaken: bool) -> list[Row]:
+    """A blur of each photograph: camera shake at sigma 0.01, or in turn two Gaussians and two discs, noise of 1 to 3
+    grey levels, and JPEG of quality 75 to 95 for every second one.
+    """
+    rows: list[Row] = []
+    for j, (name, x) in enumerate(photos):
+        kind, kernel = (
+            ("shake", shake((21, 31)[j % 2], 40 + j)) if shaken else (KERNELS[j % 4][0], KERNELS[j % 4][1](j))
+        )
+        sigma, quality = 1.275 if shaken else 1.0 + j % 3, None if shaken or j % 2 == 0 else (75, 85, 95)[j // 2 % 3]
+        y = blurred(x, kernel, sigma, j)
+        file = "b.png" if quality is None else "b.jpg"
+        y = saved(y, file, **({} if quality is None else {"quality": quality}))
+        ours = fixed(file, "--deblur")
+        np.save("k.npy", kernel.numpy())
+        noise = ["--noise", f"gaussian:sigma={max(sigma, 2.0 if quality else 1.0) / 127.5:.3g}"]
+        if code := xhat(
+            ["restore", file, "--operator", "blur:kernel=k.npy", *noise, "-o", "k.png", "--overwrite", "-q"]
+        ):
+            raise SystemExit(f"restore: {code}")
+        known = np.asarray(Image.open("k.png"))
+        said = f"{name}: {kind}, noise {sigma:g}" + (f", JPEG {quality}" if quality else "")
+        rows.append((said, "--deblur", psnr(y, x), "known kernel", psnr(known, x), psnr(ours, x)))
+        print(*(f"{v:.2f}" if isinstance(v, float) else v for v in rows[-1]), sep=" | ", flush=True)
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """In Markdown."""
+    lines = ["| | `xhat fix` with | damaged | the tool | dB | xhat |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {said} | {f'`{command}`' if command else 'nothing'} | {y:.2f} | {tool} | {simple:.2f} | {ours:.2f} |"
+        for said, command, y, tool, simple, ours in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=("ten", "blur", "shake"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--page", type=Path)
+    args = parser.parse_args()
+    photos, page = photographs(args.folder, args.count), args.page and args.page.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        rows = ten(photos) if args.part == "ten" else blur(photos, args.part == "shake")
+        os.chdir("/")
+    print(table(rows))
+    if page:
+        fill(page, f"damaged-{args.part}", table(rows))
+
+
+if __name__ == "__main__":
+    main()
