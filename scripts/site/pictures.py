@@ -46,7 +46,6 @@ CASES = {
     "gaussian_blur": Case("rocket", "gaussian_blur:std=1.5"),
     "motion_blur": Case("chelsea", "motion_blur:seed=1,size=31", "gaussian:sigma=0.02"),
     "blur": Case("coffee", "blur:kernel={disk}", "gaussian:sigma=0.02"),
-    "defocus": Case("coffee", "defocus:radius=3", "gaussian:sigma=0.02"),
     "super_resolution": Case("coffee", "super_resolution"),
     "colorize": Case("coffee", "colorize", "gaussian:sigma=0.02"),
     "compressed_sensing": Case("small", "compressed_sensing:ratio=0.5"),
