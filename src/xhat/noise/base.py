@@ -1,5 +1,6 @@
 """Measurement noise p(y | A(x)); each model owns its constants (the ½ and the σ²)."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
@@ -45,9 +46,11 @@ class Noise(Checked, ABC):
         """The standard deviation that sets the size of an inner step, (b,), in the units of `residual`."""
 
     def count(self, y: Data, support: Tensor | None = None) -> PerImage:
-        """How many independent numbers the residual of each image compares, (b,): the data in `support`."""
+        """How many independent numbers the residual of each image compares, (b,): the data in `support`, of which a
+        complex one is two numbers.
+        """
         seen = torch.ones_like(y.real) if support is None else support.expand_as(y)
-        return seen.flatten(1).sum(1).to(y.real.dtype)
+        return (1 + y.is_complex()) * seen.flatten(1).sum(1).to(y.real.dtype)
 
     def take(self: N, index: Tensor) -> N:
         """The noise of the images `index`, which may repeat or leave out images of the batch."""
@@ -95,6 +98,8 @@ class Whitened(Noise):
 class Gaussian(Noise):
     """y = A(x) + σ n with n ~ N(0, I). σ is in the units of y ([−1, 1] for images), one number or one per image.
 
+    Complex data have σ in the real and in the imaginary part each, as receivers of MRI are calibrated; |n|² has mean 2.
+
     Raises SpecError for an empty list.
     """
 
@@ -113,7 +118,10 @@ class Gaussian(Noise):
         return torch.as_tensor(self.sigma, dtype=y.real.dtype, device=y.device).expand(len(y))
 
     def sample(self, clean: Data, rng: Rng) -> Data:
-        return clean + bcast(self.std(clean), clean) * rng.randn_like(clean)
+        parts = (
+            math.sqrt(2) if clean.is_complex() else 1
+        )  # PyTorch's complex normal numbers have a variance of 1 in all
+        return clean + parts * bcast(self.std(clean), clean) * rng.randn_like(clean)
 
     def nll(self, y: Data, clean: Data) -> PerImage:
         return sq(y - clean) / (2 * self.std(y) ** 2)
