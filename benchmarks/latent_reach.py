@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xhat.likelihoods import likelihood
+from xhat.likelihoods import Likelihood, likelihood
 from xhat.loop import solve
 from xhat.noise import Gaussian
 from xhat.operators import OPERATORS
@@ -61,29 +61,35 @@ def measure(prior: LatentPrior, truth: Tensor) -> list[str]:
     """The lines of the table."""
     lines = ["| method | " + " | ".join(TASKS) + " |", "|---" * (len(TASKS) + 1) + "|"]
     again = prior.image(prior.autoencoder.encode(truth))
-    lines.append(
-        "| the autoencoder alone | " + " | ".join([f"{float(psnr(again, truth).mean()):.2f}"] * len(TASKS)) + " |"
-    )
+    alone = [scored(again, posed(truth, spec), truth) for spec in TASKS.values()]
+    lines.append("| the true image through the autoencoder | " + " | ".join(alone) + " |")
     for spec, schedule in RUNS.items():
         whole: Any = build(spec, SOLVERS)
         for said, solver in ((spec, whole), (f"{spec}, no fit at the end", replace(whole, last_steps=0))):
-            cells = [
-                f"{db:.2f}, {ratio:.2f}"
-                for db, ratio in (run(solver, schedule, prior, truth, a) for a in TASKS.values())
-            ]
+            cells = [run(solver, schedule, prior, truth, spec) for spec in TASKS.values()]
             lines.append(f"| `{said}` | " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
     return lines
 
 
-def run(solver: Any, schedule: str | None, prior: LatentPrior, truth: Tensor, spec: str) -> tuple[float, float]:
-    """The mean PSNR, and the root mean square residual over that of the noise."""
+def posed(truth: Tensor, spec: str) -> Likelihood:
+    """The measurements of the images `truth` through the operator `spec`, with noise."""
     A, noise, n = build(spec, OPERATORS, tuple(truth.shape[1:])), Gaussian(SIGMA), len(truth)
-    like = likelihood(A, noise, noise.sample(A(truth), Rng(range(100, 100 + n))))
-    heard = Deaf(prior)
+    return likelihood(A, noise, noise.sample(A(truth), Rng(range(100, 100 + n))))
+
+
+def scored(x: Tensor, like: Likelihood, truth: Tensor) -> str:
+    """The mean PSNR, and the root mean square residual over that of the noise."""
+    found, expected = like.misfit(x)
+    return f"{float(psnr(x, truth).mean()):.2f}, {float((found / expected).square().mean().sqrt()):.2f}"
+
+
+def run(solver: Any, schedule: str | None, prior: LatentPrior, truth: Tensor, spec: str) -> str:
+    """The score of a solver on one task."""
+    like, heard = posed(truth, spec), Deaf(prior)
     levels = build(schedule, SCHEDULES) if schedule else prior.schedule
-    x = prior.image(solve(solver, heard, heard.problem(like), Rng(range(n)), schedule=levels))
-    return float(psnr(x, truth).mean()), float((like.y - A(x)).square().mean().sqrt()) / SIGMA
+    x = prior.image(solve(solver, heard, heard.problem(like), Rng(range(len(truth))), schedule=levels))
+    return scored(x, like, truth)
 
 
 @torch.no_grad()
