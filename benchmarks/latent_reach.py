@@ -104,6 +104,7 @@ def main() -> None:
     assert isinstance(prior, LatentPrior), f"{args.prior} is no latent prior"
     truth = load(args.faces, DataOptions(square=64, channels=3)).validation(args.count)
     lines = measure(prior, truth)
+    print("\n".join(lines))
     if args.page:
         fill(args.page, "reach", "\n".join(lines))
 
