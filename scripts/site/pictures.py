@@ -61,9 +61,11 @@ CASES = {
     "interlace": Case("film", "interlace", prior="frames:prior=photo"),
     "snapshot": Case("film", "snapshot", "gaussian:sigma=0.02", "frames:prior=photo,couple=0.2,motion=dis"),
     "frames": Case("film", "frames:operator=(inpaint:keep=0.3)", prior="frames:prior=photo,couple=0.2,motion=dis"),
-    "drop_frames": Case("film", "drop_frames", prior="frames:prior=photo,couple=0.2"),
+    "drop_frames": Case("film", "drop_frames", prior="frames:prior=photo,couple=0.2,motion=dis"),
     "flicker": Case("film", "flicker:strength=0.4", prior="frames:prior=photo"),
-    "temporal_average": Case("film", "temporal_average:window=2,stride=1", prior="frames:prior=photo"),
+    "temporal_average": Case(
+        "film", "temporal_average:window=2,stride=1", prior="frames:prior=photo,couple=0.2,motion=dis"
+    ),
     "slices": Case("volume", "slices:operator=(gaussian_blur:std=1.5)", prior="slices:prior=photo,planes=all"),
     "thick_slices": Case("volume", "thick_slices:factor=2", prior="slices:prior=photo,planes=all"),
     "volume_blur": Case("volume", "volume_blur", prior="slices:prior=photo"),
