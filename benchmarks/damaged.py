@@ -149,6 +149,7 @@ def ten(photos: list[tuple[str, Pixels]]) -> list[Row]:
     x = next(pick)
     m = np.zeros((SIDE, SIDE), np.uint8)
     cv2.putText(m, "24.12.'98", (90, 175), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 3)
+    m = np.where(m > 0, np.uint8(255), np.uint8(0))  # OpenCV smooths letters
     y = saved(np.where(m[..., None] > 0, np.uint8([255, 140, 0]), x), "stamp.png")
     saved(m, "mask.png")
     add(

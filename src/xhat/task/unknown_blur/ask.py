@@ -69,7 +69,7 @@ def with_kernel(
 def _noise(found: Measurement, noise: str | Noise | None) -> tuple[float, float]:
     """The noise of the picture, estimated unless it is given, and the least that compression may have hidden."""
     header = jpeg_header(found.file) if found.file and not found.resized else None
-    least = max(CODED, header.loss / LEVELS / 3) if header else 0.0
+    least = max(CODED, header.loss / LEVELS / 1.5) if header else 0.0
     if isinstance(noise, str) and noise != AUTO:
         from ..parts import as_noise
 
