@@ -156,3 +156,15 @@ def test_a_hard_brush_drops_what_it_painted_and_no_more():
         soft[23, 6:42] = edge
         known = painted(x * (1 - soft) + red * soft, "#ff0000")
         assert not known[soft > 0].any()
+
+
+def test_a_hard_brush_over_something_of_nearly_its_colour_hides_only_what_it_painted():
+    """Red paint over a red nose, with texture: neither the nose nor the rim of the brush is filled."""
+    place = torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij"))
+    texture = 0.1 * torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    nose = (place - 32).norm(dim=0) < 16
+    red, skin = torch.tensor([1.0, -1.0, -1.0])[:, None, None], torch.tensor([0.2, 0.0, -0.2])[:, None, None]
+    picture = (torch.where(nose, 0.95 * red, skin) + texture).clamp(-1, 0.99)
+    brush = (place[0] - place[1]).abs() < 2
+    known = painted(torch.where(brush, red, picture), "#ff0000")
+    assert torch.equal(known, ~brush)

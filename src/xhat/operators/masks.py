@@ -21,6 +21,7 @@ TOUCHED = 0.1  # of white: what a soft brush has touched at least so much is fil
 LIKE = 0.25  # how far a channel may lie from the painted colour, in [−1, 1]: 32 of 255 grey levels, as JPEG makes it
 RIM = 2  # pixels around painted ones, where brush and picture are mixed
 EXACT = 1e-3  # in [−1, 1]: a pixel that has the painted colour itself, an eighth of a grey level near
+PAINT = 0.1  # portion of what is near the colour that has the colour itself, where paint and not chance put it there
 MIXED = 0.05  # mean share of paint beside the brush from which its edge counts as soft
 MUCH = 0.6  # of a picture; a mask that drops more may be meant the other way round
 
@@ -103,16 +104,18 @@ def painted(picture: Tensor, colour: str) -> Tensor:
     """Which pixels of `picture` (3, h, w) are known, (h, w): all but those near `colour`, and their rim.
 
     A brush with hard edges has no rim: each pixel that it painted has its colour, and those beside it hold no paint.
+    Then what is only near that colour, a red nose under red paint, is the picture's own.
     Raises DataError if nothing has that colour, or if the picture is grey.
     """
     if picture.ndim != 3 or len(picture) != 3:
         raise DataError(f"a colour, {colour}, can be painted into colour pictures only")
     wanted = torch.tensor(ImageColor.getrgb(colour)[:3], dtype=picture.dtype) / 127.5 - 1
-    hit = ((picture - wanted[:, None, None]).abs() < LIKE).all(0)
+    far = (picture - wanted[:, None, None]).abs().amax(0)
+    hit, same = far < LIKE, far <= EXACT
     if not hit.any():
         raise DataError(f"nothing in the picture has the colour {colour}")
-    wide = hit if _hard(picture, hit, wanted) else _widened(hit, RIM)
-    return checked(~wide, f"what is painted in {colour}", True)
+    hard = float(same.sum()) >= PAINT * float(hit.sum()) and _hard(picture, same, wanted)
+    return checked(~(same if hard else _widened(hit, RIM)), f"what is painted in {colour}", True)
 
 
 def _widened(hit: Tensor, by: int) -> Tensor:
@@ -124,11 +127,10 @@ def _hard(picture: Tensor, hit: Tensor, wanted: Tensor) -> bool:
     """Whether the brush of colour `wanted` (3,) that painted `hit` (h, w) into `picture` (3, h, w) has hard edges.
 
     A pixel of share a of paint is p = a c + (1 − a) q, so a = ⟨p − q, c − q⟩ / |c − q|², with q the mean of the picture
-    around it, away from the brush. Texture makes single shares positive or negative; their mean over the edge is 0.
+    around it, away from the brush. Texture makes single shares positive or negative; their mean over the edge is 0. It
+    is weighted by |c − q|², as a picture of nearly the colour of the paint tells nothing.
     """
     colour = wanted[:, None, None]
-    if ((picture - colour).abs().amax(0)[hit] > EXACT).any():
-        return False
     far = (~_widened(hit, RIM)).to(picture)
     side = 4 * RIM + 1
     near = F.avg_pool2d(torch.cat([picture * far, far[None]])[None], side, 1, side // 2)[0]
@@ -136,8 +138,8 @@ def _hard(picture: Tensor, hit: Tensor, wanted: Tensor) -> bool:
     if not edge.any():
         return False
     q = near[:3] / near[3].clamp_min(1e-12)
-    share = ((picture - q) * (colour - q)).sum(0) / (colour - q).square().sum(0).clamp_min(1e-12)
-    return float(share[edge].mean()) < MIXED
+    paint, most = ((picture - q) * (colour - q)).sum(0), (colour - q).square().sum(0)
+    return float(paint[edge].sum()) < MIXED * float(most[edge].sum())
 
 
 def is_colour(fill: object) -> bool:
