@@ -120,8 +120,14 @@ def test_what_is_guessed(caplog):
     found, _ = told(caplog, "small.png", scale=4)
     assert found.operator == "super_resolution:factor=4"
     # What is given is not guessed, and then nothing is said.
-    found, text = told(caplog, "night.png", operator="gaussian_blur", noise="noiseless")
+    found, text = told(caplog, "night.png", operator="gaussian_blur:std=2", noise="noiseless")
     assert (found.operator, found.noise, text) == (None, None, "")
+    # How strong a blur was is no matter of defaults.
+    for name, option in (("gaussian_blur", "std=3"), ("defocus", "radius=3"), ("motion_blur:intensity=0.3", "seed=0")):
+        found, text = told(caplog, "night.png", operator=name, noise="noiseless")
+        assert f"{option}" in found.guessed["operator"]
+        assert "is a guess" in text
+        assert "blind_blur" in text
     found, _ = told(caplog, "night.png", operator="quantize")
     assert found.noise == "noiseless"
 

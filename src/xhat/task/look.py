@@ -5,6 +5,7 @@ What was found this way is said in one line, and recorded as a guess (`provenanc
 
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 
 import torch
 from torch import Tensor
@@ -16,15 +17,17 @@ from ..files.pictures import LEVELS, is_picture
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..noise.estimate import estimate_noise, estimate_sigma
 from ..notes import advice, note
+from ..operators import OPERATORS
 from ..operators.base import LinearOperator, Operator, ProxyOperator
 from ..operators.building import kind, kind_of_data
 from ..operators.masks import is_colour
-from ..spec import Spec, factors, parse, short, spec_of
+from ..spec import Spec, factors, lookup, parse, short, spec_of
 from .parts import as_operator
 
 UNSURE = 1.0  # grey levels of error in any picture: of rounding, and of a kernel that is known nearly
 EVIDENT = 12.0  # grey levels of noise that no texture is taken for: the fur of a baboon has 9
 AUTO = "auto"  # the noise that is to be estimated
+OPEN = {"gaussian_blur": "std", "defocus": "radius", "motion_blur": "seed"}  # what a blur cannot be undone without
 
 Given = str | Operator | Callable[[Tensor], Tensor] | None
 
@@ -55,6 +58,8 @@ def look(
     left = {"operator": operator is None, "noise": noise is None}  # what the user leaves open
     own = {part: value for part, value in found.guessed.items() if left[part]}  # what the file's reader estimated
     told = [f"its own numbers say --{part} {_quoted(short(value))}" for part, value in own.items()]
+    if picture and isinstance(operator, str) and found.operator is None:
+        own |= _of_defaults(found, operator)
     guessed: dict[str, str] = {}
     if given is None and (picture or scale is not None):
         given, why = _operator(found, header, scale)
@@ -91,6 +96,25 @@ def look(
         noise=guessed.get("noise", found.noise),
         guessed={**own, **guessed},
     )
+
+
+def _of_defaults(found: Measurement, operator: str) -> dict[str, str]:
+    """The operator as a guess, which is said, if it is a blur of which the user leaves open how strong it is."""
+    spec = parse(operator) if "@" not in operator else Spec("", {})
+    option = OPEN.get(spec.name)
+    if option is None or option in spec.options:
+        return {}
+    value = signature(lookup(spec.name, OPERATORS)).parameters[option].default
+    note(
+        "%s: %s=%s is a guess, and a wrong one ruins pictures: give --operator %s:%s=…, or --operator blind_blur, "
+        "which looks for the blur",
+        found.origin,
+        option,
+        value,
+        spec.name,
+        option,
+    )
+    return {"operator": str(Spec(spec.name, {**spec.options, option: value}))}
 
 
 def _inpaints(given: Given) -> list[str]:
