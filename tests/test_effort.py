@@ -110,7 +110,7 @@ def test_a_training_by_steps_is_judged_by_its_second_step(
 
     monkeypatch.chdir(tmp_path)
     np.savez("x.npz", x=np.random.default_rng(0).integers(0, 255, (300, 8, 8), np.uint8))
-    Path("recipe.toml").write_text(NETWORK + "[optimiser]\nbatch = 2\n")
+    Path("recipe.toml").write_text(NETWORK + "[data]\nvalidation = 30\n[optimiser]\nbatch = 2\n")
     command = ["train", "denoiser", "x.npz", "--recipe", "recipe.toml", "--out", "mine", "-q", "--device", "cpu"]
     ticks = iter(map(float, range(10**6)))
     monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
