@@ -258,3 +258,17 @@ def test_a_thumbnail_is_sharp_and_not_noisy(of):
     for sigma in (5, 12):
         noise = np.random.default_rng(0).normal(0, sigma, small.shape)
         assert 0.95 * sigma < estimate_sigma(tensor(small + noise)) * 127.5 < 1.03 * (sigma**2 + own**2) ** 0.5
+
+
+@pytest.mark.parametrize("left", [0.0, 1.2])
+def test_noise_whose_colours_a_codec_smoothed_is_seen(left):
+    """Video and JPEG keep colours at half the resolution, and leave a grey level of their fine noise or less."""
+    clean = np.asarray(Image.fromarray(data.coffee()).resize((300, 200)))
+    g = np.random.default_rng(0)
+    y, *colours = (
+        Image.fromarray((clean + g.normal(0, 10, clean.shape)).clip(0, 255).astype(np.uint8)).convert("YCbCr").split()
+    )
+    half = [c.resize((150, 100), Image.Resampling.BOX).resize((300, 200), Image.Resampling.BILINEAR) for c in colours]
+    coded = np.asarray(Image.merge("YCbCr", (y, *half)).convert("RGB")) + g.normal(0, left, clean.shape)
+    x = torch.from_numpy(coded.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
+    assert estimate_sigma(x) * 127.5 == pytest.approx((coded - clean).std(), rel=0.25)  # it is not white any more

@@ -30,7 +30,6 @@ SIDES = (8, 6, 4)  # of patches, in pixels: the first that the picture has enoug
 PATCHES = 20_000  # about as many are looked at; more cost time and tell nothing new
 ENOUGH = 5  # patches for each number in one, so that eigenvalues are not those of chance
 SMOOTHED = 0.5  # of the level by wavelets: below, eigenvalues are not trusted
-CODED = 0.6 / 127.5  # if they are below that, too: JPEG leaves 0.35 to 0.55 grey levels of the colours' fine noise
 PLACE = 4  # wavelet coefficients along a side of a place, each of 2 pixels
 PLACES = 40  # of which the quietest tenth tells something
 TENTH = 0.763  # the tenth quantile of the root mean square of 16 standard normal numbers
@@ -55,9 +54,9 @@ def estimate_sigma(x: Tensor, seen: Tensor | None = None) -> float:
     """The standard deviation of white noise in `x` (1 or 3, h, w), in its units. Raises DataError like
     `estimate_noise`.
 
-    It is that of the eigenvalues, or that of the wavelet coefficients if they have less. Eigenvalues that are next to
-    nothing and less than half of that are those of colours that were smoothed, by JPEG or in the camera: then it is
-    that of the wavelet coefficients, of all or of the quietest places, whichever is less.
+    It is that of the eigenvalues, or that of the wavelet coefficients if they have less. Eigenvalues of less than half
+    of that may be those of colours that were smoothed, by JPEG, a film's codec or in the camera: then it is that of the
+    wavelet coefficients, of all or of the quietest places, whichever is less.
     """
     return _sigma(x, seen, _details(x, seen))
 
@@ -68,7 +67,7 @@ def _sigma(x: Tensor, seen: Tensor | None, details: Details) -> float:
         patches = _patches(x, seen, side)
         if len(patches) >= ENOUGH * patches.shape[1]:
             found = _lowest(torch.linalg.eigvalsh(torch.cov(patches.T)).clamp_min(0))
-            if found < SMOOTHED * upper and found < CODED:
+            if found < SMOOTHED * upper:
                 return min(upper, _quiet(x, seen))
             return min(found, upper)
     return upper
