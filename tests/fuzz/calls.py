@@ -25,6 +25,7 @@ MAY = (  # what is right or harmless, and so may be taken
     "restore y=i64",
     "restore y=f64",
     "restore y=grad",
+    "restore y=PIL alpha",
     "restore y=numpy f64",
     "restore y=fortran",
     "restore prior=f64 out",
