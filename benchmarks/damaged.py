@@ -124,7 +124,8 @@ def ten(photos: list[tuple[str, Pixels]]) -> list[Row]:
     """Ten tasks, each on another photograph."""
     rows: list[Row] = []
 
-    def add(said: str, command: str, y: Pixels, tool: str, simple: Pixels, truth: Pixels, ours: Pixels) -> None:
+    def add(said: str, name: str, command: str, y: Pixels, tool: str, simple: Pixels, truth: Pixels) -> None:
+        ours = fixed(name, *command.split())
         rows.append((said, command, psnr(y, truth), tool, psnr(simple, truth), psnr(ours, truth)))
         print(*(f"{v:.2f}" if isinstance(v, float) else v for v in rows[-1]), sep=" | ", flush=True)
 
@@ -132,43 +133,32 @@ def ten(photos: list[tuple[str, Pixels]]) -> list[Row]:
     x = next(pick)
     m = scratches(1)
     y = saved(np.where(m[..., None] > 0, np.uint8([255, 0, 0]), x), "red.png")
-    ours = fixed("red.png", "--scratches", "red")
-    add("remove the scratches I painted red", "--scratches red", y, "Telea", telea(y, m), x, ours)
+    add("remove the scratches I painted red", "red.png", "--scratches red", y, "Telea", telea(y, m), x)
     x = next(pick)
     y = saved(blurred(x, gauss(1.5), 2.0, 2), "holiday.png")
-    add(
-        "sharpen these holiday pictures", "--deblur", y, "unsharp mask", unsharp(y), x, fixed("holiday.png", "--deblur")
-    )
+    add("sharpen these holiday pictures", "holiday.png", "--deblur", y, "unsharp mask", unsharp(y), x)
     x = next(pick)
     y = saved(saved(x, "m.jpg", quality=25), "meme.jpg", quality=20)
-    add("this meme is full of JPEG dirt", "", y, "NLM", nlm(y), x, fixed("meme.jpg"))
+    add("this meme is full of JPEG dirt", "meme.jpg", "", y, "NLM", nlm(y), x)
     x = next(pick)
     small = saved(np.asarray(Image.fromarray(x).resize((SIDE // 4,) * 2, Image.Resampling.BICUBIC)), "thumb.png")
     big = lambda how: np.asarray(Image.fromarray(small).resize((SIDE, SIDE), how))
-    add("enlarge my thumbnail", "--enlarge 4", big(0), "Lanczos", big(1), x, fixed("thumb.png", "--enlarge", "4"))
+    add("enlarge my thumbnail", "thumb.png", "--enlarge 4", big(0), "Lanczos", big(1), x)
     x = next(pick)
     m = np.zeros((SIDE, SIDE), np.uint8)
     cv2.putText(m, "24.12.'98", (90, 175), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 3)
     m = np.where(m > 0, np.uint8(255), np.uint8(0))  # OpenCV smooths letters
     y = saved(np.where(m[..., None] > 0, np.uint8([255, 140, 0]), x), "stamp.png")
     saved(m, "mask.png")
-    add(
-        "the date stamp must go",
-        "--scratches mask.png",
-        y,
-        "Telea",
-        telea(y, m),
-        x,
-        fixed("stamp.png", "--scratches", "mask.png"),
-    )
+    add("the date stamp must go", "stamp.png", "--scratches mask.png", y, "Telea", telea(y, m), x)
     x = next(pick)
     dark = (x * 0.4).round().astype(np.uint8)
     light = np.random.default_rng(6).poisson(dark * 0.5) / 0.5
     y = saved(noisy(light, 4.0, 6), "night.png")
-    add("dark and grainy night photograph", "", y, "NLM", nlm(y), dark, fixed("night.png"))
+    add("dark and grainy night photograph", "night.png", "", y, "NLM", nlm(y), dark)
     x = next(pick)
     y = saved(blurred(x, shake(21, 7), 1.3, 7), "moved.png")
-    add("I moved the camera", "--deblur", y, "Wiener, std 2", filtered(y, 2.0), x, fixed("moved.png", "--deblur"))
+    add("I moved the camera", "moved.png", "--deblur", y, "Wiener, std 2", filtered(y, 2.0), x)
     x = np.repeat(np.asarray(Image.fromarray(next(pick)).convert("L"))[..., None], 3, 2)
     m = (
         cv2.dilate((np.random.default_rng(8).random((SIDE, SIDE)) < 0.003).astype(np.uint8), np.ones((3, 3))) * 255
@@ -176,24 +166,16 @@ def ten(photos: list[tuple[str, Pixels]]) -> list[Row]:
     y = np.where(m[..., None] > 0, np.uint8(255), noisy(x, 2.0, 8)[..., :1].repeat(3, 2))
     saved(y[..., 0], "grey.png")
     saved(m, "dust.png")
-    add(
-        "grey scan with dust",
-        "--scratches dust.png",
-        y,
-        "Telea",
-        telea(y, m),
-        x,
-        fixed("grey.png", "--scratches", "dust.png"),
-    )
+    add("grey scan with dust", "grey.png", "--scratches dust.png", y, "Telea", telea(y, m), x)
     x = next(pick)
     y = saved(x, "shot.jpg", quality=10)
-    add("the screenshot was saved at quality 10", "", y, "NLM", nlm(y), x, fixed("shot.jpg"))
+    add("the screenshot was saved at quality 10", "shot.jpg", "", y, "NLM", nlm(y), x)
     x = next(pick)
     m = np.zeros((SIDE, SIDE), np.uint8)
     m[60:88, 70:114] = 255
     saved(np.dstack([np.where(m[..., None] > 0, np.uint8(0), x), 255 - m]), "hole.png")
     y = np.where(m[..., None] > 0, np.uint8(0), x)
-    add("a logo was cut out, 44 x 28", "", y, "Telea", telea(y, m), x, fixed("hole.png"))
+    add("a logo was cut out, 44 x 28", "hole.png", "", y, "Telea", telea(y, m), x)
     return rows
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xhat.likelihoods import Likelihood, likelihood
 from xhat.loop import solve
+from xhat.metrics.pixels import psnr
 from xhat.noise import Gaussian
 from xhat.operators import OPERATORS
 from xhat.priors import build_prior
@@ -50,11 +51,6 @@ class Deaf(TextPrior):
 
     def denoise(self, z: Tensor, t: Level, c: Text) -> Tensor:
         return self.base.forward(z, t)
-
-
-def psnr(estimate: Tensor, truth: Tensor) -> Tensor:
-    """PSNR in dB of each image, (n,), clipped to [−1, 1]."""
-    return 10 * torch.log10(4 / (estimate.clamp(-1, 1) - truth).square().flatten(1).mean(1))
 
 
 def measure(prior: LatentPrior, truth: Tensor) -> list[str]:

@@ -22,6 +22,7 @@ from torch import Tensor
 from xhat.bench.stats import interval
 from xhat.likelihoods import likelihood
 from xhat.loop import solve
+from xhat.metrics.pixels import psnr
 from xhat.noise import NOISES
 from xhat.operators import OPERATORS
 from xhat.priors import PRIORS
@@ -66,11 +67,6 @@ def crops(folders: list[Path], size: int, count: int) -> Tensor:
     if len(found) < count:
         raise SystemExit(f"{len(found)} colour photographs of {size} pixels or more were found, not {count}")
     return torch.stack(found[:count])
-
-
-def psnr(estimate: Tensor, truth: Tensor) -> Tensor:
-    """PSNR in dB of each image, (n,), clipped to [−1, 1]."""
-    return 10 * torch.log10(4 / (estimate.clamp(-1, 1) - truth).square().flatten(1).mean(1))
 
 
 def ssim(estimate: Tensor, truth: Tensor) -> float:

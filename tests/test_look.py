@@ -272,3 +272,13 @@ def test_noise_whose_colours_a_codec_smoothed_is_seen(left):
     coded = np.asarray(Image.merge("YCbCr", (y, *half)).convert("RGB")) + g.normal(0, left, clean.shape)
     x = torch.from_numpy(coded.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
     assert estimate_sigma(x) * 127.5 == pytest.approx((coded - clean).std(), rel=0.25)  # it is not white any more
+
+
+@pytest.mark.parametrize("of", [data.astronaut, data.coffee, data.rocket])
+def test_a_tiny_picture_is_sharp_rather_than_noisy(of):
+    """All of 48 x 48 pixels is fine detail: wavelets of the quietest places, too, have 2 to 12 grey levels of it."""
+    small = np.asarray(Image.fromarray(of()).resize((48, 48), Image.Resampling.BICUBIC)).astype(np.float32)
+    level = lambda a: estimate_sigma(torch.from_numpy(a).permute(2, 0, 1) / 127.5 - 1) * 127.5
+    assert level(small) < 3.5
+    noise = np.random.default_rng(0).normal(0, 8, small.shape).astype(np.float32)
+    assert 6.5 < level(small + noise) < 9.5

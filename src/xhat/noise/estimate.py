@@ -31,7 +31,7 @@ PATCHES = 20_000  # about as many are looked at; more cost time and tell nothing
 ENOUGH = 5  # patches for each number in one, so that eigenvalues are not those of chance
 SMOOTHED = 0.5  # of the level by wavelets: below, eigenvalues are not trusted
 PLACE = 4  # wavelet coefficients along a side of a place, each of 2 pixels
-PLACES = 40  # of which the quietest tenth tells something
+PLACES = 150  # of which the quietest tenth tells something; in a smaller picture fine detail is everywhere
 TENTH = 0.763  # the tenth quantile of the root mean square of 16 standard normal numbers
 TEXTURE = 0.5  # the share of the wavelet coefficients' variance that must be noise to tell how it grows with brightness
 
@@ -56,7 +56,8 @@ def estimate_sigma(x: Tensor, seen: Tensor | None = None) -> float:
 
     It is that of the eigenvalues, or that of the wavelet coefficients if they have less. Eigenvalues of less than half
     of that may be those of colours that were smoothed, by JPEG, a film's codec or in the camera: then it is that of the
-    wavelet coefficients, of all or of the quietest places, whichever is less.
+    wavelet coefficients, of all or of the quietest places, whichever is less. A picture too small for quiet places
+    keeps its eigenvalues: it is taken for sharp rather than for noisy.
     """
     return _sigma(x, seen, _details(x, seen))
 
@@ -68,28 +69,29 @@ def _sigma(x: Tensor, seen: Tensor | None, details: Details) -> float:
         if len(patches) >= ENOUGH * patches.shape[1]:
             found = _lowest(torch.linalg.eigvalsh(torch.cov(patches.T)).clamp_min(0))
             if found < SMOOTHED * upper:
-                return min(upper, _quiet(x, seen))
+                quiet = _quiet(x, seen)
+                return found if quiet is None else min(upper, quiet)
             return min(found, upper)
     return upper
 
 
-def _quiet(x: Tensor, seen: Tensor | None) -> float:
+def _quiet(x: Tensor, seen: Tensor | None) -> float | None:
     """The level in the quietest tenth of the picture, by wavelet coefficients: noise is everywhere, texture is not.
 
-    It is infinite where fewer than `PLACES` places of `PLACE` x `PLACE` coefficients are seen whole.
+    None where fewer than `PLACES` places of `PLACE` x `PLACE` coefficients are seen whole.
     """
     taps = torch.tensor(HIGH, dtype=torch.float64)
     kernel, count = (taps[:, None] * taps)[None, None], len(HIGH)
     x = x.detach().cpu().double()
     if min(x.shape[-2:]) < 2 * PLACE + count - 2:
-        return math.inf
+        return None
     good = torch.ones_like(x[:1]) if seen is None else seen.reshape(1, *x.shape[-2:]).to(x)
     power = F.avg_pool2d(F.conv2d(x[:, None], kernel, stride=2).square(), PLACE)[:, 0]
     whole = F.avg_pool2d(F.avg_pool2d(good[None], count, 2), PLACE)[0, 0] > 1 - 1e-9
     flat = (power > 1e-12).all(0)  # what somebody drew has no noise
     power = power[:, whole & flat]
     if power.shape[1] < PLACES:
-        return math.inf
+        return None
     return float((power.sqrt().quantile(0.1, 1) / TENTH).mean())
 
 

@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 from torch.fft import irfft2, rfft2
-from torch.nn import functional as F
 
 from ..errors import SpecError
 from ..numerics.build_dtype import built
@@ -14,7 +13,7 @@ from ..types import Data, Image
 from .base import Operator
 from .checks import Number, one_of, planes
 from .circulant import Circulant
-from .kernels import fits
+from .kernels import fits, on_grid
 
 LARGEST = 41  # the side of a kernel whose covariance is small enough to be factored
 
@@ -54,13 +53,13 @@ class BlindBlur(Operator):
 
     def blur(self, x: Image, kernel: Tensor) -> Data:
         """k ⋆ x, (b, c, h, w), differentiable in both; `kernel` has one for each image, (b, size, size)."""
-        y: Tensor = irfft2(rfft2(x) * rfft2(self.spread(kernel)).conj(), s=self.shape[-2:])
+        y: Tensor = irfft2(rfft2(x) * self.spectrum(kernel).conj(), s=self.shape[-2:])
         return y
 
-    def spread(self, kernel: Tensor) -> Tensor:
-        """The kernels (b, size, size) on the grid of the image with their centres at (0, 0), (b, 1, h, w)."""
-        (h, w), size = self.shape[-2:], kernel.shape[-1]
-        return F.pad(kernel[:, None], [0, w - size, 0, h - size]).roll((-(size // 2), -(size // 2)), (-2, -1))
+    def spectrum(self, kernel: Tensor) -> Tensor:
+        """The Fourier transform of kernels (b, size, size) with their centres at (0, 0), (b, 1, h, w // 2 + 1)."""
+        spectrum: Tensor = rfft2(on_grid(kernel[:, None], *self.shape[-2:]))
+        return spectrum
 
     def known(self, kernel: Tensor) -> Circulant:
         """The operator with this kernel, (b, size, size)."""

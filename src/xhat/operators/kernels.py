@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import ANY, DataError, ShapeError, about
 from ..files.matlab import arrays_of
@@ -182,3 +183,9 @@ def fits(kernel: Tensor, h: int, w: int, room: int) -> None:
     kh, kw = kernel.shape[-2:]
     if (kh // 2 >= h or kw // 2 >= w) if room else (kh > h or kw > w):
         raise ShapeError(f"a kernel of {kh}x{kw} nonzero pixels is too large for an image of {h}x{w}")
+
+
+def on_grid(kernel: Tensor, h: int, w: int) -> Tensor:
+    """Kernels (…, side, side) on a periodic grid of h × w pixels with their centres at (0, 0), (…, h, w)."""
+    side = kernel.shape[-1]
+    return F.pad(kernel, [0, w - side, 0, h - side]).roll((-(side // 2), -(side // 2)), (-2, -1))

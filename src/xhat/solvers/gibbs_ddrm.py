@@ -67,10 +67,10 @@ class GibbsDDRM(Solver[BlindGaussian, Blind]):
         def draw(phi: Tensor) -> Tensor:
             return self.ddrm.drawn(state.x, x0, t, s, like.known(simplex(phi)), rng)
 
+        clean = s.sigma == 0
+        error = 0.0 if clean else prior.mse(s) or 0.0  # none is known of some priors
         x = draw(phi)
         for _ in range(self.sweeps if t.t <= self.start else 0):
-            clean = s.sigma == 0
-            error = 0.0 if clean else prior.mse(s) or 0.0
             phi = self.sample(phi, x0 if clean else prior(x, s), error, like, rng)
             x = draw(phi)
         return Blind(x, x0, phi)
@@ -101,7 +101,7 @@ def misfit(like: BlindGaussian, kernel: Tensor, x0: Tensor, sigma2: Tensor, erro
     leaves out count twice.
     """
     w = x0.shape[-1]
-    gain = rfft2(like.A.spread(kernel)).abs().square()
+    gain = like.A.spectrum(kernel).abs().square()
     variance = sigma2 + error * gain
     left = rfft2(like.y - like.A.blur(x0, kernel), norm="ortho").abs().square()
     twice = 2 - (torch.arange(w // 2 + 1, device=x0.device) * 2 % w == 0).to(x0.dtype)

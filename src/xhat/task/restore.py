@@ -212,9 +212,8 @@ def restore(
         found, scale = seen(found, operator, noise, scale, kind, gains), None
         if gains and isinstance(operator, str):
             operator = lit(gains, operator)
-            found = replace(
-                found, guessed={**found.guessed, "operator": operator} if flicker == AUTO else found.guessed
-            )
+            if flicker == AUTO:
+                found = replace(found, guessed={**found.guessed, "operator": operator})
         noise = None if noise == AUTO else noise
         prior = prior if isinstance(solver, Baseline) else lifted_prior(prior, operator or found.operator, kind)
     if cut:

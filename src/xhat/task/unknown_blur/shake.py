@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
+from ...operators.kernels import on_grid
 from ...operators.reflect import fast
 
 LAMBDA, LEAST = 4e-3, 1e-4  # λ at first and at last, for pictures in [0, 1]
@@ -67,9 +68,8 @@ def periodic(y: Tensor, least: int) -> Tensor:
 
 def edges(y: Tensor, k: Tensor, weight: float) -> Tensor:
     """x of the formula above, (h, w), for a periodic `y` and λ = `weight`."""
-    size, side = y.shape, len(k)
-    full = F.pad(k, [0, size[1] - side, 0, size[0] - side]).roll((-(side // 2), -(side // 2)), (-2, -1))
-    K, (Dx, Dy) = rfft2(full), _slopes(size, y.dtype)
+    size = y.shape
+    K, (Dx, Dy) = rfft2(on_grid(k, *size)), _slopes(size, y.dtype)
     data, gram = K.conj() * rfft2(y), K.abs().square()
     steep = Dx.abs().square() + Dy.abs().square()
     x, beta = y, 2 * weight
