@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from conftest import untried
 from xhat.cli.arguments import main
-from xhat.priors import NetworkFolder
+from xhat.errors import SpecError
+from xhat.priors import ConsistencyPrior, NetworkFolder
 from xhat.priors.precondition import Karras
 from xhat.rng import Rng
 from xhat.schedule import Level
@@ -162,13 +163,6 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(capsys, more, words
     assert not Path("out").exists()
 
 
-@pytest.mark.slow
-def test_a_consistency_model_asks_for_a_network_of_diffusers(capsys):
-    assert train() == 0
-    assert main(["train", "consistency", "x.npz", "--from", "out", "--out", "cm", "--steps", "1", "-q"]) == 2
-    assert "train the denoiser with --recipe unet" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("name", sorted(p.stem for p in (Path(denoiser.__file__).parent / "recipes").glob("*.toml")))
 def test_every_shipped_recipe_says_its_family_and_builds(name):
     recipe = read_recipe(name)
@@ -180,3 +174,53 @@ def test_every_shipped_recipe_says_its_family_and_builds(name):
     call = family.caller(family.build(recipe, (c, side, side)), recipe)
     with torch.no_grad():
         assert call(torch.zeros(1, c, side, side), torch.zeros(1)).shape == (1, c, side, side)
+
+
+def consistency(*more: str, steps: int = 4, out: str = "cm") -> int:
+    command = ["train", "consistency", "x.npz", "--from", "out", "--out", out, "--steps", str(steps)]
+    return main([*command, "--device", "cpu", "-q", "--set", "data.validation=3", *more])
+
+
+@pytest.mark.parametrize("method", ["ect", "cd"])
+def test_a_consistency_model_is_trained_from_it_in_its_family(method):
+    """It starts at the denoiser's weights, is the identity at the smallest level, and knows its denoiser."""
+    assert train() == 0
+    assert consistency("--set", "optimiser.lr=1e-12", "--set", f"consistency.method={method}", steps=1) == 0
+    prior, teacher = untried("cm", "cpu"), untried("out:dtype=float32", "cpu")
+    assert isinstance(prior, ConsistencyPrior)
+    for name, w in weights("out").items():
+        torch.testing.assert_close(weights("cm")[name], w, rtol=1e-4, atol=1e-6)
+    u, d, e, s = torch.randn(2, 1, 10, 14), prior.unet.precondition.sigma_data, 0.002, 0.7
+    assert torch.equal(prior.jump(u, Level(0.0, 1.0, e)), u)
+    there = prior.denoiser(u, Level(0.0, 1.0, s))
+    torch.testing.assert_close(there, teacher(u, Level(0.0, 1.0, s)), rtol=0.02, atol=0.02)  # bfloat16
+    # The network's own output, from the denoiser's formula, in the consistency model's (Song et al., 2023, appendix C).
+    x0 = teacher(u, Level(0.0, 1.0, s))
+    raw = (x0 - d**2 / (s**2 + d**2) * u) * (s**2 + d**2) ** 0.5 / (s * d)
+    f = d**2 / ((s - e) ** 2 + d**2) * u + (s - e) * d / (s**2 + d**2) ** 0.5 * raw
+    torch.testing.assert_close(prior.jump(u, Level(0.0, 1.0, s)), f, rtol=1e-3, atol=1e-3)
+
+
+def test_the_layers_of_a_consistency_model_of_the_family_can_be_shifted():
+    assert train() == 0
+    assert consistency() == 0
+    prior, u, t = untried("cm", "cpu"), torch.randn(2, 1, 10, 14), Level(0.0, 1.0, 2.0)
+    assert set(prior.layers) == set(prior.sizes)
+    still, values = prior.jump_through(u, t, {})
+    assert torch.equal(still, prior.jump(u, t))
+    for name, h in values.items():
+        assert tuple(h.shape) == (2, *prior.sizes[name])
+        moved, shifted = prior.jump_through(u, t, {name: torch.ones_like(h)})
+        torch.testing.assert_close(shifted[name], h + 1, rtol=1e-4, atol=1e-4)
+        assert (moved - still).abs().max() > 1e-4, name
+
+
+def test_what_does_not_fit_a_consistency_model_of_the_family_is_named():
+    assert train() == 0
+    assert consistency() == 0
+    with pytest.raises(SpecError, match="holds a consistency model"):
+        untried("network:path=cm", "cpu")
+    with pytest.raises(SpecError, match="holds a denoiser"):
+        untried("consistency:path=out", "cpu")
+    with pytest.raises(SpecError, match="has no classes"):
+        untried("cm:label=1", "cpu")

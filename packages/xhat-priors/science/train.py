@@ -16,7 +16,7 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -45,21 +45,27 @@ STEADY = 0.5
 """The share of the time with the full learning rate; a cosine follows."""
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+def shared(about: str | None, widths: str, blocks: str) -> argparse.ArgumentParser:
+    """The options of every training, with the network's shape by default."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0] if about else None)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help=".npz of uint8 images of one channel")
-    parser.add_argument("--recipe", required=True, help="whose table [data] says which images are held out")
     parser.add_argument("--minutes", type=float, required=True, help="of training, in all")
     parser.add_argument("--resume", action="store_true", help="go on from OUT's checkpoint.pt")
-    parser.add_argument("--widths", default="64,64,96,128")
-    parser.add_argument("--blocks", default="1,1,1,2")
-    parser.add_argument("--upright", type=float, default=0.5, help="how often an image stays upright")
-    parser.add_argument("--turn", action="store_true", help="turn by right angles, too")
-    parser.add_argument("--large", type=float, default=0.0, help="share of crops of images of twice the size")
+    parser.add_argument("--widths", default=widths)
+    parser.add_argument("--blocks", default=blocks)
     parser.add_argument("--lr", type=float, default=1.2e-3)
     parser.add_argument("--every", type=float, default=6.0, help="minutes between rows of the log and checkpoints")
     parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    parser = shared(__doc__, "64,64,96,128", "1,1,1,2")
+    parser.add_argument("--data", type=Path, required=True, help=".npz of uint8 images of one channel")
+    parser.add_argument("--recipe", required=True, help="whose table [data] says which images are held out")
+    parser.add_argument("--upright", type=float, default=0.5, help="how often an image stays upright")
+    parser.add_argument("--turn", action="store_true", help="turn by right angles, too")
+    parser.add_argument("--large", type=float, default=0.0, help="share of crops of images of twice the size")
     return parser.parse_args()
 
 
@@ -88,6 +94,20 @@ class Crops:
             crop = crop[::-1] if rng.random() >= self.options.upright else crop
             out[k] = crop.T if self.options.turn and rng.random() < 0.5 else crop
         return torch.from_numpy(out)[:, None].float() / 127.5 - 1
+
+    def batch(self, done: float, rng: np.random.Generator) -> Tensor:
+        """The crops of a step after `done` of the time."""
+        _, batch, side = [p for p in PHASES if p[0] <= done][-1]
+        return self.draw(batch, side, rng)
+
+
+class Data(Protocol):
+    """Where pictures (b, c, h, w) in [-1, 1] come from; `sigma_data` is their standard deviation."""
+
+    sigma_data: float
+    held_out: Tensor
+
+    def batch(self, done: float, rng: np.random.Generator) -> Tensor: ...
 
 
 def denoise(net: ResidualUNet, d: float, u: Tensor, sigma: Tensor) -> Tensor:
@@ -134,19 +154,18 @@ class Run:
         # One graph for each size of crop; the compiler joins the passes between the convolutions into one.
         self.loss = torch.compile(partial(objective, self.net, sigma_data), dynamic=False)
 
-    def step(self, data: Crops, batch: int, side: int, lr: float) -> None:
-        """One update of the float32 weights, under autocast to bfloat16, and of their average."""
+    def step(self, x: Tensor, lr: float) -> None:
+        """One update of the float32 weights by pictures `x`, under autocast to bfloat16, and of their average."""
         for group in self.adam.param_groups:
             group["lr"] = lr
-        x = data.draw(batch, side, self.rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = self.loss(x, torch.randn_like(x), noise_levels(batch))
+            loss = self.loss(x, torch.randn_like(x), noise_levels(len(x)))
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0, foreach=True)
         self.adam.step()
         self.adam.zero_grad()
         self.step_count += 1
-        self.crops += batch
+        self.crops += len(x)
         if self.step_count % 4 == 0:
             # A short average at first, then one over the last 1000 steps.
             decay = min(0.996, 1 - 4 / (4 + 0.1 * self.step_count))
@@ -196,15 +215,14 @@ def watch(net: ResidualUNet, d: float, images: Tensor) -> list[float]:
     return out
 
 
-def main(options: argparse.Namespace) -> None:
+def main(options: argparse.Namespace, data: Data) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     checkpoint, log = options.out / "checkpoint.pt", options.out / "log.csv"
-    data = Crops(options)
     saved = torch.load(checkpoint, weights_only=False) if options.resume else None
     shape = {k: [int(n) for n in getattr(options, k).split(",")] for k in ("widths", "blocks")}
-    run = Run(options, saved["config"] if saved else {"channels": 1, **shape}, data.sigma_data)
+    run = Run(options, saved["config"] if saved else {"channels": data.held_out.shape[1], **shape}, data.sigma_data)
     if saved:
         run.load(saved)
 
@@ -220,15 +238,15 @@ def main(options: argparse.Namespace) -> None:
             print(time.strftime("%H:%M:%S"), *row, flush=True)
         write(checkpoint, run.state())
 
-    compiled: set[int] = set()
+    compiled: set[torch.Size] = set()
     last = run.seconds
     while (done := run.seconds / 60 / options.minutes) < 1:
-        _, batch, side = [p for p in PHASES if p[0] <= done][-1]
         start = time.perf_counter()
-        run.step(data, batch, side, options.lr * rate(done, run.step_count))
-        if side in compiled:
+        x = data.batch(done, run.rng)
+        run.step(x, options.lr * rate(done, run.step_count))
+        if x.shape in compiled:
             run.seconds += time.perf_counter() - start
-        compiled.add(side)
+        compiled.add(x.shape)
         if run.seconds - last > 60 * options.every:
             report()
             last = run.seconds
@@ -237,4 +255,5 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main(arguments())
+    options = arguments()
+    main(options, Crops(options))

@@ -13,7 +13,8 @@ from ..registry import Registry
 from ..spec import build, parse, text_of
 from .base import FixedShape, Prior
 from .checkpoints import FORMATS, FileDenoiser, Format, file_spec
-from .consistency import ConsistencyFolder, ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
+from .consistency import ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
+from .consistency_folder import ConsistencyFolder
 from .denoiser import Denoiser
 from .diffusers_folder import existing, kind_of
 from .gaussian import GaussianPrior

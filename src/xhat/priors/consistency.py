@@ -4,23 +4,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ..errors import DataError, MismatchError
-from ..files.inside import inside
-from ..ranges import Range
+from ..errors import MismatchError
 from ..schedule import EDM, Level
-from ..spec import build_as, without_code
 from ..types import Image, PerImage
-from . import diffusers_folder as folder
 from .base import FixedShape, Prior, counted
 from .gaussian import GaussianPrior
-from .precondition import Consistent
-from .unet import DiffusersPrior
 
 WITHOUT = (
     "this consistency model comes without a denoiser E[x0|x_t]: pair it with its teacher (option denoiser) or take a "
@@ -142,73 +134,6 @@ class ConsistencyModel(ConsistencyPrior):
         return self.f(u, sigma)
 
 
-class ConsistencyFolder(LayeredConsistency):
-    """A `ConsistencyModelPipeline` of the diffusers library: `unet/` and `scheduler/` in the folder `path`.
-
-    The scheduler is CMStochasticIterativeScheduler. `denoiser` is the prior that gives E[x₀|x_t].
-    If it is left out, `xhat.json` in the folder may name it (`denoiser`: a spec, or a folder relative to this one);
-    otherwise there is none. `label`, `weights`, `dtype`, `compile` and `trial` mean the same as for `diffusers`. The
-    output is not clipped to [−1, 1], even if the scheduler's config has `clip_denoised`.
-    """
-
-    source = "ConsistencyModelPipeline of Hugging Face diffusers; arXiv 2303.01469"
-
-    def __init__(
-        self,
-        path: str | Path,
-        denoiser: Prior | None = None,
-        label: Annotated[int, Range(0, 1_000_000)] | None = None,
-        weights: str | None = None,
-        dtype: str = "float32",
-        compile: bool = False,
-        trial: bool = True,
-    ) -> None:
-        root = folder.existing(path)
-        unet = ConsistencyUNet(root, label, weights, dtype, compile, trial)
-        teacher = denoiser
-        if denoiser is None and (extra := root / "xhat.json").exists():
-            named = folder.read_json(extra).get("denoiser")
-            teacher = _named(str(named), root) if named else None
-            if teacher is not None:
-                teacher.trial = trial
-        size = unet.net.config.sample_size
-        sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
-        if not all(isinstance(n, int) for n in sides):
-            raise MismatchError(f"{root}: the network's config has no sample_size, so its images have no shape")
-        levels = unet.schedule
-        assert isinstance(levels, EDM)
-        super().__init__((unet.channels, *(n * unet.block for n in sides)), levels.sigma_min, levels.sigma_max, teacher)
-        self.unet = unet
-        self.layers = ("mid_block", *(f"up_blocks.{i}" for i in range(len(unet.net.up_blocks))))
-
-    def endpoint(self, u: Tensor, sigma: float) -> Tensor:
-        return self.unet.denoise(u, sigma)
-
-    def through(self, u: Tensor, sigma: float, shifts: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        values: dict[str, Tensor] = {}
-
-        def shift(name: str, h: Tensor) -> Tensor:
-            h = h + shifts[name].to(h) if name in shifts else h
-            values[name] = h.to(u)
-            return h
-
-        hooks = [
-            self.unet.net.get_submodule(name).register_forward_hook(lambda _m, _i, h, name=name: shift(name, h))
-            for name in self.layers
-        ]
-        try:
-            return self.unet.denoise(u, sigma), values
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-
-class ConsistencyUNet(DiffusersPrior):
-    """The network of a consistency model: its `denoise` is f(u, σ)."""
-
-    takes = (Consistent,)
-
-
 class FlowPrior(ConsistencyPrior):
     """What a perfect consistency model of `denoiser` would be: its probability flow, integrated. An oracle, not cheap.
 
@@ -237,17 +162,3 @@ class FlowPrior(ConsistencyPrior):
     def counted(self, out: Image) -> Image:
         """Counts nothing if the denoiser has counted its own calls."""
         return super().counted(out) if isinstance(self.denoiser, GaussianPrior) else out
-
-
-def _named(text: str, root: Path) -> Prior:
-    """The prior that `xhat.json` names: a spec, or a folder in or beside the folder `root`.
-
-    Raises SpecError if it names code, `package.module:Class`, and DataError if it names a file or a folder elsewhere.
-    """
-    if (root / text).is_dir():
-        text = str(inside(root / text, root.resolve().parent, f"{root / 'xhat.json'}"))
-    else:
-        without_code(text, root / "xhat.json")
-        if any(path in text for path in ("/", "\\", "path=")):
-            raise DataError(f"{root / 'xhat.json'} names {text}, which leads out of {root}; give denoiser in the spec")
-    return build_as(Prior, text)

@@ -134,13 +134,18 @@ def kind_of(root: Path) -> str:
     """The kind of prior that the folder holds: network (trained here), diffusers (over images), consistency,
     latent_diffusion or stable_diffusion.
     """
-    if (root / "config.json").exists() and "network" in read_json(root / "config.json"):
-        return "network"
+    if ours(root):
+        return "consistency" if read_json(root / "config.json").get("endpoint") else "network"
     if is_consistency(root):
         return "consistency"
     if read_json(unet_folder(root) / "config.json").get("_class_name") == "UNet2DConditionModel":
         return "stable_diffusion"
     return "latent_diffusion" if autoencoder_folder(root) else "diffusers"
+
+
+def ours(root: Path) -> bool:
+    """Whether the folder holds a network of the families trained here."""
+    return (root / "config.json").exists() and "network" in read_json(root / "config.json")
 
 
 def autoencoder_folder(root: Path) -> Path | None:

@@ -15,12 +15,12 @@ from ..spec import build, without_code
 from .checkpoints.fit import fit
 from .diffusers_folder import existing, read_json
 from .pixel import PixelPrior, calibration_of
-from .precondition import Karras
+from .precondition import DIRECT, Karras, Precondition
 from .residual_unet import ResidualUNet
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 NETWORKS: dict[str, type[ResidualUNet]] = {"residual_unet": ResidualUNet}
-KEYS = ("network", "options", "sigma_data", "schedule", "trained", "grey", "shape")
+KEYS = ("network", "options", "sigma_data", "schedule", "trained", "grey", "shape", "endpoint", "denoiser")
 BEYOND = 1.25
 """How many times the RMS of a white picture with noise an input may have."""
 
@@ -31,7 +31,8 @@ class NetworkFolder(PixelPrior):
     `config.json` in the folder `path` has the kind of `network` (residual_unet) and its `options`, `sigma_data`, the
     standard deviation of the training images, the `schedule` it is best run on, the lowest and highest noise level that
     it was `trained` on, beyond which it is told these, and, where they apply, `grey` (true if
-    it was trained on grey pictures with grey noise, too) and `shape`, the only (channels, height, width) it takes;
+    it was trained on grey pictures with grey noise, too) and `shape`, the only (channels, height, width) it takes (with
+    `endpoint` and `denoiser` it is a consistency model's, which ConsistencyFolder loads);
     `model.safetensors` has its weights, and `calibration.json`, which may be missing, its errors. The network runs in
     `dtype` (auto, float32, bfloat16, float16), everything around it in the dtype of the image. `compile` passes the
     network through torch.compile: the first call is slow, later ones are faster. Unless `trial` is false, it is tried
@@ -47,9 +48,10 @@ class NetworkFolder(PixelPrior):
         root = existing(path)
         config = read_config(root)
         self.net = network(root, config)
-        self.net.to(dtype_of(dtype)).to(memory_format=torch.channels_last)
-        self.precondition = Karras("epsilon", float(config["sigma_data"]))
         self.schedule = build(without_code(config["schedule"], root / CONFIG), SCHEDULES)
+        self.precondition = self.convention(config, root)
+        own = dtype_of(dtype, safe=self.precondition.prediction not in DIRECT)
+        self.net.to(own).to(memory_format=torch.channels_last)
         self.known = tuple(float(s) for s in config["trained"])
         self.times = tuple(math.log(float(s)) / 4 for s in config["trained"])
         self.channels, self.multiple = self.net.config["channels"], self.net.multiple
@@ -58,6 +60,12 @@ class NetworkFolder(PixelPrior):
         self.calibration = calibration_of(root)
         if compile:
             self.net.compile()
+
+    def convention(self, config: Mapping[str, Any], root: Path) -> Precondition:
+        """The convention of the network with this `config`. Raises SpecError if it is none of a denoiser."""
+        if config.get("endpoint"):
+            raise SpecError(f"{root} holds a consistency model; the folder itself, without network:, will do")
+        return Karras("epsilon", float(config["sigma_data"]))
 
     def denoise(self, u: Tensor, ratio: float) -> Tensor:
         """x̂₀ from u = x₀ + ρ ε; an input that no picture with noise can be is scaled down, its answer clipped.

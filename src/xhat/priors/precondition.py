@@ -62,17 +62,21 @@ class Karras(Precondition):
 
 @dataclass(frozen=True)
 class Consistent(Precondition):
-    """Consistency models (Song et al., 2023, appendix C): f(u, σ_min) = u, time 250 ln(σ + 10⁻⁴⁴). arXiv:2303.01469"""
+    """Consistency models (Song et al., 2023, appendix C): f(u, σ_min) = u. arXiv:2303.01469
+
+    The time is `pace` ln(σ + 10⁻⁴⁴); 250 is the paper's.
+    """
 
     predictions = ("endpoint",)
 
     sigma_min: float = 0.002
     sigma_data: float = 0.5
+    pace: float = 250.0
 
     def __call__(self, ratio: float) -> Coefficients:
         norm, above = math.hypot(ratio, self.sigma_data), ratio - self.sigma_min
         skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)
-        return Coefficients(skip, above * self.sigma_data / norm, 1 / norm, 250 * math.log(ratio + 1e-44))
+        return Coefficients(skip, above * self.sigma_data / norm, 1 / norm, self.pace * math.log(ratio + 1e-44))
 
 
 @dataclass(frozen=True)

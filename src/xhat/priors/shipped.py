@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ..registry import Builder, builds
 from .base import Prior
-from .consistency import ConsistencyFolder
+from .consistency_folder import ConsistencyFolder
 from .network_folder import NetworkFolder
 
 P = TypeVar("P", bound=Prior)

@@ -16,21 +16,22 @@ from ..priors.precondition import Consistent
 from ..rng import Rng
 from ..schedule import EDM
 from . import edm
+from .families import family_of
 from .loop import Objective
-from .network import block_of, on_blocks
 from .recipe import Consistency, Recipe
 
 Denoise = Callable[[Tensor, Tensor], Tensor]  # (u, σ (b,)) → x̂₀
 
 
 def consistent(recipe: Recipe) -> Consistent:
-    """The convention of diffusers' CMStochasticIterativeScheduler."""
-    return Consistent("endpoint", recipe.diffusion.sigma_min, recipe.diffusion.sigma_data)
+    """The convention of the recipe's family; a `unet` has that of diffusers' CMStochasticIterativeScheduler."""
+    d = recipe.diffusion
+    return Consistent("endpoint", d.sigma_min, d.sigma_data, family_of(recipe).pace)
 
 
 def endpoint(net: nn.Module, u: Tensor, sigma: Tensor, recipe: Recipe) -> Tensor:
     """f(u, σ) for `u` (b, c, h, w) and σ (b,); it is the identity at σ_min."""
-    return edm.preconditioned(on_blocks(net, block_of(recipe)), u, sigma, consistent(recipe))
+    return edm.preconditioned(family_of(recipe).caller(net, recipe), u, sigma, consistent(recipe))
 
 
 def pseudo_huber(difference: Tensor, c: float) -> Tensor:

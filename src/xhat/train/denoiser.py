@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import SpecError
 from ..metrics.pixels import decibels
 from ..priors.calibrate import measure, spaced
-from ..priors.diffusers_folder import existing, kind_of
+from ..priors.diffusers_folder import existing
 from ..priors.pixel import PixelPrior
 from ..priors.precondition import Karras
 from ..rng import Rng
@@ -17,23 +17,12 @@ from ..task.checkpoint import digest
 from . import edm
 from .dataset import load
 from .encoded import encoded
-from .family import Family
+from .families import FAMILIES, family_of, kind_in
 from .loop import Objective
 from .network import write_unet
 from .recipe import Recipe, with_sigma_data
-from .residual import Residual
 from .sample import draw
 from .session import Options, Session, accelerator_of, check_out, identity
-from .unet import Unet
-
-FAMILIES: dict[str, Family] = {"residual": Residual(), "unet": Unet()}
-
-
-def family_of(recipe: Recipe) -> Family:
-    """The family of the recipe's network. Raises SpecError if the recipe is for an autoencoder."""
-    if recipe.autoencoder is not None:
-        raise SpecError("this recipe is for an autoencoder: it has a table autoencoder")
-    return FAMILIES[recipe.network["family"]]
 
 
 @dataclass(frozen=True)
@@ -117,8 +106,7 @@ def train_denoiser(
         write_unet(options.out / "vae", dataset.codec.net, options.half)
     if init is not None:
         root = existing(init)
-        kind = "residual" if kind_of(root) == "network" else "unet"
-        net, recipe = FAMILIES[kind].start(root, recipe, dataset.shape)
+        net, recipe = FAMILIES[kind_in(root)].start(root, recipe, dataset.shape)
     else:
         recipe = with_sigma_data(recipe, dataset.std())
         net = family.build(recipe, dataset.shape)

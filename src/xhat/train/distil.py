@@ -1,4 +1,4 @@
-"""`xhat train consistency`: from a trained denoiser to a folder for diffusers' ConsistencyModelPipeline."""
+"""`xhat train consistency`: from a trained denoiser to a folder that `--prior` loads."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..errors import MismatchError, SpecError
 from ..metrics.pixels import decibels
-from ..priors import ConsistencyFolder, ConsistencyPrior, DiffusersPrior, FlowPrior
+from ..priors import ConsistencyFolder, ConsistencyPrior, FlowPrior
 from ..priors.base import FixedShape
-from ..priors.diffusers_folder import kind_of
+from ..priors.diffusers_folder import existing
+from ..priors.pixel import PixelPrior
 from ..priors.precondition import Karras
 from ..rng import Rng
 from ..schedule import Level
@@ -21,18 +22,17 @@ from ..types import Image
 from . import edm
 from .consistency import Denoise, Distillation, Tuning
 from .dataset import Dataset, load, split
+from .families import FAMILIES, family_of, kind_in
 from .family import Shape
 from .images import eight_bit
 from .loop import Objective
-from .network import block_of, continue_from, on_blocks, retimed, write_consistency
 from .recipe import Consistency, DataOptions, Recipe
 from .sample import draw
 from .session import Options, Session, accelerator_of, check_out, identity
 
-FORMULA = """A `diffusers.ConsistencyModelPipeline`: `unet` and, in `scheduler`, CMStochasticIterativeScheduler, trained
-from `{teacher}` by `xhat train consistency`; `xhat restore --prior FOLDER` takes it.
+FORMULA = """{head}
 
-    f(x, s) = c_skip x + c_out net(c_in x, 250 ln s),   x = x0 + s n in [-1, 1] units, e = {sigma_min}
+    f(x, s) = c_skip x + c_out net(c_in x, {pace} ln s),   x = x0 + s n in [-1, 1] units, e = {sigma_min}
     c_skip = d^2 / ((s - e)^2 + d^2),   c_out = (s - e) d / sqrt(s^2 + d^2),   c_in = 1 / sqrt(s^2 + d^2),
     d = {sigma_data}
 
@@ -44,7 +44,7 @@ FLOW_STEPS = 8  # Heun steps to the end of the teacher's flow, with which the mo
 class Fixed(FixedShape):
     """A denoiser as a prior for images of one `shape`."""
 
-    def __init__(self, base: DiffusersPrior, shape: Shape) -> None:
+    def __init__(self, base: PixelPrior, shape: Shape) -> None:
         super().__init__()
         self.base, self.shape, self.schedule = base, shape, base.schedule
 
@@ -56,7 +56,7 @@ class Fixed(FixedShape):
 class ConsistencySession(Session):
     """A consistency model in training from the denoiser `teacher` in the folder `source`."""
 
-    teacher: DiffusersPrior
+    teacher: PixelPrior
     source: Path
     name: str = ""  # the data set's name, for the model card
     ends: dict[float, tuple[Tensor, Tensor]] = field(default_factory=dict)  # (u, end of the teacher's flow)
@@ -65,7 +65,7 @@ class ConsistencySession(Session):
     def write(self) -> None:
         o = self.options
         beside = os.path.relpath(self.source.resolve(), o.out.resolve())
-        write_consistency(o.out, self.net, self.recipe, beside, o.half)
+        family_of(self.recipe).write_consistency(o.out, self.net, self.recipe, self.data.shape, beside, o.half)
         self.prior = ConsistencyFolder(o.out).to(self.net.device)
 
     @torch.no_grad()
@@ -93,6 +93,9 @@ class ConsistencySession(Session):
         again = one + self.recipe.consistency_options.second * rng.randn_like(one)
         return torch.cat([one, self.prior.jump(again, Level(0.0, 1.0, self.recipe.consistency_options.second))])
 
+    def library(self) -> str:
+        return family_of(self.recipe).library
+
     def facts(self) -> dict[str, str]:
         how = {
             "ect": "easy consistency tuning (Geng et al., 2024, arXiv:2406.14548)",
@@ -106,9 +109,14 @@ class ConsistencySession(Session):
         }
 
     def formula(self) -> str:
-        d = self.recipe.diffusion
+        d, family = self.recipe.diffusion, family_of(self.recipe)
         return FORMULA.format(
-            teacher=self.source.name, sigma_min=d.sigma_min, sigma_data=d.sigma_data, steps=FLOW_STEPS
+            head=family.jumps.format(teacher=self.source.name),
+            pace=f"{family.pace:g}",
+            teacher=self.source.name,
+            sigma_min=d.sigma_min,
+            sigma_data=d.sigma_data,
+            steps=FLOW_STEPS,
         )
 
 
@@ -118,38 +126,37 @@ def train_consistency(source: str | Path, recipe: Recipe, options: Options, data
     It trains on the images at `data` or, without them, on samples of the denoiser. Raises SpecError or MismatchError if
     the denoiser is not EDM's or does not fit.
     """
-    accelerator = accelerator_of(options)
+    root = existing(source)
+    family = FAMILIES[kind_in(root)]
+    accelerator = accelerator_of(options)  # float32 unless asked: see docs/training.md
     check_out(options)
-    root = Path(source).expanduser()
-    if root.is_dir() and kind_of(root) == "network":
-        raise SpecError(
-            f"{root}: a consistency model needs a diffusers.UNet2DModel: train the denoiser with --recipe unet"
-        )
-    teacher = DiffusersPrior(root).to(accelerator.device)
+    teacher = family.load(root, "float32").to(accelerator.device)
     if not isinstance(teacher.precondition, Karras) or teacher.precondition.prediction != "epsilon":
         raise SpecError(f"{root}: a consistency model is trained from an EDM denoiser (EDMEulerScheduler, epsilon)")
     o = recipe.consistency_options
     dataset = load(data, recipe.data) if data is not None else drawn(teacher, o, recipe)
-    net, recipe = continue_from(root, replace(recipe, consistency=o), dataset.shape)
+    net, recipe = family.start(root, replace(recipe, consistency=o), dataset.shape)
     teacher.check(dataset.shape)
-    net = retimed(net, recipe.diffusion).to(accelerator.device)
+    net = family.retimed(net, recipe.diffusion).to(accelerator.device)
+    if options.compile:
+        net.compile(dynamic=False)
     session = ConsistencySession(net, recipe, dataset, options, teacher, root, "" if data is None else Path(data).name)
     same = identity(recipe, dataset, teacher=digest(teacher.net.parameters()))
     return session.train(objective(recipe, o, teacher, net), accelerator, same, "a consistency model")
 
 
-def objective(recipe: Recipe, o: Consistency, teacher: DiffusersPrior, net: Any) -> Objective:
+def objective(recipe: Recipe, o: Consistency, teacher: PixelPrior, net: Any) -> Objective:
     """The objective that the method `o.method` minimises."""
     return Tuning(recipe, o) if o.method == "ect" else Distillation(recipe, o, denoise_with(teacher, recipe), net)
 
 
-def denoise_with(teacher: DiffusersPrior, recipe: Recipe) -> Denoise:
+def denoise_with(teacher: PixelPrior, recipe: Recipe) -> Denoise:
     """The teacher as a function (u, σ (b,)) ↦ x̂₀, with a noise level for each image."""
-    network = on_blocks(teacher.net, block_of(recipe))
+    network = family_of(recipe).caller(teacher.net, recipe)
     return lambda u, sigma: edm.preconditioned(network, u, sigma, teacher.precondition)
 
 
-def drawn(teacher: DiffusersPrior, o: Consistency, recipe: Recipe) -> Dataset:
+def drawn(teacher: PixelPrior, o: Consistency, recipe: Recipe) -> Dataset:
     """A data set of the denoiser's own samples. Raises MismatchError if the denoiser has no fixed image size."""
     sides = teacher.size
     if sides is None:

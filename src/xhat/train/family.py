@@ -11,7 +11,7 @@ from torch import Tensor
 from ..files.writing import write_text
 from ..priors.pixel import PixelPrior
 from .edm import Network
-from .recipe import Recipe
+from .recipe import Diffusion, Recipe
 
 Shape = tuple[int, int, int]
 
@@ -20,6 +20,8 @@ class Family(ABC):
     """What a training needs to know of the networks of one kind; a network is an nn.Module with a `device`."""
 
     formula: ClassVar[str]  # the head of the model card, with {sigma_data}
+    jumps: ClassVar[str]  # the head of a consistency model's card, with {teacher}
+    pace: ClassVar[float]  # the time that the network of a consistency model is given, over ln σ
     library: ClassVar[str]  # the library that loads the folder, for the model card
     mixed: ClassVar[bool]  # whether it trains in bfloat16 where a processor has it, with float32 weights
 
@@ -46,8 +48,16 @@ class Family(ABC):
         """Writes the folder `root`; weights as 16-bit floats if `half`."""
 
     @abstractmethod
-    def load(self, root: Path) -> PixelPrior:
-        """The prior in the folder that `write` wrote."""
+    def retimed(self, net: Any, levels: Diffusion) -> Any:
+        """The denoiser `net` as the same function of the time of a consistency model, for noise in `levels`."""
+
+    @abstractmethod
+    def write_consistency(self, root: Path, net: Any, recipe: Recipe, shape: Shape, denoiser: str, half: bool) -> None:
+        """Writes the consistency model in the folder `root`, which names its `denoiser`, a folder relative to it."""
+
+    @abstractmethod
+    def load(self, root: Path, dtype: str = "auto") -> PixelPrior:
+        """The prior in the folder that `write` wrote; its network runs in `dtype`."""
 
 
 def as_stored(x: Tensor, half: bool) -> Tensor:

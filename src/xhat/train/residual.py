@@ -15,7 +15,7 @@ from ..priors.pixel import pad
 from ..priors.residual_unet import ResidualUNet
 from .edm import Network
 from .family import Family, Shape, as_stored, write_json
-from .recipe import Recipe
+from .recipe import Diffusion, Recipe
 
 FORMULA = """A residual U-Net without normalisation (`model.safetensors`, `config.json`), trained by
 `xhat train denoiser` for images of any size; `xhat restore --prior FOLDER` takes it.
@@ -26,10 +26,15 @@ FORMULA = """A residual U-Net without normalisation (`model.safetensors`, `confi
 Held-out images, denoised at fixed noise levels s, PSNR in dB of the mean squared error:"""
 
 
+JUMPS = """A residual U-Net without normalisation (`model.safetensors`, `config.json`), trained from `{teacher}` by
+`xhat train consistency`; `xhat restore --prior FOLDER` takes it."""
+
+
 class Residual(Family):
     """Residual U-Nets without normalisation: fast on processors, for images of any size, not loaded by diffusers."""
 
     formula, library, mixed = FORMULA, "xhat", True
+    jumps, pace = JUMPS, 0.25
 
     def build(self, recipe: Recipe, shape: Shape) -> ResidualUNet:
         torch.manual_seed(recipe.optimiser.seed)
@@ -64,6 +69,17 @@ class Residual(Family):
         return run
 
     def write(self, root: Path, net: ResidualUNet, recipe: Recipe, shape: Shape, half: bool) -> None:
+        self._write(root, net, recipe, half, {})
+
+    def retimed(self, net: ResidualUNet, levels: Diffusion) -> ResidualUNet:
+        return net
+
+    def write_consistency(
+        self, root: Path, net: ResidualUNet, recipe: Recipe, shape: Shape, denoiser: str, half: bool
+    ) -> None:
+        self._write(root, net, recipe, half, {"shape": list(shape), "endpoint": True, "denoiser": denoiser})
+
+    def _write(self, root: Path, net: ResidualUNet, recipe: Recipe, half: bool, more: dict[str, Any]) -> None:
         d = recipe.diffusion
         save_safetensors(root / WEIGHTS, {k: as_stored(v, half) for k, v in net.state_dict().items()}, {"format": "pt"})
         config = {
@@ -72,8 +88,9 @@ class Residual(Family):
             "sigma_data": d.sigma_data,
             "schedule": d.levels,
             "trained": [d.sigma_min, d.sigma_max],
+            **more,
         }
         write_json(root / CONFIG, config)
 
-    def load(self, root: Path) -> NetworkFolder:
-        return NetworkFolder(root)
+    def load(self, root: Path, dtype: str = "auto") -> NetworkFolder:
+        return NetworkFolder(root, dtype)
