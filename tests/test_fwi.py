@@ -12,7 +12,8 @@ from xhat.numerics.autodiff import vjp
 from xhat.numerics.inner import normal_map
 from xhat.numerics.linalg import dot
 from xhat.science.fwi.metrics import velocity_l2
-from xhat.science.fwi.operator import FWI, laplacian
+from xhat.science.fwi.operator import FWI
+from xhat.science.fwi.stencil import laplacian
 
 double = pytest.mark.usefixtures("float64")
 SHAPE = (1, 8, 10)
@@ -42,7 +43,7 @@ def test_the_wave_of_a_point():
     """Far from all borders u is the wavelet convolved with the Green function of the plane."""
     A = FWI((1, 161, 161), sources=1, receivers=161, time=250, frequency=20, dx=5, dz=5, cells=2, dt=0.25,
             source_depth=400, receiver_depth=400)  # fmt: skip
-    A.at_shots, A.shots = A.around(torch.tensor([400.0]), 400.0)
+    A.at_shots, A.shots = A.around(torch.tensor([400.0]).double(), 400.0)
     y = A(torch.zeros(1, 1, 161, 161))[0, 0]
     r, dt = 150.0, 0.25  # metres from the source; G = H(t − r/v)/(2π √(t² − r²/v²)), q is of a cell of 25 m²
     t = torch.arange(A.steps) * dt
@@ -165,3 +166,48 @@ def test_limits_cut_velocities_off():
     for limit in ("slowest", "fastest"):
         with pytest.raises(SpecError, match=limit):
             FWI(SHAPE, **SMALL, **{limit: 0})
+
+
+@double
+def test_water_is_known():
+    """Down to its depth the velocity is that of water whatever x is, in the data as in what is written."""
+    x, other = earth(1), earth(1, seed=5)
+    A = FWI(SHAPE, **SMALL, water=35, water_velocity=1.6)  # four columns, 10 m apart
+    changed = torch.cat([other[..., :4], x[..., 4:]], -1)
+    torch.testing.assert_close(A(changed), A(x), rtol=0, atol=0)
+    assert float((A(torch.cat([x[..., :4], other[..., 4:]], -1)) - A(x)).abs().max()) > 1e-3
+    wet = x.clone()
+    wet[..., :4] = (1.6 - 3) / 1.5
+    torch.testing.assert_close(A(x), FWI(SHAPE, **SMALL)(wet), rtol=0, atol=1e-12)
+    v = A.modality.units(x)
+    assert (v[..., :4] == 1.6).all()
+    assert torch.equal(v[..., 4:], 3 + 1.5 * x[..., 4:])
+
+
+@double
+def test_mute_ends_when_the_direct_wave_has_passed():
+    """In a homogeneous half space there is the direct wave and its mirror image, half a wavelength later, and no more.
+
+    Muted at that velocity, less than 10 % of the data's size is left, the tail that waves have in two dimensions. The
+    rest, that of a reflector for instance, is as without a mute.
+    """
+    options = {"sources": 1, "receivers": 4, "time": 400, "frequency": 40, "cells": 40, "source_depth": 10.0}
+    shape = (1, 20, 30)
+    free, muted = FWI(shape, **options), FWI(shape, **options, mute=3)
+    still = torch.zeros(1, *shape)
+    assert float(muted(still).norm()) < 0.1 * float(free(still).norm())
+    layered = still.clone()
+    layered[..., 20:] = 0.5
+    y, whole = muted(layered), free(layered)
+    assert torch.equal(y, torch.where(muted.support, whole, 0))
+    assert float(y.norm()) > 3 * float(muted(still).norm())
+
+
+@double
+def test_every_other_sample():
+    x = earth()
+    options = {**SMALL, "cells": 4}
+    torch.testing.assert_close(FWI(SHAPE, **options, every=3)(x), FWI(SHAPE, **options)(x)[:, :, ::3], rtol=0, atol=0)
+    A = FWI(SHAPE, **options, every=3)
+    assert A.data_shape == A(x).shape[1:] == A.support.shape[1:]
+    torch.testing.assert_close(FWI(SHAPE, **options, amplitude=7.0)(x), 7 * FWI(SHAPE, **options)(x))

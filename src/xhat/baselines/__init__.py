@@ -8,6 +8,7 @@ from typing import Any
 from ..registry import Registry, concrete
 from ..solvers.base import AnySolver, Solver
 from .base import Baseline
+from .descent import LBFGS, Adam
 from .direct import Adjoint, BackProjection, PseudoInverse
 from .fista import TV, Wavelet
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ...metrics.base import by_name
 from ...registry import Plugin
+from . import classical, segy
 from .generator import generate
 from .metrics import METRICS
 from .operator import FWI
@@ -13,6 +14,7 @@ PLUGIN = Plugin(
     "fwi",
     operators={"fwi": FWI},
     priors={"velocity": VelocityModels},
+    readers={".sgy": segy.read, ".segy": segy.read},
     generators={"velocity": generate},
     metrics=by_name(*METRICS),
     suites={"science-fwi": Path(__file__).with_name("suite.toml")},

@@ -1,8 +1,8 @@
-"""The operator of full waveform inversion, and its finite differences."""
+"""The operator of full waveform inversion."""
 
 import math
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from ...operators.base import Operator
 from ...operators.checks import Number
 from ...ranges import Range
 from ...types import Data, Image
-from .modality import CENTRE, CONTRAST, VELOCITY, velocities
+from .modality import CENTRE, CONTRAST, VELOCITY, WATER, velocities
+from .stencil import laplacian, profile
+from .survey import placed, spread
 
 
 class FWI(Operator):
@@ -27,7 +29,11 @@ class FWI(Operator):
     free surface, where u = 0, and `cells` rows of damping are added at the other three sides. `sources` sources are at
     the depth `source_depth` in metres (by default that of the last column), at x from dx to (nx − 1) dx; `receivers`
     receivers are at the depth `receiver_depth`, at x from 0 to (nx − 1) dx. q is a Ricker wavelet of `frequency` Hz
-    with its peak after one period. `time` and `dt` are in milliseconds. Data are (sources, time/dt + 1, receivers). A
+    with its peak after one period, times `amplitude`. `time` and `dt` are in milliseconds. Data are (sources, time/dt +
+    1, receivers), or every `every`-th of these times. `source_places` (s, 2) and `receiver_places` (r, 2), or (s, r, 2)
+    where each source has its own, are x and depth in metres and take the place of numbers and depths: what a SEG-Y file
+    says. Down to the depth `water` in metres there is water of `water_velocity` km/s, whatever x is. With `mute`, data
+    are 0 until a direct wave of that velocity in km/s and the wavelet's two periods are over, those of y, too. A
     velocity that the time step cannot follow raises DivergedError, unless `slowest` and `fastest` (km/s) cut it off,
     which solvers with straying iterates need. Beyond these limits the data do not change, and their gradient is 0.
     Leapfrog, with a Laplacian of fourth order, wave fields mirrored with the opposite sign above the surface, bilinear
@@ -44,7 +50,7 @@ class FWI(Operator):
     eta: Tensor  # (nx + 2 cells, nz − 1 + cells), damping in 1/ms · (ms/m)²
     wavelet: Tensor  # (steps,)
     shots: Tensor  # (sources, 4): weights of the grid points around each
-    ears: Tensor  # (receivers, 4)
+    ears: Tensor  # (receivers, 4), or (sources, receivers, 4)
 
     def __init__(
         self,
@@ -63,6 +69,13 @@ class FWI(Operator):
         contrast: Annotated[Number, Range(above=0, most=100)] = CONTRAST,
         slowest: Annotated[Number, Range(above=0, most=100)] | None = None,
         fastest: Annotated[Number, Range(above=0, most=100)] | None = None,
+        every: Annotated[int, Range(1, 1_000)] = 1,
+        amplitude: Annotated[Number, Range(above=0, most=1e12)] = 1.0,
+        water: Annotated[Number, Range(least=0, most=1e8)] = 0.0,
+        water_velocity: Annotated[Number, Range(above=0, most=100)] = WATER,
+        mute: Annotated[Number, Range(above=0, most=100)] | None = None,
+        source_places: Tensor | None = None,
+        receiver_places: Tensor | None = None,
     ) -> None:
         super().__init__(shape)
         if len(shape) != 3 or shape[0] != 1 or min(shape[1:]) < 3:
@@ -71,23 +84,30 @@ class FWI(Operator):
         self.dt, self.steps, self.step = float(dt), round(time / dt) + 1, (float(dx), float(dz))
         if self.steps < 3:
             raise SpecError(f"fwi: time {time} is less than two steps of {dt}")
-        self.cells, self.centre, self.contrast = cells, float(centre), float(contrast)
-        deep = (nz - 1) * dz
-        depths = {"source_depth": deep if source_depth is None else source_depth, "receiver_depth": receiver_depth}
-        for name, depth in depths.items():
-            if depth > deep:
-                raise SpecError(f"fwi: {name} must be at most {deep:g} m, the depth of the image, not {depth}")
-        width = (nx - 1) * dx
-        self.at_shots, shots = self.around(torch.linspace(dx, width, sources).double(), depths["source_depth"])
-        self.at_ears, ears = self.around(torch.linspace(0, width, receivers).double(), depths["receiver_depth"])
+        if (source_places is None) != (receiver_places is None):
+            raise SpecError("fwi: source_places and receiver_places come together")
+        self.cells, self.every = cells, every
+        width, deep = self.extent
+        if source_places is not None and receiver_places is not None:
+            survey = placed(source_places, receiver_places)
+        else:
+            depths = deep if source_depth is None else source_depth, receiver_depth
+            survey = spread(sources, receivers, float(dx), width, depths)
+        self.survey = survey.within(width, deep)
+        self.at_shots, shots = self.around(*survey.sources.unbind(-1))
+        self.at_ears, ears = self.around(*survey.receivers.unbind(-1))
         if slowest is not None and fastest is not None and slowest >= fastest:
             raise SpecError(f"fwi: slowest={slowest} must be below fastest={fastest}")
-        self.modality = velocities(self.centre, self.contrast, (slowest, fastest), self.extent, self.seconds, sources)
-        period = 1000 / frequency
+        wet = min(nz, math.ceil(water / dz))  # the columns above the depth `water`
+        limits = (None if slowest is None else float(slowest), None if fastest is None else float(fastest))
+        scale = (float(centre), float(contrast))
+        self.modality = velocities(scale, limits, self.extent, self.seconds, len(shots), wet, float(water_velocity))
+        self.peak, period = float(frequency), 1000 / frequency
+        self.until = None if mute is None else survey.passed(float(mute), 2 * period)
         arg = (math.pi * (torch.arange(self.steps, dtype=torch.float64) * dt / period - 1)) ** 2
         damping = profile(nx, cells, dx, both=True)[:, None] + profile(nz, cells, dz, both=False)[None, 1:]
-        parts = {"eta": damping, "wavelet": (1 - 2 * arg) * torch.exp(-arg), "shots": shots, "ears": ears}
-        for name, value in parts.items():
+        wavelet = amplitude * (1 - 2 * arg) * torch.exp(-arg)
+        for name, value in {"eta": damping, "wavelet": wavelet, "shots": shots, "ears": ears}.items():
             self.register_buffer(name, built(value))
 
     @property
@@ -105,13 +125,13 @@ class FWI(Operator):
         """The last x and the last depth of the image, in metres."""
         return (self.shape[1] - 1) * self.step[0], (self.shape[2] - 1) * self.step[1]
 
-    def around(self, x: Tensor, depth: Number) -> tuple[Tensor, Tensor]:
-        """The flat indices of the four grid points around each place (x, depth), and their bilinear weights, both (n,
+    def around(self, x: Tensor, depth: Tensor | Number) -> tuple[Tensor, Tensor]:
+        """The flat indices of the four grid points around each place (x, depth), and their bilinear weights, both (…,
         4).
 
-        `x` (n,) and `depth` are in metres.
+        `x` (…) and `depth` are in metres.
         """
-        across, down = x / self.step[0] + self.cells, torch.full_like(x, depth / self.step[1]) - 1
+        across, down = x / self.step[0] + self.cells, torch.zeros_like(x) + depth / self.step[1] - 1
         i, j = across.floor(), down.floor()
         points, weights = [], []
         for di, dj in ((0, 0), (1, 0), (0, 1), (1, 1)):
@@ -119,7 +139,7 @@ class FWI(Operator):
             seen = j + dj >= 0  # the surface is not a point of the grid: u is 0 there
             points.append(((i + di) * self.grid[1] + (j + dj).clamp(0)).long())
             weights.append(weight * seen)
-        return torch.stack(points, 1), torch.stack(weights, 1)
+        return torch.stack(points, -1), torch.stack(weights, -1)
 
     @classmethod
     def image_shape(cls, data_shape: tuple[int, ...], **options: object) -> tuple[int, ...]:
@@ -128,7 +148,7 @@ class FWI(Operator):
 
     @cached_property
     def data_shape(self) -> tuple[int, ...]:
-        return len(self.shots), self.steps, len(self.ears)
+        return len(self.shots), -(-self.steps // self.every), self.ears.shape[-2]
 
     @property
     def complex_data(self) -> bool:
@@ -136,18 +156,24 @@ class FWI(Operator):
 
     @cached_property
     def support(self) -> Tensor:
-        """From the first wave that can have arrived on, in the numerical grid, to the last step but one.
+        """From the first wave that can have arrived on, in the numerical grid, to the last step but one, and after the
+        mute.
 
         A wave leaves its source with the first update of the field, and the Laplacian carries it two points along one
         axis in each further update; step n hears the field after n − 1 updates.
         """
         source, ear = (torch.stack([p // self.grid[1], p % self.grid[1]]) for p in (self.at_shots, self.at_ears))
-        apart = (source[:, :, :, None, None] - ear[:, None, None]).abs()  # (2, sources, 4, receivers, 4)
+        ear = ear if ear.ndim == 4 else ear[:, None]  # (2, sources or 1, receivers, 4)
+        apart = (source[:, :, :, None, None] - ear[:, :, None]).abs()  # (2, sources, 4, receivers, 4)
         updates = ((apart + 1) // 2).sum(0)
-        there = (self.shots != 0)[:, :, None, None].cpu() & (self.ears != 0).cpu()
+        heard = (self.ears != 0).cpu()
+        there = (self.shots != 0)[:, :, None, None].cpu() & (heard[:, None] if heard.ndim == 3 else heard)
         first = 2 + torch.where(there, updates, self.steps).amin((1, 3))[:, None]  # (sources, 1, receivers)
-        step = torch.arange(self.steps)[:, None]
-        return ((step >= first) & (step < self.steps - 1))[None].to(self.shots.device)
+        step = torch.arange(0, self.steps, self.every)[:, None]
+        seen = (step >= first) & (step < self.steps - 1)
+        if self.until is not None:
+            seen = seen & (step * self.dt > self.until)
+        return seen[None].to(self.shots.device)
 
     def velocity(self, x: Tensor) -> Tensor:
         """The velocity of the image `x` in km/s, between `slowest` and `fastest`."""
@@ -158,7 +184,9 @@ class FWI(Operator):
         shots = len(self.shots)
         cached = max(1, 60_000 // (self.grid[0] * self.grid[1]))  # about this many wave fields fit into the CPU's cache
         together = min(shots, cached) if x.device.type == "cpu" else shots
-        return torch.cat([self.shoot(x, slice(s, s + together)) for s in range(0, shots, together)], 1)
+        y = torch.cat([self.shoot(x, slice(s, s + together)) for s in range(0, shots, together)], 1)
+        y = y[:, :, :: self.every]
+        return y if self.until is None else torch.where(self.support, y, 0)
 
     def shoot(self, x: Tensor, shots: slice) -> Tensor:
         """The data of some sources, (b, shots, steps, receivers), for images `x` (b, 1, nx, nz)."""
@@ -204,54 +232,17 @@ class FWI(Operator):
         before, u, g, *heard = state
         s = u.shape[1]
         r = 1 / (1 + self.eta * g / self.dt)
-        points, ears = self.at_shots[shots].to(u.device), self.at_ears.to(u.device)
-        where = (torch.arange(s, device=u.device)[:, None] * r[0].numel() + points).flatten()
+        each = torch.arange(s, device=u.device)[:, None]
+        points = self.at_shots[shots].to(u.device)
+        where = (each * r[0].numel() + points).flatten()
+        own = self.ears.ndim == 3
+        ears, weights = (v[shots] if own else v for v in (self.at_ears.to(u.device), self.ears))
+        listen = (slice(None), each[..., None], ears) if own else (slice(None), slice(None), ears)
         push = (g.flatten(1)[:, points] * self.shots[shots]).flatten(1)
         sounds = []
         for k in range(n, min(n + self.chunk, last + 1)):
-            sounds.append((u.flatten(2)[:, :, ears] * self.ears).sum(-1))
+            sounds.append((u.flatten(2)[listen] * weights).sum(-1))
             new = u + (u - before + g * laplacian(u, self.step)) * r
             new = new.flatten(1).index_add(1, where, self.wavelet[k] * push).reshape(u.shape)
             before, u = u, new
         return before, u, g, *heard, torch.stack(sounds, 2)
-
-
-def profile(n: int, cells: int, step: Number, both: bool) -> Tensor:
-    """η along an axis of `n` points with damping rows, at both sides or at the end only.
-
-    It is 1.5 ln(1000)/cells · (p − sin(2πp)/2π)/d, where p grows from 2/cells at the inner row to 1 + 1/cells at the
-    outer one; these numbers are those of Devito's examples.seismic.
-    """
-    p = (torch.arange(1, cells + 1, dtype=torch.float64) + 1) / cells
-    rows = 1.5 * math.log(1000) / cells * (p - torch.sin(2 * math.pi * p) / (2 * math.pi)) / step
-    return torch.cat([rows.flip(0) if both else rows[:0], torch.zeros(n, dtype=torch.float64), rows])
-
-
-def laplacian(u: Tensor, step: tuple[float, float]) -> Tensor:
-    """Δu of fourth order for `u` (…, x, z) with spacings `step`, u = 0 outside.
-
-    At the surface, one step before the first z, u is mirrored: u(−z) = −u(z).
-    """
-    found: Tensor = _Laplacian.apply(u, step)  # type: ignore[no-untyped-call]
-    return found
-
-
-class _Laplacian(torch.autograd.Function):
-    """A symmetric matrix, so that its pullback is itself; written in place, which automatic differentiation cannot."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor, step: tuple[float, float]) -> Tensor:
-        ctx.step = step
-        a, c = (1 / d**2 for d in step)
-        out = u * (-2.5 * (a + c))
-        out[..., 0] += u[..., 0] * (c / 12)  # the mirrored neighbour two points above is −u
-        for k, weight in ((1, 4 / 3), (2, -1 / 12)):
-            out[..., k:, :].add_(u[..., :-k, :], alpha=weight * a)
-            out[..., :-k, :].add_(u[..., k:, :], alpha=weight * a)
-            out[..., k:].add_(u[..., :-k], alpha=weight * c)
-            out[..., :-k].add_(u[..., k:], alpha=weight * c)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None]:
-        return laplacian(v, ctx.step), None
