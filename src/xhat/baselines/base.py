@@ -13,6 +13,10 @@ class Baseline(Solver[L, S]):
 
     returns: ClassVar[str] = "point"
 
+    @property
+    def begins_at_images(self) -> bool:
+        return False
+
     def lacks(self, prior: Prior) -> str | None:
         """Nothing: no prior is refused."""
         return None

@@ -278,6 +278,18 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         help="run a solver that returns a point from N starts and keep the result of highest posterior density",
     )
     p.add_argument(
+        "--start",
+        metavar="y|classical|FILE",
+        help="begin at the measurement, at an answer without a prior or at a picture, with noise of --start-rho, "
+        "instead of pure noise",
+    )
+    p.add_argument(
+        "--start-rho",
+        type=float,
+        metavar="RHO",
+        help="the noise level at which --start begins, in units of images in [-1, 1]: what is finer is drawn anew",
+    )
+    p.add_argument(
         "--modes", type=int, default=0, metavar="K", help="also write the K best different results of --starts"
     )
     p.add_argument(

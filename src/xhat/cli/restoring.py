@@ -30,7 +30,7 @@ def run_one(args: Namespace, measurement: str) -> int:
     """0 when finished, 130 when interrupted. Raises an XhatError for a mistake of the user."""
     formats = args.formats.split(",") if args.formats else []
     exports.check(formats)
-    inputs = (measurement, args.reference, *files_in(args.operator, args.noise, args.prior, args.solver))
+    inputs = (measurement, args.reference, args.start, *files_in(args.operator, args.noise, args.prior, args.solver))
     if names_picture(args.out):
         if flag := "formats" if formats else "record-every" if args.record_every else "modes" if args.modes else "":
             raise SpecError(f"--{flag} writes more than one picture: give a folder, -o {args.out.with_suffix('')}")
@@ -64,6 +64,8 @@ def options(args: Namespace) -> dict[str, Any]:
         "seed": args.seed,
         "samples": args.samples,
         "starts": args.starts,
+        "start": args.start,
+        "start_rho": args.start_rho,
         "calibration": args.calibration,
         "batch_size": args.batch_size,
         "window": args.window,

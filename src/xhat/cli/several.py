@@ -170,7 +170,7 @@ def _check(works: Sequence[Work], args: Namespace) -> None:
     """Refuses before anything is computed what would overwrite a file of the user or lose an interrupted run."""
     named = files_in(args.operator, args.noise, args.prior, args.solver)
     for work in works:
-        inputs = (work.target.path, work.reference, *named)
+        inputs = (work.target.path, work.reference, args.start, *named)
         if work.picture:
             if given := [name for name in NO_PICTURE if getattr(args, name)]:
                 flag = given[0].replace("_", "-")

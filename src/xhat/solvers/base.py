@@ -137,6 +137,19 @@ class Solver(Checked, ABC, Generic[L, S, P]):
         noise = like.noise_image(rng)
         return cast(S, State(t.sigma * noise, torch.zeros_like(noise)))
 
+    @property
+    def begins_at_images(self) -> bool:
+        """Whether a run can begin at an image: its first state is no more than noise of the first level."""
+        return type(self).init is Solver.init
+
+    def from_image(self, image: Image, t: Level, prior: P, like: L, rng: Rng) -> S:
+        """The state at level `t` of a run that begins at `image` (b, *image): what `init` gives, but x_t = α x + σ ε.
+
+        For methods that `begins_at_images`; `WarmStart` refuses the others.
+        """
+        x = t.alpha * image + t.sigma * like.noise_image(rng)
+        return replace(self.init(t, prior, like, rng), x=x, x0=image)
+
     def mismatch(self, prior: Prior | None, like: Likelihood) -> str | None:
         """Why this solver cannot run with `prior` on the problem `like`, in a sentence; None if it can.
 

@@ -1,6 +1,6 @@
 """Data consistency and diffusion purification in turn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -41,6 +41,14 @@ class DCDP(Solver[Likelihood]):
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x = self.fit(torch.zeros_like(like.noise_image(rng)), like)
         return State(x, x)
+
+    @property
+    def begins_at_images(self) -> bool:
+        return True
+
+    def from_image(self, image: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        """The image itself, without noise."""
+        return replace(super().from_image(image, t, prior, like, rng), x=image)
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         gamma, _ = fresh(self.renoise, t, t, prior.mse)

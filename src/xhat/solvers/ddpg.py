@@ -44,6 +44,10 @@ class DDPG(Solver[LinearGaussian, Scaled]):
         noise = like.noise_image(rng)
         return Scaled(t.sigma * noise, torch.zeros_like(noise), 1 / squared_norm(like.A, noise))
 
+    @property
+    def begins_at_images(self) -> bool:
+        return True
+
     def step(self, state: Scaled, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> Scaled:
         x0, noisy = prior(state.x, t), like.var > 0
         res, late = like.residual(x0), (1 + s.ratio**2) ** -self.gamma

@@ -35,6 +35,10 @@ class DDRM(Solver[SpectralGaussian]):
         u = torch.where(known, ybar + (t.ratio**2 - sd**2).clamp_min(0).sqrt() * z, t.ratio * z)
         return State(t.alpha * A.V(u), torch.zeros_like(noise))
 
+    @property
+    def begins_at_images(self) -> bool:
+        return True
+
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: SpectralGaussian, rng: Rng) -> State:
         x0 = prior(state.x, t)
         return State(self.drawn(state.x, x0, t, s, like, rng), x0)

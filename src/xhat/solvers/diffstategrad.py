@@ -62,6 +62,13 @@ class DiffStateGrad(Solver[Likelihood]):
             raise ShapeError(f"diffstategrad: takes images (..., height, width), not signals {like.A.shape}")
         return self.solver.init(t, prior, like, rng)
 
+    @property
+    def begins_at_images(self) -> bool:
+        return self.solver.begins_at_images
+
+    def from_image(self, image: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        return self.solver.from_image(image, t, prior, like, rng)
+
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         if self.at == "estimate":
             like = Likelihood(ProjectedOperator(like.A, self.variance), like.noise, like.y)

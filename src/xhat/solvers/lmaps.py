@@ -96,6 +96,10 @@ class LMAPS(PointEstimator[Likelihood]):
         known = noised(t, like)
         return replace(state, x=torch.where(bcast(known, state.x), t.alpha * like.y, state.x)) if known.any() else state
 
+    @property
+    def begins_at_images(self) -> bool:
+        return True
+
     def tempered(self, prior: Prior, like: Likelihood) -> bool:
         """Whether σ_y is a noise level of images and the prior was learned, and x̂₀ is a mode, not the mean on cells."""
         cells = self.inner == "auto" and isinstance(like, CellGaussian)

@@ -57,6 +57,10 @@ class MAP(Solver[Likelihood, Climb]):
         noise = like.noise_image(rng)
         return Climb(t.sigma * noise, torch.zeros_like(noise), noise.new_zeros(len(noise)))
 
+    @property
+    def begins_at_images(self) -> bool:
+        return True
+
     def step(self, state: Climb, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Climb:
         x0 = fitted(prior(state.x, t), t, like)
         if k.left > self.climbs + 1:

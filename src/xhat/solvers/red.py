@@ -1,11 +1,11 @@
 """Regularisation by denoising."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from ..ranges import Positive
 from ..schedule import CLEAN, Schedule
-from .base import Count, Level, LinearGaussian, Prior, Rng, Solver, State
+from .base import Count, Image, Level, LinearGaussian, Prior, Rng, Solver, State
 from .splitting import first
 
 
@@ -34,6 +34,14 @@ class RED(Solver[LinearGaussian]):
     def init(self, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
         x = first(like)
         return State(x, x)
+
+    @property
+    def begins_at_images(self) -> bool:
+        return True
+
+    def from_image(self, image: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
+        """The image itself, without noise."""
+        return replace(super().from_image(image, t, prior, like, rng), x=image)
 
     def step(self, state: State, k: Count, t: Level, s: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> State:
         x = like.prox(prior(state.x, t), self.lam * like.var)

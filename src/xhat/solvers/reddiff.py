@@ -1,6 +1,6 @@
 """Regularisation by denoising diffusion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -9,7 +9,7 @@ from ..numerics.autodiff import grad
 from ..numerics.inner import Adam
 from ..numerics.linalg import sq
 from ..ranges import NonNegative, Positive
-from .base import Count, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
+from .base import Count, Image, Level, Likelihood, LinearGaussian, Prior, Rng, Solver, State
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,14 @@ class REDDiff(Solver[Likelihood, Moments]):
         zero = torch.zeros_like(like.noise_image(rng))
         mu = like.prox(zero, like.var + 1e-2) if isinstance(like, LinearGaussian) else zero
         return Moments(mu, mu, Adam.start(mu))
+
+    @property
+    def begins_at_images(self) -> bool:
+        return True
+
+    def from_image(self, image: Image, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
+        """The image itself, without noise."""
+        return replace(super().from_image(image, t, prior, like, rng), x=image)
 
     def step(self, state: Moments, k: Count, t: Level, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> Moments:
         mu, eps = state.x, rng.randn_like(state.x)

@@ -1,6 +1,6 @@
 """What the splitting methods of plug and play share: a data step, a denoiser, and levels that fall to the noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -8,7 +8,7 @@ import torch
 from ..errors import MismatchError, SpecError
 from ..ranges import Positive
 from ..schedule import VE, Schedule
-from .base import Image, Level, LinearGaussian, S, Solver
+from .base import Image, Level, LinearGaussian, Prior, Rng, S, Solver
 
 QUANTUM = 1 / 255  # DPIR's lowest level: half a grey level, in images in [−1, 1]
 
@@ -48,6 +48,14 @@ class Splitting(Solver[LinearGaussian, S]):
         if not self.high > low > 0:
             raise SpecError(f"the levels fall from high = {self.high:.4g} to low = {low:.4g}: high must be larger")
         return VE(low, self.high).levels(self.steps)
+
+    @property
+    def begins_at_images(self) -> bool:
+        return True
+
+    def from_image(self, image: Image, t: Level, prior: Prior, like: LinearGaussian, rng: Rng) -> S:
+        """The image itself, without noise."""
+        return replace(super().from_image(image, t, prior, like, rng), x=image)
 
     def fitted(self, x: Image, t: Level, like: LinearGaussian) -> Image:
         """argmin ‖y − A x'‖² + λ σ_y²/ρ_t² ‖x' − x‖², (b, *image)."""

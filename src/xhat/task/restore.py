@@ -52,6 +52,7 @@ from .restoration import Restoration
 from .results import decoded, results
 from .run import run
 from .samplers import POINT, no_posterior, sampler_for
+from .start import account_of, begun_at
 from .task import Task
 from .unknown_blur.ask import asks_for_kernel, with_kernel
 
@@ -73,6 +74,8 @@ def restore(
     seed: int = 0,
     samples: int = 1,
     starts: int = 1,
+    start: Source | None = None,
+    start_rho: float | None = None,
     calibration: str | Path | Calibration | None = None,
     batch_size: int | None = None,
     window: int | None = None,
@@ -125,6 +128,11 @@ def restore(
         seed, samples: sample i uses the random stream `seed` + i.
         starts: runs a solver that returns a point from so many starts, with the random streams `seed` + i, and keeps
             the one of highest posterior density; `modes` has them all. 1 is the plain run.
+        start: begin at an image instead of noise: "y", the measurement, where it has the shape of the image;
+            "classical", an answer without a prior (a hole's harmonic surface, damped least squares, A⁺ y); or an image
+            as `reference` takes it. It gets noise of level `start_rho` first where the solver's state is a noisy image.
+        start_rho: the noise level ρ at which such a run begins, in the units of images: what is finer than about ρ is
+            drawn anew. The steps of the solver are spread over what its levels have below it. The two come together.
         calibration: what `calibrate` or `xhat calibrate` measured for these very specs, or its file: standard
             deviations and intervals are scaled by it, also for a solver that returns a point.
         batch_size: how many samples or starts are computed at once; None means all. It changes time and memory, and a
@@ -174,6 +182,8 @@ def restore(
     checkpoint = None if checkpoint is None else path(checkpoint, "checkpoint")
     named, solver = solver is not None or samples == 1, as_solver(POINT if solver is None else solver)
     check_starts(solver, starts, samples)
+    if (start is None) != (start_rho is None):
+        raise SpecError("start and start_rho come together: the image at which a run begins, and the noise level there")
     calibration = load_calibration(calibration) if isinstance(calibration, str | Path) else calibration
     if calibration and samples < 2:
         raise SpecError("a calibration is for several samples: give as many as it was measured with")
@@ -272,6 +282,8 @@ def restore(
         built = prior_for(solver, prior, place)
         task = replace(task, prior=prior, solver=sampler_for(built, built.problem(task.problem().to(place))))
     job = task.job(device)
+    if start is not None:
+        job = replace(job, start=begun_at(job, start, start_rho, found, cut, value_range))
     names = [] if truth is None else choose(metrics or None, truth, job.problem.A.modality)
     scores = {name: metric(name) for name in names}
     account = begun(task, job, metrics=scores) | {"measurement_scale": found.scale, "record_every": record_every}
@@ -282,21 +294,24 @@ def restore(
     account["provenance"]["guessed"] = dict(found.guessed)
     if cut:
         account["provenance"]["cut"] = {k: v for k, v in vars(cut).items() if v is not None}
+    if job.start:
+        account["start"] = account_of(job.start)
     if calibration:
         calibration.check(account)
         account["calibration"] = calibration.account()
-    own = identity(account, ("measurement_scale", "record_every", *(["windows"] if job.windows else [])))
+    more = [k for k in ("windows", "start") if k in account]
+    own = identity(account, ("measurement_scale", "record_every", *more))
     saver = Checkpoint(Path(checkpoint), own) if checkpoint is not None else None
     with alone(saver.path.parent, f".{saver.path.name}.lock") if saver else nullcontext():
         if saver and not resume:
             saver.check_new()
-        start = saver.load() if saver and resume else Snapshot()
-        check_cost(job, sum(map(len, start.images)) // len(job.spans))
+        snapshot = saver.load() if saver and resume else Snapshot()
+        check_cost(job, sum(map(len, snapshot.images)) // len(job.spans))
         batches = len(job.spans) * -(-max(samples, starts) // (batch_size or max(samples, starts)))
-        left = job.steps * (batches - len(start.images)) - start.step
-        with bar(job.steps, batches, len(start.images), progress) as watch:
+        left = job.steps * (batches - len(snapshot.images)) - snapshot.step
+        with bar(job.steps, batches, len(snapshot.images), progress) as watch:
             try:
-                end = run(job, paced(watch, left), saver, start)
+                end = run(job, paced(watch, left), saver, snapshot)
             except TooLongError:
                 if saver and not resume:
                     saver.remove()  # it was not agreed to: nothing is left behind

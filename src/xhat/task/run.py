@@ -21,6 +21,7 @@ from ..priors import LiftedPrior, Prior
 from ..rng import Rng
 from ..schedule import Schedule
 from ..solvers.base import AnySolver, State
+from ..solvers.started import Start, WarmStart
 from ..types import Data, Image
 from .checkpoint import Checkpoint, Snapshot, to_device
 from .windows import Span, Windows, blended, part_of
@@ -49,6 +50,7 @@ class Job:
     record_every: int = 0  # keep the first image's x̂₀ after each multiple of this many steps; 0 keeps none
     streams: Callable[[Sequence[int]], Rng] = Rng
     windows: Windows | None = None  # of the frames of a video or volume, one after the other; then `like` is `problem`
+    start: Start | None = None  # the image at which the run begins; None: where the solver begins
 
     def __post_init__(self) -> None:
         if not self.seeds or (self.batch_size is not None and self.batch_size < 1) or self.record_every < 0:
@@ -61,6 +63,11 @@ class Job:
             raise SpecError("stop_at compares with the noise level, and this measurement is noiseless")
 
     @property
+    def method(self) -> AnySolver:
+        """What the loop runs: the solver, from `start` on if there is one."""
+        return self.solver if self.start is None else WarmStart(solver=self.solver, start=self.start)
+
+    @property
     def spans(self) -> tuple[Span | None, ...]:
         """The windows, or one None for all of an image."""
         return (None,) if self.windows is None else self.windows.spans
@@ -69,7 +76,7 @@ class Job:
     def steps(self) -> int:
         """The steps that the solver makes of a batch, or of a window of it: not always as many as its option says."""
         like, _ = self.part(slice(0, 1), self.spans[0])
-        return len(self.solver.levels_for(self.schedule, self.prior, like)) - 1
+        return len(self.method.levels_for(self.schedule, self.prior, like)) - 1
 
     def part(self, those: slice, span: Span | None) -> tuple[Likelihood, Rng]:
         """What a solver works on for `those` samples in a window, and their random streams."""
@@ -134,7 +141,7 @@ def _sub_batch(
     stopped = torch.zeros(len(seeds), dtype=torch.long) if snap.stopped is None else snap.stopped
     done = Stop(like, job.stop_at) if job.stop_at is not None else None
     with counting() as calls:
-        for step in trajectory(job.solver, job.prior, like, rng, job.schedule, resume, done):
+        for step in trajectory(job.method, job.prior, like, rng, job.schedule, resume, done):
             total = calls + before
             if done:
                 stopped = torch.where((stopped == 0) & done(step.state).cpu(), step.index, stopped)
