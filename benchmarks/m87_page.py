@@ -1,8 +1,9 @@
 """The table and the figure of docs/black_hole.md: M87 on each day, by the command of the page.
 
-    python -m benchmarks.m87_page FOLDER [STARTS]
+    python -m benchmarks.m87_page FOLDER [STARTS [PRIOR]]
 
-FOLDER holds the files of the EHT's release 2019-D01-01.
+FOLDER holds files of the EHT's release 2019-D01-01. The figure is drawn if all eight are there and PRIOR is
+`blackhole`, as it is by default.
 """
 
 import sys
@@ -27,12 +28,17 @@ def measured(x: torch.Tensor, pixel: float) -> dict[str, float]:
 
 def main() -> None:
     folder, starts = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 8
+    prior = sys.argv[3] if len(sys.argv) > 3 else "blackhole"
+    drawn = 0
     figure = Figure(figsize=(11, 6), dpi=90, layout="constrained")
     panels = figure.subplots(2, 4)
     for row, band in enumerate(("lo", "hi")):
         for column, (day, name) in enumerate(NAMES.items()):
-            (file,) = folder.glob(f"*_{day}_{band}_*.uvfits")
-            r = xhat.restore(file, prior="blackhole", solver="map", starts=starts)
+            file = next(folder.glob(f"*_{day}_{band}_*.uvfits"), None)
+            if file is None:
+                continue
+            drawn += 1
+            r = xhat.restore(file, prior=prior, solver="map", starts=starts)
             assert r.modes is not None
             assert isinstance(r.problem.A, BlackHole)
             pixel = r.problem.A.pixel / MICROARCSECOND
@@ -51,7 +57,8 @@ def main() -> None:
             axes.imshow((r.first[0] + 1) / 2, cmap="afmhot", vmin=0, extent=(half, -half, -half, half))
             axes.set_title(f"{name}, {band} band", fontsize=10)
             axes.set_xlabel("relative RA (µas)", fontsize=8)
-    figure.savefig("docs/m87.png")
+    if drawn == 2 * len(NAMES) and prior == "blackhole":
+        figure.savefig("docs/m87.png")
 
 
 if __name__ == "__main__":

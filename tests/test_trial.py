@@ -14,10 +14,10 @@ from xhat.errors import MismatchError
 from xhat.operators.decoder import Identity
 from xhat.priors import Autoencoded, Denoiser, DiffusersPrior, PowerLaw, Prior, build_prior
 from xhat.priors.precondition import Tabulated
+from xhat.priors.shipped import SHIPPED
 from xhat.priors.trial import LEVELS, LIMIT, smooth, tried, worst
 from xhat.schedule import Discrete, Level
 
-SHIPPED = ("photo", "nuclei", "brain", "faces", "fashion")
 FACES = build_prior(f"diffusers:path={Path(xhat.__file__).parent / 'priors' / 'faces' / 'denoiser'}", "cpu")
 PHOTO = build_prior("photo", "cpu")
 LINEAR, COSINE = Discrete(), Discrete("squaredcos_cap_v2")

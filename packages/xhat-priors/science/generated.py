@@ -20,6 +20,13 @@ from xhat.priors.generated import GENERATORS
 AREA = 32 * 64 * 64
 """Pixels of a step."""
 
+LEVELS = {
+    "blackhole": "edm:sigma_min=0.01,sigma_max=20.0,rho=7.0",
+    "velocity": "edm:sigma_min=0.01,sigma_max=10.0,rho=7.0",
+    "vorticity": "edm:sigma_min=0.01,sigma_max=10.0,rho=7.0",
+}
+"""The levels on which solvers run the prior: those of the mixture of the same pictures."""
+
 HELD = 2
 """The seed of the pictures held out."""
 
@@ -41,8 +48,8 @@ class Pictures:
 
 
 def mirrored(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Left and right are alike; up and down are not."""
-    return x[:, ::-1] if rng.random() < 0.5 else x
+    """Left and right, axis 0, are alike; up and down, axis 1, are not."""
+    return x[::-1] if rng.random() < 0.5 else x
 
 
 def turned(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -110,7 +110,7 @@ class Data(Protocol):
     def batch(self, done: float, rng: np.random.Generator) -> Tensor: ...
 
 
-def denoise(net: ResidualUNet, d: float, u: Tensor, sigma: Tensor) -> Tensor:
+def denoise(net: ResidualUNet, d: float | Tensor, u: Tensor, sigma: Tensor) -> Tensor:
     """D(u, sigma) of images (b, 1, h, w), `sigma` (b,) or (1,), in EDM's preconditioning with the standard deviation
     `d` of the images (Karras et al., 2022, arXiv:2206.00364).
     """
@@ -135,7 +135,7 @@ def noise_levels(n: int) -> Tensor:
     return torch.where(torch.rand(n) < 0.25, wide, middle).clamp(low, high).exp()
 
 
-def objective(net: ResidualUNet, d: float, x: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+def objective(net: ResidualUNet, d: float | Tensor, x: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     """The mean over the crops of ln(e + FLOOR), e being EDM's loss of the crop, so that levels count about alike."""
     error = (denoise(net, d, x + sigma.view(-1, 1, 1, 1) * noise, sigma) - x).square().flatten(1).mean(1)
     return (error * (sigma**2 + d**2) / (sigma * d) ** 2 + FLOOR).log().mean()
@@ -151,8 +151,9 @@ class Run:
         self.rng = np.random.default_rng(options.seed)
         self.sigma_data = sigma_data
         self.step_count, self.crops, self.seconds = 0, 0, 0.0
-        # One graph for each size of crop; the compiler joins the passes between the convolutions into one.
-        self.loss = torch.compile(partial(objective, self.net, sigma_data), dynamic=False)
+        # One graph for each size of crop; the compiler joins the passes between the convolutions into one. With
+        # sigma_data as a tensor the graph is that of other data, too, and is found in the compiler's cache.
+        self.loss = torch.compile(partial(objective, self.net, torch.tensor(sigma_data)), dynamic=False)
 
     def step(self, x: Tensor, lr: float) -> None:
         """One update of the float32 weights by pictures `x`, under autocast to bfloat16, and of their average."""

@@ -66,4 +66,10 @@ SHIPPED: dict[str, Builder[Any]] = {
         "public head slices",
         "Magnitudes of head slices by MRI, grey, any size, in [−1, 1]: with `magnitude` a prior of complex images.",
     ),
+    "velocity_net": trained(
+        "velocity_net",
+        "`xhat generate velocity`",
+        "Velocities of the ground for `fwi`, x = (v − 3)/1.5 in km/s: a network beside the mixture `velocity`.\n"
+        "Trained on 64 × 64 and 128 × 128.",
+    ),
 }
