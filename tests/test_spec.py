@@ -8,10 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xhat.errors import SpecError
-from xhat.noise import NOISES
+from xhat.noise import NOISES, Gaussian
+from xhat.operators.building import build_operator
 from xhat.schedule import SCHEDULES
 from xhat.solvers import SOLVERS
-from xhat.spec import build, lookup, parse, spec_of, text_of, value
+from xhat.solvers.lmaps import LMAPS
+from xhat.spec import build, called, lookup, parse, spec_of, text_of, value
 
 
 @dataclass(frozen=True)
@@ -144,3 +146,27 @@ def test_the_word_none_can_be_chosen():
     assert build("lmaps:renoise=none", SOLVERS).renoise == "none"
     with pytest.raises(SpecError, match="zeta must be"):
         build("lmaps:zeta=none", SOLVERS)
+
+
+def test_a_part_goes_by_what_is_typed_and_not_by_its_class() -> None:
+    shape = (3, 16, 16)
+    for text in ("motion_blur:size=5", "gaussian_blur", "jpeg @ super_resolution"):
+        typed = " @ ".join(part.split(":")[0] for part in text.split(" @ "))
+        assert called(build_operator(text, shape)) == typed
+    assert called(Gaussian(0.1)) == "gaussian"
+    assert called(LMAPS()) == "lmaps"
+    assert called(object()) == "object"
+
+
+@pytest.mark.parametrize(
+    ("operator", "hint"),
+    [
+        ("gaussianblur", r"xhat list operators has all \d+; did you mean gaussian_blur\?"),
+        ("jpeg:quality=75@super_resolution", "'jpeg:quality=75 @ super_resolution'"),
+        ("jpeg:quality=auto", "tables=FILE"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(operator: str, hint: str) -> None:
+    with pytest.raises(SpecError, match=hint) as refused:
+        build_operator(operator, (3, 16, 16))
+    assert len(str(refused.value)) < 240  # a line that is read, not a list of all there is

@@ -74,6 +74,8 @@ Kernel = Range(1, 1_000)  # the side of a blur kernel, in pixels
 Width = Range(1e-3, 10_000)  # the standard deviation of a blur kernel, in pixels
 Seeds = Annotated[int, Seed] | Sequence[Annotated[int, Seed]]  # one for all images, or one for each
 
+COMPOSED = "operators in a row need spaces: 'jpeg:quality=75 @ super_resolution'"
+
 
 class Checked:
     """A base of parts whose options are checked before `__init__`, which dataclasses write themselves."""
@@ -105,7 +107,8 @@ def demand(part: str, option: str, v: Any, hint: Any, leaf: Callable[[Any, Any],
         asked = wanted(hint)
         if number(v) and not finite(v):
             asked = asked.replace("a number", "a finite number", 1)
-        raise SpecError("; ".join([f"{part}: {option} must be {asked}, not {_short(v)}", *_notes(hint)]))
+        notes = [COMPOSED] if isinstance(v, str) and "@" in v else _notes(hint)
+        raise SpecError("; ".join([f"{part}: {option} must be {asked}, not {_short(v)}", *notes]))
 
 
 def name_of(maker: Any) -> str:

@@ -16,6 +16,7 @@ from ..numerics.linalg import bcast, dot, sq
 from ..operators.base import Operator
 from ..ranges import Portion, Positive, Range
 from ..solvers.base import Count, Image, Level, Likelihood, Prior, Rng, State
+from ..spec import called
 from ..types import Data, PerImage
 from .base import Baseline
 
@@ -39,9 +40,7 @@ def coarse(A: Operator, residual: Data, share: float) -> Data:  # noqa: ARG001
 
     Raises MismatchError if no rule is registered for the class of `A`.
     """
-    raise MismatchError(
-        f"bands are of data in time, such as those of fwi; {type(A).__name__} has none: leave out bands"
-    )
+    raise MismatchError(f"bands are of data in time, such as those of fwi; {called(A)} has none: leave out bands")
 
 
 @dataclass(frozen=True)

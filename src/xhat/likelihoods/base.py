@@ -14,6 +14,7 @@ from ..numerics.linalg import bcast, norm
 from ..operators.base import AffineOperator, LinearOperator, Operator, PinvOperator, SpectralOperator
 from ..rng import Rng
 from ..schedule import Level
+from ..spec import called
 from ..types import Data, Image, PerImage
 
 Some = TypeVar("Some", bound="Likelihood")
@@ -264,12 +265,12 @@ def likelihood(A: Operator, noise: Noise, y: Data) -> Likelihood:
     instance("y", y, Tensor, "a tensor of measurements, (b, *data)")
     if tuple(y.shape[1:]) != A.data_shape or not len(y):
         raise ShapeError(
-            f"{type(A).__name__} on images of shape {A.shape} gives data of shape {A.data_shape}, "
+            f"{called(A)} on images of shape {A.shape} gives data of shape {A.data_shape}, "
             f"the measurement has {tuple(y.shape[1:])}"
         )
     if y.is_complex() != A.complex_data:
         given, found = ("complex", "real") if A.complex_data else ("real", "complex")
-        raise MismatchError(f"{type(A).__name__} gives {given} numbers, and the measurement is {found}")
+        raise MismatchError(f"{called(A)} gives {given} numbers, and the measurement is {found}")
     if bad := int((~torch.isfinite(measured(A, y).abs())).sum()):
         raise DataError(f"the measurement holds {bad} values that are NaN or infinite")
     y = y.contiguous()  # rounding may depend on the layout in memory

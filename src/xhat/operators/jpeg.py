@@ -27,6 +27,7 @@ ORIENTATION, LYING = 274, (5, 6, 7, 8)  # EXIF's tag, and where it says that row
 MODES = ("4:4:4", "4:2:2", "4:2:0")  # what Pillow writes
 ROUNDING = 0.12  # variance of a coefficient by rounding to 8 bits: of R, G, B and again of Y, Cb, Cr, (0.45 + 1)/12
 MARGIN = 2.0  # grey levels that a projection stays away from a cell's edge, because of the same rounding
+Quality = Range(1, 100, note="tables=FILE takes the tables that a JPEG file itself has")
 PASSES = 6  # of clipping to black and white and of moving into the cells, in turn
 
 
@@ -52,7 +53,7 @@ class JPEG(ProxyOperator, CellOperator):
     def __init__(
         self,
         shape: tuple[int, ...],
-        quality: Annotated[int, Range(1, 100)] | Sequence[Annotated[int, Range(1, 100)]] = 5,
+        quality: Annotated[int, Quality] | Sequence[Annotated[int, Quality]] = 5,
         codec: str = "libjpeg",
         subsampling: str | Sequence[str] = "4:2:0",
         tables: str | Path | Sequence[str] | None = None,

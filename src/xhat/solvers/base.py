@@ -17,6 +17,7 @@ from ..ranges import Checked, Fraction, Steps
 from ..registry import kind_of, registry_of
 from ..rng import Rng
 from ..schedule import Level, Schedule
+from ..spec import called
 from ..transition import Rule, fresh, renoise
 from ..types import Image, PerImage
 
@@ -161,17 +162,17 @@ class Solver(Checked, ABC, Generic[L, S, P]):
         if not isinstance(like, self.needs):
             meaning = (self.needs.__doc__ or "").splitlines()[0].split(":")[0].rstrip(".")
             return (
-                f"{type(self).__name__} needs a {self.needs.__name__} problem, {meaning}; {type(like.A).__name__} with "
-                f"{type(like.noise).__name__} noise is a {type(like).__name__} one"
+                f"{called(self)} needs a {self.needs.__name__} problem, {meaning}; {called(like.A)} with "
+                f"{called(like.noise)} noise is a {type(like).__name__} one"
             )
         if like.only_prox and not self.proximal:
             return (
-                f"{type(self).__name__} does not meet the data by their data step alone, which total variation needs: "
+                f"{called(self)} does not meet the data by their data step alone, which total variation needs: "
                 "take penalty=gauss, or a solver that does, such as lmaps, diffpir or hqs"
             )
         if self.unit_norm and float(like.gain.max()) > STEEP:
             return (
-                f"{type(self).__name__} takes steps of a length for operators of norm 1, and this coupling has "
+                f"{called(self)} takes steps of a length for operators of norm 1, and this coupling has "
                 f"{float(like.gain.max()) ** 0.5:.2g}: give a larger couple, or a solver such as lmaps or mmps"
             )
         return None if prior is None else self.lacks(prior)
@@ -199,7 +200,7 @@ class Solver(Checked, ABC, Generic[L, S, P]):
             return None
         names = [name for name, part in (registry_of(Prior) or {}).items() if issubclass(kind_of(part), wanted)]
         return (
-            f"{type(self).__name__} needs a {wanted.__name__}, and {type(prior).__name__} is not one; these are: "
+            f"{called(self)} needs a {wanted.__name__}, and {type(prior).__name__} is not one; these are: "
             f"{', '.join([*names, *wanted.others])}"
         )
 

@@ -2,7 +2,7 @@
 
 from ..ranges import parameters
 from ._build import build, build_as, cast, checked, fits, lookup
-from ._describe import spec_of, written
+from ._describe import called, spec_of, written
 from ._own import own
 from ._text import SMALL, Spec, factors, names_code, parse, short, split, text_of, value, walk, without_code
 
@@ -11,6 +11,7 @@ __all__ = [
     "Spec",
     "build",
     "build_as",
+    "called",
     "cast",
     "checked",
     "factors",

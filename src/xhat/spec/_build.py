@@ -1,6 +1,6 @@
 """From a spec string to the part that it names, its options checked against the annotations of the constructor."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -14,6 +14,8 @@ from ._own import own
 from ._text import Spec, parse
 
 T = TypeVar("T")
+
+SHORT = 12  # so many names are listed whole where one is unknown
 
 
 def build(spec: str | Spec, registry: Mapping[str, Callable[..., T]], *args: Any, known: Mapping[str, Any] = {}) -> T:
@@ -71,11 +73,21 @@ def lookup(name: str, registry: Mapping[str, Callable[..., T]]) -> Callable[...,
         return registry[name]
     if ":" in name and isinstance(registry, Registry):
         return _imported(name, registry)
-    near = get_close_matches(name.lower().replace("-", "_"), registry, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    kinds = registry.kind.split(" and ") if isinstance(registry, Registry) else ["name"]
+    kinds = registry.kind.split(" and ") if isinstance(registry, Registry) else ["names"]
     kind = " or ".join(k.removesuffix("s") for k in kinds)
-    raise SpecError(f"unknown {kind} {name!r}; choose from {', '.join(sorted(registry))}{hint}")
+    near = _near(name, registry)
+    hint = f"; did you mean {near}?" if near else ""
+    long = isinstance(registry, Registry) and len(registry) > SHORT
+    choice = f"xhat list {kinds[0]} has all {len(registry)}" if long else f"choose from {', '.join(sorted(registry))}"
+    raise SpecError(f"unknown {kind} {name!r}; {choice}{hint}")
+
+
+def _near(name: str, names: Collection[str]) -> str:
+    """What `name` may stand for: the name that is spelt much like it, or else up to three that it is a part of."""
+    asked = name.lower().replace("-", "_")
+    if alike := get_close_matches(asked, names, 1):
+        return alike[0]
+    return " or ".join([n for n in sorted(names) if asked and asked in n][:3])
 
 
 def _imported(name: str, registry: Registry[Callable[..., T]]) -> Callable[..., T]:

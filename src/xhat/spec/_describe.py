@@ -32,6 +32,22 @@ def spec_of(thing: Any, registry: Mapping[str, Any], full: bool = False) -> str:
     return str(Spec(name or type(thing).__name__, {k: _said(v) for k, v in options.items()}))
 
 
+def called(thing: Any) -> str:
+    """What a user types for a part: its name in the registry of its kind, such as motion_blur, else its class's name.
+
+    A composition is called by the names of its parts, `jpeg @ super_resolution`.
+    """
+    outer, inner = getattr(thing, "outer", None), getattr(thing, "inner", None)
+    if outer is not None and inner is not None:
+        return f"{called(outer)} @ {called(inner)}"
+    registry = next((r for c in type(thing).__mro__ if (r := registry_of(c))), None)
+    try:
+        maker = _made(thing)[0]
+    except SpecError:
+        maker = type(thing)
+    return next((name for name, part in (registry or {}).items() if part is maker), type(thing).__name__)
+
+
 def written(thing: Any) -> bool:
     """Whether the spec string of a part says all of it: none of its options is a tensor, a network or a function."""
     try:

@@ -18,6 +18,7 @@ from ..likelihoods import Likelihood, likelihood
 from ..operators.base import Operator
 from ..operators.sections import grain, section
 from ..priors import LiftedPrior, NoPrior, Prior
+from ..spec import called
 
 OVERLAP = 16  # frames that two windows share, at most
 GUARD = 0.375  # the portion of them at either end in which only the other window counts
@@ -102,7 +103,7 @@ def windows_for(A: Operator, prior: Prior, window: int | None, batch: int = 1) -
         return None
     if section(A, 0, most // grain(A) * grain(A) or count) is None:
         if given:
-            raise SpecError(f"window: {type(A).__name__} mixes all frames, so that they are restored at once")
+            raise SpecError(f"window: {called(A)} mixes all frames, so that they are restored at once")
         return None
     overlap = min(OVERLAP, most // 2)
     while True:

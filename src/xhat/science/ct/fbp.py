@@ -10,6 +10,7 @@ from torch.fft import irfft, rfft
 from ...baselines.base import Direct
 from ...errors import MismatchError
 from ...solvers.base import LinearGaussian
+from ...spec import called
 from ...types import Data, Image
 from .gaps import filled
 from .operator import CT
@@ -102,7 +103,7 @@ class FBP(Direct[LinearGaussian]):
         elif isinstance(A, CT):
             seen = A.support
         else:
-            raise MismatchError(f"fbp inverts line integrals (ct), not {type(A).__name__}")
+            raise MismatchError(f"fbp inverts line integrals (ct), not {called(A)}")
         whole = y + A.forward(torch.ones_like(like.A.blank(1))) * seen
         lost = A.crossing & ~seen
         lost = lost.expand(len(y), -1, -1, -1)
