@@ -153,9 +153,12 @@ HEAD = np.dtype(
 IMAGE, NOISE, CALIBRATION, BOTH = 0, 1 << 18, 1 << 19, 1 << 20
 
 
-def scan(path, lines, xml=XML):
+PLACED = np.dtype([*HEAD.descr, *((n, "<f4", 3) for n in ("position", "read_dir", "phase_dir", "slice_dir"))])
+
+
+def scan(path, lines, xml=XML, kind=HEAD):
     """A file of `lines`: (samples (coils, n), step, flags, centre, further fields of the head)."""
-    table = np.zeros(len(lines), np.dtype([("head", HEAD), ("data", h5py.vlen_dtype(np.dtype("<f4")))]))
+    table = np.zeros(len(lines), np.dtype([("head", kind), ("data", h5py.vlen_dtype(np.dtype("<f4")))]))
     for row, (samples, step, flags, centre, more) in zip(table, lines, strict=True):
         head = row["head"]
         head["number_of_samples"], head["active_channels"] = samples.shape[1], len(samples)
@@ -255,3 +258,60 @@ def test_of_several_encodings_the_first_is_read(tmp_path):
     first = lines_of(oversampled(k), range(2, 48))
     second = [(samples[:, :32], step, flags, 16, {"encoding_space_ref": 1}) for samples, step, flags, *_ in first]
     assert torch.equal(load(scan(tmp_path / "a.h5", first + second, xml)).y, load(scan(tmp_path / "b.h5", first)).y)
+
+
+# --- where pixels lie ---
+
+
+def point(place, fields, size, seen, turned):
+    """k-space lines of one spin at `place` in the patient, by the phase of each frequency, in `fields` mm and `size`
+    samples: an oblique slice about `seen`, with the directions of columns, rows and slices `turned`.
+    """
+    across, along, _ = turned @ (np.asarray(place) - seen)
+    n, lines = size
+    kx = (np.arange(n) - n // 2) / fields[0]
+    more = dict(zip(("position", "phase_dir", "read_dir", "slice_dir"), (seen, *turned), strict=True))
+    return [
+        (np.exp(-2j * np.pi * (kx * along + (y - lines // 2) / fields[1] * across))[None], y, IMAGE, n // 2, more)
+        for y in range(lines)
+    ]
+
+
+def test_nifti_says_where_a_spin_lies(tmp_path):
+    """A spin at a known place in the patient: nibabel finds the brightest voxel there, in the magnitude and in the
+    complex image. Scanners count to the left and to the back, NIfTI to the right and to the front.
+    """
+    nibabel = pytest.importorskip("nibabel")
+    turned = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    seen, fields, size = np.array([10.0, -20.0, 30.0]), (240.0, 180.0, 5.0), (48, 40)
+    place = seen + np.array([7 * 180 / 40, -5 * 240 / 48, 0]) @ turned
+    space = "".join(f"<{axis}>{v}</{axis}>" for axis, v in zip("xyz", fields, strict=True))
+    matrix = "".join(f"<{axis}>{v}</{axis}>" for axis, v in zip("xyz", (*size, 1), strict=True))
+    inside = f"<matrixSize>{matrix}</matrixSize><fieldOfView_mm>{space}</fieldOfView_mm>"
+    xml = f"<ismrmrdHeader><encoding><encodedSpace>{inside}</encodedSpace><reconSpace>{inside}</reconSpace>"
+    xml += "<encodingLimits>" + LIMITS.format(most=39, centre=20) + "</encodingLimits></encoding></ismrmrdHeader>"
+    path = scan(tmp_path / "a.h5", point(place, fields, size, seen, turned), xml, PLACED)
+    r = restored(path, "mri:acceleration=1,maps=estimate", solver="adjoint", noise=0.01)
+    r.save(tmp_path / "out", formats=["nii"])
+    for name in ("restored.nii", "restored_complex.nii"):
+        image = nibabel.load(tmp_path / "out" / name)
+        values = np.asarray(image.dataobj)
+        where = np.unravel_index(np.abs(values).argmax(), values.shape)
+        world = image.affine @ [*where, 1]
+        assert np.allclose(world[:3], place * [-1, -1, 1], atol=1e-3)  # half a voxel would be 2.5 mm
+        assert np.allclose(image.header.get_zooms(), (4.5, 5.0, 5.0), atol=1e-5)
+    assert np.iscomplexobj(values)
+    assert np.allclose(values[..., 0].T, np.load(tmp_path / "out" / "restored.npy"))
+
+
+def test_pixels_of_fastmri_have_their_size(tmp_path):
+    """Its headers tell fields of view and no directions; cropping in the image keeps the size of pixels."""
+    _, k = phantom(64)
+    fields = "<fieldOfView_mm><x>256</x><y>128</y><z>4</z></fieldOfView_mm>"
+    header = f"<ismrmrdHeader><encoding><encodedSpace>{fields}</encodedSpace></encoding></ismrmrdHeader>"
+    shown = {"reconstruction_rss": np.zeros((3, 40, 48), np.float32)}
+    path = fastmri_file(tmp_path / "a.h5", k.numpy(), ismrmrd_header=header, **shown)
+    found = load(f"{path}#1")
+    h = k.shape[-2]
+    assert np.allclose(np.abs(np.diag(found.affine))[:3], (128 / 64, 256 / h, 4))
+    assert np.allclose(found.affine @ [24, 20, 0, 1], [0, 0, 0, 1])

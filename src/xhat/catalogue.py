@@ -4,7 +4,7 @@ This module sits on top. No other module imports it: the registries load it by i
 """
 
 from .registry import Plugin
-from .science import ct, fwi, inversebench, mri, navier_stokes, scattering, vlbi, volumes
+from .science import ct, fwi, inversebench, mri, navier_stokes, planes, scattering, vlbi, volumes
 
 PLUGINS: tuple[Plugin, ...] = (
     ct.PLUGIN,
@@ -12,6 +12,7 @@ PLUGINS: tuple[Plugin, ...] = (
     inversebench.PLUGIN,
     mri.PLUGIN,
     navier_stokes.PLUGIN,
+    planes.PLUGIN,
     scattering.PLUGIN,
     vlbi.PLUGIN,
     volumes.PLUGIN,

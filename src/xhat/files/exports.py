@@ -11,10 +11,18 @@ from .extras import extra
 from .writing import atomic
 
 
-def write_nifti(path: Path, voxels: np.ndarray) -> None:
-    """NIfTI-1, float32, with voxels of 1 mm; `voxels` has the axes (column, row[, slice][, frame][, channel])."""
+def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> None:
+    """NIfTI-1, float32 or complex64; `voxels` has the axes (column, row[, slice][, frame][, channel]).
+
+    `affine` takes them to millimetres (RAS+); without it voxels are 1 mm wide.
+    """
     nibabel = extra("nibabel", f"{path.name}")
-    atomic(path, lambda file: nibabel.save(nibabel.Nifti1Image(voxels.astype(np.float32), np.eye(4)), file))
+    numbers = voxels.astype(np.complex64 if np.iscomplexobj(voxels) else np.float32)
+    if affine is not None and numbers.ndim == 2:
+        numbers = numbers[..., None]  # one slice has a thickness
+    image = nibabel.Nifti1Image(numbers, np.eye(4) if affine is None else affine)
+    image.header.set_xyzt_units("mm")
+    atomic(path, lambda file: nibabel.save(image, file))
 
 
 # For each format: the library that it needs, and the writer of an image's voxels, in the order of `Modality.voxels`.

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..errors import DataError
+from .noted import note_library
 
 
 def install(group: str = "") -> str:
@@ -47,12 +48,14 @@ def _origin(direct_url: str | None, group: str) -> str:
 
 def extra(name: str, wanted: str, group: str = "science") -> Any:
     """The module `name`. Raises DataError if it is missing: `wanted` needs it, and so is the extra `group` installed,
-    which holds it.
+    which holds it. That it is used is noted.
     """
     try:
-        return import_module(name)
+        module = import_module(name)
     except ImportError as e:
         raise DataError(f"{wanted} needs {name}: {install(group)}") from e
+    note_library(name)
+    return module
 
 
 def pick(items: int, item: int | None, origin: object, what: str) -> int:

@@ -17,12 +17,14 @@ from .room import fits, regular
 HEADER = 128  # bytes before the first element
 MATRIX, COMPRESSED = 14, 15
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-DENSE = range(6, 16)  # classes of arrays that hold numbers: double to uint64
+# Classes of arrays that hold numbers, and what they are; whole ones of any class may be stored in fewer bytes.
+DENSE = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 COMPLEX = 0x08  # a flag
 
 
-def arrays_of(path: Path, most: int | None = None) -> dict[str, np.ndarray]:
-    """The real arrays of numbers in a file by name, those of no more than `most` bytes; all else is left out.
+def arrays_of(path: Path, most: int | None = None, imaginary: bool = False) -> dict[str, np.ndarray]:
+    """The arrays of numbers in a file by name, those of no more than `most` bytes; complex ones only if they may be
+    `imaginary`. All else is left out.
 
     Raises DataError for a file that is damaged, of another version, or larger than the memory.
     """
@@ -37,7 +39,7 @@ def arrays_of(path: Path, most: int | None = None) -> dict[str, np.ndarray]:
             if kind == COMPRESSED:
                 body = _unpacked(body, path, most)
                 ((kind, body),) = _elements(body, order)
-            if kind == MATRIX and (named := _array(body, order, path, most)):
+            if kind == MATRIX and (named := _array(body, order, path, most, imaginary)):
                 found[named[0]] = named[1]
         return found
     except (struct.error, ValueError, KeyError, zlib.error, OverflowError) as e:
@@ -72,18 +74,24 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         at += step
 
 
-def _array(body: bytes, order: str, path: Path, most: int | None) -> tuple[str, np.ndarray] | None:
-    """The name and the array of a matrix; None for text, cells, structures and complex or sparse numbers."""
+def _array(body: bytes, order: str, path: Path, most: int | None, imaginary: bool) -> tuple[str, np.ndarray] | None:
+    """The name and the array of a matrix; None for text, cells, structures and sparse numbers, and for complex ones
+    unless they may be `imaginary`.
+    """
     parts = _elements(body, order)
     flags = struct.unpack_from(f"{order}I", next(parts, (0, b""))[1])[0]
     _, axes = next(parts, (0, b""))
     _, name = next(parts, (0, b""))
-    if flags & 0xFF not in DENSE or flags >> 8 & COMPLEX:
+    if flags & 0xFF not in DENSE or (flags >> 8 & COMPLEX and not imaginary):
         return None
     shape = struct.unpack(f"{order}{len(axes) // 4}i", axes)
-    kind, numbers = next(parts, (0, b""))
-    stored = np.frombuffer(numbers, f"{order}{NUMBERS[kind]}")
-    if any(n < 0 for n in shape) or prod(shape) != len(stored):
-        raise ValueError(f"{len(stored)} numbers for the shape {shape}")
-    fits(len(stored) * 8, path, most)
-    return name.rstrip(b"\0").decode("latin-1"), stored.reshape(shape, order="F")
+    layers = []
+    for _ in range(2 if flags >> 8 & COMPLEX else 1):
+        kind, numbers = next(parts, (0, b""))
+        stored = np.frombuffer(numbers, f"{order}{NUMBERS[kind]}")
+        if any(n < 0 for n in shape) or prod(shape) != len(stored):
+            raise ValueError(f"{len(stored)} numbers for the shape {shape}")
+        fits(len(stored) * 8, path, most)
+        layers.append(stored.astype(DENSE[flags & 0xFF]).reshape(shape, order="F"))
+    array = layers[0] if len(layers) == 1 else layers[0] + 1j * layers[1]
+    return name.rstrip(b"\0").decode("latin-1"), array

@@ -1,9 +1,9 @@
 """A measurement on its way into the package, with what is known about it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Protocol, Union
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,14 @@ from .writing import atomic
 
 KNOWN = ("y", "image_shape", "operator", "noise", "seed")
 Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]
+
+
+class Native(Protocol):
+    """The format that a picture came in, for the pictures that go out."""
+
+    def files(self, stem: str, x: Tensor) -> Mapping[str, Callable[[Path], object]]:
+        """The writers, by file name, of an image (1, h, w) in the numbers, units and place of the file."""
+        ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +54,8 @@ class Measurement:
     window: Window | None = None  # the part of the file's picture that y is; None: all of it
     resized: bool = False  # y was made smaller or larger after that
     grid: Grid | None = None  # where the voxels lie, and the file's numbers, if y is a volume from a file
+    native: Native | None = None  # how images go out in the format that y came in, if that is no picture's
+    affine: np.ndarray | None = None  # of a plane: (column, row, slice) to millimetres, RAS+ (`Grid.affine`)
     rate: float | None = None  # frames a second, if y is a video from a file
     reader: str | None = None  # the module of the reader that made it of its file
     parts: Mapping[str, Any] = field(default_factory=dict)  # `operator`, `noise`: objects that no file holds

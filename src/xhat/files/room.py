@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..effort import refuse
 from ..errors import DataError
+from .noted import note_file
 
 CGROUP = Path("/sys/fs/cgroup")
 TEXT = 2**26  # bytes of a table, a header or a list of options
@@ -13,7 +14,7 @@ LARGEST = 2**30
 
 
 def regular(path: Path) -> None:
-    """Raises DataError if `path` is no regular file: a device or a pipe would be read for ever."""
+    """Raises DataError if `path` is no regular file: a device or a pipe would be read for ever. It is noted as read."""
     try:
         there = path.exists()
     except OSError as e:  # a name that is too long
@@ -22,6 +23,7 @@ def regular(path: Path) -> None:
         raise DataError(f"{path}: no such file")
     if not path.is_file():
         raise DataError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}")
+    note_file(path)
 
 
 def text_of(path: Path, encoding: str = "utf-8") -> str:

@@ -1,7 +1,9 @@
 """Where the voxels of a volume lie, and what its numbers mean: kept from the file that is read to the one written."""
 
 import gzip
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,17 @@ class Grid:
     @property
     def _axes(self) -> tuple[int, ...]:
         return tuple(axis for axis, turned in enumerate(self.flipped) if turned)
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One slice on its `grid`: it goes out as a NIfTI volume in the numbers and at the place of its file."""
+
+    grid: Grid
+
+    def files(self, stem: str, x: Tensor) -> Mapping[str, Callable[[Path], object]]:
+        """`stem`.nii.gz of an image (1, h, w)."""
+        return {f"{stem}.nii.gz": partial(save_volume, x=x[:, None], grid=self.grid)}
 
 
 def plain(shape: tuple[int, ...]) -> Grid:

@@ -72,6 +72,10 @@ class Modality(ABC):
         numbers: np.ndarray = x.detach().cpu().float().numpy().transpose()
         return numbers[..., 0] if numbers.ndim > 1 and numbers.shape[-1] == 1 else numbers
 
+    def parts(self, x: Tensor) -> dict[str, np.ndarray]:
+        """What imaging formats hold of an image, `voxels` by the end of the file's name."""
+        return {"": self.voxels(x)}
+
     def most(self, std: Tensor) -> float:
         """The largest of the standard deviations (*image): the white of `std.png`."""
         return float(std.max())
@@ -153,6 +157,11 @@ class Complex(Modality):
     def voxels(self, x: Tensor) -> np.ndarray:
         """The magnitude of the complex image, in the order of axes of `Modality.voxels`."""
         return super().voxels(x.square().sum(0, keepdim=True).sqrt())
+
+    def parts(self, x: Tensor) -> dict[str, np.ndarray]:
+        """The magnitude, which every viewer shows, and the complex numbers, complex64."""
+        whole: np.ndarray = torch.complex(x[0], x[1]).detach().cpu().numpy().transpose()
+        return {"": self.voxels(x), "_complex": whole}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from ..errors import DataError, Declined, SpecError
 from ..files.extras import extra
 from ..files.inside import inside
 from ..files.measurement import Measurement
+from ..files.room import regular
 from ..registry import Plugin
 from .fwi.modality import VELOCITY
 from .mri.recorded import measurement
@@ -134,6 +135,7 @@ class Folder:
         if not (folder / "data.mdb").is_file():
             raise DataError(f"{folder}: holds no data.mdb")
         inside(folder / "data.mdb", self.path)
+        regular(folder / "data.mdb")
         whole_pages(folder / "data.mdb")
         try:
             with lmdb.open(str(folder), readonly=True, lock=False) as env, env.begin() as transaction:

@@ -153,6 +153,11 @@ def provenance(source: Path | None = None, prior: Prior | None = None) -> Row:
     }
 
 
+def hashes(files: Iterable[Path]) -> dict[str, str]:
+    """What `sha256sum` prints for each file that was read, by its name."""
+    return {str(file): sha256(file, file.stat().st_mtime_ns) for file in files if file.is_file()}
+
+
 def command() -> str:
     """The command that this process runs, as it can be typed again; `python -m package` begins with package."""
     program = Path(sys.argv[0])

@@ -14,6 +14,7 @@ from ..baselines import BASELINES
 from ..baselines.base import Baseline
 from ..checks import instance, result, shown
 from ..errors import DataError, MismatchError, ShapeError, SpecError, named
+from ..files.noted import noting
 from ..files.room import text_of
 from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..operators.base import LinearOperator, Operator
@@ -222,7 +223,8 @@ def as_schedule(given: str | Schedule | None) -> Schedule | None:
 
 def prior_for(solver: AnySolver, given: PriorLike, device: str | torch.device) -> Prior:
     """The prior on which `solver` runs, of anything that `build_prior` takes; a classical method has none."""
-    return NoPrior().to(device) if isinstance(solver, Baseline) else build_prior(given, device)
+    with noting(None):  # its weights have a fingerprint of their own in records
+        return NoPrior().to(device) if isinstance(solver, Baseline) else build_prior(given, device)
 
 
 def name_of(given: object, registry: Mapping[str, Any] | None = None) -> str:

@@ -25,6 +25,7 @@ from ..files import record as records
 from ..files.exports import EXPORTS
 from ..files.folder import alone, sha256
 from ..files.kept import Kept
+from ..files.measurement import Native
 from ..files.pictures import LEVELS, is_picture, save_array, save_image, to_pixels
 from ..files.readers.load import split
 from ..files.video import RATE, names_video
@@ -93,6 +94,8 @@ class Restoration:
     calibration: Calibration | None = None  # how wide intervals must be, if it was measured
     rate: float | None = None  # frames a second, if the measurement is a video from a file
     grid: Grid | None = None  # where the voxels lie, and the numbers of the file, if it is a volume from one
+    native: Native | None = None  # how images are written in the format that the measurement came in
+    affine: np.ndarray | None = None  # where the pixels of a plane lie, as in NIfTI, if its file tells
     modes: Modes | None = None  # what all starts came to, the best first, if there were several
     kernels: Tensor | None = None  # those that were found of an unknown blur
 
@@ -373,7 +376,14 @@ class Restoration:
         if (std := self.posterior_std) is not None:
             files |= kind.write_std(std, depth)
         for form in formats:
-            files |= {f"{stem}.{form}": partial(_export, form, kind.voxels(x)) for stem, x in images.items()}
+            for stem, x in images.items():
+                files |= {
+                    f"{stem}{tail}.{form}": partial(_export, form, voxels, self.affine)
+                    for tail, voxels in kind.parts(x).items()
+                }
+        if self.native:
+            for stem, x in images.items():
+                files |= self.native.files(stem, x)
         if self.grid:
             for stem, x in images.items():
                 files.pop(f"{stem}.nii", None)
@@ -410,8 +420,11 @@ def _drawn(kernel: Tensor) -> Tensor:
     return shown.float().repeat_interleave(each, 0).repeat_interleave(each, 1)[None]
 
 
-def _export(form: str, voxels: np.ndarray, path: Path) -> None:
-    EXPORTS[form][1](path, voxels)
+def _export(form: str, voxels: np.ndarray, affine: np.ndarray | None, path: Path) -> None:
+    if form == "nii":
+        exports.write_nifti(path, voxels, affine)
+    else:
+        EXPORTS[form][1](path, voxels)
 
 
 def _staged(folder: Path) -> Path:

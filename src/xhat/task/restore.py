@@ -15,7 +15,9 @@ from ..files.cut import Cut
 from ..files.folder import alone
 from ..files.kept import kept_of
 from ..files.measurement import Measurement, Source
+from ..files.noted import Noted, noting
 from ..files.readers.load import load_reference, split
+from ..files.record import packages_of
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
 from ..noise import Noise
@@ -23,7 +25,7 @@ from ..notes import note
 from ..numerics.device import pick_device
 from ..priors import Prior
 from ..schedule import Schedule
-from .account import begun, ended, identity, provenance
+from .account import begun, ended, hashes, identity, provenance
 from .checkpoint import Checkpoint, Snapshot, window_of
 from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
@@ -197,12 +199,14 @@ def restore(
         operator = y.parts.get("operator") if operator is None else operator
         noise = y.parts.get("noise") if noise is None else noise
     operator = None if operator is None else adopted(operator, shape)
-    found, ranged = taken(y, operator, shape, value_range)
+    noted = Noted()
+    with noting(noted):
+        found, ranged = taken(y, operator, shape, value_range)
     truth = bare = None
     file = isinstance(reference, str | Path)
     mark = (str(reference) if file else "the reference", ANY, "the reference " if file else "")
     if reference is not None:
-        with about(*mark):
+        with about(*mark), noting(noted):
             true, also = taken(reference, operator, shape, value_range)
             truth, ranged = load_reference(true), ranged or also
         bare = true if true.truth is None else None  # in the units of its file, where no reader has scaled it
@@ -244,7 +248,7 @@ def restore(
 
     found = as_grey(found, operator or found.operator, channels, known)
     whole_file = found.rate is not None or found.grid is not None
-    kept = None if found.file is None or whole_file or found.file.suffix.lower() == ".dcm" else kept_of(found.file)
+    kept = None if found.file is None or whole_file or found.native else kept_of(found.file)
     if kept and found.window:
         kept = kept.within(found.window)
     kernel = None
@@ -281,9 +285,10 @@ def restore(
         place = pick_device(device)
         built = prior_for(solver, prior, place)
         task = replace(task, prior=prior, solver=sampler_for(built, built.problem(task.problem().to(place))))
-    job = task.job(device)
-    if start is not None:
-        job = replace(job, start=begun_at(job, start, start_rho, found, cut, value_range))
+    with noting(noted):
+        job = task.job(device)
+        if start is not None:
+            job = replace(job, start=begun_at(job, start, start_rho, found, cut, value_range))
     names = [] if truth is None else choose(metrics or None, truth, job.problem.A.modality)
     scores = {name: metric(name) for name in names}
     account = begun(task, job, metrics=scores) | {"measurement_scale": found.scale, "record_every": record_every}
@@ -291,6 +296,8 @@ def restore(
         account["windows"] = [list(span) for span in job.windows.spans]
         note("%s: %s", found.origin, job.windows)
     account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else found.file, job.prior)
+    account["provenance"]["files"] = hashes(noted.files)
+    account["versions"] |= packages_of(noted.libraries)
     account["provenance"]["guessed"] = dict(found.guessed)
     if cut:
         account["provenance"]["cut"] = {k: v for k, v in vars(cut).items() if v is not None}
@@ -340,5 +347,7 @@ def restore(
         calibration=calibration,
         rate=rate_of(found, result.images),
         grid=found.grid,
+        native=found.native,
+        affine=found.affine,
         kernels=result.kernels if kernel is None else kernel.float(),
     )

@@ -10,7 +10,7 @@ import torch
 
 from ...errors import DataError, Declined
 from ...files.measurement import Measurement
-from ...files.room import LARGEST, fits, text_of
+from ...files.room import LARGEST, fits, regular, text_of
 from .recorded import measurement
 
 AXES = 16  # of BART
@@ -49,6 +49,7 @@ def array(path: Path) -> np.ndarray:
     if 8 * math.prod(shape) != size:
         raise DataError(f"{data}: has {size} bytes, not the {8 * math.prod(shape)} of shape {shape}: truncated?")
     fits(size, data, LARGEST)
+    regular(data)
     return np.fromfile(data, dtype="<c8").reshape(shape, order="F")
 
 

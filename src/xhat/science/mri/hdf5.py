@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from ...errors import DataError, Declined
 from ...files.extras import extra, pick
 from ...files.measurement import Measurement
-from ...files.room import LARGEST, fits
+from ...files.room import LARGEST, fits, regular
+from .geometry import centred, placed
 from .header import Header
 from .ismrmrd import ismrmrd
 from .kspace import crop, crop_readout, fft2c, ifft2c
@@ -42,8 +44,7 @@ def opened(path: Path) -> Iterator[Any]:
     DataError, as is a file that takes data from others.
     """
     h5py = extra("h5py", f"{path}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    regular(path)
     try:
         with h5py.File(path, "r") as file:
             whole(file, path)
@@ -122,6 +123,11 @@ def fastmri(file: Any, path: Path, item: int | None, squeezed: bool = False) -> 
     if mask is not None and mask.shape[-1] != w:
         raise DataError(f"{path}: the mask has {mask.shape[-1]} entries for {w} phase encodes")
     filled = zero_filled(head, w)
+    pixel = head.fov("encodedSpace"), head.fov("encodedSpace", "y"), head.fov("encodedSpace", "z")
+    affine = None
+    if pixel[0] and pixel[1]:
+        wide = columns if columns < w and squeezed else w
+        affine = placed((pixel[0] / h, pixel[1] / wide, pixel[2] or 1.0))
     if columns < w and squeezed:
         k = crop(k, columns, -1)
         mask, filled = (None if v is None else crop(v, columns, -1) for v in (mask, filled))
@@ -130,7 +136,8 @@ def fastmri(file: Any, path: Path, item: int | None, squeezed: bool = False) -> 
     whole = bool((taken if filled is None else taken | filled).all())
     if columns < k.shape[-1] and whole:
         k, mask, filled = fft2c(crop(ifft2c(k), columns, -1)), None, None
-    return measurement(k, path, mask=mask, filled=filled)
+    found = measurement(k, path, mask=mask, filled=filled)
+    return found if affine is None else replace(found, affine=centred(affine, *k.shape[-2:]))
 
 
 def zero_filled(head: Header, w: int) -> torch.Tensor | None:

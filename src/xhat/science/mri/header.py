@@ -52,9 +52,11 @@ class Header:
         x, y = (self.number(space, "matrixSize", axis) for axis in "xy")
         return None if x is None or y is None else (int(x), int(y))
 
-    def fov(self, space: str) -> float | None:
-        """The field of view along the readout in mm; None if the header does not tell it."""
-        return self.number(space, "fieldOfView_mm", "x") or None
+    def fov(self, space: str, axis: str = "x") -> float | None:
+        """The field of view along the readout, or along another `axis` y or z, in mm; None if the header does not tell
+        it.
+        """
+        return self.number(space, "fieldOfView_mm", axis) or None
 
     def limits(self) -> tuple[int, int] | None:
         """(centre, maximum) of the phase encoding step, counted from 0; None if the header does not tell them."""

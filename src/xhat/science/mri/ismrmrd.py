@@ -1,8 +1,8 @@
 """Cartesian planes of ISMRMRD, the field's format of raw data (Inati et al., 2017): lines with a head each."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...errors import DataError
 from ...files.extras import pick
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits
+from .geometry import centred, placed
 from .header import Header
 from .kspace import crop_readout
 from .recorded import measurement
@@ -77,7 +78,26 @@ def ismrmrd(group: Any, head: Header, origin: str, item: int | None) -> Measurem
     k = crop_readout(k, rows) if rows < size[0] else k
     times = count[count > 0]
     sigma = float(times[0]) ** -0.5 if whitening is not None and bool((times == times[0]).all()) else None
-    return measurement(k * mask, origin, mask=mask, prescan=prescan, sigma=sigma)
+    found = measurement(k * mask, origin, mask=mask, prescan=prescan, sigma=sigma)
+    return replace(found, affine=affine_of(lines[0]["head"], head, k.shape[-2:], size))
+
+
+def affine_of(line: np.void, head: Header, plane: Sequence[int], encoded: tuple[int, int]) -> np.ndarray | None:
+    """Where the pixels of an image `plane` (h, w) lie, by the fields of view in the header, which are for an `encoded`
+    matrix, and by place and directions of a `line`; None if the header has no fields of view.
+    """
+    along, across, thick = (head.fov("encodedSpace", axis) for axis in "xyz")
+    if not along or not across:
+        return None
+    size = along / encoded[0], across / plane[1], thick or 1.0
+    names = line.dtype.names or ()
+    if not {"position", "read_dir", "phase_dir", "slice_dir"} <= set(names):
+        return centred(placed(size), *plane)
+    directions = [np.asarray(line[f"{d}_dir"], float) for d in ("phase", "read", "slice")]
+    matrix = np.stack(directions, 1)
+    if not np.isfinite(matrix).all() or abs(abs(np.linalg.det(matrix)) - 1) > 1e-2:
+        return centred(placed(size), *plane)  # no directions were recorded
+    return centred(placed(size, matrix, np.asarray(line["position"], float)), *plane)
 
 
 def encoding(lines: np.ndarray) -> np.ndarray:

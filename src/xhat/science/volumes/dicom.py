@@ -11,8 +11,8 @@ import numpy as np
 from ...errors import DataError, Declined
 from ...files.extras import extra, pick
 from ...files.measurement import Measurement
-from ...files.room import LARGEST, fits
-from ...files.volume import Grid, levels, upright
+from ...files.room import LARGEST, fits, regular
+from ...files.volume import Grid, Slice, levels, upright
 
 MAGIC = b"DICM"  # after 128 bytes
 UNEVEN = 0.02  # by how much of it a distance between slices may differ from the usual one
@@ -43,7 +43,7 @@ def _files(folder: Path) -> list[Path]:
 
 def read(path: Path, item: int | None) -> Measurement:
     """A volume (1, slices, rows, columns) from a folder of DICOM files, sorted by their place in space; or one slice,
-    (1, rows, columns), from a single file.
+    (1, rows, columns), from a single file, as it is stored.
 
     Numbers are rescaled as the files say, to Hounsfield units for instance. Of several series in a folder `folder#1` is
     the second. Subfolders, links and what a DICOMDIR names are not looked at. Raises DataError for what is no series of
@@ -68,8 +68,8 @@ def read(path: Path, item: int | None) -> Measurement:
     name = str(path) if item is None else f"{path}#{item}"
     if not path.is_dir():
         values = _values(pydicom, *slices[0])
-        grid = Grid(np.eye(4), (1, *values.shape), *levels(values))
-        return Measurement(grid.inside(values[None])[0], origin=name, file=path)
+        grid = Grid(_placed(path, slices)[1], (1, *values.shape), *levels(values))
+        return Measurement(grid.inside(values[None])[0], origin=name, file=path, native=Slice(grid))
     slices, affine = _placed(path, slices)
     values = np.stack([_values(pydicom, file, head) for file, head in slices])
     black, white = levels(values)
@@ -101,6 +101,7 @@ def _check(file: Path, head: Any, first: Any) -> None:
 
 def _values(pydicom: Any, file: Path, head: Any) -> np.ndarray:
     """The numbers of a slice, (rows, columns), rescaled as its file says."""
+    regular(file)
     try:
         data = pydicom.dcmread(file)
         values: np.ndarray = np.asarray(data.pixel_array, dtype=np.float32)
