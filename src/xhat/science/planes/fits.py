@@ -64,6 +64,7 @@ class Sky:
         return {f"{stem}.fits": partial(self.write, x=x)}
 
     def write(self, path: Path, x: Tensor) -> None:
+        """Writes the image `x` (1, h, w) to `path`, with the header."""
         library = extra("astropy.io.fits", path.name)
         header = self.header.copy()
         for axis, (old, new) in enumerate(zip(self.shape[::-1], x.shape[:0:-1], strict=True), 1):

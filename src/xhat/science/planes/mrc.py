@@ -60,6 +60,7 @@ class Micrograph:
         return {f"{stem}.mrc": partial(self.write, x=x)}
 
     def write(self, path: Path, x: Tensor) -> None:
+        """Writes the image `x` (1, h, w) to `path`."""
         library = extra("mrcfile", path.name)
         down, across = (p * old / new for p, old, new in zip(self.pixel, self.shape, x.shape[1:], strict=True))
 
