@@ -2,8 +2,8 @@
 
     python -m benchmarks.scattering_cells nuclei_128.npz
 
-Eight of the micrographs that the prior `nuclei` was not trained on, 60 receivers. Every method has its defaults, and
-none of them was chosen on these. Writes `scattering_cells.json`, which a second call goes on with, and the table of the page.
+Eight of the micrographs that the prior `nuclei` was not trained on, 60 receivers. Every method has its defaults; none
+was chosen on these. Writes `scattering_cells.json`, which a second call goes on with, and the table of the page.
 """
 
 import argparse

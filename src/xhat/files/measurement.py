@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Union
+from typing import Any, Protocol, Union, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ KNOWN = ("y", "image_shape", "operator", "noise", "seed")
 Source = Union[str, Path, np.ndarray, Image.Image, Tensor, "Measurement"]
 
 
+@runtime_checkable
 class Native(Protocol):
     """The format that a picture came in, for the pictures that go out."""
 
