@@ -1,4 +1,4 @@
-"""All solvers on the ten image tasks, on the demo photographs: the table of docs/ten_tasks.md, and a survey at 64 x 64.
+"""All solvers on the ten image tasks, on the demo photographs, and a survey of them at 64 x 64.
 
     python -m benchmarks.photos run --solvers "lmaps;dps:steps=300" [--tasks "SR x4,box"]
     python -m benchmarks.photos table

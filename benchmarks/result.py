@@ -1,6 +1,6 @@
 """Tables of the pages from the records of `xhat bench`, between `<!-- NAME -->` and `<!-- end -->`.
 
-python -m benchmarks.result headline docs/results/lmaps-table1 docs/ten_tasks.md
+python -m benchmarks.result tasks docs/results/faces docs/map_ga.md
 """
 
 import argparse

@@ -1,56 +1,50 @@
-"""LMAPS beside the measurement itself, plain library calls, one call of the prior, and solvers of 20 calls.
+"""LMAPS beside the measurement itself, plain library calls, one call of the prior, and the other solvers.
 
-    python -m benchmarks.simple FOLDER... [--size 128] [--count 15] [--keep ANSWERS] [--page docs/simple_tools.md]
+    python -m benchmarks.simple FOLDER... [--size 128] [--count 15] [--few 5] \\
+        [--page docs/ten_tasks.md] [--short README.md docs/simple_tools.md]
 
 Each FOLDER holds photographs, of which the central squares of the first `count` colour ones are taken. The library is
 scikit-image, Pillow or OpenCV. Whatever its call or the one call of the prior leaves open, a weight or a level, is
 chosen by the truth, in the mean over the photographs, so that both are at least as good as a person would have them.
-With --keep, answers stay in a folder, and the same command again computes what is missing.
+Solvers that ask the network often are run on the first `few` photographs, SITCOM on half of these. Rows stay in
+`simple.jsonl` here, each with the code, the weights and the picture that made it: the same command again computes what
+is missing or was made by others, and --table only writes the page. In full it takes about half an hour of one core with
+AMX.
 """
 
 import argparse
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import torch
 from PIL import Image as Pictures
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from xhat.bench.stats import interval
-from xhat.likelihoods import likelihood
-from xhat.loop import solve
-from xhat.metrics.pixels import psnr
-from xhat.noise import NOISES
-from xhat.operators import OPERATORS
-from xhat.priors import PRIORS
-from xhat.rng import Rng
-from xhat.schedule import Level
-from xhat.solvers import SOLVERS
-from xhat.spec import build
+from xhat.files.rows import Row
 
 from .page import fill
-from .simple_calls import LEVELS, library, seen
+from .simple_calls import LEVELS
+from .simple_rows import MEASURED, TASKS, Table
 
-NOISE = "gaussian:sigma=0.05"
-TASKS = {
-    "noise 13": ("denoise", "gaussian:sigma=0.1"),
-    "SR x4": ("super_resolution", NOISE),
-    "box": ("inpaint:mask=box", NOISE),
-    "random 70 %": ("inpaint:keep=0.3", NOISE),
-    "Gaussian": ("gaussian_blur", NOISE),
-    "motion": ("motion_blur:seed=1", NOISE),
-    "phase": ("phase_retrieval", NOISE),
-    "non-linear": ("nonlinear_blur", NOISE),
-    "HDR": ("hdr", NOISE),
-    "JPEG 10": ("jpeg:quality=10", "noiseless"),
-    "2 bit": ("quantize:bits=2", "noiseless"),
-}
-FILLED = ("SR x4", "box", "random 70 %")  # where the one call of the prior starts from the library's picture
-PLAIN = ("the measurement", "a library's call", "one call of the prior")
-SOLVED = ("hqs:steps=20", "ddrm", "lmaps")  # of 20 calls each
+FILE = Path(__file__).parent / "simple.jsonl"
+LIBRARY, CALL = "a library's call", "one call of the prior"
+LMAPS = "lmaps"  # 20 calls
+MANY = (LMAPS, "hqs:steps=20", "pnp_admm:steps=20", "ddrm", "ddnm+:steps=50", "reddiff")  # on all photographs
+FEW = (
+    "red:steps=50",
+    "ddnm:steps=50",
+    "diffpir:steps=50",
+    "pigdm:steps=50",
+    "daps:steps=50,ode_steps=2,mcmc_steps=30",
+    "dps:steps=60",
+    "sitcom:steps=20,inner_steps=10",
+)
+SLOW = FEW[-1:]  # on half of those
+DIGITS = {"psnr": 2, "ssim": 3, "stlpips": 3}
 
 
 def crops(folders: list[Path], size: int, count: int) -> Tensor:
@@ -69,74 +63,115 @@ def crops(folders: list[Path], size: int, count: int) -> Tensor:
     return torch.stack(found[:count])
 
 
-def ssim(estimate: Tensor, truth: Tensor) -> float:
-    """The mean structural similarity of scikit-image, on images in [−1, 1]."""
-    pairs = zip(estimate.clamp(-1, 1), truth, strict=True)
-    scores = [structural_similarity(a.numpy(), b.numpy(), channel_axis=0, data_range=2.0) for a, b in pairs]
-    return float(np.mean(scores))
+def score(rows: Sequence[Row], metric: str) -> float | None:
+    """The mean of a metric; None without rows, or if a run failed."""
+    values = [r[metric] for r in rows]
+    return None if not values or None in values else mean(values)
 
 
-def best(made: Iterable[Tensor], truth: Tensor) -> Tensor:
-    """Of several answers the one of highest mean PSNR."""
-    return max(made, key=lambda v: float(psnr(v, truth).mean()))
-
-
-def measure(task: str, truth: Tensor, keep: Path | None) -> dict[str, Tensor]:
-    """The answers of every row to one task, (n, 3, size, size) each."""
-    operator, noise = TASKS[task]
-    A, model = build(operator, OPERATORS, tuple(truth.shape[1:])), build(noise, NOISES)
-    n = len(truth)
-    like = likelihood(A, model, model.sample(A(truth), Rng(range(100, 100 + n))))
-    prior = build("photo", PRIORS)
-    rows = {}
-    if task != "phase":  # a hologram is no picture, and no library's call makes one of it
-        start = seen(task, like, truth.shape[-1])
-        rows = {"the measurement": start, "a library's call": best(library(task, like, start), truth)}
-        begin = rows["a library's call"] if task in FILLED else start
-        rows["one call of the prior"] = best((prior(begin, Level(0.5, 1.0, rho)) for rho in LEVELS), truth)
-    for spec in SOLVED:
-        name, solver = spec.split(":")[0], build(spec, SOLVERS)
-        if solver.mismatch(prior, like) is None:
-            kept = keep / f"{task} {name}.pt".replace(" ", "_") if keep else None
-            if kept and kept.exists():
-                rows[name] = torch.load(kept, weights_only=True)
-            else:
-                rows[name] = solve(solver, prior, like, Rng(range(n)))
-                if kept:
-                    torch.save(rows[name], kept)
-            print(task, name, f"{float(psnr(rows[name], truth).mean()):.2f} dB", flush=True)
-    return rows
-
-
-def table(results: dict[str, dict[str, Tensor]], truth: Tensor) -> list[str]:
-    """PSNR and SSIM of each row and task, and what LMAPS gains over the plain rows and over the other solvers, with
-    paired 95 % intervals.
-    """
-    solvers = [spec.split(":")[0] for spec in SOLVED]
-    lines = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
-    for name in [*PLAIN, *solvers]:
-        cells = [
-            f"{float(psnr(rows[name], truth).mean()):.2f} / {ssim(rows[name], truth):.3f}" if name in rows else "–"
-            for rows in results.values()
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    rivals = {
-        "the best of the first two": PLAIN[:2],
-        "one call of the prior": PLAIN[2:],
-        "the better other solver": tuple(s for s in solvers if s != "lmaps"),
+def lines_of(table: Table, task: str) -> dict[str, list[Row]]:
+    """The rows of a task by the lines of the page; of the library's calls and the prior's levels the best in PSNR."""
+    best = lambda made: max(made, key=lambda rows: score(rows, "psnr") or 0.0, default=[])
+    library = [table.of(task, f"library {i}") for i in range(len(LEVELS) + 8)]
+    lines = {
+        MEASURED: table.of(task, MEASURED),
+        LIBRARY: best(rows for rows in library if rows),
+        CALL: best(table.of(task, f"prior {rho}") for rho in LEVELS),
     }
-    for title, names in rivals.items():
-        gains = [over(rows, [n for n in names if n in rows], truth) for rows in results.values()]
-        lines.append(f"| LMAPS over {title} | " + " | ".join(gains) + " |")
+    return lines | {spec: table.of(task, spec) for spec in (*MANY, *FEW)}
+
+
+def means(found: dict[str, dict[str, list[Row]]], metric: str) -> list[str]:
+    """A table of means: a line a method, a column a task, and what a solver asks of the network."""
+    lines = ["| | pictures | " + " | ".join(found) + " | calls | s |", "|---" * (len(found) + 4) + "|"]
+    for name in (MEASURED, LIBRARY, CALL, *MANY, *FEW):
+        mine = [rows[name] for rows in found.values()]
+        if not any(mine):
+            continue
+        cells = [shown(score(rows, metric), DIGITS[metric]) if rows else "–" for rows in mine]
+        whole = [r for rows in mine for r in rows]
+        number = max(len(rows) for rows in mine)
+        calls = " + ".join(spread([r[kind] for r in whole]) for kind in ("forwards", "backwards"))
+        seconds = spread([r["seconds"] for r in whole], 1)
+        lines.append(f"| {label(name)} | {number} | {' | '.join(cells)} | {calls.removesuffix(' + 0')} | {seconds} |")
     return lines
 
 
-def over(rows: dict[str, Tensor], names: list[str], truth: Tensor) -> str:
-    """What LMAPS gains over the best of these rows, in dB, with the 95 % interval of paired differences."""
-    if not names:
+def shown(value: float | None, digits: int) -> str:
+    """A number for the page; what failed says so."""
+    return "failed" if value is None else f"{value:.{digits}f}"
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """The smallest and the largest of some numbers, one of them if they are the same."""
+    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return low if low == high else f"{low}–{high}"
+
+
+def label(name: str) -> str:
+    """A method as the page writes it."""
+    return f"`{name}`" if name in (*MANY, *FEW) else name
+
+
+def gains(found: dict[str, dict[str, list[Row]]]) -> list[str]:
+    """What LMAPS gains over each method in PSNR, with the 95 % interval of the paired differences."""
+    lines = ["| LMAPS over | pictures | " + " | ".join(found) + " |", "|---" * (len(found) + 2) + "|"]
+    for name in (MEASURED, LIBRARY, CALL, *MANY[1:], *FEW):
+        mine = [rows[name] for rows in found.values()]
+        if any(mine):
+            cells = [over(rows[LMAPS], rows[name]) for rows in found.values()]
+            lines.append(f"| {label(name)} | {max(map(len, mine))} | {' | '.join(cells)} |")
+    tools = [best(rows, (MEASURED, LIBRARY)) for rows in found.values()]
+    lines.append(f"| the better of the first two | | {' | '.join(map(bare, found.values(), tools))} |")
+    rivals = [best(rows, (*MANY[1:], *FEW)) for rows in found.values()]
+    lines.append(f"| the best other solver | | {' | '.join(map(bare, found.values(), rivals))} |")
+    named = ["–" if name is None else f"`{name.partition(':')[0]}`" for name in rivals]
+    lines.append(f"| which is | | {' | '.join(named)} |")
+    return lines
+
+
+def short(found: dict[str, dict[str, list[Row]]]) -> list[str]:
+    """The table of the README: PSNR of the plain rows, of half-quadratic steps and of LMAPS, and what it gains."""
+    found = {task: rows for task, rows in found.items() if task != "phase"}
+    lines = ["| | " + " | ".join(found) + " |", "|---" * (len(found) + 1) + "|"]
+    for name in (MEASURED, LIBRARY, CALL, MANY[1], LMAPS):
+        cells = [shown(score(rows[name], "psnr"), 2) if rows[name] else "–" for rows in found.values()]
+        lines.append(f"| {'half-quadratic steps' if name == MANY[1] else name} | {' | '.join(cells)} |")
+    rivals = {
+        "the best of the first two": (MEASURED, LIBRARY),
+        CALL: (CALL,),
+        "the best other solver": (*MANY[1:], *FEW),
+    }
+    for title, names in rivals.items():
+        cells = [bare(rows, best(rows, names)) for rows in found.values()]
+        lines.append(f"| LMAPS over {title} | {' | '.join(cells)} |")
+    return lines
+
+
+def best(rows: dict[str, list[Row]], names: Iterable[str]) -> str | None:
+    """Of several methods the one over which LMAPS gains least, on the pictures that each has."""
+    found = {n: gain for n in names if (gain := paired(rows[LMAPS], rows[n]))}
+    return min(found, key=lambda n: mean(found[n])) if found else None
+
+
+def bare(rows: dict[str, list[Row]], name: str | None) -> str:
+    """What LMAPS gains over the method `name`."""
+    return "–" if name is None else over(rows[LMAPS], rows[name])
+
+
+def paired(mine: Sequence[Row], other: Sequence[Row]) -> list[float]:
+    """The differences in PSNR on the pictures that both have."""
+    theirs = {r["picture"]: r["psnr"] for r in other}
+    both = [(r["psnr"], theirs[r["picture"]]) for r in mine if r["picture"] in theirs]
+    return [] if any(None in pair for pair in both) else [a - b for a, b in both]
+
+
+def over(mine: Sequence[Row], other: Sequence[Row]) -> str:
+    """What the first gains over the second in dB, with the 95 % interval of paired differences."""
+    found = paired(mine, other)
+    if len(found) < 2:
         return "–"
-    rival = best((rows[n] for n in names), truth)
-    gain = interval([float(v) for v in psnr(rows["lmaps"], truth) - psnr(rival, truth)])
+    gain = interval(found)
     return f"{gain.value:+.2f} ± {gain.half:.2f}"
 
 
@@ -146,16 +181,30 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--count", type=int, default=15)
-    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--few", type=int, default=5)
+    parser.add_argument(
+        "--table", action="store_true", help="compute nothing: write the page of the rows that are there"
+    )
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--short", type=Path, nargs="*", default=[])
     args = parser.parse_args()
-    if args.keep:
-        args.keep.mkdir(parents=True, exist_ok=True)
-    truth = crops(args.folders, args.size, args.count)
-    lines = table({task: measure(task, truth, args.keep) for task in TASKS}, truth)
-    print("\n".join(lines))
-    if args.page:
-        fill(args.page, "simple", "\n".join(lines))
+    table = Table(FILE, crops(args.folders, args.size, args.count))
+    number = dict.fromkeys(MANY, args.count) | dict.fromkeys(FEW, args.few) | dict.fromkeys(SLOW, (args.few + 1) // 2)
+    for task in () if args.table else TASKS:
+        table.plain(task)
+    for spec in () if args.table else (*MANY, *FEW):
+        for task in TASKS:
+            if task != "phase" or spec == LMAPS:
+                table.solved(task, spec, number[spec])
+    table.kept((*MANY, *FEW))
+    found = {task: lines_of(table, task) for task in TASKS}
+    pages = {f"simple-{metric}": means(found, metric) for metric in DIGITS} | {"simple-gains": gains(found)}
+    for name, lines in pages.items():
+        print(name, *lines, sep="\n")
+        if args.page:
+            fill(args.page, name, "\n".join(lines))
+    for page in args.short:
+        fill(page, "simple", "\n".join(short(found)))
 
 
 if __name__ == "__main__":
