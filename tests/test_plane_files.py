@@ -192,3 +192,20 @@ def test_the_parts_of_a_scan_are_all_in_the_record(tmp_path):
     r = xhat.restore(tmp_path / "a.toml", solver="fbp")
     names = {name.rpartition("/")[2] for name in r.record["provenance"]["files"]}
     assert {"a.toml", "a.npy", "flat.npy", "dark.npy", "theta.txt"} <= names
+
+
+def test_a_changed_field_beside_a_scan_is_restored_again(tmp_path):
+    """`--resume` looks at every file that a result was made of, not at the one that was named alone."""
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.full((6, 16), 5e3, np.float32))
+        (tmp_path / f"{name}.toml").write_text(
+            f'[scan]\nkind = "counts"\nflat = "flat_{name}.npy"\npixel = 1\npitch = 1\nwhite = 0.05\n'
+        )
+        np.save(tmp_path / f"flat_{name}.npy", np.full((1, 16), 1e4))
+    argv = ["restore", *(f"{tmp_path}/{name}.toml" for name in "ab"), "--solver", "fbp", "-o", f"{tmp_path}/out"]
+    assert main(argv) == 0
+    records = [tmp_path / "out" / name / "record.json" for name in "ab"]
+    first = [path.read_text() for path in records]
+    np.save(tmp_path / "flat_b.npy", np.full((1, 16), 2e4))
+    assert main([*argv, "--resume"]) == 0
+    assert [path.read_text() == was for path, was in zip(records, first, strict=True)] == [True, False]

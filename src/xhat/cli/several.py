@@ -63,9 +63,13 @@ class Work:
         return str(self.row.get("output_sha256") or "")
 
     def done(self) -> bool:
-        """Whether the result is there, as it was written, of the measurement as it is."""
-        source = split(self.target.path)[0]
-        same = source.is_dir() or sha256(source) == self.row.get("provenance", {}).get("file_sha256")
+        """Whether the result is there, as it was written, of the measurement and of all that was read with it as they
+        are.
+        """
+        source, made = split(self.target.path)[0], self.row.get("provenance", {})
+        same = source.is_dir() or sha256(source) == made.get("file_sha256")
+        read = {Path(name): was for name, was in made.get("files", {}).items()}
+        same = same and all(sha256(file) == was for file, was in read.items() if file.is_file())
         proof = self.proof()
         return self.row.get("status") == "ok" and same and proof.is_file() and sha256(proof) == self.mine
 

@@ -295,8 +295,9 @@ def restore(
     if job.windows:
         account["windows"] = [list(span) for span in job.windows.spans]
         note("%s: %s", found.origin, job.windows)
-    account["provenance"] = provenance(split(y)[0] if isinstance(y, str | Path) else found.file, job.prior)
-    account["provenance"]["files"] = hashes(noted.files)
+    source = split(y)[0] if isinstance(y, str | Path) else found.file
+    account["provenance"] = provenance(source, job.prior)
+    account["provenance"]["files"] = hashes(dict.fromkeys(filter(None, (source, *noted.files))))
     account["versions"] |= packages_of(noted.libraries)
     account["provenance"]["guessed"] = dict(found.guessed)
     if cut:

@@ -53,7 +53,9 @@ FIELDS: dict[str, Kinds] = {
     "code": (str, NOTHING),  # fingerprint of the source that decides the numbers: see fingerprint.py
     "versions": (dict,),  # the versions of the libraries, and of the packages whose parts took part
     "device": (str,),
-    "provenance": (dict,),  # command, time, host, process, threads, notes, file and its sha256: where and how, not what
+    "provenance": (
+        dict,
+    ),  # command, time, host, process, threads, notes, files and their sha256: where and how, not what
 }
 CALLS = ("forwards", "backwards", "operator")
 # What two runs of the same task may differ in.
