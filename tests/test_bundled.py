@@ -20,7 +20,8 @@ HELD = {  # (data in shared/data, recipe): the images that training held out
     "brain": ("brain_128.npz", "brain"),
     "faces/denoiser": ("faces_train.tar", "faces"),
 }
-GENERATED = {"velocity_net": "velocity"}  # networks of generated pictures, and what they are of
+# networks of generated pictures, and what they are of
+GENERATED = {"blackhole_net": "blackhole", "velocity_net": "velocity"}
 
 
 def test_all_weights_together_are_small():

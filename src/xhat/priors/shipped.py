@@ -66,6 +66,12 @@ SHIPPED: dict[str, Builder[Any]] = {
         "public head slices",
         "Magnitudes of head slices by MRI, grey, any size, in [−1, 1]: with `magnitude` a prior of complex images.",
     ),
+    "blackhole_net": trained(
+        "blackhole_net",
+        "`xhat generate blackhole`",
+        "Pictures of black holes, and of blobs and discs, grey in [−1, 1], 64 × 64: a network beside the mixture\n"
+        "`blackhole`.",
+    ),
     "velocity_net": trained(
         "velocity_net",
         "`xhat generate velocity`",
