@@ -21,7 +21,7 @@ HELD = {  # (data in shared/data, recipe): the images that training held out
     "faces/denoiser": ("faces_train.tar", "faces"),
 }
 # networks of generated pictures, and what they are of
-GENERATED = {"blackhole_net": "blackhole", "velocity_net": "velocity"}
+GENERATED = {"blackhole_net": "blackhole", "velocity_net": "velocity", "vorticity_net": "vorticity"}
 
 
 def test_all_weights_together_are_small():

@@ -78,4 +78,10 @@ SHIPPED: dict[str, Builder[Any]] = {
         "Velocities of the ground for `fwi`, x = (v − 3)/1.5 in km/s: a network beside the mixture `velocity`.\n"
         "Trained on 64 × 64 and 128 × 128.",
     ),
+    "vorticity_net": trained(
+        "vorticity_net",
+        "`xhat generate vorticity`",
+        "Vorticities w of a forced flow for `navier_stokes:scale=25`, x = w/25, 64 × 64: a network beside the Gaussian\n"
+        "`vorticity`.",
+    ),
 }
