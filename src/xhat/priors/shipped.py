@@ -81,7 +81,7 @@ SHIPPED: dict[str, Builder[Any]] = {
     "vorticity_net": trained(
         "vorticity_net",
         "`xhat generate vorticity`",
-        "Vorticities w of a forced flow for `navier_stokes:scale=25`, x = w/25, 64 × 64: a network beside the Gaussian\n"
-        "`vorticity`.",
+        "Vorticities w of a forced flow for `navier_stokes:scale=25`, x = w/25, 64 × 64: a network\n"
+        "beside the Gaussian `vorticity`.",
     ),
 }
