@@ -19,6 +19,7 @@ from .page import fill
 
 Line = dict[str, Any]
 WITHIN = 0.3  # dB of the best: not told apart
+ENOUGH = 3  # images for an interval
 COSTS = (  # name, title, digits
     ("residual_ratio", "residual / expected", 2),
     ("forwards", "forwards", 0),
@@ -112,10 +113,11 @@ def marked(x: float | None, best: float) -> str:
 
 
 def plain(m: Mean | None, places: int, best: float | None) -> str:
-    """A mean, bold where it is the best."""
+    """A mean, bold where it is the best of a metric, with its 95 % interval where enough images tell one."""
     if m is None:
         return "–"
-    return f"**{m.value:.{places}f}**" if m.value == best else f"{m.value:.{places}f}"
+    shown = f"**{m.value:.{places}f}**" if m.value == best else f"{m.value:.{places}f}"
+    return shown if best is None or m.half is None or m.images < ENOUGH else f"{shown} ± {m.half:.{places}f}"
 
 
 def spread(lines: Sequence[Line], name: str) -> str:

@@ -206,6 +206,9 @@ def test_pixels_of_a_stack_and_generated_skies(tmp_path):
         skies.load("blackhole002"), open_images("generated:what=blackhole,size=16,count=5").load("blackhole002")
     )
     assert skies.load("blackhole001").max() == 1
+    thin = open_images("generated:what=blackhole,size=16,count=5,every=2")
+    assert thin.names() == ["blackhole000", "blackhole002", "blackhole004"]
+    assert torch.equal(thin.load("blackhole002"), skies.load("blackhole002"))
 
 
 def test_held_out_images_are_those_of_training(tmp_path):

@@ -160,14 +160,16 @@ class Held(Images):
 
 @dataclass(frozen=True)
 class Generated(Images):
-    """`count` pictures of `xhat generate WHAT`; the default `seed` is not that of any
-    prior.
+    """Every `every`-th of `count` pictures of `xhat generate WHAT`; the default `seed` is not that of any prior.
+
+    Of `vorticity` 32 pictures in a row are of one flow, so that `every=32` gives flows of their own.
     """
 
     what: str
     size: Annotated[int, Range(8, 4_096)] = 64
     count: Annotated[int, COUNT] = 8
     seed: Annotated[int, Seed] = 1000
+    every: Annotated[int, COUNT] = 1
 
     def __post_init__(self) -> None:
         if self.what not in GENERATORS:
@@ -175,7 +177,7 @@ class Generated(Images):
         check_pictures("generated: ", self.count, self.size, self.seed)
 
     def names(self) -> list[str]:
-        return [f"{self.what}{i:03d}" for i in range(self.count)]
+        return [f"{self.what}{i:03d}" for i in range(0, self.count, self.every)]
 
     def load(self, name: str) -> Tensor:
         return from_pixels(_pictures(self.what, self.count, self.size, self.seed)[int(name[len(self.what) :])])
