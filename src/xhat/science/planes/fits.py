@@ -30,7 +30,8 @@ def read(path: Path, item: int | None) -> Measurement:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about headers that break a rule and are understood
         try:
-            with library.open(path, memmap=False) as file:
+            # opened here, because astropy leaves a file open whose header it refuses
+            with path.open("rb") as raw, library.open(raw, memmap=False) as file:
                 images = [part for part in file if part.is_image and len(part.shape) > 1 and 0 not in part.shape]
                 if not images:
                     raise Declined(f"{path}: holds no image")
