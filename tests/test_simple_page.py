@@ -1,7 +1,9 @@
-"""The tables of `benchmarks.simple`."""
+"""The tables of `benchmarks.simple`, and the score of `benchmarks.phase`."""
 
+import pytest
 import torch
 from benchmarks import simple_rows
+from benchmarks.phase import up_to_symmetries
 from benchmarks.simple import FEW, LMAPS, MANY, best, gains, over, paired
 from benchmarks.simple_rows import Table
 
@@ -55,3 +57,16 @@ def test_a_page_needs_no_solver_that_takes_all_tasks():
         }
     )
     assert lines[-1].endswith("| – |")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_image_that_is_turned_or_moved_scores_as_itself(turned):
+    """Exact but for the rounding of the Fourier transform in single precision: 60 dB is an error of a thousandth."""
+    inside = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    truth = torch.nn.functional.pad(inside, [8, 8, 8, 8], value=-1.0)
+    moved = truth.roll((3, -5), (-2, -1))
+    moved = moved.flip((-2, -1)) if turned else moved
+    other = torch.rand(3, 48, 48, generator=torch.Generator().manual_seed(1))
+    same, another = up_to_symmetries(torch.stack([moved, other]), truth, 12)
+    assert same > 60
+    assert another < 20
