@@ -4,10 +4,9 @@
     python -m benchmarks.releases ../old [--size 256] [--rounds 3] [--page docs/ten_tasks.md]
 
 Each round starts a process of either code, whose package comes from its own checkout and whose options are its own
-defaults. It restores each of two photographs of the package behind each operator once unmeasured and once measured, by the
-same measurements, and times one call of the prior in bfloat16. The best of the rounds
-counts. Beside them stands what the convolutions of a call take at the fastest rate that this machine was seen to
-convolve at, which no network can beat.
+defaults. It restores two photographs of the package behind each operator, after one unmeasured run, from the same
+measurements, and times one call of the prior in bfloat16. The best of the rounds counts. Beside them stands what the
+convolutions of a call take at the fastest rate that this machine was seen to convolve at, which no network can beat.
 """
 
 import argparse
