@@ -18,6 +18,7 @@ from xhat.solvers import SOLVERS
 
 PROMISED = 1e-3  # an eighth of a grey level: what docs promise of a result in [−1, 1]
 SIGMA = 0.05
+PHOTO = "photo:dtype=float32"
 ITERATIVE = {  # operators that solve by conjugate gradient, and the kind of image
     "motion_blur:seed=1": 3,
     "motion_blur:seed=2,size=21": 3,
@@ -87,18 +88,22 @@ def test_an_image_that_is_almost_at_its_goal_makes_a_part_of_a_step():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("spec", "solver"),
+    ("spec", "solver", "prior"),
     [
-        ("motion_blur:seed=1", "lmaps:steps=5"),
-        ("motion_blur:seed=2,size=21", "pigdm:steps=5"),
-        ("ct:angles=60", "pigdm:steps=5"),
-        ("gaussian_blur:std=1", "lmaps:steps=5"),
+        ("motion_blur:seed=1", "lmaps:steps=5", PHOTO),
+        ("motion_blur:seed=2,size=21", "diffpir:steps=5", PHOTO),
+        ("ct:angles=60", "diffpir:steps=5", PHOTO),
+        ("gaussian_blur:std=1", "lmaps:steps=5", PHOTO),
+        # A network of ReLUs has a Jacobian that jumps where a unit is at zero, as rounding may decide: the gradient of
+        # a smooth prior shows what the solver itself does.
+        ("motion_blur:seed=2,size=21", "pigdm:steps=5", "powerlaw"),
+        ("ct:angles=60", "pigdm:steps=5", "powerlaw"),
     ],
 )
-def test_the_batch_size_changes_a_result_by_rounding(spec, solver):
+def test_the_batch_size_changes_a_result_by_rounding(spec, solver, prior):
     x = picture(side=48)
     y = xhat.simulate(x, spec, f"gaussian:sigma={SIGMA}", seed=1)
-    run = lambda **options: xhat.restore(y, solver=solver, prior="photo:dtype=float32", **options).images
+    run = lambda **options: xhat.restore(y, solver=solver, prior=prior, **options).images
     whole = run(samples=3, seed=5)
     single = run(samples=3, seed=5, batch_size=1)
     assert (whole - single).abs().max() < PROMISED
