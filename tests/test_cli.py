@@ -163,7 +163,7 @@ BAD = [
     (["x.png", "--scale", "4", "--operator", "denoise"], "give it or an operator"),
     (
         ["x.png", "--operator", "denoise", "--noise", "gaussian:sigma=-1"],
-        "not -1; without noise choose noiseless",
+        "not -1; none is noiseless",
     ),
     (["x.png", "--operator", "denoise", "--noise", "gaussian:sgima=1"], "no option sgima; it has sigma"),
     (

@@ -294,7 +294,7 @@ def test_a_quantity_of_ones_own_is_written_in_its_units(tmp_path):
 
 
 def test_an_operator_of_another_scale_has_another_modality():
-    other = velocities(2.0, 1.0, (None, 2.5), (1000.0, 500.0), 1.0, 3)
+    other = velocities((2.0, 1.0), (None, 2.5), (1000.0, 500.0), 1.0, 3, 0, 1.5)
     assert other.units(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [1.0, 2.0, 2.5]
     assert other.chart == replace(VELOCITY.chart, extent=(0.0, 1.0, 0.5, 0.0))
     assert other.metrics == ("psnr",), "velocity_l2 knows the default scale only"

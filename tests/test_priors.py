@@ -396,7 +396,7 @@ def test_build_prior(tmp_path, photo, vp):
 
 @pytest.mark.parametrize(
     ("spec", "says"),
-    [("foto", "diffusers, .*photo"), ("photo:size=3", "dtype, compile"), ("photo:dtype=int8", "float32, bfloat16")],
+    [("foto", r"did you mean photo\?"), ("photo:size=3", "dtype, compile"), ("photo:dtype=int8", "float32, bfloat16")],
 )
 def test_unknown_specs_list_the_known(spec, says):
     with pytest.raises(SpecError, match=says):

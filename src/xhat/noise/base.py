@@ -17,7 +17,7 @@ from ..types import Data, PerImage
 N = TypeVar("N", bound="Noise")
 
 # σ in the units of the data
-Deviation = Range(above=0, most=1e9, note="without noise choose noiseless; 12 of 255 grey levels is --sigma 12/255")
+Deviation = Range(above=0, most=1e9, note="none is noiseless; for grey levels --sigma 12/255")
 
 
 class Noise(Checked, ABC):
