@@ -131,7 +131,7 @@ def test_text_of_and_value_are_inverse(v):
 
 
 def test_negative_sigma_is_refused():
-    with pytest.raises(SpecError, match=r"sigma must be a number above 0 .*, not -0\.1; without noise"):
+    with pytest.raises(SpecError, match=r"sigma must be a number above 0 .*, not -0\.1; none is noiseless"):
         build("gaussian:sigma=-0.1", NOISES)
 
 
