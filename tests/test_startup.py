@@ -105,8 +105,8 @@ def test_ctrl_c_is_one_line_while_the_parser_is_built(monkeypatch, capsys):
 def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, policy):
     """It is set before torch is loaded, which reads it then."""
     code = (
-        "import os, sys, xhat.__main__ as program; assert 'torch' not in sys.modules; sys.argv = ['xhat', '--version']\n"
-        "try: program.main()\nfinally: print(os.environ['OMP_WAIT_POLICY'])"
+        "import os, sys, xhat.__main__ as cli; assert 'torch' not in sys.modules; sys.argv = ['xhat', '--version']\n"
+        "try: cli.main()\nfinally: print(os.environ['OMP_WAIT_POLICY'])"
     )
     others = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     done = subprocess.run(
