@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ TASKS = {
 }
 RHO = 0.5  # the level of the call that is timed
 CALLS = 12
+Rounds = dict[str, list[dict[str, Any]]]  # by the name of a code what each of its processes measured
 PICTURES = 2
 
 # Runs in a folder of measurements under the code of either release, so it names only what both have.
@@ -130,7 +133,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
     codes = {"old": args.old, "new": Path(__file__).parent.parent}
-    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in codes}
+    rounds: Rounds = {name: [] for name in codes}
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         x = measured(folder, args.size)
@@ -144,26 +147,32 @@ def main() -> None:
             for i in range(len(TASKS))
         }
     torch.set_num_threads(args.threads)
-    text = table(rounds, quality, operations(x) / convolution_rate())
+    text = table(rounds, quality, operations(x) / convolution_rate(), version(args.old))
     print(text)
     if args.page:
         fill(args.page, "releases", text)
 
 
-def table(rounds: dict[str, list[dict[str, Any]]], quality: dict[tuple[str, int], float], floor: float) -> str:
-    """In Markdown; `floor` is what the convolutions of a call take at the fastest rate, in seconds."""
-    lines = ["| | 0.1.0 | now | now / 0.1.0 |", "|---|---|---|---|"]
+def version(code: Path) -> str:
+    """The version of the package in a checkout."""
+    return str(tomllib.loads((code / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def table(rounds: Rounds, quality: dict[tuple[str, int], float], floor: float, release: str) -> str:
+    """In Markdown, beside a `release`; `floor` is what a call's convolutions take at the fastest rate, in seconds."""
+
+    def best(name: str, of: Callable[[dict[str, Any]], float]) -> float:
+        return min(map(of, rounds[name]))
+
+    lines = [f"| | {release} | now | now / {release} |", "|---|---|---|---|"]
     for i, task in enumerate(TASKS):
-        old, new = (min(r["seconds"][task] for r in rounds[name]) for name in ("old", "new"))
-        name = task.split("=mask")[0].removesuffix(":mask")
-        lines.append(
-            f"| `{name}` | {old:.2f} s, {quality['old', i]:.2f} dB | {new:.2f} s, {quality['new', i]:.2f} dB "
-            f"| {new / old:.3f} |"
-        )
-    old, new = (min(r["call"] for r in rounds[name]) for name in ("old", "new"))
+        old, new = (best(name, lambda r, task=task: r["seconds"][task]) for name in ("old", "new"))
+        cells = (f"{s:.2f} s, {quality[name, i]:.2f} dB" for name, s in (("old", old), ("new", new)))
+        lines.append(f"| `{task.replace(f':mask={MASK}', '')}` | {' | '.join(cells)} | {new / old:.3f} |")
+    old, new = (best(name, lambda r: r["call"]) for name in ("old", "new"))
     lines.append(f"| one call of the prior, bfloat16 | {1e3 * old:.0f} ms | {1e3 * new:.0f} ms | {new / old:.2f} |")
     lines.append(f"| the call over its convolutions at the machine's best | | {new / floor:.2f} | |")
-    old, new = (min(r["memory"] for r in rounds[name]) for name in ("old", "new"))
+    old, new = (best(name, lambda r: r["memory"]) for name in ("old", "new"))
     lines.append(f"| peak of the process | {old:.0f} MB | {new:.0f} MB | {new / old:.2f} |")
     return "\n".join(lines)
 

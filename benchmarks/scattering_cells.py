@@ -14,6 +14,7 @@ import torch
 
 import xhat
 from xhat.bench.images import Held
+from xhat.bench.stats import interval
 from xhat.likelihoods import likelihood
 from xhat.loop import solve
 from xhat.metrics.pixels import psnr, ssim
@@ -27,7 +28,6 @@ from .page import ROOT, fill
 
 FILE = Path(__file__).with_suffix(".json")
 COUNT, SIDE = 8, 128
-STUDENT = 2.365  # of seven degrees of freedom, 95 %
 CLASSICAL = ("tv", "wavelet")
 LEARNED = ("lmaps:steps=20", "ddrm")
 PAPER = 7.0711e-5  # of the real and of the imaginary part, InverseBench's noise of 1e-4
@@ -72,17 +72,12 @@ def table(rows: dict[str, dict[str, list[float]]]) -> str:
         for spec, r in found.items():
             bold = "**" if means[spec] == max(means.values()) else ""
             out.append(
-                f"| `{spec}` | {bold}{means[spec]:.2f}{bold} ± {interval(torch.tensor(r['psnr'])):.2f} | "
+                f"| `{spec}` | {bold}{means[spec]:.2f}{bold} ± {interval(r['psnr']).half:.2f} | "
                 f"{sum(r['ssim']) / COUNT:.3f} | {sum(r['residual']) / COUNT:.2f} |"
             )
-        apart = torch.tensor(found["lmaps:steps=20"]["psnr"]) - torch.tensor(found["tv"]["psnr"])
-        out += ["", f"LMAPS − `tv`, image by image: {float(apart.mean()):+.2f} ± {interval(apart):.2f} dB.", ""]
+        apart = interval([a - b for a, b in zip(*(found[s]["psnr"] for s in ("lmaps:steps=20", "tv")), strict=True)])
+        out += ["", f"LMAPS − `tv`, image by image: {apart.value:+.2f} ± {apart.half:.2f} dB.", ""]
     return "\n".join(out)
-
-
-def interval(values: torch.Tensor) -> float:
-    """Half of the 95 % interval of the mean of eight."""
-    return STUDENT * float(values.std()) / COUNT**0.5
 
 
 if __name__ == "__main__":

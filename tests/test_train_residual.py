@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from xhat.priors.precondition import Karras
 from xhat.rng import Rng
 from xhat.schedule import Level
 from xhat.train import denoiser, edm
+from xhat.train.consistency import endpoint
 from xhat.train.recipe import read_recipe
 from xhat.train.residual import Residual
 
@@ -199,6 +201,14 @@ def test_a_consistency_model_is_trained_from_it_in_its_family(method):
     raw = (x0 - d**2 / (s**2 + d**2) * u) * (s**2 + d**2) ** 0.5 / (s * d)
     f = d**2 / ((s - e) ** 2 + d**2) * u + (s - e) * d / (s**2 + d**2) ** 0.5 * raw
     torch.testing.assert_close(prior.jump(u, Level(0.0, 1.0, s)), f, rtol=1e-3, atol=1e-3)
+    # What was trained is what is loaded: the same f, up to the order of a few sums in float32, with any weights.
+    with torch.no_grad():
+        for w in prior.unet.net.parameters():
+            w.add_(0.2 * torch.randn_like(w))
+    recipe = read_recipe("tiny.toml")
+    recipe = replace(recipe, diffusion=replace(recipe.diffusion, sigma_data=d))
+    trained = endpoint(prior.unet.net, u, torch.full((2,), s), recipe)
+    torch.testing.assert_close(prior.jump(u, Level(0.0, 1.0, s)), trained, rtol=1e-4, atol=1e-5)
 
 
 def test_the_layers_of_a_consistency_model_of_the_family_can_be_shifted():

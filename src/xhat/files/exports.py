@@ -25,10 +25,9 @@ def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None
     atomic(path, lambda file: nibabel.save(image, file))
 
 
-# For each format: the library that it needs, and the writer of an image's voxels, in the order of `Modality.voxels`.
-EXPORTS: Registry[tuple[str, Callable[[Path, np.ndarray], None]]] = Registry(
-    "exports", None, {"nii": ("nibabel", write_nifti)}
-)
+# For each format: the library that it needs, and the writer of an image's voxels, in the order of `Modality.voxels`. A
+# writer with an argument `affine` is told where they lie, (4, 4) as in NIfTI, or None.
+EXPORTS: Registry[tuple[str, Callable[..., None]]] = Registry("exports", None, {"nii": ("nibabel", write_nifti)})
 
 
 def check(formats: Sequence[str]) -> None:

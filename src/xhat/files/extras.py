@@ -58,6 +58,11 @@ def extra(name: str, wanted: str, group: str = "science") -> Any:
     return module
 
 
+def reason(e: BaseException) -> str:
+    """The first line of an error of a library, cut to what fits into a message; its kind if it has no text."""
+    return (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
+
+
 def pick(items: int, item: int | None, origin: object, what: str) -> int:
     """Which of the `items` things in a file is meant: `item`, or the only one.
 

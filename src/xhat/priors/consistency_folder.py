@@ -18,6 +18,8 @@ from .network_folder import CONFIG, NetworkFolder
 from .precondition import Consistent, Precondition
 from .unet import DiffusersPrior
 
+PACE = 0.25  # the time of our own networks over ln σ, of consistency models as of denoisers
+
 
 class ConsistencyFolder(LayeredConsistency):
     """A consistency model that `xhat train` wrote, or a `ConsistencyModelPipeline` of the diffusers library.
@@ -43,7 +45,7 @@ class ConsistencyFolder(LayeredConsistency):
         trial: bool = True,
     ) -> None:
         root = folder.existing(path)
-        own = folder.ours(root)
+        own = bool(folder.trained_here(root))
         if own and (label is not None or weights is not None):
             raise SpecError(f"{root} has no classes and one set of weights; label and weights are for diffusers")
         network = (
@@ -114,7 +116,7 @@ class ConsistencyNetwork(NetworkFolder):
         levels = self.schedule
         if not isinstance(levels, EDM):
             raise SpecError(f"{root}: the schedule of a consistency model is edm, not {config['schedule']!r}")
-        return Consistent("endpoint", levels.sigma_min, float(config["sigma_data"]), pace=0.25)
+        return Consistent("endpoint", levels.sigma_min, float(config["sigma_data"]), pace=PACE)
 
     @property
     def layers(self) -> tuple[str, ...]:

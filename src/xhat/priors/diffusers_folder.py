@@ -134,8 +134,8 @@ def kind_of(root: Path) -> str:
     """The kind of prior that the folder holds: network (trained here), diffusers (over images), consistency,
     latent_diffusion or stable_diffusion.
     """
-    if ours(root):
-        return "consistency" if read_json(root / "config.json").get("endpoint") else "network"
+    if own := trained_here(root):
+        return "consistency" if own.get("endpoint") else "network"
     if is_consistency(root):
         return "consistency"
     if read_json(unet_folder(root) / "config.json").get("_class_name") == "UNet2DConditionModel":
@@ -143,9 +143,10 @@ def kind_of(root: Path) -> str:
     return "latent_diffusion" if autoencoder_folder(root) else "diffusers"
 
 
-def ours(root: Path) -> bool:
-    """Whether the folder holds a network of the families trained here."""
-    return (root / "config.json").exists() and "network" in read_json(root / "config.json")
+def trained_here(root: Path) -> dict[str, Any]:
+    """The config of a folder with a network of the families trained here; empty for any other folder."""
+    config = read_json(root / "config.json") if (root / "config.json").exists() else {}
+    return config if "network" in config else {}
 
 
 def autoencoder_folder(root: Path) -> Path | None:

@@ -36,7 +36,7 @@ from ..likelihoods.verdict import FITS, OVERFITS, ROUGH, verdict
 from ..noise.estimate import estimate_sigma
 from ..numerics.calls import Calls
 from ..operators.modality import Put, Raster
-from ..spec import short
+from ..spec import parameters, short
 from .checkpoint import Checkpoint
 from .coverage import STD, Calibration
 from .film import puts, videos
@@ -421,10 +421,9 @@ def _drawn(kernel: Tensor) -> Tensor:
 
 
 def _export(form: str, voxels: np.ndarray, affine: np.ndarray | None, path: Path) -> None:
-    if form == "nii":
-        exports.write_nifti(path, voxels, affine)
-    else:
-        EXPORTS[form][1](path, voxels)
+    write = EXPORTS[form][1]
+    place = {"affine": affine} if "affine" in parameters(write) else {}  # not every format tells where voxels lie
+    write(path, voxels, **place)
 
 
 def _staged(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import MismatchError, SpecError
 from ..files.writing import save_safetensors
+from ..priors.consistency_folder import PACE
 from ..priors.network_folder import CONFIG, WEIGHTS, NetworkFolder, network, read_config
 from ..priors.pixel import pad
 from ..priors.residual_unet import ResidualUNet
@@ -34,7 +35,7 @@ class Residual(Family):
     """Residual U-Nets without normalisation: fast on processors, for images of any size, not loaded by diffusers."""
 
     formula, library, mixed = FORMULA, "xhat", True
-    jumps, pace = JUMPS, 0.25
+    jumps, pace = JUMPS, PACE
 
     def build(self, recipe: Recipe, shape: Shape) -> ResidualUNet:
         torch.manual_seed(recipe.optimiser.seed)

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import DataError, Declined
-from ...files.extras import extra, pick
+from ...files.extras import extra, pick, reason
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits, regular
 from ...files.writing import atomic
@@ -42,8 +42,7 @@ def read(path: Path, item: int | None) -> Measurement:
         except DataError:
             raise
         except Exception as e:  # astropy's own errors, and numpy's if the bytes do not match the header
-            reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
-            raise DataError(f"{path}: cannot be read as FITS ({reason})") from e
+            raise DataError(f"{path}: cannot be read as FITS ({reason(e)})") from e
     while values.ndim > 2 and len(values) == 1:
         values = values[0]
     scale = scaled(values, name, upward=True)

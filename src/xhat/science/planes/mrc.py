@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import DataError
-from ...files.extras import extra, pick
+from ...files.extras import extra, pick, reason
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits, regular
 from ...files.writing import atomic
@@ -39,8 +39,7 @@ def read(path: Path, item: int | None) -> Measurement:
     except DataError:
         raise
     except Exception as e:  # the library's own errors, and numpy's if the bytes do not match the header
-        reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
-        raise DataError(f"{path}: cannot be read as MRC ({reason})") from e
+        raise DataError(f"{path}: cannot be read as MRC ({reason(e)})") from e
     if values.dtype == np.float16:
         values = values.astype(np.float32)
     scale = scaled(values, name)

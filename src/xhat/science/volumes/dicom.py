@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError, Declined
-from ...files.extras import extra, pick
+from ...files.extras import extra, pick, reason
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits, regular
 from ...files.volume import Grid, Slice, levels, upright
@@ -82,7 +82,7 @@ def _head(pydicom: Any, file: Path) -> Any | None:
     try:
         head = pydicom.dcmread(file, stop_before_pixels=True)
     except Exception as e:  # pydicom has many errors for a broken file
-        raise DataError(f"{file}: cannot be read as DICOM ({_reason(e)})") from e
+        raise DataError(f"{file}: cannot be read as DICOM ({reason(e)})") from e
     return head if "Rows" in head and "Columns" in head else None
 
 
@@ -106,7 +106,7 @@ def _values(pydicom: Any, file: Path, head: Any) -> np.ndarray:
         data = pydicom.dcmread(file)
         values: np.ndarray = np.asarray(data.pixel_array, dtype=np.float32)
     except Exception as e:  # also of the libraries that unpack compressed pixels
-        raise DataError(f"{file}: its pixels cannot be read ({_reason(e)})") from e
+        raise DataError(f"{file}: its pixels cannot be read ({reason(e)})") from e
     if values.shape != (head.Rows, head.Columns):
         raise DataError(f"{file}: says {head.Rows} x {head.Columns} pixels and has {values.shape}")
     values = values * _number(head.get("RescaleSlope"), 1.0) + _number(head.get("RescaleIntercept"))
@@ -169,7 +169,3 @@ def _numbers(value: Any, count: int) -> list[float]:
     if len(found) != count or not np.isfinite(found).all():
         raise DataError(f"a DICOM file says {str(value)[:60]!r} where {count} numbers are due")
     return found
-
-
-def _reason(e: Exception) -> str:
-    return (str(e).splitlines() or [type(e).__name__])[0][:120]

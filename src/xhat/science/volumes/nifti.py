@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, Declined
-from ...files.extras import extra, pick
+from ...files.extras import extra, pick, reason
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits, regular
 from ...files.volume import Grid, levels, names_volume, upright
@@ -38,8 +38,7 @@ def read(path: Path, item: int | None) -> Measurement:
     except DataError:
         raise
     except Exception as e:  # nibabel, gzip and zlib each have their own errors for a broken file
-        reason = (str(e).splitlines() or [type(e).__name__])[0][:120]
-        raise DataError(f"{path}: cannot be read as NIfTI ({reason})") from e
+        raise DataError(f"{path}: cannot be read as NIfTI ({reason(e)})") from e
     if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise DataError(f"{path}: does not say how its voxels lie: its affine is not invertible")
     black, white = levels(values)
