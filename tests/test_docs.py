@@ -1,6 +1,7 @@
 """Everything public says what it is, and the map of the house is true."""
 
 import inspect
+import json
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -95,3 +96,10 @@ def test_links_of_the_docs_lead_somewhere():
 def test_one_module_reads_the_format_in_which_parts_are_built():
     sources = (ROOT / "src" / "xhat").rglob("*.py")
     assert [p.stem for p in sources if "get_default_dtype" in p.read_text()] == ["build_dtype"]
+
+
+def test_records_of_the_pages_name_no_folder_of_a_machine():
+    for file in sorted((ROOT / "docs" / "results").glob("*/records.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            command = (json.loads(line).get("provenance") or {}).get("command") or ""
+            assert not any(word.startswith("/") for word in command.split()), (file, command)
