@@ -10,7 +10,6 @@ from ..likelihoods import Likelihood
 from ..priors.base import Prior
 from ..rng import Rng
 from ..schedule import Level, Schedule
-from ..spec import called
 from ..types import Image
 from .base import AnySolver, Count, Solver, State
 
@@ -42,12 +41,12 @@ class WarmStart(Solver[Likelihood, State, Prior]):
     def __post_init__(self) -> None:
         if not self.solver.begins_at_images:
             raise MismatchError(
-                f"{called(self.solver)} cannot begin at an image: leave start away, or take a solver such as "
+                f"{type(self.solver).__name__} cannot begin at an image: leave start away, or take a solver such as "
                 "lmaps, hqs or daps"
             )
 
     def levels_for(self, schedule: Schedule | None, prior: Prior, like: Likelihood) -> list[Level]:
-        return below(self.solver.levels_for(schedule, prior, like), self.start.rho, called(self.solver))
+        return below(self.solver.levels_for(schedule, prior, like), self.start.rho, type(self.solver).__name__)
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         image = self.start.image.to(like.y.device)[None].expand(len(like.y), *self.start.image.shape)

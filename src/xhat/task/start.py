@@ -13,7 +13,6 @@ from ..operators.inpaint import Inpaint
 from ..solvers.splitting import first
 from ..solvers.started import Start
 from ..solvers.warm import harmonic
-from ..spec import called
 from ..types import Image
 from .checkpoint import digest
 from .cutting import cut_alike
@@ -70,7 +69,7 @@ def classical(like: Likelihood) -> Image:
         return first(like)[0]
     if isinstance(like, PinvGaussian):
         return like.A.pinv(like.y)[0]
-    raise MismatchError(f"{called(like.A)} has no classical answer in closed form: give a file as the start")
+    raise MismatchError(f"{type(like.A).__name__} has no classical answer in closed form: give a file as the start")
 
 
 def loaded(given: Source, like: Likelihood, found: Measurement, cut: Cut | None, values: Range | None) -> Image:
