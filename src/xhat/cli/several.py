@@ -16,21 +16,24 @@ from torch import Tensor
 from ..effort import repeated
 from ..errors import DataError, MismatchError, SpecError, TooLongError, XhatError
 from ..figures.contact import contact, thumbnail
+from ..files import exports
 from ..files.folder import alone, files_in, sha256
 from ..files.pictures import PICTURES, layers
 from ..files.readers.load import split
 from ..files.rows import Rows
-from ..files.targets import Source, Target, fixed_part, is_pattern, targets
+from ..files.targets import Source, Target, fixed_part, is_pattern, named_slices, targets
 from ..files.writing import atomic
 from ..likelihoods.verdict import DOES_NOT, ROUGH
 from ..numerics.device import pick_device
 from ..spec import factors, parse
-from ..task.account import blank, failure
+from ..task.account import blank, failure, hashes
+from ..task.cost import of_files
 from ..task.parts import as_solver, prior_for
 from ..task.picture import check_picture, checkpoint_beside, names_picture
 from ..task.restoration import RECORD, Restoration, check_out
 from ..task.restore import restore
 from ..task.samplers import POINT
+from . import volumes
 from .restoring import in_levels, options
 
 SUMMARY, SHEET = "summary.jsonl", "contact.png"
@@ -67,7 +70,7 @@ class Work:
         are.
         """
         source, made = split(self.target.path)[0], self.row.get("provenance", {})
-        same = source.is_dir() or sha256(source) == made.get("file_sha256")
+        same = source.is_dir() or hashes([source]).get(str(source)) == made.get("file_sha256")
         read = {Path(name): was for name, was in made.get("files", {}).items()}
         same = same and all(sha256(file) == was for file, was in read.items() if file.is_file())
         proof = self.proof()
@@ -97,7 +100,7 @@ def run_several(args: Namespace, found: Sequence[Source]) -> int:
         settings = _settings(args)
         if args.resume:
             _same(rows, works, settings)
-        _check(works, args)
+        _check(works, rows, root, args)
         return _restored(works, rows, settings, args)
 
 
@@ -132,9 +135,14 @@ def _reference(given: str | None, source: Source) -> str | None:
     """The file in the folder of references that has the name of a measurement, or its stem."""
     if given is None:
         return None
-    folder = Path(given)
+    folder, slices = Path(given), named_slices(given)
+    if slices and source.volume:
+        return f"{slices[0]}#{split(source.path)[1]}"
     if not folder.is_dir():
-        raise SpecError(f"--reference {given}: is one file for several measurements; give a folder with the same names")
+        way = f"{given}#all for the same slices, or " if source.volume else ""
+        raise SpecError(
+            f"--reference {given}: is one file for several measurements; give {way}a folder with the same names"
+        )
     place = folder / source.place
     same = [p for p in sorted(place.parent.glob("*")) if p.stem == place.stem] if place.parent.is_dir() else []
     if not place.exists() and not same:
@@ -170,7 +178,7 @@ def _same(rows: Rows[str], works: Sequence[Work], settings: Mapping[str, Any]) -
             raise MismatchError(f"{rows.path}: cannot resume, {work.output} was made with other options: {words}")
 
 
-def _check(works: Sequence[Work], args: Namespace) -> None:
+def _check(works: Sequence[Work], rows: Rows[str], root: Path, args: Namespace) -> None:
     """Refuses before anything is computed what would overwrite a file of the user or lose an interrupted run."""
     named = files_in(args.operator, args.noise, args.prior, args.solver)
     for work in works:
@@ -186,6 +194,12 @@ def _check(works: Sequence[Work], args: Namespace) -> None:
             raise DataError(
                 f"{work.checkpoint}: holds an interrupted run; --resume goes on with it, --overwrite gives it up"
             )
+    for file in dict.fromkeys(work.target.volume for work in works if work.target.volume):
+        exports.check(["nii"])
+        taken = [root / name for name in volumes.names(file) if os.path.lexists(root / name)]
+        foreign = [p for p in taken if not p.is_file() or sha256(p) != rows.rows.get(p.name, {}).get("output_sha256")]
+        if foreign and not args.overwrite:
+            raise DataError(f"{foreign[0]}: is there already; choose another folder, or --overwrite")
 
 
 def _restored(works: Sequence[Work], rows: Rows[str], settings: Mapping[str, Any], args: Namespace) -> int:
@@ -195,36 +209,65 @@ def _restored(works: Sequence[Work], rows: Rows[str], settings: Mapping[str, Any
     told = Table(max((len(w.name) for w in works), default=0), args.quiet)
     failed: list[tuple[str, str]] = []
     skipped, began = 0, time.monotonic()
-    repeated(sum(not (args.resume and work.done()) for work in works))
-    for i, work in enumerate(works, 1):
-        if args.resume and work.done():
-            skipped += 1
-            continue
-        bar = f"{i}/{len(works)} {work.name}"
-        try:
-            result = _one(work, given | {"progress": bar if told.live else False}, args)
-            row = {**result.record, "output_sha256": sha256(work.proof())}
-            told.add(work.name, result)
-        except KeyboardInterrupt:
-            print(
-                f"xhat: interrupted at {i} of {len(works)}; repeat the command with --resume to continue",
-                file=sys.stderr,
-            )
-            return 130
-        except TooLongError:  # all of them do
-            raise
-        except Exception as e:  # whatever it is, the other measurements are restored
-            if not isinstance(e, XhatError | OSError | MemoryError) and not failed:
-                traceback.print_exc()
-            status, text = failure(e)
-            text = str(e) if isinstance(e, XhatError) else text
-            row = blank() | {"status": status, "error": text, "measurement": work.target.path}
-            failed.append((work.name, text))
-            told.fail(work.name)
-        rows.add({**row, "output": work.output, "settings": settings})
+    done = [args.resume and work.done() for work in works]
+    repeated(done.count(False))
+    with of_files(done.count(False)):
+        for i, work in enumerate(works, 1):
+            if done[i - 1]:
+                skipped += 1
+                continue
+            bar = f"{i}/{len(works)} {work.name}"
+            try:
+                result = _one(work, given | {"progress": bar if told.live else False}, args)
+                row = {**result.record, "output_sha256": sha256(work.proof())}
+                told.add(work.name, result)
+            except KeyboardInterrupt:
+                print(
+                    f"xhat: interrupted at {i} of {len(works)}; repeat the command with --resume to continue",
+                    file=sys.stderr,
+                )
+                return 130
+            except TooLongError:  # all of them do
+                raise
+            except Exception as e:  # whatever it is, the other measurements are restored
+                if not isinstance(e, XhatError | OSError | MemoryError) and not failed:
+                    traceback.print_exc()
+                status, text = failure(e)
+                text = str(e) if isinstance(e, XhatError) else text
+                row = blank() | {"status": status, "error": text, "measurement": work.target.path}
+                failed.append((work.name, text))
+                told.fail(work.name)
+            rows.add({**row, "output": work.output, "settings": settings})
     sheet = _sheet(works, rows, args.overwrite)
-    told.end(len(works), skipped, failed, time.monotonic() - began, rows.path.parent, sheet)
-    return 1 if failed else 0
+    written, none = _volumes(works, rows)
+    made = [name for name in (sheet, *written) if name]
+    told.end(len(works), skipped, failed, time.monotonic() - began, rows.path.parent, made)
+    for text in none:
+        print(f"xhat: {text}", file=sys.stderr)
+    return 1 if failed or none else 0
+
+
+def _volumes(works: Sequence[Work], rows: Rows[str]) -> tuple[list[str], list[str]]:
+    """Writes a volume of the slices of each file: the names of what is written, and a line for each file of whose
+    slices there is none.
+    """
+    written: list[str] = []
+    none: list[str] = []
+    for file in dict.fromkeys(work.target.volume for work in works if work.target.volume):
+        its = [work for work in works if work.target.volume == file]
+        lost = [work for work in its if rows.rows.get(work.output, {}).get("status") != "ok"]
+        if lost:
+            none.append(f"no volume of {file}, since {lost[0].name} is missing; {file}#A-B names the slices A to B")
+            continue
+        try:
+            parts = [volumes.Part(work.name, work.target.out, rows.rows[work.output]) for work in its]
+            made = volumes.join(file, parts, rows.path.parent)
+        except XhatError as e:
+            none.append(f"no volume of {file}: {e}")
+            continue
+        rows.add(*({"output": name, "output_sha256": was} for name, was in made.items()))
+        written += made
+    return written, none
 
 
 def _one(work: Work, given: Mapping[str, Any], args: Namespace) -> Restoration:
@@ -242,6 +285,7 @@ def _one(work: Work, given: Mapping[str, Any], args: Namespace) -> Restoration:
         result.save_picture(work.target.out, args.depth, args.record, args.overwrite, work.mine)
     else:
         formats = args.formats.split(",") if args.formats else []
+        formats += ["nii"] if work.target.volume and "nii" not in formats else []
         result.save(work.target.out, args.depth, formats, args.overwrite, args.modes)
     return result
 
@@ -302,14 +346,20 @@ class Table:
             print(f"{name:<{self.width}}  failed", flush=True)
 
     def end(
-        self, total: int, skipped: int, failed: Sequence[tuple[str, str]], seconds: float, root: Path, sheet: str
+        self,
+        total: int,
+        skipped: int,
+        failed: Sequence[tuple[str, str]],
+        seconds: float,
+        root: Path,
+        written: Sequence[str],
     ) -> None:
         """The counts, and once more, on stderr, what failed."""
         if not self.quiet:
             made = total - skipped - len(failed)
             kept = f", {skipped} were done already" if skipped else ""
             look = f", {self.doubtful} of them doubtful: look at them" if self.doubtful else ""
-            files = f"{root}: {SUMMARY}{sheet and f', {sheet}'}"
+            files = f"{root}: {', '.join([SUMMARY, *written])}"
             print(f"{made} of {total} restored in {seconds:.0f} s{kept}{look}; {files}")
         if failed:
             print(f"xhat: {len(failed)} of {total} failed:", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Files for other programs, beside the pictures and arrays: one line per format."""
 
+import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from .writing import atomic
 
 
 def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> None:
-    """NIfTI-1, float32 or complex64; `voxels` has the axes (column, row[, slice][, frame][, channel]).
+    """NIfTI-1, float32 or complex64, packed if its name ends with .gz.
 
-    `affine` takes them to millimetres (RAS+); without it voxels are 1 mm wide.
+    `voxels` has the axes (column, row[, slice][, frame][, channel]). `affine` takes them to millimetres (RAS+); without
+    it voxels are 1 mm wide.
     """
     nibabel = extra("nibabel", f"{path.name}")
     numbers = voxels.astype(np.complex64 if np.iscomplexobj(voxels) else np.float32)
@@ -22,7 +24,9 @@ def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None
         numbers = numbers[..., None]  # one slice has a thickness
     image = nibabel.Nifti1Image(numbers, np.eye(4) if affine is None else affine)
     image.header.set_xyzt_units("mm")
-    atomic(path, lambda file: nibabel.save(image, file))
+    whole = image.to_bytes()
+    packed = path.name.endswith(".gz")
+    atomic(path, lambda file: file.write_bytes(gzip.compress(whole, 6, mtime=0) if packed else whole))
 
 
 # For each format: the library that it needs, and the writer of an image's voxels, in the order of `Modality.voxels`. A

@@ -2,9 +2,10 @@
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from ..checks import path as checked
@@ -13,6 +14,7 @@ from ..notes import note
 from .encode import TIFF
 from .pictures import PICTURES
 from .readers.load import split
+from .readers.slices import slices_in
 from .video import VIDEOS
 
 FIELDS = ("stem", "name", "suffix", "folder")  # what a pattern may name
@@ -25,6 +27,7 @@ class Source:
 
     path: str  # a path, or path#item
     place: PurePath
+    volume: str = ""  # the file of which it is a slice, if several were named together: scan.h5#all, scan.h5#3-12
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Target:
 
     path: str
     out: Path
+    volume: str = ""  # as in `Source`
 
 
 def is_pattern(text: str) -> bool:
@@ -44,23 +48,50 @@ def sources(given: Sequence[str], out: Path | None = None) -> list[Source]:
     """The measurements that `given` names, in this order, each once; those in a folder by name.
 
     A path with * is a pattern unless there is such a file. Of a folder all pictures count, those of its subfolders too,
-    but neither hidden ones nor those below the folder `out`; a folder without pictures is one measurement. Raises
-    DataError for a pattern that fits nothing.
+    but neither hidden ones nor those below the folder `out`; a folder without pictures is one measurement.
+    `scan.h5#all` and `scan.h5#3-12` are slices of one volume. Raises DataError for a pattern that fits nothing.
     """
     found: dict[Path, Source] = {}
     for text in given:
         names = [text]
         if any(c in text for c in WILD) and not os.path.lexists(text):
-            names = sorted(glob.glob(text, recursive=True))
+            file, items = named_slices(text) or (text, "")
+            names = [f"{name}#{items}" if items else name for name in sorted(glob.glob(file, recursive=True))]
             if not names:
                 raise DataError(f"{text}: no file fits this pattern")
         for name in names:
             path = checked(name, "a measurement")
             below = _pictures(path, out) if path.is_dir() else []
-            one = [Source(name, PurePath(path.name))]
-            for source in [Source(str(p), p.relative_to(path)) for p in below] or one:
+            many = slices_of(name) or [Source(str(p), p.relative_to(path)) for p in below]
+            for source in many or [Source(name, PurePath(path.name))]:
                 found.setdefault(Path(os.path.realpath(source.path)), source)
     return list(found.values())
+
+
+def named_slices(text: str) -> tuple[str, str] | None:
+    """`scan.h5#all` or `scan.h5#3-12` as the file and what follows #; None for any other text, and for a file with the
+    whole name.
+    """
+    name, mark, items = text.rpartition("#")
+    if not mark or os.path.lexists(text) or not re.fullmatch(r"all|\d+-\d+", items):
+        return None
+    return name, items
+
+
+def slices_of(text: str) -> list[Source]:
+    """The slices that `scan.h5#all`, or `scan.h5#3-12` with both ends, stands for; none for any other text.
+
+    Raises DataError if the file is none of slices, or has not that many.
+    """
+    named = named_slices(text)
+    if named is None:
+        return []
+    name, items = named
+    count = slices_in(checked(name, "a measurement"))
+    first, last = (0, count - 1) if items == "all" else (int(n) for n in items.split("-"))
+    if not first <= last < count:
+        raise DataError(f"{text}: {name} has the slices 0 to {count - 1}")
+    return [Source(f"{name}#{i}", PurePath(f"{Path(name).name}#{i}"), name) for i in range(first, last + 1)]
 
 
 def _pictures(folder: Path, out: Path | None) -> list[Path]:
@@ -86,7 +117,7 @@ def targets(found: Sequence[Source], out: str) -> list[Target]:
     Raises SpecError for a pattern with unknown places, and DataError if two results would have one name or a result
     would take the place of a measurement.
     """
-    made = [Target(s.path, _place(s, out)) for s in found]
+    made = [Target(s.path, _place(s, out), s.volume) for s in found]
     if not is_pattern(out):
         made = _apart(found, made)
     taken: dict[Path, str] = {}
@@ -111,7 +142,8 @@ def _apart(found: Sequence[Source], made: Sequence[Target]) -> list[Target]:
     for source, target in zip(found, made, strict=True):
         path = split(source.path)[0]
         if count[target.out] > 1 and path.suffix.lower() in PICTURES:
-            target = Target(target.path, target.out.with_name(f"{target.out.stem}{path.suffix}{target.out.suffix}"))
+            name = target.out.with_name(f"{target.out.stem}{path.suffix}{target.out.suffix}")
+            target = replace(target, out=name)
             note("%s becomes %s, since another picture has its name", target.path, target.out.name)
         out.append(target)
     return out

@@ -3,7 +3,10 @@
 import ctypes
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -47,8 +50,32 @@ def check_cost(job: Job, finished: int = 0) -> None:
     check_memory(batch, each, shape, device)
     total = seconds * job.steps * left * len(job.spans)
     check_time(total, WHAT, SMALLER)
-    if total > TOLD:
-        say("xhat: this takes %s or more, and %s of memory", duration(total), gigabytes(batch * each))
+    files = _files.get() or Files()
+    if total * files.left > TOLD and not files.told:
+        which = "this takes" if files.left == 1 else f"{files.left} files take"
+        say("xhat: %s %s or more, and %s of memory", which, duration(total * files.left), gigabytes(batch * each))
+        files.told = True
+
+
+@dataclass
+class Files:
+    """How many files of a command are `left` when the first of them begins, and whether their time was `told`."""
+
+    left: int = 1
+    told: bool = False
+
+
+_files: ContextVar[Files | None] = ContextVar("files", default=None)
+
+
+@contextmanager
+def of_files(left: int) -> Iterator[None]:
+    """Inside, what is estimated is one of `left` files, whose time is told once, together."""
+    token = _files.set(Files(max(1, left)))
+    try:
+        yield
+    finally:
+        _files.reset(token)
 
 
 def check_memory(images: int, size: float, shape: tuple[int, ...], device: torch.device) -> None:

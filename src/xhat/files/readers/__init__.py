@@ -40,7 +40,8 @@ def read(path: Path, item: int | None, otherwise: bool = False) -> Measurement |
             continue
         if not isinstance(found, Measurement):
             raise DataError(f"{path}: the reader of {plugin} returned {shown(found)}, and no Measurement")
-        return replace(found, reader=getattr(reader, "__module__", None))
+        own = getattr(reader, "read", reader)  # of a reader of slices
+        return replace(found, reader=getattr(own, "__module__", None))
     if otherwise or not declined:
         return None
     if len(declined) == 1:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ from ...errors import DataError, Declined
 from ...files.extras import extra, pick, reason
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits, regular
+from ...files.stacking import stacked
 from ...files.volume import Grid, Slice, levels, upright
 
 MAGIC = b"DICM"  # after 128 bytes
-UNEVEN = 0.02  # by how much of it a distance between slices may differ from the usual one
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts to the left and to the back, NIfTI to the right and to the front
 MANY = 20_000  # files of a folder that are looked at, at most
 
 
@@ -124,31 +124,21 @@ def _placed(folder: Path, slices: Sequence[tuple[Path, Any]]) -> tuple[list[tupl
         ordered = sorted(slices, key=lambda row: _number(row[1].get("InstanceNumber")))
         thick = _number(first.get("SpacingBetweenSlices"), _number(first.get("SliceThickness"), 1.0))
         return ordered, np.diag([-across, -down, thick, 1.0])
-    row, column = np.array(_numbers(cosines, 6)).reshape(2, 3)
-    normal = np.cross(row, column)
-    place = {id(head): np.array(_numbers(head.ImagePositionPatient, 3)) for _, head in slices}
-    for file, head in slices:
-        if not np.allclose(_numbers(head.get("ImageOrientationPatient"), 6), np.array([*row, *column]), atol=1e-3):
-            raise DataError(
-                f"{file}: lies in another direction than the first slice; a localiser is no part of a volume"
-            )
-    ordered = sorted(slices, key=lambda one: float(place[id(one[1])] @ normal))
-    where = [place[id(head)] for _, head in ordered]
-    steps = np.array([float((b - a) @ normal) for a, b in pairwise(where)])
-    if len(steps):
-        usual = float(np.median(steps))
-        if usual <= 0 or (bad := np.abs(steps - usual) > UNEVEN * usual).any():
-            i = int(np.argmax(steps <= 0)) if usual <= 0 else int(np.argmax(bad))
-            raise DataError(
-                f"{folder}: slices {ordered[i][0].name} and {ordered[i + 1][0].name} are {steps[i]:.3g} mm apart, "
-                f"others {usual:.3g} mm: one is missing, or several volumes are mixed"
-            )
-    step = normal * _number(first.get("SliceThickness"), 1.0)
-    if len(where) > 1:
-        step = (where[-1] - where[0]) / (len(where) - 1)
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1], affine[:3, 2], affine[:3, 3] = row * across, column * down, step, where[0]
-    return ordered, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM counts to the left and to the back
+    affines = []
+    for _, head in slices:
+        row, column = np.array(_numbers(head.get("ImageOrientationPatient"), 6)).reshape(2, 3)
+        affine = np.eye(4)
+        affine[:3, 0], affine[:3, 1], affine[:3, 3] = (
+            row * across,
+            column * down,
+            _numbers(head.ImagePositionPatient, 3),
+        )
+        affine[:3, 2] = np.cross(row, column) * _number(first.get("SliceThickness"), 1.0)
+        affines.append(LPS @ affine)
+    stack = stacked(affines, [file.name for file, _ in slices], folder)
+    if len(slices) > 1 and not stack.placed:
+        raise DataError(f"{folder}: its slices are 0 mm apart, all at one place, and are no volume")
+    return [slices[i] for i in stack.order], stack.affine
 
 
 def _number(value: Any, default: float = 0.0) -> float:
