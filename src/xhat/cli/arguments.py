@@ -229,7 +229,8 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="measurement",
         help="files of measurements: pictures of 8 or 16 bits, .npy, .npz, .pt, or files of a science; scan.h5#12 is "
-        "item 12 of scan.h5, scan.h5#all are all slices of a volume, scan.h5#3-12 some; a folder stands for the pictures in it, 'scans/*.jpg' for all that fit",
+        "item 12 of scan.h5, scan.h5#all are all slices of a volume, scan.h5#3-12 some; a folder "
+        "stands for the pictures in it, 'scans/*.jpg' for all that fit",
     )
     p.add_argument(
         "-o",
