@@ -126,6 +126,65 @@ def test_arrays_of_matlab_are_those_of_an_npz(tmp_path):
     assert torch.equal(load(tmp_path / "c.mat").y, torch.ones(3, 8, 8))
 
 
+def saved73(path, **arrays):
+    """A file as MATLAB writes it with -v7.3: 512 bytes of its own, then HDF5 with its axes in reverse."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, value in arrays.items():
+            if isinstance(value, str):
+                file[name] = np.frombuffer(value.encode("utf-16-le"), np.uint16)[:, None]
+                file[name].attrs["MATLAB_class"] = np.bytes_("char")
+            elif isinstance(value, dict):
+                file.create_group(name).attrs["MATLAB_class"] = np.bytes_("struct")
+            else:
+                stored = np.asarray(value).T
+                if stored.dtype.kind == "c":
+                    pairs = np.empty(stored.shape, [("real", stored.real.dtype), ("imag", stored.real.dtype)])
+                    pairs["real"], pairs["imag"] = stored.real, stored.imag
+                    stored = pairs
+                file[name] = stored.astype(np.uint8) if stored.dtype == bool else stored
+                kinds = {"float64": "double", "float32": "single", "complex128": "double", "bool": "logical"}
+                kind = str(np.asarray(value).dtype)
+                file[name].attrs["MATLAB_class"] = np.bytes_(kinds.get(kind, kind))
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: now HDF5 schema 1.00 .".ljust(116) + b" " * 8)
+        file.write(b"\x00\x02IM")
+    return path
+
+
+def test_arrays_of_matlab_7_3_are_those_of_matlab_7(tmp_path):
+    rng = np.random.default_rng(0)
+    fields = {
+        "y": rng.normal(size=(2, 8, 5)) + 1j * rng.normal(size=(2, 8, 5)), "maps": rng.normal(size=(2, 8, 5)),
+        "wavelength": np.array([[0.3]]), "mask": np.ones((1, 8)), "image_shape": np.array([[1.0, 8, 5]]),
+    }  # fmt: skip
+    savemat(tmp_path / "old.mat", fields)
+    old = load(tmp_path / "old.mat")
+    new = load(saved73(tmp_path / "new.mat", **fields, text="hello", more={}))
+    assert torch.equal(new.y, old.y)
+    assert new.image_shape == old.image_shape == (1, 8, 5)
+    assert new.physics.keys() == old.physics.keys()
+    for name, value in old.physics.items():
+        assert torch.equal(torch.as_tensor(new.physics[name]), torch.as_tensor(value))
+    picture = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
+    savemat(tmp_path / "p.mat", {"image": picture})
+    assert torch.equal(load(saved73(tmp_path / "q.mat", image=picture)).y, load(tmp_path / "p.mat").y)
+    found = load(saved73(tmp_path / "l.mat", image=np.eye(6) > 0, text="hello", more={}))
+    assert torch.equal(found.y, torch.eye(6))
+    with pytest.raises(DataError, match=r"only a, b, and more \(struct\), text \(char\), which are left out"):
+        load(saved73(tmp_path / "m.mat", a=np.eye(3), b=np.eye(4), text="hello", more={}))
+
+
+def test_a_file_of_matlab_takes_nothing_from_other_files(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    saved73(tmp_path / "secret.mat", y=np.eye(3))
+    path = saved73(tmp_path / "a.mat", x=np.eye(3))
+    with h5py.File(path, "r+") as file:
+        file["y"] = h5py.ExternalLink("secret.mat", "/y")
+    with pytest.raises(DataError, match="link to another file"):
+        load(path)
+
+
 def write(path, what):
     values = numbers()
     if what == "blank":
@@ -139,6 +198,8 @@ def write(path, what):
         )
     elif what == "complex":
         micrograph(path, values.astype(np.complex64))
+    elif what == "cut off":
+        path.write_bytes(saved73(path, y=numbers(64, 64)).read_bytes()[:9000])
     elif what == "arrays":
         savemat(path, {"a": values, "b": values})
     else:
@@ -156,6 +217,7 @@ def write(path, what):
         ("a.mrc", "junk", "cannot be read as MRC"),
         ("a.mat", "arrays", "has no array y, only a, b"),
         ("a.mat", "junk", "no MATLAB file"),
+        ("a.mat", "cut off", "cannot be read as HDF5"),
     ],
 )
 def test_what_is_no_plane_is_one_line(tmp_path, name, what, said):

@@ -16,21 +16,31 @@ SOURCES = np.array([[100.0, 30.0], [340.0, 30.0], [220.0, 30.0]])  # x and depth
 RECEIVERS = np.stack([np.arange(12) * 40.0, np.full(12, 20.0)], -1)
 
 
-def written(path, data, receivers=RECEIVERS, interval=4000, scalar=-100, change=None, turn=0.0, feet=False):
+def written(
+    path, data, receivers=RECEIVERS, interval=4000, scalar=-100, change=None, turn=0.0, feet=False,
+    kind=5, endian="big", order=None, system=None, binary=None,
+):  # fmt: skip
     """A file of segyio: shots (shots, samples, receivers), places as integers times `scalar`, on a line that makes an
-    angle of `turn` with x. `change` alters the header of each trace.
+    angle of `turn` with x. `change` alters the header of each trace, `kind` is the format of samples, `order` that of
+    the traces, and `system` and `binary` the unit and the interval of the binary header.
     """
     sources, origin, (shots, samples, count) = SOURCES, (5e5, 6e6), data.shape
     spec = segyio.spec()
-    spec.sorting, spec.format, spec.samples, spec.tracecount = 2, 5, np.arange(samples) * interval / 1000, shots * count
+    spec.sorting, spec.format, spec.samples, spec.tracecount = (
+        2,
+        kind,
+        np.arange(samples) * interval / 1000,
+        shots * count,
+    )
+    spec.endian = endian
     units = (1 / 0.3048 if feet else 1.0) * (-scalar if scalar < 0 else 1 / max(scalar, 1))
     line = np.array([np.cos(turn), np.sin(turn)])
     own = receivers if receivers.ndim == 3 else np.broadcast_to(receivers, (shots, count, 2))
     with segyio.create(str(path), spec) as file:
-        file.bin[segyio.BinField.Interval] = interval
-        file.bin[segyio.BinField.MeasurementSystem] = 2 if feet else 1
-        for i in range(shots * count):
-            s, r = divmod(i, count)
+        file.bin[segyio.BinField.Interval] = interval if binary is None else binary
+        file.bin[segyio.BinField.MeasurementSystem] = (2 if feet else 1) if system is None else system
+        for i, which in enumerate(range(shots * count) if order is None else order):
+            s, r = divmod(int(which), count)
             sx, sy = (np.array(origin) + sources[s, 0] * line) * units
             gx, gy = (np.array(origin) + own[s, r, 0] * line) * units
             header = {
@@ -42,7 +52,7 @@ def written(path, data, receivers=RECEIVERS, interval=4000, scalar=-100, change=
             }  # fmt: skip
             header = header if change is None else change(i, header)
             file.header[i] = {getattr(segyio.TraceField, k): round(float(v)) for k, v in header.items()}
-            file.trace[i] = data[s, :, r].astype(np.float32)
+            file.trace[i] = data[s, :, r].astype(file.dtype)
     return path
 
 
@@ -80,6 +90,83 @@ def test_feet(tmp_path):
     np.testing.assert_allclose(found.physics["source_places"], SOURCES, atol=0.02)
 
 
+@pytest.mark.parametrize("scalar", [10, 1000, -10])
+def test_scalars_of_either_sign_in_the_headers(tmp_path, scalar):
+    """Depths and distances are whole numbers of the unit that the scalar makes."""
+    unit = 1 / abs(scalar) if scalar < 0 else scalar
+    change = lambda i, h: {**h, "SourceX": 5 + i // 12, "GroupX": 3 + i % 12, "SourceY": 0, "GroupY": 0, **DEPTHS}
+    found = read(written(tmp_path / "a.sgy", shots(), scalar=scalar, change=change), None)
+    np.testing.assert_allclose(found.physics["source_places"].numpy(), np.array([[2, 9], [3, 9], [4, 9]]) * unit)
+    receivers = np.stack([np.arange(12), np.full(12, 7)], -1) * unit
+    np.testing.assert_allclose(found.physics["receiver_places"].numpy(), receivers)
+
+
+DEPTHS = {"SourceDepth": 9, "ReceiverGroupElevation": -7}
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 5, 6, 8])
+@pytest.mark.parametrize("endian", ["big", "little"])
+def test_samples_of_every_format(tmp_path, kind, endian):
+    """Whole numbers come back as they are, floats of IBM to 2⁻²⁰ of them."""
+    data = np.round(100 * shots())
+    found = read(written(tmp_path / "a.sgy", data, kind=kind, endian=endian), None)
+    np.testing.assert_allclose(found.y.numpy(), data, rtol=2**-20, atol=0)
+    np.testing.assert_allclose(found.physics["source_places"], SOURCES, atol=0.02)
+
+
+@pytest.mark.parametrize("code", [0, 4, 77, 1280 + 1])
+def test_samples_of_a_format_that_is_not_read(tmp_path, code):
+    """segyio would take them for floats of IBM."""
+    path = written(tmp_path / "a.sgy", shots())
+    content = bytearray(path.read_bytes())
+    content[3224:3226] = code.to_bytes(2, "big")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="samples are of"):
+        read(path, None)
+
+
+@pytest.mark.parametrize("sorting", ["by receiver", "at random"])
+def test_shots_are_told_by_their_field_record(tmp_path, sorting):
+    """Whatever the order of the traces; two shots at one place stay two."""
+    order = np.arange(36).reshape(3, 12).T.ravel()
+    order = order if sorting == "by receiver" else np.random.default_rng(0).permutation(36)
+    data = shots()
+    found = read(written(tmp_path / "a.sgy", data, order=order), None)
+    seen = [int(s) for s in dict.fromkeys(order // 12)]
+    np.testing.assert_allclose(found.physics["source_places"], SOURCES[seen], atol=0.02)
+    for i, s in enumerate(seen):
+        receivers = [int(r) % 12 for r in order if r // 12 == s]
+        np.testing.assert_allclose(found.y[i], data[s][:, receivers], atol=1e-6)
+        places = np.broadcast_to(found.physics["receiver_places"], (3, 12, 2))[i]
+        np.testing.assert_allclose(places, RECEIVERS[receivers], atol=0.02)
+    twice = lambda i, h: {**h, "SourceX": h["SourceX"] if h["FieldRecord"] == 3 else 50_010_000}
+    assert len(read(written(tmp_path / "b.sgy", data, change=twice), None).y) == 3
+
+
+def test_units_silent_traces_and_weights_are_said(tmp_path, caplog):
+    data = shots()
+    data[1, :, 3] = 0
+    found = read(written(tmp_path / "a.sgy", data, system=0), None)
+    assert "lengths are in metres: the file says no unit, and this is a guess" in caplog.text
+    assert "1 of its 36 traces hold only zeros" in caplog.text
+    assert found.guessed["unit of length"] == "m"
+    caplog.clear()
+    weighted = lambda i, h: {**h, "TraceWeightingFactor": i % 3}
+    found = read(written(tmp_path / "b.sgy", shots(), feet=True, change=weighted), None)
+    assert "lengths are in feet" in caplog.text
+    assert "2^-N of what they stand for, N from 0 to 2" in caplog.text
+    np.testing.assert_allclose(found.y[0, :, 4], shots()[0, :, 4] / 2, atol=1e-6)
+    with pytest.raises(DataError, match="measurement system is 7"):
+        read(written(tmp_path / "c.sgy", shots(), system=7), None)
+
+
+@pytest.mark.parametrize(("binary", "traces"), [(0, 4000), (4000, 0)])
+def test_the_interval_may_stand_in_one_header_alone(tmp_path, binary, traces):
+    said = lambda i, h: {**h, "TRACE_SAMPLE_INTERVAL": traces}
+    path = written(tmp_path / "a.sgy", shots(), binary=binary, change=said)
+    assert ",dt=2,every=2,time=236," in read(path, None).operator
+
+
 def test_each_source_may_have_receivers_of_its_own(tmp_path):
     """A streamer behind a ship: the operator hears each source where the file says, as three surveys of one source."""
     streamer = SOURCES[:, :1] + np.arange(5) * 20.0 - 100
@@ -100,13 +187,32 @@ def test_each_source_may_have_receivers_of_its_own(tmp_path):
 
 REFUSED = {
     "angles": (lambda i, h: {**h, "CoordinateUnits": 2}, "seconds of arc"),
-    "one point": (lambda i, h: {**h, "SourceX": 7, "GroupX": 7, "SourceY": 7, "GroupY": 7}, "one point"),
+    "one point": (
+        lambda i, h: {**h, "SourceX": 7, "GroupX": 7, "SourceY": 7, "GroupY": 7},
+        "sources of its 3 field records all have one place",
+    ),
     "an area": (lambda i, h: {**h, "GroupY": h["GroupY"] + 8000 * (i % 3)}, "beside a straight line"),
-    "two intervals": (lambda i, h: {**h, "TRACE_SAMPLE_INTERVAL": 2000 if i == 7 else 4000}, "2000, 4000 µs"),
+    "two intervals": (lambda i, h: {**h, "TRACE_SAMPLE_INTERVAL": 2000 if i == 7 else 4000}, "2000, 4000 µs by the h"),
+    "another interval": (
+        lambda i, h: {**h, "TRACE_SAMPLE_INTERVAL": 2000},
+        "4000 µs by the binary header and 2000 µs by the headers of traces",
+    ),
+    "another length": (
+        lambda i, h: {**h, "TRACE_SAMPLE_COUNT": 61},
+        "60 samples a trace, headers of traces say 61",
+    ),
     "late": (lambda i, h: {**h, "DelayRecordingTime": 100}, "begin at 100 ms"),
     "dead": (lambda i, h: {**h, "TraceIdentificationCode": 2 if i == 5 else 1}, "identification code 2"),
     "on a hill": (lambda i, h: {**h, "ReceiverGroupElevation": 3000}, "30 m above"),
-    "uneven": (lambda i, h: {**h, "SourceX": h["SourceX"] + (900 if i == 3 else 0)}, "traces each"),
+    "uneven": (lambda i, h: {**h, "FieldRecord": 2 if i == 3 else h["FieldRecord"]}, "several places; a shot has one"),
+    "missing": (
+        lambda i, h: {**h, "FieldRecord": 9 if i == 3 else h["FieldRecord"]},
+        "4 shots have 1 to 12 traces each, field record 1 has 11 and most have 12",
+    ),
+    "no records": (
+        lambda i, h: {**h, "FieldRecord": 0, "SourceX": h["SourceX"] + (i == 3)},
+        "shot 1 has",
+    ),
 }
 
 

@@ -56,7 +56,8 @@ def look(
     picture = found.pixels and is_picture(tuple(found.y.shape))
     header = jpeg_header(found.file) if picture and found.file and not found.resized else None
     left = {"operator": operator is None, "noise": noise is None}  # what the user leaves open
-    own = {part: value for part, value in found.guessed.items() if left[part]}  # what the file's reader estimated
+    own = {part: value for part, value in found.guessed.items() if left.get(part)}  # what the file's reader estimated
+    other = {part: value for part, value in found.guessed.items() if part not in left}  # which it has said itself
     told = [f"its own numbers say --{part} {_quoted(short(value))}" for part, value in own.items()]
     if picture and isinstance(operator, str) and found.operator is None:
         own |= _of_defaults(found, operator)
@@ -94,7 +95,7 @@ def look(
         found,
         operator=guessed.get("operator", found.operator),
         noise=guessed.get("noise", found.noise),
-        guessed={**own, **guessed},
+        guessed={**other, **own, **guessed},
     )
 
 
