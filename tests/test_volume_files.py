@@ -214,7 +214,7 @@ def test_links_and_directories_of_dicom_are_not_followed(tmp_path):
     ("changed", "said"),
     [
         ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "no grey ones"),
-        ({"NumberOfFrames": 2}, "several frames"),
+        ({"NumberOfFrames": 2}, "files of several frames; give one of them"),
         ({"PixelData": b"\0\0" * 3}, "pixels cannot be read"),
         ({"ImagePositionPatient": [0, 0, 5]}, "mm apart"),
     ],
@@ -237,6 +237,118 @@ def test_one_file_of_dicom_is_a_slice(tmp_path):
     series(tmp_path / "s")
     (tmp_path / "s" / "IM0000").rename(tmp_path / "a.dcm")
     assert load(tmp_path / "a.dcm").y.shape == (1, 10, 8)
+
+
+def enhanced(path, values, places=None, dimensions=None, grouped=True, **changed):
+    """One file of frames (n, rows, columns), place and scale of each in its functional groups; `places` are the numbers
+    of their slices, and `dimensions` their indices by (tag, label).
+    """
+    item = lambda **entries: _dataset(**entries)
+    places = list(range(len(values))) if places is None else places
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    data = item(
+        SOPClassUID=meta.MediaStorageSOPClassUID, SOPInstanceUID=meta.MediaStorageSOPInstanceUID, Modality="MR",
+        SeriesInstanceUID=pydicom.uid.generate_uid(), NumberOfFrames=len(values), SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2", Rows=values.shape[1], Columns=values.shape[2], BitsAllocated=16,
+        BitsStored=16, HighBit=15, PixelRepresentation=1, PixelData=values.tobytes(),
+    )  # fmt: skip
+    data.file_meta = meta
+    if grouped:
+        data.SharedFunctionalGroupsSequence = [
+            item(
+                PixelMeasuresSequence=[item(PixelSpacing=[0.7, 0.9], SliceThickness=2.0)],
+                PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+            )
+        ]
+        frames = []
+        for i, k in enumerate(places):
+            scale = item(RescaleSlope=2.0 + i, RescaleIntercept=-1000.0, RescaleType="US")
+            content = item() if dimensions is None else item(DimensionIndexValues=[v[i] for v in dimensions.values()])
+            position = [item(ImagePositionPatient=[-11.0, -22.0, 33.0 + 2.5 * k])]
+            frames.append(
+                item(
+                    PlanePositionSequence=position, PixelValueTransformationSequence=[scale],
+                    FrameContentSequence=[content],
+                )
+            )  # fmt: skip
+        data.PerFrameFunctionalGroupsSequence = frames
+        if dimensions is not None:
+            data.DimensionIndexSequence = [
+                item(DimensionIndexPointer=tag, DimensionDescriptionLabel=label) for tag, label in dimensions
+            ]
+    for key, value in changed.items():
+        setattr(data, key, value)
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _dataset(**entries):
+    made = pydicom.dataset.Dataset()
+    for key, value in entries.items():
+        setattr(made, key, value)
+    return made
+
+
+STACK, PLACE, ECHO = (0x00209056, "stack"), (0x00209057, "slice"), (0x00189082, "echo time")
+
+
+def test_frames_of_one_file_are_a_volume(tmp_path):
+    """Frames that are not in the order of the slices, each with a scale of its own; gaps between them count."""
+    values, places = numbers(), [2, 0, 3, 1]
+    found = load(enhanced(tmp_path / "a.dcm", values, places))
+    assert found.grid.spacing == pytest.approx((2.5, 0.7, 0.9))
+    order = np.argsort(places)
+    expected = np.stack([values[i] * (2.0 + i) - 1000 for i in order])
+    assert np.allclose(found.grid.outside(found.y), expected, atol=1e-2)
+    assert np.allclose(found.grid.affine[:3, 3], [11, 22, 33])
+    (tmp_path / "s").mkdir()
+    (tmp_path / "a.dcm").rename(tmp_path / "s" / "IM0000")
+    assert torch.equal(load(tmp_path / "s").y, found.y)
+    one = load(enhanced(tmp_path / "b.dcm", values[:1]))
+    assert one.y.shape == (1, *SHAPE[1:])
+    assert one.native.grid.spacing == pytest.approx((2.0, 0.7, 0.9))
+
+
+def test_echoes_in_one_file_are_volumes_of_their_own(tmp_path, caplog):
+    values = numbers()
+    told = {STACK: [1, 1, 1, 1], PLACE: [1, 1, 2, 2], ECHO: [1, 2, 1, 2]}
+    path = enhanced(tmp_path / "a.dcm", values, [0, 0, 1, 1], told)
+    with pytest.raises(DataError, match="holds 2 volumes"):
+        load(path)
+    second = load(f"{path}#1")
+    assert np.allclose(second.grid.outside(second.y), np.stack([values[1] * 3.0, values[3] * 5.0]) - 1000, atol=1e-2)
+    assert "volume 1 of 2 is taken, stack 1, echo time 2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"grouped": False}, "holds 4 frames and says the place of 0"),
+        ({"places": [0, 0, 1, 1]}, "0 mm apart"),
+        ({"places": [0, 0, 0, 0]}, "4 frames lie at one place"),
+        ({"places": [0, 1, 2, 4]}, "frame 3 and frame 4 are 5 mm apart, others 2.5 mm"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "no grey ones"),
+        ({"PixelData": b"\0\0" * 8}, "pixels cannot be read"),
+        ({"SharedFunctionalGroupsSequence": []}, "frame 1 does not say the size of its pixels"),
+    ],
+)
+def test_frames_that_are_no_volume_are_one_line(tmp_path, options, said):
+    with pytest.raises(DataError, match=said) as e:
+        load(enhanced(tmp_path / "a.dcm", numbers(), **options))
+    assert "\n" not in str(e.value)
+
+
+def test_low_numbers_may_be_bright(tmp_path):
+    """MONOCHROME1: the picture is turned, the numbers that go out are not."""
+    values = numbers()
+    series(tmp_path / "s", values, PhotometricInterpretation="MONOCHROME1")
+    series(tmp_path / "t", values)
+    turned, plain = load(tmp_path / "s"), load(tmp_path / "t")
+    assert torch.allclose(turned.y, -plain.y, atol=1e-5)
+    assert np.allclose(turned.grid.outside(turned.y), 2.0 * values - 1000, atol=1e-2)
 
 
 # --- stacks of numbers ------------------------------------------------------------------------

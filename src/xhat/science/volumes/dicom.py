@@ -13,9 +13,11 @@ from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits, regular
 from ...files.stacking import stacked
 from ...files.volume import Grid, Slice, levels, upright
+from ...notes import note
+from . import frames
+from .numbers import LPS, number, numbers, turned
 
 MAGIC = b"DICM"  # after 128 bytes
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts to the left and to the back, NIfTI to the right and to the front
 MANY = 20_000  # files of a folder that are looked at, at most
 
 
@@ -46,7 +48,8 @@ def read(path: Path, item: int | None) -> Measurement:
     (1, rows, columns), from a single file, as it is stored.
 
     Numbers are rescaled as the files say, to Hounsfield units for instance. Of several series in a folder `folder#1` is
-    the second. Subfolders, links and what a DICOMDIR names are not looked at. Raises DataError for what is no series of
+    the second. A file of several frames is read by `frames`. Subfolders, links and what a DICOMDIR names are not looked
+    at. Raises DataError for what is no series of
     grey slices at even distances.
     """
     if path.is_dir() and not is_series(path):
@@ -59,20 +62,27 @@ def read(path: Path, item: int | None) -> Measurement:
     series: dict[str, list[tuple[Path, Any]]] = {}
     for file, head in heads:
         series.setdefault(str(head.get("SeriesInstanceUID", "")), []).append((file, head))
-    which = pick(len(series), item, path, "series")
-    slices = sorted(series.values(), key=lambda rows: _number(rows[0][1].get("SeriesNumber")))[which]
+    many = len(series) > 1
+    which = pick(len(series), item, path, "series") if many else 0
+    slices = sorted(series.values(), key=lambda rows: number(rows[0][1].get("SeriesNumber")))[which]
     first = slices[0][1]
     for file, head in slices:
         _check(file, head, first)
+    if any(frames.is_enhanced(head) or _frames(head) > 1 for _, head in slices):
+        if len(slices) > 1:
+            raise DataError(f"{path}: holds {len(slices)} files of several frames; give one of them, {slices[0][0]}")
+        return frames.read(pydicom, slices[0][0], first, None if many else item)
+    if not many:
+        pick(1, item, path, "series")
     fits(4 * len(slices) * int(first.Rows) * int(first.Columns), path, LARGEST)
     name = str(path) if item is None else f"{path}#{item}"
     if not path.is_dir():
         values = _values(pydicom, *slices[0])
-        grid = Grid(_placed(path, slices)[1], (1, *values.shape), *levels(values))
+        grid = Grid(_placed(path, slices)[1], (1, *values.shape), *turned(levels(values), first))
         return Measurement(grid.inside(values[None])[0], origin=name, file=path, native=Slice(grid))
     slices, affine = _placed(path, slices)
     values = np.stack([_values(pydicom, file, head) for file, head in slices])
-    black, white = levels(values)
+    black, white = turned(levels(values), first)
     grid = Grid(affine, values.shape, black, white, upright(affine))
     return Measurement(grid.inside(values), origin=name, file=path, grid=grid)
 
@@ -86,10 +96,12 @@ def _head(pydicom: Any, file: Path) -> Any | None:
     return head if "Rows" in head and "Columns" in head else None
 
 
+def _frames(head: Any) -> int:
+    return int(head.get("NumberOfFrames", 1) or 1)
+
+
 def _check(file: Path, head: Any, first: Any) -> None:
-    """Raises DataError for a slice that is in colour, has several frames, or does not fit the first one."""
-    if int(head.get("NumberOfFrames", 1) or 1) > 1:
-        raise DataError(f"{file}: holds several frames; files of one slice each are read")
+    """Raises DataError for a slice that is in colour or does not fit the first one."""
     kind = str(head.get("PhotometricInterpretation", "no"))
     if int(head.get("SamplesPerPixel", 1)) != 1 or not kind.startswith("MONO"):
         raise DataError(f"{file}: holds {kind} pixels, no grey ones")
@@ -109,31 +121,31 @@ def _values(pydicom: Any, file: Path, head: Any) -> np.ndarray:
         raise DataError(f"{file}: its pixels cannot be read ({reason(e)})") from e
     if values.shape != (head.Rows, head.Columns):
         raise DataError(f"{file}: says {head.Rows} x {head.Columns} pixels and has {values.shape}")
-    values = values * _number(head.get("RescaleSlope"), 1.0) + _number(head.get("RescaleIntercept"))
-    if head.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = float(values.max() + values.min()) - values
-    return values
+    return values * number(head.get("RescaleSlope"), 1.0) + number(head.get("RescaleIntercept"))
 
 
 def _placed(folder: Path, slices: Sequence[tuple[Path, Any]]) -> tuple[list[tuple[Path, Any]], np.ndarray]:
     """The slices in the order in which they lie in space, and the affine of their volume."""
     first = slices[0][1]
-    down, across = _numbers(first.get("PixelSpacing"), 2) if first.get("PixelSpacing") is not None else (1.0, 1.0)
+    if first.get("PixelSpacing") is None:
+        note("%s: does not say the size of its pixels; they are taken for 1 mm", folder)
+    down, across = _spacing(first)
     cosines = first.get("ImageOrientationPatient")
     if cosines is None or any(head.get("ImagePositionPatient") is None for _, head in slices):
-        ordered = sorted(slices, key=lambda row: _number(row[1].get("InstanceNumber")))
-        thick = _number(first.get("SpacingBetweenSlices"), _number(first.get("SliceThickness"), 1.0))
+        ordered = sorted(slices, key=lambda row: number(row[1].get("InstanceNumber")))
+        thick = number(first.get("SpacingBetweenSlices"), number(first.get("SliceThickness"), 1.0))
         return ordered, np.diag([-across, -down, thick, 1.0])
     affines = []
     for _, head in slices:
-        row, column = np.array(_numbers(head.get("ImageOrientationPatient"), 6)).reshape(2, 3)
+        row, column = np.array(numbers(head.get("ImageOrientationPatient"), 6)).reshape(2, 3)
         affine = np.eye(4)
+        down, across = _spacing(head)
         affine[:3, 0], affine[:3, 1], affine[:3, 3] = (
             row * across,
             column * down,
-            _numbers(head.ImagePositionPatient, 3),
+            numbers(head.ImagePositionPatient, 3),
         )
-        affine[:3, 2] = np.cross(row, column) * _number(first.get("SliceThickness"), 1.0)
+        affine[:3, 2] = np.cross(row, column) * number(first.get("SliceThickness"), 1.0)
         affines.append(LPS @ affine)
     stack = stacked(affines, [file.name for file, _ in slices], folder)
     if len(slices) > 1 and not stack.placed:
@@ -141,21 +153,7 @@ def _placed(folder: Path, slices: Sequence[tuple[Path, Any]]) -> tuple[list[tupl
     return [slices[i] for i in stack.order], stack.affine
 
 
-def _number(value: Any, default: float = 0.0) -> float:
-    """A number of a file; `default` where it holds none."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return default
-    return found if np.isfinite(found) else default
-
-
-def _numbers(value: Any, count: int) -> list[float]:
-    """`count` numbers of a file. Raises DataError for anything else."""
-    try:
-        found = [float(v) for v in value]
-    except (TypeError, ValueError):
-        found = []
-    if len(found) != count or not np.isfinite(found).all():
-        raise DataError(f"a DICOM file says {str(value)[:60]!r} where {count} numbers are due")
-    return found
+def _spacing(head: Any) -> tuple[float, float]:
+    """The size of a pixel, (down, across), in mm; 1 if the file does not tell it."""
+    down, across = numbers(head.PixelSpacing, 2) if head.get("PixelSpacing") is not None else (1.0, 1.0)
+    return down, across
