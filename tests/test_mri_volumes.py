@@ -64,6 +64,21 @@ def test_one_command_makes_one_volume_in_the_units_of_the_file(capsys, caplog):
     assert "scan.nii.gz" in capsys.readouterr().out
 
 
+def test_a_complex_image_of_nifti_is_a_reference_and_no_measurement(capsys):
+    """What was written in the units of the file is found again to the last bit that PSNR shows; so is a target."""
+    truth = three_slices()
+    assert main(["restore", "scan.h5#1", *RUN, "--formats", "nii", "-q", "-o", "out"]) == 0
+    target = nibabel.Nifti1Image(truth[1].T[..., None].astype(np.complex64), np.eye(4))
+    nibabel.save(target, "target.nii.gz")
+    for name, least in (("out/restored_complex.nii", 79), ("target.nii.gz", 40)):
+        assert main(["restore", "scan.h5#1", *RUN, "--reference", name, "-q", "--overwrite", "-o", "again"]) == 0
+        found = json.loads(Path("again/record.json").read_text())
+        assert found["metrics"]["magnitude_psnr"][0] > least
+        assert name in found["provenance"]["files"]
+    assert main(["restore", "target.nii.gz", "--operator", "mri", "--solver", "tv", "-q", "-o", "no"]) == 2
+    assert "target.nii.gz: holds a complex image that lies in space, and no k-space" in capsys.readouterr().err
+
+
 def test_a_range_of_slices_resume_and_what_is_not_ours(capsys):
     three_slices()
     assert main(["restore", "scan.h5#1-2", *RUN, "-q", "-o", "out"]) == 0

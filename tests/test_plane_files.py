@@ -126,6 +126,46 @@ def test_arrays_of_matlab_are_those_of_an_npz(tmp_path):
     assert torch.equal(load(tmp_path / "c.mat").y, torch.ones(3, 8, 8))
 
 
+CUBE = {
+    "CTYPE3": "FREQ", "CRVAL3": 1.4e9, "CRPIX3": 2.0, "CDELT3": 1e6, "CUNIT3": "Hz",
+    "CTYPE4": "STOKES", "CRVAL4": 1.0, "CRPIX4": 1.0, "CDELT4": 1.0,
+}  # fmt: skip
+
+
+def test_a_plane_of_a_cube_is_named_and_keeps_its_coordinates(tmp_path, caplog):
+    """Two polarisations of three channels, Stokes slowest: astropy finds sky, frequency and polarisation of plane 4."""
+    wcs = pytest.importorskip("astropy.wcs")
+    cube = np.stack([[numbers() + 100 * s + 10 * f for f in range(3)] for s in range(2)]).astype(np.float32)
+    sky(tmp_path / "a.fits", cube, **CUBE)
+    with pytest.raises(DataError, match="holds 6 planes; say which one"):
+        load(tmp_path / "a.fits")
+    found = load(f"{tmp_path}/a.fits#4")
+    assert "plane 4 of 6 is taken, STOKES 2, FREQ 1.4e+09 Hz" in " ".join(caplog.text.split()) or (
+        "FREQ 1.4e+09 Hz, STOKES 2" in caplog.text
+    )
+    assert np.allclose(found.native.scale.outside(found.y), cube[1, 1], atol=1e-3)
+    found.native.write(tmp_path / "b.fits", found.y)
+    with fits.open(tmp_path / "a.fits") as old, fits.open(tmp_path / "b.fits") as new:
+        assert new[0].data.shape == (1, 1, 12, 16)
+        assert np.allclose(new[0].data[0, 0], cube[1, 1], atol=1e-3)
+        there = wcs.WCS(new[0].header).all_pix2world([[3, 5, 0, 0]], 0)
+        assert np.allclose(there, wcs.WCS(old[0].header).all_pix2world([[3, 5, 1, 1]], 0))
+    again = load(tmp_path / "b.fits")  # one plane, which need not be named
+    assert torch.allclose(again.y, found.y, atol=1e-5)
+
+
+def test_planes_of_several_images_are_counted_through_the_file(tmp_path):
+    """Scaled integers, and a cube in an extension."""
+    parts = [fits.PrimaryHDU(numbers()), fits.ImageHDU(np.stack([numbers() + 1, numbers() + 2]).astype(np.int16))]
+    parts[1].header["BUNIT"] = "K"
+    fits.HDUList(parts).writeto(tmp_path / "a.fits")
+    for i, values in enumerate([parts[0].data, *parts[1].data]):
+        found = load(f"{tmp_path}/a.fits#{i}")
+        assert np.allclose(found.native.scale.outside(found.y), values, atol=1e-3)
+    with pytest.raises(DataError, match="no plane 3, only 0 to 2"):
+        load(f"{tmp_path}/a.fits#3")
+
+
 def saved73(path, **arrays):
     """A file as MATLAB writes it with -v7.3: 512 bytes of its own, then HDF5 with its axes in reverse."""
     h5py = pytest.importorskip("h5py")
@@ -210,7 +250,7 @@ def write(path, what):
     ("name", "what", "said"),
     [
         ("a.fits", "blank", "1 of its 192 pixels are blank"),
-        ("a.fits", "cube", "no plane of real ones"),
+        ("a.fits", "cube", "holds 2 planes; say which one"),
         ("a.fits", "table", "holds no image"),
         ("a.fits", "junk", "cannot be read as FITS"),
         ("a.mrc", "complex", "no plane of real ones"),

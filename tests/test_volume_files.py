@@ -150,7 +150,7 @@ def test_thick_slices_come_out_thinner_with_no_prior_named(tmp_path):
     ("make", "said"),
     [
         (lambda p: p.write_bytes(b"nothing at all" * 40), "cannot be read as NIfTI"),
-        (lambda p: nifti(p, np.zeros(SHAPE, dtype=np.complex64)), "no grey volume"),
+        (lambda p: nifti(p, np.zeros(SHAPE, dtype=[(c, "u1") for c in "RGB"])), "holds colours, no grey volume"),
         (lambda p: nifti(p, np.zeros((3, 4), dtype=np.int16)), "a volume has three axes"),
         (lambda p: nifti(p, np.full(SHAPE, np.nan, dtype=np.float32)), "NaN"),
         (lambda p: (nifti(p), p.write_bytes(p.read_bytes()[:400])), "cannot be read as NIfTI"),

@@ -51,8 +51,8 @@ def names(file: str) -> list[str]:
 def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
     """Writes the volume of the slices of `file` to the folder `root`, and returns its files with their SHA-256.
 
-    Each slice is in the units of the file, that is, times its `measurement_scale`, so that slices can be compared. They
-    lie where the file says. Raises DataError for slices that make no volume.
+    Each slice is in the units of the file, as its own NIfTI file is, so that slices can be compared. They lie where the
+    file says. Raises DataError for slices that make no volume.
     """
     nibabel = extra("nibabel", f"a volume of {file}")
     stem, labels = Path(file).stem, [part.name for part in parts]
@@ -68,11 +68,7 @@ def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
             "%s: does not say where its slices lie: they are put %.3g mm apart, the thickness of one, in its order",
             file, float(np.linalg.norm(stack.affine[:3, 2]))
         )  # fmt: skip
-    scales = [float(part.row.get("measurement_scale") or 1.0) for part in parts]
-    volumes = {
-        name: np.concatenate([np.asarray(images[name][i].dataobj) * scales[i] for i in stack.order], -1)
-        for name in there
-    }
+    volumes = {name: np.concatenate([np.asarray(images[name][i].dataobj) for i in stack.order], -1) for name in there}
     made: dict[str, Callable[[Path], object]] = {
         PARTS[name].format(stem=stem): partial(_nifti, voxels=voxels, affine=stack.affine)
         for name, voxels in volumes.items()

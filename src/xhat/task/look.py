@@ -48,6 +48,10 @@ def look(
     restore or no noise can be estimated.
     """
     given = operator or found.operator
+    if found.y.is_complex() and found.affine is not None and "calibration" not in found.physics:
+        raise DataError(
+            f"{found.origin}: holds a complex image that lies in space, and no k-space; it may be a reference"
+        )
     if isinstance(given, str):
         found = kind_of_data(given).understood(found)
     if scale is not None and given:

@@ -360,6 +360,11 @@ class Restoration:
         account = {**self.record, "std_white": std_white, "files": sorted([*files, RECORD])}
         records.write(stage / RECORD, account | {"files_sha256": {name: sha256(stage / name) for name in files}})
 
+    @property
+    def _scale(self) -> np.float32:
+        """By what images are multiplied to be in the units of the measurement's file."""
+        return np.float32(self.record.get("measurement_scale") or 1.0)
+
     def _files(self, depth: int | None, formats: Sequence[str], modes: int = 0) -> dict[str, Put]:
         kind, kept = self.problem.A.modality, self.kept or Kept()
         depth = depth or kept.depth
@@ -378,7 +383,7 @@ class Restoration:
         for form in formats:
             for stem, x in images.items():
                 files |= {
-                    f"{stem}{tail}.{form}": partial(_export, form, voxels, self.affine)
+                    f"{stem}{tail}.{form}": partial(_export, form, voxels * self._scale, self.affine)
                     for tail, voxels in kind.parts(x).items()
                 }
         if self.native:
