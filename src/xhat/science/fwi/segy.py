@@ -110,7 +110,7 @@ def byte_order(path: Path) -> str:
     """
     with path.open("rb") as file:
         head = file.read(FORMAT.stop)[FORMAT]
-    found = {order: int.from_bytes(head, order) for order in ("big", "little")}  # type: ignore[arg-type]
+    found = {order: int.from_bytes(head, order) for order in ("big", "little")}
     known = [order for order, code in found.items() if code in FORMATS]
     if len(head) != 2 or not known:
         told = f"format {found['big']}" if 0 < found["big"] < 256 else "no known format"

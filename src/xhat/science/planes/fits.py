@@ -49,7 +49,7 @@ def read(path: Path, item: int | None) -> Measurement:
             raise
         except Exception as e:  # astropy's own errors, and numpy's if the bytes do not match the header
             raise DataError(f"{path}: cannot be read as FITS ({reason(e)})") from e
-    values = values.reshape(values.shape[-2:])
+    values = values.reshape(*values.shape[-2:])
     scale = scaled(values, name, upward=True)
     return plane(values, scale, name, Sky(header, scale, (values.shape[0], values.shape[1]), extra_axes))
 

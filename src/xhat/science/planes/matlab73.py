@@ -52,7 +52,8 @@ def kind_of(thing: Any) -> str:
     """MATLAB's class of an entry; of one that says none the class of its numbers, as other programs write them."""
     said = thing.attrs.get("MATLAB_class", b"")
     kind = said.decode("ascii", "replace") if isinstance(said, bytes) else str(said)
-    if isinstance(thing, Mapping):
+    group = isinstance(thing, Mapping)
+    if group:
         return "sparse" if "MATLAB_sparse" in thing.attrs else kind or "struct"
     plain = thing.dtype.kind in "biuf" or set(thing.dtype.names or ()) == {"real", "imag"}
     if not plain:
