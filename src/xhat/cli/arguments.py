@@ -385,7 +385,7 @@ def _fix_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--overwrite", action="store_true", help="replace files that xhat has not written")
     p.add_argument("-y", "--yes", action="store_true", help=YES)
     p.add_argument("-q", "--quiet", action="store_true", help="show no command, no progress bar and no summary")
-    p.set_defaults(run=command_of("fix"), restore=_run_restore)
+    p.set_defaults(run=later("xhat.cli.fix", "run"), restore=_run_restore)
 
 
 def _run_restore(argv: Sequence[str]) -> int:

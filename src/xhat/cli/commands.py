@@ -16,14 +16,13 @@ from ..files.pictures import PICTURES, save_image
 from ..files.readers.load import load_reference, split
 from ..files.targets import is_pattern, sources
 from ..files.writing import atomic
-from ..notes import in_words_of_fix, tell
+from ..notes import tell
 from ..priors.generated import GENERATORS, check_pictures
 from ..priors.inspect import inspect
 from ..spec import lookup
 from ..task.calibrate import calibrate
 from ..task.coverage import check_place
 from ..task.simulate import simulate
-from . import fix
 from .listing import listing, overview
 from .options import read_options
 from .restoring import noise_spec, prior_spec, run_one
@@ -39,15 +38,6 @@ def run_restore(args: Namespace) -> int:
     if [source.path for source in found] == args.measurements[:1] and not is_pattern(out):
         return run_one(args, found[0].path)
     return run_several(args, found)
-
-
-def run_fix(args: Namespace) -> int:
-    """`xhat fix`: shows the `xhat restore` command that it stands for, and runs it."""
-    made = fix.command(args)
-    if not args.quiet:
-        fix.say(made)
-    with in_words_of_fix():
-        return int(args.restore(made))
 
 
 def run_simulate(args: Namespace) -> int:

@@ -1,23 +1,34 @@
-"""`xhat fix`: what people see in a picture, as the `xhat restore` command that mends it."""
+"""`xhat fix`: what people see in a picture, as the `xhat restore` command that mends it.
+
+The command is shown before anything heavy is imported, torch above all, which takes seconds.
+"""
 
 import glob
+import re
 import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
 
-from PIL import ImageColor
-
 from ..errors import SpecError
-from ..files.pictures import PICTURES
-from ..files.targets import written
-from ..operators.masks import is_colour
-from ..spec import Spec
+from ..files.colours import is_colour
+from ..files.suffixes import PICTURES, written
+from ..notes import in_words_of_fix
 
 COLOURS = ("red", "lime", "blue", "cyan", "magenta", "yellow")  # those that people paint with, of all that have names
-PURE = {"green": "#00ff00"}  # the green of a paint box, where CSS has a darker one
+PURE = {"green": "lime"}  # the green of a paint box, where CSS has a darker one
 NARROWEST, WIDEST = 0.3, 15.0  # pixels: less changes nothing, and a Gaussian that is cut at 61 pixels is none beyond
 UNKNOWN = "auto"  # the width of a blur that is to be found
+PLAIN = re.compile(r"(?!(?:true|false|none)$)(?:[a-z#~/]|\.\.?/)[\w#~./-]*", re.IGNORECASE)  # needs no quotes in a spec
+
+
+def run(args: Namespace) -> int:
+    """Shows the `xhat restore` command that `xhat fix` stands for, and runs it."""
+    made = command(args)
+    if not args.quiet:
+        say(made)
+    with in_words_of_fix():
+        return int(args.restore(made))
 
 
 def command(args: Namespace) -> list[str]:
@@ -32,12 +43,11 @@ def command(args: Namespace) -> list[str]:
         )
     parts = []
     if args.scratches:
-        parts.append(str(Spec("inpaint", {"fill": _painted(args.scratches)})))
+        parts.append(f"inpaint:fill={_quoted(_painted(args.scratches))}")
     if args.deblur:
-        blur = _blur(args.deblur)
         if args.deblur == UNKNOWN and (args.enlarge or args.scratches):
             raise SpecError("--deblur with --enlarge or --scratches needs a width in pixels: --deblur 1.5")
-        parts.append(str(blur))
+        parts.append(_blur(args.deblur))
     if args.enlarge and parts:
         parts.append(f"super_resolution:factor={args.enlarge}")
     made = ["restore", *args.pictures, "-o", str(args.out or _beside(args.pictures))]
@@ -54,7 +64,16 @@ def command(args: Namespace) -> list[str]:
 
 def say(made: list[str]) -> None:
     """Shows the command on stderr."""
-    print(f"xhat: {shlex.join(['xhat', *made])}", file=sys.stderr)
+    print(f"xhat: {shlex.join(['xhat', *made])}", file=sys.stderr, flush=True)
+
+
+def _quoted(text: str) -> str:
+    """`text` as an option of a spec, in quotes where it would be read as something else."""
+    if PLAIN.fullmatch(text):
+        return text
+    from ..spec import text_of
+
+    return text_of(text)
 
 
 def _painted(text: str) -> str:
@@ -67,13 +86,13 @@ def _painted(text: str) -> str:
             f"--scratches {text}: no such file; give a mask, in which white is to be filled, or the colour that you "
             f"painted into the picture: {', '.join(COLOURS)}, another name of CSS, or #rrggbb"
         )
-    return "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(colour))
+    return colour.lower()
 
 
-def _blur(text: str) -> Spec:
+def _blur(text: str) -> str:
     """A width in pixels, the file of a measured kernel, or a blur to be found. Raises SpecError if it is none."""
     if text == UNKNOWN:
-        return Spec("blind_blur", {})
+        return "blind_blur"
     try:
         width = float(text)
     except ValueError:
@@ -82,13 +101,13 @@ def _blur(text: str) -> Spec:
                 f"--deblur {text}: give how wide the blur is, in pixels (1 is slight, 3 is strong), or the file of its "
                 "kernel, a picture of a point"
             ) from None
-        return Spec("blur", {"psf": text})
+        return f"blur:psf={_quoted(text)}"
     if not NARROWEST <= width <= WIDEST:
         raise SpecError(
             f"--deblur {text}: a width lies between {NARROWEST:g} and {WIDEST:g} pixels (1 is slight, 3 is strong); "
             "without a number it is found out"
         )
-    return Spec("gaussian_blur", {"std": width})
+    return f"gaussian_blur:std={int(width) if width.is_integer() else width}"
 
 
 def _beside(pictures: list[str]) -> str:

@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from ..errors import DataError
+from .suffixes import PICTURES, TIFF
 
 Pixels = np.ndarray  # (h, w[, 2 | 3 | 4]) of uint8 or uint16; the last of 2 or 4 is alpha
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm")
-TIFF = (".tif", ".tiff")
 DEEP = (".png", *TIFF)  # what can be written with 16 bits
 OPTIONS: dict[str, Any] = {".webp": {"lossless": True}, ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}}
 METRE = 39.3701  # inches in a metre

@@ -15,9 +15,9 @@ from torch import Tensor
 from ..checks import instance, shown
 from ..checks import path as checked_path
 from ..errors import DataError, SpecError
-from .encode import PICTURES as PICTURES
 from .encode import Pixels, encoded
 from .room import regular
+from .suffixes import PICTURES as PICTURES
 from .writing import atomic
 
 LEVELS = 127.5  # grey levels of 8 bits in one unit of an image in [−1, 1]

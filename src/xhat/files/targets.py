@@ -11,10 +11,9 @@ from pathlib import Path, PurePath
 from ..checks import path as checked
 from ..errors import DataError, SpecError
 from ..notes import note
-from .encode import TIFF
-from .pictures import PICTURES
 from .readers.load import split
 from .readers.slices import slices_in
+from .suffixes import PICTURES, written
 from .video import VIDEOS
 
 FIELDS = ("stem", "name", "suffix", "folder")  # what a pattern may name
@@ -103,11 +102,6 @@ def _pictures(folder: Path, out: Path | None) -> list[Path]:
         folders[:] = [n for n in sorted(folders) if not n.startswith(".") and (here / n).resolve() != skip]
         found += [here / n for n in sorted(files) if not n.startswith(".") and Path(n).suffix.lower() in PICTURES]
     return found
-
-
-def written(path: Path) -> str:
-    """The suffix of the picture that a picture `path` becomes: .png, which loses nothing; a TIFF stays one."""
-    return path.suffix.lower() if path.suffix.lower() in TIFF else ".png"
 
 
 def targets(found: Sequence[Source], out: str) -> list[Target]:

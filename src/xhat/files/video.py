@@ -13,7 +13,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import DataError
-from .encode import PICTURES
+from .suffixes import PICTURES
 from .extras import extra
 from .pictures import from_pixels, load_image, opened, save_image, to_pixels
 from .room import LARGEST, fits

@@ -8,12 +8,13 @@ import torch
 from torch import Generator, Tensor
 
 from ..errors import DataError, ShapeError, SpecError
+from ..files.colours import is_colour
 from ..files.cut import Window
 from ..numerics.build_dtype import built
 from ..ranges import Portion, Seeds, Side
 from .checks import Number, planes, seeds_of
 from .masked import Masked
-from .masks import is_colour, painted, read_mask
+from .masks import painted, read_mask
 
 
 class Inpaint(Masked):

@@ -1,6 +1,5 @@
 """Masks as people have them: painted, soft, JPEG, in the alpha channel, resized, or a colour in the picture."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,13 @@ from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import DataError, ShapeError, SpecError
+from ..errors import DataError, ShapeError
 from ..files.cut import Window
 from ..files.numbers import array_of
 from ..files.pictures import layers
 from ..files.room import LARGEST
 from ..notes import note
 
-COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 TOUCHED = 0.1  # of white: what a soft brush has touched at least so much is filled, so that no rim of it stays
 LIKE = 0.25  # how far a channel may lie from the painted colour, in [−1, 1]: 32 of 255 grey levels, as JPEG makes it
 RIM = 2  # pixels around painted ones, where brush and picture are mixed
@@ -140,17 +138,3 @@ def _hard(picture: Tensor, hit: Tensor, wanted: Tensor) -> bool:
     q = near[:3] / near[3].clamp_min(1e-12)
     paint, most = ((picture - q) * (colour - q)).sum(0), (colour - q).square().sum(0)
     return float(paint[edge].sum()) < MIXED * float(most[edge].sum())
-
-
-def is_colour(fill: object) -> bool:
-    """Whether `fill` is a colour, #rrggbb or the name that CSS has for one. A file of that name comes first.
-
-    Raises SpecError for text that begins like a number of a colour and is none.
-    """
-    if not isinstance(fill, str):
-        return False
-    if not fill.startswith("#"):
-        return fill.lower() in ImageColor.colormap and not Path(fill).is_file()
-    if not COLOUR.fullmatch(fill):
-        raise SpecError(f"inpaint: a colour is written #rrggbb, such as #ff0000, or by its name, red, not {fill!r}")
-    return True

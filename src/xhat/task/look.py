@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, SpecError
+from ..files.colours import is_colour
 from ..files.jpeg_header import JpegHeader, jpeg_header
 from ..files.measurement import Measurement
 from ..files.pictures import LEVELS, is_picture
@@ -20,7 +21,6 @@ from ..notes import advice, note
 from ..operators import OPERATORS
 from ..operators.base import LinearOperator, Operator, ProxyOperator
 from ..operators.building import kind, kind_of_data
-from ..operators.masks import is_colour
 from ..spec import Spec, factors, lookup, parse, short, spec_of
 from .parts import as_operator
 
