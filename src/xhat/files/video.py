@@ -13,10 +13,10 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import DataError
-from .suffixes import PICTURES
 from .extras import extra
 from .pictures import from_pixels, load_image, opened, save_image, to_pixels
 from .room import LARGEST, fits
+from .suffixes import PICTURES
 from .volume import names_volume
 from .writing import atomic
 

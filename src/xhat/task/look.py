@@ -21,6 +21,7 @@ from ..notes import advice, note
 from ..operators import OPERATORS
 from ..operators.base import LinearOperator, Operator, ProxyOperator
 from ..operators.building import kind, kind_of_data
+from ..operators.masks import brush, painted
 from ..spec import Spec, factors, lookup, parse, short, spec_of
 from .parts import as_operator
 
@@ -57,12 +58,16 @@ def look(
     if scale is not None and given:
         raise SpecError(f"a scale stands for super_resolution:factor={scale}; give it or an operator, not both")
     found = _with_holes(found, given)
+    filled, paint = _painted(found, given)
     picture = found.pixels and is_picture(tuple(found.y.shape))
     header = jpeg_header(found.file) if picture and found.file and not found.resized else None
     left = {"operator": operator is None, "noise": noise is None}  # what the user leaves open
     own = {part: value for part, value in found.guessed.items() if left.get(part)}  # what the file's reader estimated
     other = {part: value for part, value in found.guessed.items() if part not in left}  # which it has said itself
     told = [f"its own numbers say --{part} {_quoted(short(value))}" for part, value in own.items()]
+    if paint:
+        given, own = filled, {**own, "operator": filled}
+        told.append(f"{paint}: --operator {_quoted(filled)}")
     if picture and isinstance(operator, str) and found.operator is None:
         own |= _of_defaults(found, operator)
     guessed: dict[str, str] = {}
@@ -139,6 +144,20 @@ def _with_holes(found: Measurement, given: Given) -> Measurement:
     if is_colour(options.get("fill")):
         return replace(found, physics={**found.physics, "picture": found.y})
     return found
+
+
+def _painted(found: Measurement, given: Given) -> tuple[str, str]:
+    """An operator that fills what is painted in a colour called by its name, with the colour that this paint has in the
+    picture, and how that was seen; empty where no colour is called by its name.
+    """
+    named = [part for part in _inpaints(given) if is_colour(parse(part).options.get("fill"))]
+    if not isinstance(given, str) or not named or (name := str(parse(named[0]).options["fill"])).startswith("#"):
+        return "", ""
+    colour = brush(found.y, name)
+    share = 1 - float(painted(found.y, colour).double().mean())
+    filled = [parse(part) for part in factors(given)]
+    filled = [part.with_(fill=colour) if part.options.get("fill") == name else part for part in filled]
+    return " @ ".join(map(str, filled)), f"the {name} in it is {colour}, with {share:.1%} of the picture to be filled"
 
 
 def _operator(found: Measurement, header: JpegHeader | None, scale: int | None) -> tuple[str, str]:

@@ -259,6 +259,7 @@ def restore(
         noise = noise if isinstance(noise, Noise) else None
     else:
         found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
+        operator = found.guessed.get("operator", operator) if isinstance(operator, str) else operator
     if truth is not None and bare is not None and bare.scale == 1:
         truth = truth / found.scale  # as y was
     if kept and "mask" in found.physics:
