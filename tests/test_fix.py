@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from skimage import data
 
 import xhat
@@ -15,8 +15,12 @@ from xhat.cli import fix
 from xhat.cli.arguments import main
 from xhat.cli.listing import listing
 from xhat.errors import DataError, SpecError
+from xhat.files.colours import is_colour
+from xhat.files.readers.load import load
 from xhat.files.targets import sources, targets
-from xhat.operators.masks import is_colour, painted
+from xhat.operators.masks import brush, painted
+from xhat.spec import Spec, parse
+from xhat.task.look import look
 
 CAT = data.chelsea()[100:148, 120:184]
 
@@ -75,8 +79,8 @@ def test_a_colour_by_its_name_and_a_file_of_that_name_first():
     x = torch.zeros(3, 16, 16)
     x[:, 4:8, 4:8] = torch.tensor([1.0, -1.0, -1.0])[:, None, None]
     assert torch.equal(painted(x, "red"), painted(x, "#ff0000"))
-    assert stands_for("x.png", scratches="green")[5] == "inpaint:fill=#00ff00"
-    assert stands_for("x.png", scratches="orange")[5] == "inpaint:fill=#ffa500"
+    assert stands_for("x.png", scratches="green")[5] == "inpaint:fill=lime"
+    assert stands_for("x.png", scratches="orange")[5] == "inpaint:fill=orange"
 
 
 @pytest.mark.parametrize("width", ["500", "0", "-1", "nan", "0.1"])
@@ -93,6 +97,92 @@ def test_an_unknown_width_is_found_out():
         stands_for(deblur="x.jpg")
     with pytest.raises(SpecError, match="give a picture"):
         stands_for()
+
+
+def test_what_is_shown_is_the_spec_that_it_stands_for():
+    """Options are written without the module that parses them, which imports torch."""
+    names = (
+        "mask.png",
+        "my mask.png",
+        "a,b.png",
+        "it's.png",
+        "1.png",
+        "none",
+        "1e5",
+        "(x).png",
+        "./true",
+        "=",
+        "ü.png",
+    )
+    for name in names:
+        Path(name).touch()
+        made = stands_for("x.png", scratches=name)[5]
+        assert made == str(Spec("inpaint", {"fill": name}))
+        assert parse(made).options == {"fill": name}
+    for width in ("1", "1.5", "3.0", "0.30"):
+        assert stands_for("x.png", deblur=width)[5] == str(Spec("gaussian_blur", {"std": float(width)}))
+
+
+def drawn(colour, soft, seed=0):
+    """A picture with a line of a brush, and where the brush was."""
+    big, (h, w) = Image.new("L", (4 * CAT.shape[1], 4 * CAT.shape[0])), CAT.shape[:2]
+    ImageDraw.Draw(big).line([(20, 30), (150, 100), (230, 40)], fill=255, width=12)
+    share = np.asarray(big.resize((w, h), Image.Resampling.BOX)) / 255
+    share = share[..., None] if soft else (share[..., None] > 0.5) * 1.0
+    return (CAT * (1 - share) + share * np.array(colour)).round().astype(np.uint8), share[..., 0] > 0
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (237, 28, 36), (255, 59, 48), (229, 20, 20)])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_brush_called_red_is_found_in_the_red_of_any_program(colour, soft, suffix, caplog):
+    """All that the brush touched is filled, and of the rest no more than the rim of it."""
+    x, touched = drawn(colour, soft)
+    Image.fromarray(x).save(f"x{suffix}", quality=92)
+    with caplog.at_level(logging.WARNING, "xhat"):
+        found = look(load(f"x{suffix}"), "inpaint:fill=red", "noiseless")
+    assert "% of the picture to be filled" in caplog.text
+    filled = ~painted(found.y, parse(found.guessed["operator"]).options["fill"]).numpy().astype(bool)
+    missed = touched & ~filled
+    assert missed.sum() <= (0.01 if suffix == ".png" else 0.05) * touched.sum()
+    assert filled.mean() < touched.mean() * (1.01 if suffix == ".png" and not soft else 3.2)
+
+
+def test_texture_beside_a_hard_brush_is_no_paint():
+    """Photographs whose colours lie between those around them and the brush's: a mean share of paint of 0.055."""
+    x = torch.from_numpy(data.astronaut()[10:138, 130:322].copy()).permute(2, 0, 1).float() / 127.5 - 1
+    touched = torch.zeros(128, 192, dtype=torch.bool)
+    for i in range(90):
+        for top, left in ((30 + i // 4, 50 + i), (20 + i, 60), (25 + i // 2, 150 - i // 3)):
+            touched[top : top + 3, left : left + 3] = True
+    x[:, touched] = torch.tensor([1.0, -1.0, -1.0])[:, None]
+    assert torch.equal(painted(x, "#ff0000"), ~touched)
+
+
+def test_no_brush_of_that_colour_is_said():
+    x = torch.from_numpy(CAT.copy()).permute(2, 0, 1).float() / 127.5 - 1
+    with pytest.raises(DataError, match="nothing in the picture is lime"):
+        brush(x, "lime")
+    with pytest.raises(DataError, match="colour pictures only"):
+        brush(x[:1], "red")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\0\0\0\x20ftypheic" + bytes(90), "it is HEIC"),
+        (b"<!DOCTYPE html><title>x</title>", "it is a web page"),
+        ("milk, eggs and Käse".encode(), "it is text"),
+        (b"", "it is an empty file"),
+        (b"\xff\xd8\xff\xe0" + bytes(20), "it is a JPEG that is damaged"),
+        (bytes(range(7, 207)), "cannot identify"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_called_by_what_it_is(content, words):
+    Path("a.jpg").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as an image") as e:
+        xhat.load_image("a.jpg")
+    assert words in str(e.value)
 
 
 def test_advice_names_options_that_the_command_has(capsys, caplog):

@@ -35,6 +35,23 @@ def test_xhat_answers_for_itself_without_torch_in_a_third_of_a_second(args, tmp_
     assert after.children_user + after.children_system - before.children_user - before.children_system < 0.3
 
 
+@pytest.mark.parametrize(
+    "more", [["--scratches", "m.png"], ["--scratches", "red"], ["--deblur"], ["--enlarge", "2"], []]
+)
+def test_fix_says_its_first_line_before_any_library_is_imported(more, tmp_path):
+    """The command that it stands for needs no look at pixels; a name of a colour needs Pillow's list of them."""
+    (tmp_path / "m.png").touch()
+    code = (
+        "import sys\nfrom xhat.cli import arguments, fix\nsaid = fix.say\n"
+        "def say(made):\n    said(made)\n    print(*(m for m in ('torch', 'numpy') if m in sys.modules))\n"
+        "    raise SystemExit\nfix.say = say\narguments.main(['fix', 'x.png', *sys.argv[1:]])"
+    )
+    run = [sys.executable, "-c", code, *more]
+    done = subprocess.run(run, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr.startswith("xhat: xhat restore x.png -o x_fixed.png")
+    assert done.stdout.split() == []
+
+
 @pytest.mark.slow
 def test_a_first_picture_needs_no_library_of_other_networks_and_metrics(tmp_path):
     from PIL import Image

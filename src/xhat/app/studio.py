@@ -3,7 +3,7 @@
 import re
 import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from PIL import Image
 
 from ..errors import DataError, SpecError, XhatError
-from ..files.pictures import LEVELS, PICTURES, layers, to_pixels
+from ..files.pictures import ASKED, LEVELS, PICTURES, layers, to_pixels
 from ..files.readers.load import load
+from ..files.recognised import SEEN, recognised
 from ..files.writing import atomic
 from ..likelihoods.verdict import MEANS
+from ..spec import factors, parse
 from ..task.look import look
 from ..task.progress import Progress
 from ..task.restore import restore
@@ -45,6 +47,26 @@ class Run:
         return {k: v for k, v in vars(self).items() if k != "stop"}
 
 
+def _damage(guessed: Mapping[str, str]) -> str:
+    """In words of a person, what a look took the damage of a picture to be, if it is more than noise."""
+    seen = parse(factors(guessed["operator"])[0]) if "operator" in guessed else None
+    if seen is None or seen.name == "denoise":
+        return ""
+    if seen.name == "jpeg":
+        quality = seen.options.get("quality")
+        return f"the blocks of JPEG at quality {quality}" if quality else "the blocks of JPEG"
+    return "transparent pixels, which are filled" if seen.name == "inpaint" else seen.name
+
+
+def _grain(guessed: Mapping[str, str]) -> str:
+    """The same of the noise; empty for none."""
+    noise = parse(guessed["noise"]) if "noise" in guessed else None
+    if noise is None or noise.name == "noiseless":
+        return ""
+    sigma = noise.options.get("sigma")
+    return f"noise, {sigma * LEVELS:.2g} of 255 grey levels" if sigma else "noise, more of it in bright places"
+
+
 class Studio:
     """Everything lies in `folder`: what is dropped, what is painted, what comes out. Nothing there is overwritten."""
 
@@ -67,7 +89,9 @@ class Studio:
         """
         stem, suffix = re.sub(r"[^\w .-]", "_", Path(name).stem).strip(" .") or "picture", Path(name).suffix.lower()
         if suffix not in PICTURES:
-            raise DataError(f"{name}: is no picture; known are {', '.join(PICTURES)}")
+            what = recognised(content[:SEEN])
+            why = f"is {what}" if what else f"is no picture; known are {', '.join(PICTURES)}"
+            raise DataError(f"{name}: {why}; save the picture as {ASKED}")
         with self.lock:
             path = self._free(stem, suffix)
             atomic(path, lambda file: file.write_bytes(content))
@@ -87,7 +111,7 @@ class Studio:
     def guess(self, name: str) -> str:
         """What is wrong with a picture as far as its file tells, in words. Raises DataError if nothing can be seen."""
         found = look(load(self.path(name)))
-        return " and ".join(f"{part} {spec}" for part, spec in found.guessed.items())
+        return " and ".join(filter(None, (_damage(found.guessed), _grain(found.guessed))))
 
     def upright(self, name: str) -> Image.Image:
         """A picture as xhat reads it, to be shown and painted on."""
@@ -121,7 +145,7 @@ class Studio:
         elif what == "jpeg":
             options["operator"] = f"jpeg:quality={round(amount)}"
         elif what == "blur":
-            options["operator"] = f"gaussian_blur:std={amount:g}"
+            options["operator"] = f"gaussian_blur:std={amount:g}" if amount else "blind_blur"
         elif what == "small":
             options["scale"] = round(amount)
         elif what == "holes":

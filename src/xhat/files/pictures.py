@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
@@ -16,11 +16,13 @@ from ..checks import instance, shown
 from ..checks import path as checked_path
 from ..errors import DataError, SpecError
 from .encode import Pixels, encoded
+from .recognised import SEEN, recognised
 from .room import regular
 from .suffixes import PICTURES as PICTURES
 from .writing import atomic
 
 LEVELS = 127.5  # grey levels of 8 bits in one unit of an image in [−1, 1]
+ASKED = "PNG, TIFF or JPEG"  # what people are asked for
 ARRAYS = (".npy", ".npz", ".pt")
 # Formats of Pillow that are programs or are drawn by other programs: EPS is PostScript, which it has Ghostscript run.
 PROGRAMS = ("EPS", "WMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR", "FPX", "MIC")
@@ -78,7 +80,19 @@ def _opened(path: str | Path, content: BytesIO | None = None) -> Pixels:
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as e:
-        raise DataError(f"{path}: cannot be read as an image ({str(e).splitlines()[0]})") from e
+        what = _unknown(path, content) if isinstance(e, UnidentifiedImageError) else ""
+        raise DataError(f"{path}: cannot be read as an image ({what or str(e).splitlines()[0]})") from e
+
+
+def _unknown(path: str | Path, content: BytesIO | None) -> str:
+    """What a file is that Pillow does not know, and what to do about it; empty if nobody knows."""
+    if content is None:
+        with Path(path).open("rb") as file:
+            head = file.read(SEEN)
+    else:
+        head = content.getvalue()[:SEEN]
+    what = recognised(head)
+    return what and f"it is {what}; save the picture as {ASKED}"
 
 
 def raw_pixels(picture: ImageFile, path: str | Path, content: BytesIO | None = None) -> Pixels:
