@@ -123,7 +123,7 @@ def test_what_is_shown_is_the_spec_that_it_stands_for():
         assert stands_for("x.png", deblur=width)[5] == str(Spec("gaussian_blur", {"std": float(width)}))
 
 
-def drawn(colour, soft, seed=0):
+def drawn(colour, soft):
     """A picture with a line of a brush, and where the brush was."""
     big, (h, w) = Image.new("L", (4 * CAT.shape[1], 4 * CAT.shape[0])), CAT.shape[:2]
     ImageDraw.Draw(big).line([(20, 30), (150, 100), (230, 40)], fill=255, width=12)

@@ -15,10 +15,12 @@ from skimage.restoration import estimate_sigma as oracle
 import xhat
 from xhat.cli.arguments import main
 from xhat.errors import DataError, SpecError
-from xhat.files.jpeg_header import jpeg_header
+from xhat.files.jpeg_header import jpeg_header, stored_luma
 from xhat.files.readers.load import load
+from xhat.files.webp_header import webp_loss
 from xhat.likelihoods.verdict import FITS, ROUGH
 from xhat.noise import Gaussian, Noiseless, Poisson
+from xhat.noise.coded import coded_noise
 from xhat.noise.estimate import estimate_noise, estimate_sigma
 from xhat.operators.building import build_operator
 from xhat.task.look import look
@@ -282,3 +284,76 @@ def test_a_tiny_picture_is_sharp_rather_than_noisy(of):
     assert level(small) < 3.5
     noise = np.random.default_rng(0).normal(0, 8, small.shape).astype(np.float32)
     assert 6.5 < level(small + noise) < 9.5
+
+
+@pytest.mark.parametrize("sigma", [3.0, 6.0, 12.0])
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_noise_alone_has_its_level_behind_any_quantisation_that_keeps_some(sigma, quality):
+    """As the formula of the docstring says it, and where nothing at all is kept, no more than that is told."""
+    x = 128 + np.random.default_rng(0).normal(0, sigma, (256, 256))
+    Image.fromarray(x.round().astype(np.uint8)).save("y.jpg", quality=quality)
+    header = jpeg_header("y.jpg")
+    found = coded_noise(stored_luma("y.jpg"), header.steps, colour=False)
+    kept = np.sort(header.steps)[16] < 4 * sigma  # of a quarter of the frequencies some is kept
+    assert found.even
+    if kept:
+        assert found.sigma == pytest.approx(sigma, rel=0.07)
+    assert found.sigma < 1.07 * sigma
+
+
+@pytest.mark.parametrize("quality", [60, 85])
+@pytest.mark.parametrize("sigma", [0, 15, 25])
+def test_a_noisy_photograph_saved_as_jpeg_is_noisy_and_fur_is_not(sigma, quality):
+    """Its fine detail has lost the noise, of which the eigenvalues tell 1 to 3 grey levels."""
+    noisy(sigma).save("y.jpg", quality=quality)
+    found = look(load("y.jpg"))
+    if sigma == 0:
+        assert found.operator.startswith("jpeg")
+    else:
+        assert found.operator == "denoise"
+        level = float(found.noise.partition("sigma=")[2]) * 127.5
+        assert level == pytest.approx(sigma, rel=0.2)  # fur is 5 to 8 grey levels of it
+    assert Image.open("y.jpg").size == CAT.shape[1::-1]
+
+
+def test_a_webp_tells_what_its_compression_did_at_most():
+    """Against the errors themselves; at quality 100 those of colours, which the header does not tell, are as large."""
+    x = noisy(0)
+    for quality in (10, 40, 75, 90):
+        x.save("y.webp", quality=quality)
+        error = np.asarray(Image.open("y.webp").convert("L"), float) - np.asarray(x.convert("L"), float)
+        assert 0.4 * webp_loss("y.webp") < error.std() < 1.1 * webp_loss("y.webp")
+    turned = x.convert("RGBA")
+    turned.putalpha(200)
+    turned.save("alpha.webp", quality=90, icc_profile=b"x" * 101)
+    assert webp_loss("alpha.webp") == webp_loss("y.webp")
+    x.save("y.webp", lossless=True)
+    x.save("y.png")
+    assert webp_loss("y.webp") is webp_loss("y.png") is None
+    Path("cut.webp").write_bytes(b"RIFF\x40\0\0\0WEBPVP8 \x40\0\0\0\0\0\0\x9d\x01\x2a")
+    assert webp_loss("cut.webp") is not None
+
+
+def test_what_a_webp_has_lost_is_noise_to_a_denoiser_and_to_a_blur():
+    noisy(0).save("y.webp", quality=30)
+    loss = webp_loss("y.webp") / 127.5
+    for operator, least in ((None, 0.5 * loss), ("gaussian_blur:std=1.5", loss), ("super_resolution:factor=2", loss)):
+        found = look(load("y.webp"), operator)
+        assert float(found.noise.partition("sigma=")[2]) >= 0.99 * least
+    noisy(0).save("y.webp", lossless=True)
+    assert float(look(load("y.webp"), "gaussian_blur:std=1.5").noise.partition("sigma=")[2]) < 0.5 * loss
+
+
+def test_a_picture_seen_in_single_pixels_is_filled():
+    seen = np.where(np.random.default_rng(0).random(CAT.shape[:2]) < 0.5, 255, 0).astype(np.uint8)
+    Image.fromarray(np.dstack([CAT, seen])).save("y.png")
+    found = look(load("y.png"))
+    assert (found.operator, found.noise.partition(":")[0]) == ("inpaint", "noiseless")
+    with pytest.raises(DataError, match="too little of the picture is seen"):
+        look(load("y.png"), "inpaint", "auto")
+
+
+def test_a_clipped_picture_tells_its_noise():
+    x = (CAT * 1.6 + np.random.default_rng(0).normal(0, 8, CAT.shape)).clip(0, 255).round().astype(np.uint8)
+    Image.fromarray(x).save("y.png")
+    assert float(look(load("y.png"), "hdr").noise.partition("sigma=")[2]) * 127.5 == pytest.approx(8, rel=0.2)

@@ -6,7 +6,10 @@ from io import BytesIO
 from math import log
 from pathlib import Path
 
+import numpy as np
+import torch
 from PIL import Image, JpegImagePlugin
+from torch import Tensor
 
 from .pictures import opened
 
@@ -21,6 +24,7 @@ class JpegHeader:
     quality: int
     exact: bool  # whether the table is that of `quality`, and not one of the maker of the camera
     subsampling: str | None  # 4:4:4, 4:2:2 or 4:2:0; None for grey and for any other
+    steps: tuple[int, ...]  # the luma table, row by row
     loss: float  # upper bound of the error's standard deviation, in grey levels: a step over √12, over all frequencies
     turned: bool  # shown turned, so that its blocks may not begin at the upper left corner
     size: tuple[int, int]  # as stored, (width, height)
@@ -39,12 +43,20 @@ def jpeg_header(path: str | Path) -> JpegHeader | None:
                 quality=quality,
                 exact=luma == _standard(quality),
                 subsampling=SAMPLING.get(JpegImagePlugin.get_sampling(picture)),
+                steps=luma,
                 loss=(sum(step**2 for step in luma) / len(luma) / 12) ** 0.5,
                 turned=picture.getexif().get(ORIENTATION, 1) != 1,
                 size=picture.size,
             )
     except (OSError, SyntaxError, ValueError):
         return None
+
+
+def stored_luma(path: str | Path) -> Tensor:
+    """The luma of a JPEG in grey levels, (h, w), as it is stored: not turned, so that blocks begin at the corner."""
+    with opened(path) as picture:
+        luma = np.asarray(picture.convert("YCbCr" if picture.mode != "L" else "L"), np.float32)
+    return torch.from_numpy(luma if luma.ndim == 2 else luma[..., 0].copy())
 
 
 @lru_cache(100)
