@@ -289,16 +289,17 @@ def test_a_tiny_picture_is_sharp_rather_than_noisy(of):
 @pytest.mark.parametrize("sigma", [3.0, 6.0, 12.0])
 @pytest.mark.parametrize("quality", [50, 75, 95])
 def test_noise_alone_has_its_level_behind_any_quantisation_that_keeps_some(sigma, quality):
-    """As the formula of the docstring says it, and where nothing at all is kept, no more than that is told."""
+    """As the formula of the docstring says it; where nothing is kept, less than compression did."""
     x = 128 + np.random.default_rng(0).normal(0, sigma, (256, 256))
     Image.fromarray(x.round().astype(np.uint8)).save("y.jpg", quality=quality)
     header = jpeg_header("y.jpg")
     found = coded_noise(stored_luma("y.jpg"), header.steps, colour=False)
     kept = np.sort(header.steps)[16] < 4 * sigma  # of a quarter of the frequencies some is kept
-    assert found.even
     if kept:
+        assert found.even
         assert found.sigma == pytest.approx(sigma, rel=0.07)
-    assert found.sigma < 1.07 * sigma
+    else:
+        assert found.sigma < header.loss
 
 
 @pytest.mark.parametrize("quality", [60, 85])
@@ -313,7 +314,6 @@ def test_a_noisy_photograph_saved_as_jpeg_is_noisy_and_fur_is_not(sigma, quality
         assert found.operator == "denoise"
         level = float(found.noise.partition("sigma=")[2]) * 127.5
         assert level == pytest.approx(sigma, rel=0.2)  # fur is 5 to 8 grey levels of it
-    assert Image.open("y.jpg").size == CAT.shape[1::-1]
 
 
 def test_a_webp_tells_what_its_compression_did_at_most():
