@@ -51,7 +51,10 @@ def coded_noise(luma: Tensor, steps: tuple[int, ...], colour: bool) -> CodedNois
     D, q = _cosines(), torch.tensor(steps, dtype=torch.float64).reshape(SIDE, SIDE)
     c = (D @ blocks @ D.T / q).round() * q
     at = torch.arange(SIDE)[:, None] + torch.arange(SIDE)
-    of = lambda band: (at >= band[0]) & (at <= band[1])
+
+    def of(band: tuple[int, int]) -> Tensor:
+        return (at >= band[0]) & (at <= band[1])
+
     order = c[:, of(SLOW)].square().sum(1).argsort()
     few, many = max(FEWEST // 4, int(QUIET * len(c))), int(MORE * len(c))
     quiet = c[order[:few]]

@@ -131,12 +131,15 @@ def brush(picture: Tensor, name: str) -> str:
     if picture.ndim != 3 or len(picture) != 3:
         raise DataError(f"a colour, {name}, can be painted into colour pictures only")
     wanted = torch.tensor(ImageColor.getrgb(name)[:3], dtype=picture.dtype) / 127.5 - 1
-    away = lambda colour: (picture - colour[:, None, None]).abs().amax(0)
+
+    def away(colour: Tensor) -> Tensor:
+        return (picture - colour[:, None, None]).abs().amax(0)
+
     near = _called(picture, wanted)
     if not near.any():
         raise DataError(f"nothing in the picture is {name}; give the colour that you painted with as #rrggbb")
     some = picture[:, near].T.contiguous()
-    colours, counts = some.unique(dim=0, return_counts=True)
+    colours, counts = (torch.from_numpy(v) for v in np.unique(some.numpy(), axis=0, return_counts=True))
     flat = int((away(wanted) <= EXACT).sum())
     most = colours[counts.argmax()]
     if flat < max(FEW, PAINT * int(counts.max())):
@@ -157,8 +160,8 @@ def _called(picture: Tensor, wanted: Tensor) -> Tensor:
     if spread < LIKE:
         return (picture - wanted[:, None, None]).abs().amax(0) < LIKE
     turn = torch.polar(torch.ones(3, dtype=torch.float64), torch.arange(3).double() * (2 * torch.pi / 3))
-    hue = lambda x: torch.einsum("c...,c->...", x.to(turn), turn)
-    apart = (hue(picture) * hue(wanted).conj()).angle().abs()
+    here, there = (torch.einsum("c...,c->...", x.to(turn), turn) for x in (picture, wanted))
+    apart = (here * there.conj()).angle().abs()
     return (apart < HUE * torch.pi / 180) & (picture.amax(0) - picture.amin(0) >= VIVID * spread)
 
 
