@@ -811,14 +811,14 @@ def test_the_options_in_the_docs_are_the_priors():
     lines = (Path(__file__).parents[1] / "docs/checkpoints.md").read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     named = {PRIORS[row[1].strip("`")]: row[2] for row in rows if len(row) == 3 and row[1].strip("`") in PRIORS}
-    assert len(named) == 5
+    assert len(named) == 6
     for cls, cell in named.items():
         known = parameters(cls)
         words = [w for w in re.findall(r"`(\w+)`", cell) if w not in known]
         assert not words, (cls, words)
     every = {name for cls in named for name in parameters(cls)}
     typed = [row[1] for row in rows if len(row) == 2 and "--prior" in row[1]]
-    assert len(typed) == 14
+    assert len(typed) == 15
     for cell in typed:
         for option in re.findall(r"[ :,](\w+)=", cell):
             assert option in every, cell

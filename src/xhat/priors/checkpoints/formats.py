@@ -11,6 +11,7 @@ from .adm import ADM, adm_plan, is_adm, is_consistency_family
 from .consistency import ConsistencyCheckpoint, consistency_plan
 from .ddpm import DDPM, ddpm_plan, is_ddpm
 from .edm import EDMNetwork, edm_plan, is_karras
+from .lucid import Lucid, is_lucid, lucid_plan
 from .plan import Plan
 
 Tensors = Mapping[str, Tensor]
@@ -41,6 +42,7 @@ FORMATS: Registry[Format] = Registry(
         "adm": Format("adm", "OpenAI guided-diffusion, EDM teachers", ADM, adm_plan, is_adm, ("edm",)),
         "edm": Format("edm", "EDM, InverseBench", EDMNetwork, edm_plan, is_karras),
         "ddpm": Format("ddpm", "DDPM in PyTorch (DDIM, DDRM, DDNM)", DDPM, ddpm_plan, is_ddpm),
+        "lucid": Format("lucid", "denoising-diffusion-pytorch (lucidrains)", Lucid, lucid_plan, is_lucid),
         "openai_consistency": Format(
             "openai_consistency",
             "OpenAI consistency models",

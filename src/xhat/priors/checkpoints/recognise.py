@@ -1,5 +1,6 @@
 """From the path of a file to the spec of the prior in it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def kind_of_tensors(found: Checkpoint) -> str:
         raise Unclear(found.path, fitting)
     if any(".transformer_blocks." in k for k in found.tensors):
         raise DataError(f"{found.path} is latent diffusion of CompVis: convert it to a diffusers folder")
+    if any(re.match(r"(module\.)?all_modules\.\d+\.", k) for k in found.tensors):
+        raise DataError(
+            f"{found.path} is of score_sde (NCSN++ or DDPM++ of Song et al., 2021), whose tensors do not tell how its "
+            "modules are joined; it is not read. Take the diffusers folder of the same weights (google/ncsnpp-…, "
+            "google/ddpm-…), or export the network to ONNX and say --prior-config output=score or noise"
+        )
     if any(k.startswith(("down_blocks.", "time_embedding.")) for k in found.tensors):
         raise DataError(f"{found.path} holds the weights of a diffusers network: give the folder around it")
     raise DataError(
