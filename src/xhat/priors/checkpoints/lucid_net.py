@@ -75,7 +75,9 @@ class LucidUNet(nn.Module):
         h = self.init_conv(torch.cat([torch.zeros_like(x), x], 1) if self.conditioned else x)
         first, emb, skips = h, self.time_mlp(time), []
         emb = emb.to(h.dtype)
-        for one, two, attention, change in self.downs:  # type: ignore[misc]
+        for stage in self.downs:
+            assert isinstance(stage, nn.ModuleList)
+            one, two, attention, change = stage
             h = one(h, emb)
             skips.append(h)
             h = two(h, emb)
@@ -84,7 +86,9 @@ class LucidUNet(nn.Module):
             h = change(h)
         h = self.mid_block1(h, emb)
         h = self.mid_block2(h + self.mid_attn(h), emb)
-        for one, two, attention, change in self.ups:  # type: ignore[misc]
+        for stage in self.ups:
+            assert isinstance(stage, nn.ModuleList)
+            one, two, attention, change = stage
             h = one(torch.cat([h, skips.pop()], 1), emb)
             h = two(torch.cat([h, skips.pop()], 1), emb)
             h = change(h + attention(h))
@@ -134,7 +138,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, width, h, w), as it is shaped."""
-        return F.normalize(x, dim=1) * self.g * x.shape[1] ** 0.5
+        out: Tensor = F.normalize(x, dim=1) * self.g * x.shape[1] ** 0.5
+        return out
 
 
 class Half(nn.Module):
