@@ -53,6 +53,14 @@ def test_what_is_no_picture_keeps_its_numbers():
     assert "<img" not in flat._repr_html_()
 
 
+def test_a_notebook_shows_a_measurement():
+    shown = xhat.simulate(X, "gaussian_blur:std=0.5", 0.1)._repr_html_()
+    assert "3 x 10 x 14, gaussian_blur:std=0.5, gaussian:sigma=0.1" in shown
+    assert pictures(shown)[0].size == (14, 10)
+    assert "<img" not in xhat.Measurement(torch.zeros(7))._repr_html_()
+    assert len(pictures(xhat.Measurement(torch.ones(1, 4, 6, dtype=torch.complex64))._repr_html_())) == 1
+
+
 def pictures(html):
     return [Image.open(BytesIO(b64decode(p))) for p in re.findall(r'src="data:image/png;base64,([^"]+)"', html)]
 

@@ -14,7 +14,8 @@ from ..errors import DataError
 from ..notes import note
 from ..spec import names_code
 from .cut import Window
-from .pictures import PICTURES, save_image
+from .pictures import PICTURES, is_picture, save_image
+from .show import html, line
 from .volume import Grid
 from .writing import atomic
 
@@ -63,8 +64,15 @@ class Measurement:
     scale: float = 1.0  # the file's numbers are `scale` times those of y and the image
 
     def __repr__(self) -> str:
-        made = ", ".join(filter(None, (" x ".join(map(str, self.y.shape)), self.operator, self.noise)))
-        return f"<Measurement: {made}>"
+        return f"<Measurement: {self._line()}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture if it is one, of a complex one its size."""
+        y = self.y.abs() / self.y.abs().max().clamp_min(1e-12) * 2 - 1 if self.y.is_complex() else self.y
+        return html([("measurement", y)] if is_picture(tuple(y.shape)) else [], self._line())
+
+    def _line(self) -> str:
+        return line(tuple(self.y.shape), self.operator or "", self.noise or "")
 
     def save(self, path: str | Path, depth: int = 8) -> None:
         """Writes it as a picture, which clips to [−1, 1] and rounds to `depth` bits, or as `.npz`, which keeps

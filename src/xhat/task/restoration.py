@@ -28,6 +28,7 @@ from ..files.kept import Kept
 from ..files.measurement import Native
 from ..files.pictures import LEVELS, is_picture, save_array, save_image, to_pixels
 from ..files.readers.load import split
+from ..files.show import html, line
 from ..files.video import RATE, names_video
 from ..files.volume import Grid, names_volume, save_volume
 from ..files.writing import TEMPORARY, settle, together, told
@@ -42,7 +43,6 @@ from .coverage import STD, Calibration
 from .film import puts, videos
 from .picture import check_picture, names_picture, record_beside, recorded_beside
 from .ranking import Modes
-from .show import html, line
 
 RECORD = "record.json"
 STEEPER = 3.0  # times the total variation of the measurement: blurs of 2 pixels take half of a photograph's

@@ -8,7 +8,7 @@ from io import BytesIO
 from PIL import Image
 from torch import Tensor
 
-from ..files.pictures import to_pixels
+from .pictures import to_pixels
 
 SIDE = 512  # pixels of the longer side of an embedded picture
 
