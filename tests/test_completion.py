@@ -91,6 +91,14 @@ def test_names_are_looked_up_once_for_each_installation(shared, tmp_path, monkey
     assert completion.names() == {"operators": {"new": []}}
 
 
+def test_the_list_of_names_is_that_of_the_registries(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert dict(zip(shown[::2], shown[1::2], strict=True)) == {
+        kind: f"    {', '.join(sorted(parts))}" for kind, parts in listing.KINDS.items()
+    }
+
+
 def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XHAT_CACHE", str(tmp_path / "file"))

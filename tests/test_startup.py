@@ -35,6 +35,13 @@ def test_xhat_answers_for_itself_without_torch_in_a_third_of_a_second(args, tmp_
     assert after.children_user + after.children_system - before.children_user - before.children_system < 0.3
 
 
+def test_xhat_list_imports_torch_once_for_each_installation(tmp_path, monkeypatch):
+    monkeypatch.setenv("XHAT_CACHE", str(tmp_path))
+    first, again = (loaded(["list"], "torch,numpy,PIL", tmp_path) for _ in range(2))
+    assert "torch" in first
+    assert again == []
+
+
 @pytest.mark.parametrize(
     "more", [["--scratches", "m.png"], ["--scratches", "red"], ["--deblur"], ["--enlarge", "2"], []]
 )

@@ -185,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("kind", nargs="?", choices=LISTED, help="the kind to list; without it, the names of all kinds")
     p.add_argument("name", nargs="?", help="one part of that kind, to show in full")
     p.add_argument("--for", dest="of", metavar="SPEC", help="of the solvers, only those that take this operator")
-    p.set_defaults(run=command_of("list"))
+    p.set_defaults(run=later("xhat.cli.overview", "run"))
     p = command("completion", "let the tab key of a shell complete commands, options and names", COMPLETION)
     p.add_argument("shell", choices=tuple(SCRIPTS), help="the shell whose script is printed")
     p.add_argument("--line", help=argparse.SUPPRESS)  # what the script asks

@@ -23,7 +23,6 @@ from ..spec import lookup
 from ..task.calibrate import calibrate
 from ..task.coverage import check_place
 from ..task.simulate import simulate
-from .listing import listing, overview
 from .options import read_options
 from .restoring import noise_spec, prior_spec, run_one
 from .several import run_several
@@ -104,13 +103,6 @@ def run_calibrate(args: Namespace) -> int:
         print("level   scale of the standard deviation   held in images left out")
         for level, scale in found.scales.items():
             print(f"{100 * level:4.1f} %   {scale:31.2f}   {100 * found.covered[level]:21.1f} %")
-    return 0
-
-
-def run_list(args: Namespace) -> int:
-    """`xhat list`: prints the names of all parts, or the parts of one kind."""
-    kind = args.kind or ("solvers" if args.of else None)
-    print(listing(kind, args.name, args.of) if kind else overview())
     return 0
 
 

@@ -36,11 +36,6 @@ KINDS: dict[str, Mapping[str, Any]] = {
 }
 
 
-def overview() -> str:
-    """The names of every kind, as text."""
-    return "\n".join(f"{kind}\n    {', '.join(sorted(names))}" for kind, names in KINDS.items())
-
-
 def listing(kind: str, name: str | None = None, of: str | None = None) -> str:
     """All parts of a kind in a few lines each, or the part called `name` with its whole docstring, as text.
 
