@@ -16,8 +16,8 @@ from ...errors import DataError, ShapeError, SpecError
 from ...files.numbers import array_of
 from ...files.room import fits, text_of
 from ...numerics.build_dtype import built
-from ...numerics.linalg import bcast
-from ...operators.base import AffineOperator, DampedOperator, Operator
+from ...numerics.linalg import bcast, cg, dot
+from ...operators.base import AffineOperator, DampedOperator, Operator, in_double, iterative
 from ...operators.checks import Number, one_of, planes
 from ...ranges import Range
 from ...registry import builds
@@ -26,6 +26,7 @@ from .consistency import doubts
 from .geometry import BEAMS, DIRECTIONS, PARALLEL, Geometry, spread
 from .modality import attenuations
 from .rays import apply, joseph, sparse, transposed
+from .turns import Turns, turnable
 
 PAPERS = "Kak & Slaney, 1988; Joseph, IEEE Trans. Med. Imaging 1, 1982"
 Length = Range(above=0, most=1e6)
@@ -89,9 +90,10 @@ class CT(RaySum):
     """Line integrals of each channel along the rays of a `geometry`, times `unit`, through square pixels of width
     `pixel`, both lengths in one unit.
 
-    Joseph's interpolation, an exact transpose, and conjugate gradient preconditioned with the spectrum of AᵀA in the
-    middle of the image. `seen` (angles, detectors) says which cells measured something; all by default. Raises
-    SpecError for a source inside the image and for rays that all miss it.
+    Joseph's interpolation, an exact transpose, and conjugate gradient. With few parallel views all around it runs on
+    the data, preconditioned with the mean of A Aᵀ over turns (`Turns`), else on the image, preconditioned with the
+    spectrum of AᵀA in the middle. `seen` (angles, detectors) says which cells measured something; all by default.
+    Raises SpecError for a source inside the image and for rays that all miss it.
     """
 
     source: ClassVar[str] = PAPERS
@@ -136,7 +138,10 @@ class CT(RaySum):
             raise ShapeError(f"ct: seen has shape {tuple(seen.shape)}, the data {(angles, count)}")
         self.register_buffer("crossing", (self.M.crow_indices().diff() > 0).reshape(1, 1, angles, count))
         self.register_buffer("seen", self.crossing if seen is None else self.crossing & seen.bool())
-        self.wide: list[CT] = []  # the copy in double precision; in a list, because it is no part of this module
+        self.turning = seen is None and turnable(geometry, h, w, len(row))
+        # Lists, because what they hold is no part of this module: the copy in double precision, and what `turns` made.
+        self.wide: list[CT] = []
+        self.turned: list[Turns] = []
 
     def double_copy(self) -> "CT":
         """The operator in double precision, made once: a run solves many systems."""
@@ -144,7 +149,16 @@ class CT(RaySum):
             return self
         if not self.wide or self.wide[0].M.device != self.M.device:
             self.wide = [super().double_copy()]
+            self.wide[0].turned = []
         return self.wide[0]
+
+    @property
+    def turns(self) -> Turns:
+        """A Aᵀ averaged over turns, made once."""
+        if not self.turned or self.turned[0].device != self.M.device:
+            g, (h, w) = self.geometry, self.shape[-2:]
+            self.turned = [Turns(self.M, self.Mt, len(g.angles), g.detectors, h == w, g.angles[0] == 0)]
+        return self.turned[0]
 
     @property
     def support(self) -> Tensor:
@@ -158,6 +172,28 @@ class CT(RaySum):
     def adjoint(self, y: Data) -> Image:
         x = apply((y * self.seen).reshape(-1, self.seen.numel()), self.Mt, self.M)
         return x.reshape(len(y), *self.shape)
+
+    @iterative
+    def ridge(self, y: Data, rho: Tensor | float, close: Tensor | float = 0.0) -> Image:
+        """Aᵀ (A Aᵀ + ρ I)⁻¹ y where turns help.
+
+        If e is the error of the solution w on the data, the error of the image Aᵀ w is at most √(eᵀ (A Aᵀ + ρ I) e),
+        and the residual r tells that number well: √(rᵀ (K + ρ I)⁻¹ r), with K the mean over turns.
+        """
+        if not self.turning:
+            return super().ridge(y, rho, close)
+        A, wide = in_double(self, y * self.seen)
+        pixels = math.prod(self.shape)
+        w = cg(
+            lambda v: A(A.adjoint(v)) + bcast(rho, v) * v,
+            wide,
+            self.cg_steps,
+            self.cg_tol,
+            precondition=lambda r: A.turns(r, rho) * A.seen,
+            close=close,
+            error=lambda r, z: (dot(r, z) / pixels).sqrt(),
+        )
+        return A.adjoint(w).to(y.dtype)
 
     def precondition(self, r: Image, rho: Tensor | float) -> Image:
         out: Tensor = irfft2(rfft2(r) / (self.spectrum + bcast(rho, r)), s=self.shape[-2:])

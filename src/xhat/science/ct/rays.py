@@ -62,6 +62,8 @@ class Apply(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, M: Tensor, Mt: Tensor) -> Tensor:
         """M x for each row of `x` (b, n)."""
         ctx.pair = M, Mt
+        if len(x) == 1:
+            return torch.mv(M, x.reshape(-1))[None]
         if len(x) <= FEW:
             return torch.stack([torch.mv(M, row) for row in x.contiguous()])
         return (M @ x.T.contiguous()).T.contiguous()
