@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 import xhat
 from xhat.bench.images import Held
+from xhat.figures.panel import Tile, panel
 from xhat.likelihoods import likelihood
 from xhat.loop import solve
 from xhat.metrics.pixels import psnr, ssim
@@ -98,8 +100,26 @@ def main() -> None:
     for name in ("brain", "photo"):
         rows[f"cost; {name}"] = cost(name, images["slices"][:1])
     FILE.write_text(json.dumps(rows, indent=1) + "\n")
+    sheet(images).save(ROOT / "docs" / "ct.png", optimize=True)
     fill(ROOT / "docs" / "ct.md", "ct-slices", table(rows))
     fill(ROOT / "docs" / "ct.md", "ct-cost", costs(rows))
+
+
+def sheet(images: dict[str, torch.Tensor]) -> Image.Image:
+    """The first slice and the first phantom from 32 views: the truth, and what four methods make of it."""
+    lines = []
+    for task in ("slices, 32 views, σ 0.005", "phantoms, 32 views, σ 0.005"):
+        prior, kind, options, sigma = TASKS[task]
+        x = images[kind][:1]
+        A = OPERATORS["ct"]((1, SIDE, SIDE), **options)
+        like = likelihood(A, Gaussian(sigma), Gaussian(sigma).sample(A(x), Rng([0])))
+        line: list[Tile] = [("truth", x[0])]
+        for spec in ("fbp", "cgls", "tv", "lmaps:steps=20"):
+            model = NoPrior() if spec in CLASSICAL else xhat.build_prior(prior)
+            z = solve(as_solver(spec), model, like, Rng([100]))
+            line.append((f"{spec}\n{float(psnr(z, x)):.2f} dB", z[0]))
+        lines.append(line)
+    return panel(lines, 192).convert("P", palette=Image.Palette.ADAPTIVE)
 
 
 def cost(name: str, x: torch.Tensor) -> dict[str, float]:

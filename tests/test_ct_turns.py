@@ -42,19 +42,24 @@ def test_mean_over_turns(name):
         assert torch.allclose(out.flatten(1), want, rtol=1e-9, atol=1e-9 * float(want.abs().max()))
 
 
-@pytest.mark.parametrize("rho", [1e-6, 1e-4, 1e-2, 1.0])
-def test_solves_are_as_near_as_asked(rho):
-    """Against dense linear algebra, at ratios of noise and prior from nearly singular on; measured: up to 0.9."""
-    A = operator("ct:angles=10", (1, 32, 32))
-    dense, y = (
-        A.M.to_dense(),
-        torch.randn(3, 1, *A.seen.shape[2:]) * A.seen * torch.tensor([0.05, 0.5, 5.0]).reshape(3, 1, 1, 1),
-    )
-    want = dense.T @ torch.linalg.solve(dense @ dense.T + rho * torch.eye(len(dense)), y.flatten(1).T)
-    for close in (0.1, 0.01):
-        off = rms(A.ridge(y, rho, close) - want.T.reshape(3, 1, 32, 32))
-        assert (off < 1.3 * close).all()
-    assert (rms(A.ridge(y, rho) - want.T.reshape(3, 1, 32, 32)) < 1e-3 * rms(want.T)).all()
+@pytest.mark.parametrize("sigma", [0.001, 0.01])
+@pytest.mark.parametrize("s", [3.0, 0.3, 0.03])
+def test_solves_are_as_near_as_asked(sigma, s):
+    """prox under N(0, s² I), with data of white noise, of a ramp and of a blur, against dense linear algebra.
+
+    Measured: off by up to 2.0 times what is asked for; solves on the image, which know less, by up to 3.3.
+    """
+    A, close = operator("ct:angles=10", (1, 32, 32)), 0.05 * s
+    torch.manual_seed(0)
+    x = torch.randn(3, 1, 32, 32)
+    x[1], x[2] = torch.rand(32, 32).cumsum(1).fmod(1), torch.nn.functional.avg_pool2d(x[2], 5, 1, 2)
+    y = A(x) + sigma * torch.randn(3, *A.data_shape) * A.seen
+    dense, rho = A.M.to_dense(), (sigma / s) ** 2
+    want = (dense.T @ torch.linalg.solve(dense @ dense.T + rho * torch.eye(len(dense)), y.flatten(1).T)).T
+    want = want.reshape(x.shape)
+    assert (rms(A.ridge(y, rho, close) - want) < 2.5 * close).all()
+    # A residual of 1e-4 on the data is an error of 1e-4 ‖y‖/(2 √ρ) of the image, and of less where it fits.
+    assert (rms(A.ridge(y, rho) - want) < 1e-2 * rms(want)).all()
 
 
 def test_images_never_mix():
@@ -69,7 +74,7 @@ def test_images_never_mix():
 
 
 def test_they_take_half_the_work():
-    """As few products as were measured (20 views of 64 x 64: 104 and 254), for the same image."""
+    """Measured: 102 operator calls and 230, for the same image."""
     A = OPERATORS["ct"]((1, 64, 64), angles=20)
     x = torch.rand(1, 1, 64, 64).cumsum(3).fmod(1) * 2 - 1
     like = likelihood(A, Gaussian(0.005), Gaussian(0.005).sample(A(x), Rng([0])))
@@ -83,7 +88,8 @@ def test_they_take_half_the_work():
         assert rms(a - b) < 0.1 * s
 
 
-@pytest.mark.parametrize("spec", ["ct:angles=20,arc=120", "ct:angles=20,offset=0.01", "ct:angles=20,geometry=fan",
-                                  "ct:angles=[0,9,20,30,41,50]", "ct:angles=60", "ct:angles=20,axis=[0.1,0]"])  # fmt: skip
-def test_where_turns_do_not_help(spec):
-    assert not operator(spec, (1, 64, 64)).turning
+@pytest.mark.parametrize(
+    "given", ["20,arc=120", "20,offset=0.01", "20,geometry=fan", "[0,9,20,30,41]", "60", "20,axis=[0.1,0]"]
+)
+def test_where_turns_do_not_help(given):
+    assert not operator(f"ct:angles={given}", (1, 64, 64)).turning

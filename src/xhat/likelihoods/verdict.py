@@ -11,7 +11,7 @@ MEANS = {
     FITS: "",
     OVERFITS: "the noise went into the image, or the noise is weaker than was said: try a smaller one",
     ROUGH: "dots or stripes that no photograph has: say that there is more noise, or try another width or kernel",
-    DOES_NOT: "usually a wrong kernel, mask or quality, or more noise than was said",
+    DOES_NOT: "usually a wrong kernel, mask, quality or geometry, or more noise than was said",
 }
 
 

@@ -138,7 +138,8 @@ class CT(RaySum):
             raise ShapeError(f"ct: seen has shape {tuple(seen.shape)}, the data {(angles, count)}")
         self.register_buffer("crossing", (self.M.crow_indices().diff() > 0).reshape(1, 1, angles, count))
         self.register_buffer("seen", self.crossing if seen is None else self.crossing & seen.bool())
-        self.turning = seen is None and turnable(geometry, h, w, len(row))
+        self.gaps = seen is not None  # rays that miss the image need no mask: their rows are empty
+        self.turning = not self.gaps and turnable(geometry, h, w, len(row))
         # Lists, because what they hold is no part of this module: the copy in double precision, and what `turns` made.
         self.wide: list[CT] = []
         self.turned: list[Turns] = []
@@ -167,10 +168,12 @@ class CT(RaySum):
 
     def forward(self, x: Image) -> Data:
         y = apply(x.reshape(-1, x.shape[-2] * x.shape[-1]), self.M, self.Mt)
-        return y.reshape(*x.shape[:2], *self.seen.shape[2:]) * self.seen
+        y = y.reshape(*x.shape[:2], *self.seen.shape[2:])
+        return y * self.seen if self.gaps else y
 
     def adjoint(self, y: Data) -> Image:
-        x = apply((y * self.seen).reshape(-1, self.seen.numel()), self.Mt, self.M)
+        y = y * self.seen if self.gaps else y
+        x = apply(y.reshape(-1, self.seen.numel()), self.Mt, self.M)
         return x.reshape(len(y), *self.shape)
 
     @iterative

@@ -1,7 +1,6 @@
 """A Aᵀ of parallel views, averaged over turns of the image: what preconditions solves with few views."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -66,10 +65,10 @@ class Turns:
         values, vectors = torch.linalg.eigh((blocks + blocks.mT) / 2)
         into, back = vectors * (both * size)[:, None], vectors.mT * (both / size)
         self.device = M.device
-        self.parts = [
-            Part(*(t.contiguous().to(M) for t in (waves(views, m), values[m::2].clamp_min(0), into[m::2], back[m::2])))
-            for m in (0, 1)
-        ]
+        # Never negative but for rounding. Both orders are kept: products with either are fast by rows only.
+        self.values, self.into, self.back, self.waves = (
+            part.contiguous().to(M) for part in (values.clamp_min(0), into, back, waves(views))
+        )
 
     def seen_from(self, M: Tensor, Mt: Tensor, v: int) -> Tensor:
         """A Aᵀ from the cells of view `v` up to the middle to all cells of the 2 V views from there on."""
@@ -83,39 +82,25 @@ class Turns:
 
     def __call__(self, r: Data, rho: Tensor | float) -> Data:
         """(K + ρ I)⁻¹ r for `r` (b, c, views, detectors)."""
+        b, c, V, n = *r.shape[:2], self.views, self.half
         other = r.flip(3)
-        plus = self.parts[0]((r + other)[..., : self.half], rho)
-        minus = self.parts[1]((r - other)[..., : self.half], rho)
+        y = torch.cat([r + other, r - other], 2)[..., :n].permute(2, 0, 1, 3).reshape(2 * V, -1)
+        z = ((self.waves @ y).reshape(V + 1, -1, n) @ self.into).reshape(V + 1, 2, b, c, n)
+        z = z / (self.values[:, None, None, None] + bcast(rho, z[0, 0]))
+        y = self.waves.mT @ (z.reshape(V + 1, -1, n) @ self.back).reshape(2 * V + 2, -1)
+        plus, minus = y.reshape(2, V, b, c, n).permute(0, 2, 3, 1, 4)
         return torch.cat([plus + minus, (plus - minus)[..., : self.detectors // 2].flip(3)], 3)
 
 
-@dataclass(frozen=True)
-class Part:
-    """(K + ρ I)⁻¹ for the harmonics m of one parity: their `waves` over the views, and for each the eigenvalues (m, n)
-    and the matrices `into` the coordinates of its eigenvectors and `back`, (m, n, n).
+def waves(views: int) -> Tensor:
+    """The waves of the harmonics m = 0 … V of 2 V views, orthonormal or 0: (cosine and sine of each, 2 V).
+
+    The first V columns are for sums of opposite cells, which have even harmonics only, the others for differences.
     """
-
-    waves: Tensor
-    values: Tensor
-    into: Tensor
-    back: Tensor
-
-    def __call__(self, y: Tensor, rho: Tensor | float) -> Tensor:
-        """For `y` (b, c, views, n), the sum or the difference of opposite cells."""
-        b, c, _, n = y.shape
-        m = len(self.values)
-        z = (self.waves @ y).reshape(b, c, m, 2, n).permute(2, 0, 1, 3, 4).reshape(m, -1, n) @ self.into
-        z = z.reshape(m, b, -1, n)
-        z = (z / (self.values[:, None, None] + bcast(rho, z[0]))).reshape(m, -1, n) @ self.back
-        out: Tensor = self.waves.mT @ z.reshape(m, b, c, 2, n).permute(1, 2, 0, 3, 4).reshape(b, c, 2 * m, n)
-        return out
-
-
-def waves(views: int, parity: int) -> Tensor:
-    """Cosine and sine of the harmonics m = `parity`, `parity` + 2, … of 2 V views over V of them, orthonormal or 0:
-    (2 harmonics, V)."""
-    m = torch.arange(parity, views + 1, 2, dtype=torch.float64)[:, None]
+    m = torch.arange(views + 1, dtype=torch.float64)[:, None]
     angle = math.pi / views * m * torch.arange(views)
     alone = ((m == 0) | (m == views)).double()  # no sine belongs to them
     size = ((2 - alone) / views).sqrt()
-    return torch.stack([size * angle.cos(), (1 - alone) * size * angle.sin()], 1).reshape(-1, views)
+    both = torch.stack([size * angle.cos(), (1 - alone) * size * angle.sin()], 1)
+    even = (m % 2 == 0)[:, None]
+    return torch.cat([torch.where(even, both, 0.0), torch.where(even, 0.0, both)], 2).reshape(-1, 2 * views)
