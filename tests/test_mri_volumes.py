@@ -181,6 +181,18 @@ def test_slices_that_run_downwards_stay_so_and_keep_their_places():
     assert np.allclose([(found.affine @ [0, 0, i, 1])[2] for i in range(3)], [8, 4, 0])
 
 
+def test_a_pair_of_bart_needs_no_suffix():
+    """As BART itself names it; a file or folder of that very name comes first."""
+    _, k = phantom(48)
+    np.asfortranarray(k.numpy().transpose(1, 2, 0)[:, :, None]).ravel(order="F").tofile("scan.cfl")
+    Path("scan.hdr").write_text("# Dimensions\n48 48 1 4 1 1\n")
+    assert [s.path for s in sources(["scan"])] == ["scan.cfl"]
+    assert main(["restore", "scan", *RUN, "-q", "-o", "out"]) == 0
+    assert json.loads(Path("out/record.json").read_text())["image_shape"] == [2, 48, 48]
+    Path("scan").mkdir()
+    assert [s.path for s in sources(["scan"])] == ["scan"]
+
+
 def test_a_slice_is_counted_as_it_is_read():
     """What is counted by heads alone is what the reader numbers."""
     three_slices()

@@ -1,11 +1,14 @@
 """SEG-Y: files that segyio itself writes, by their trace headers; geometry that is none is refused in one line."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from xhat.cli.arguments import main
 from xhat.errors import DataError, SpecError
+from xhat.files.folder import sha256
 from xhat.operators.building import build_operator
 from xhat.science.fwi.operator import FWI
 from xhat.science.fwi.segy import read, scaled
@@ -256,6 +259,9 @@ def test_from_a_file_to_a_picture(tmp_path):
     call = ["restore", str(path), "--noise", "gaussian:sigma=0.001", "--solver", "lbfgs:steps=6", "--prior", "none"]
     spec = "fwi:dx=40,dz=40,dt=2,every=2,time=236,frequency=12,cells=8"
     assert main([*call, "--operator", spec, "--shape", "1,12,8", "-o", str(tmp_path / "out")]) == 0
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert record["provenance"]["files"] == {str(path): sha256(path)}
+    assert "segyio" in record["versions"]
     v = np.load(tmp_path / "out" / "velocity.npy")[0]
     truth = 3 + 1.5 * x[0, 0].numpy()
     start = np.broadcast_to(np.linspace(2, 4, 8), truth.shape)

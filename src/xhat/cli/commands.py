@@ -14,7 +14,7 @@ from ..files.folder import check_apart, check_new, files_in
 from ..files.measurement import Measurement
 from ..files.pictures import PICTURES, save_image
 from ..files.readers.load import load_reference, split
-from ..files.targets import is_pattern, sources
+from ..files.targets import BART, is_pattern, sources
 from ..files.writing import atomic
 from ..notes import tell
 from ..priors.generated import GENERATORS, check_pictures
@@ -34,7 +34,8 @@ def run_restore(args: Namespace) -> int:
     """
     out = str(args.out)
     found = sources(args.measurements, None if is_pattern(out) else args.out)
-    if [source.path for source in found] == args.measurements[:1] and not is_pattern(out):
+    one = args.measurements[:1], [args.measurements[0] + BART[0]]
+    if [source.path for source in found] in one and not is_pattern(out):
         return run_one(args, found[0].path)
     return run_several(args, found)
 

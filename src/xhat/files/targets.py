@@ -18,6 +18,7 @@ from .video import VIDEOS
 
 FIELDS = ("stem", "name", "suffix", "folder")  # what a pattern may name
 WILD = "*?["
+BART = (".cfl", ".hdr")  # a pair, which BART itself names without either
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def sources(given: Sequence[str], out: Path | None = None) -> list[Source]:
                 raise DataError(f"{text}: no file fits this pattern")
         for name in names:
             path = checked(name, "a measurement")
+            if not os.path.lexists(name) and all(os.path.isfile(name + end) for end in BART):
+                name, path = name + BART[0], Path(name + BART[0])
             below = _pictures(path, out) if path.is_dir() else []
             many = slices_of(name) or [Source(str(p), p.relative_to(path)) for p in below]
             for source in many or [Source(name, PurePath(path.name))]:

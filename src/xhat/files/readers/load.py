@@ -87,7 +87,8 @@ def split(source: str | Path) -> tuple[Path, int | None]:
     if not mark or Path(source).exists():
         return Path(source), None
     if not item.isdecimal():
-        raise DataError(f"{source}: no such file, and {item!r} is no number of an item in {name}")
+        more = "; all slices of a volume are restored by xhat restore" if item == "all" else ""
+        raise DataError(f"{source}: no such file, and {item!r} is no number of an item in {name}{more}")
     return Path(name), int(item)
 
 

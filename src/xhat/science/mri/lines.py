@@ -53,15 +53,16 @@ class LineMRI(MRI, SpectralOperator):
         """s (1 or b, 1, h, w), and the complex V (1 or b, h, w, w), whose columns are the singular vectors of a row."""
         key = self.maps.dtype, self.maps.device
         if key not in self._spectra:
-            S = torch.view_as_complex(self.maps.double())
+            maps = self.maps.cpu() if self.maps.device.type == "mps" else self.maps  # Apple's GPUs have no float64
+            S = torch.view_as_complex(maps.double())
             coils = torch.einsum("crw,crv->rwv", S.conj(), S)
             F = fftshift(fft(ifftshift(torch.eye(self.shape[-1], dtype=S.dtype, device=S.device), 0), dim=0), 0)
             F = F / self.shape[-1] ** 0.5
-            grams = [coils * ((F.mH * m.to(F.dtype)) @ F) for m in self.lines]
+            grams = [coils * ((F.mH * m.to(F)) @ F) for m in self.lines]
             squares, V = (torch.stack(part) for part in zip(*map(torch.linalg.eigh, grams), strict=True))
             s = squares.clamp_min(0).sqrt()[:, None]
             s = torch.where(s > self.cutoff * s.amax((-3, -2, -1), keepdim=True), s, 0.0)
-            self._spectra[key] = s.to(key[0]), V.to(torch.complex(self.maps[:0], self.maps[:0]).dtype)
+            self._spectra[key] = s.to(self.maps), V.to(torch.complex(self.maps[:0], self.maps[:0]))
         return self._spectra[key]
 
     def V(self, z: Tensor) -> Image:
