@@ -233,3 +233,14 @@ def test_solvers_can_be_chosen_by_the_operator():
     assert "ddrm" in listing("solvers", of="super_resolution:kind=average")
     with pytest.raises(SpecError, match="among the solvers"):
         listing("priors", of="jpeg")
+
+
+def test_the_summary_names_options_that_are_not_the_defaults(capsys):
+    """The record has them all."""
+    noisy("a.png")
+    made = ["restore", "a.png", "--operator", "denoise"]
+    assert main([*made, "--noise", "noiseless", "--steps", "2", "-o", "exact.png"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "denoise, noiseless; lmaps:steps=2 with photo"
+    assert main([*made, "--sigma", "0.05", "-o", "noisy.png"]) == 0
+    said = "denoise, gaussian:sigma=0.05 (6.38 of 255 grey levels); lmaps with photo"
+    assert capsys.readouterr().out.startswith(said)

@@ -2,9 +2,11 @@
 
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..baselines import BASELINES
 from ..errors import DataError, SpecError, about
 from ..files import exports
 from ..files.cut import Cut
@@ -13,9 +15,11 @@ from ..files.pictures import LEVELS
 from ..files.room import text_of
 from ..files.video import check_writable
 from ..likelihoods.verdict import MEANS
-from ..noise import Gaussian, Noise
+from ..noise import NOISES, Gaussian, Noise, Noiseless
 from ..priors import path_spec, trusted
-from ..spec import parse, short, value
+from ..solvers import SOLVERS
+from ..spec import Spec, parameters, parse, short, value
+from ..spec import text_of as literal
 from ..task.film import FLICKER
 from ..task.look import AUTO
 from ..task.parts import spec_in
@@ -120,7 +124,9 @@ def summary(result: Restoration) -> str:
     """The parts, the cost, the residuals and the metrics of a restoration, in a few lines of text."""
     r, calls = result.record, result.calls
     knows = "" if r["prior"] == "none" else f" with {r['prior']}"
-    lines = [f"{short(r['operator'])}, {r['noise']}{in_levels(result.problem.noise)}; {r['solver']}{knows}"]
+    noise = chosen(r["noise"], NOISES) if isinstance(result.problem.noise, Noiseless) else r["noise"]
+    solver = chosen(r["solver"], SOLVERS, BASELINES)
+    lines = [f"{short(r['operator'])}, {noise}{in_levels(result.problem.noise)}; {solver}{knows}"]
     lines.append(
         f"{calls.forwards} network forwards, {calls.backwards} backwards, {calls.operator} operator calls, "
         f"{result.seconds:.1f} s on {r['device']}"
@@ -141,6 +147,16 @@ def summary(result: Restoration) -> str:
         means = "".join(f", {k[5:]} {float(v):.4g}" for k, v in result.metrics.items() if k.startswith("mean_"))
         lines.append(f"mean of {len(result.images)}{means}; smallest residual: sample_{result.best:03d}")
     return "\n".join(lines)
+
+
+def chosen(spec: str, *registries: Mapping[str, Any]) -> str:
+    """`spec` of a record, which names every option, with those alone that are not the defaults of its part."""
+    said = parse(spec)
+    part = next((registry[said.name] for registry in registries if said.name in registry), None)
+    if part is None:
+        return spec
+    usual = {name: literal(p.default) for name, p in parameters(part).items()}
+    return str(Spec(said.name, {k: v for k, v in said.options.items() if usual.get(k) != literal(v)}))
 
 
 def in_levels(noise: Noise) -> str:
