@@ -1,105 +1,212 @@
-"""The table `modes` of docs/black_hole.md: how far modes of M87 agree from start to start and from day to day.
+"""The tables `m87` and `modes` and the figure of docs/black_hole.md: M87 on each day and in each band, what the best of
+several starts is, and how far it hangs on the random numbers instead of the day.
 
-    python -m benchmarks.m87_modes FOLDER KEPT [STARTS]
+    python -m benchmarks.m87_modes FOLDER KEPT
 
-FOLDER holds the files of the EHT's release 2019-D01-01; modes are kept in KEPT, one file a day and band, and not
+FOLDER holds the files of the EHT's release 2019-D01-01. Modes are kept in KEPT, a file for every 16 starts, and not
 computed again. Start i has the same random numbers on every day.
 """
 
 import math
 import sys
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 import xhat
+from xhat.bench import stats
+from xhat.operators import OPERATORS
+from xhat.science.vlbi.estimate import described
+from xhat.science.vlbi.metrics import nxcorr, ring
+from xhat.science.vlbi.noise import VLBI
 from xhat.science.vlbi.observation import MICROARCSECOND
 from xhat.science.vlbi.operator import BlackHole
+from xhat.science.vlbi.reader import read_observation
+from xhat.spec import build
 
-from .m87_page import NAMES, measured
 from .page import ROOT, fill
 
+NAMES = {"095": "5 April", "096": "6 April", "100": "10 April", "101": "11 April"}
+STARTS, CHUNK = 64, 16
+COMMAND = 32  # starts of the page's command
+SIZES = (1, 4, 16, 32)  # starts of a set, whose best mode is compared
+PAGE = ROOT / "docs" / "black_hole.md"
 
-def modes(file: Path, kept: Path, starts: int) -> dict[str, object]:
-    """Images (starts, h, w) in the order of their seeds, their scores, and the pixel in microarcseconds."""
-    place = kept / f"{file.stem}_{starts}.pt"
-    if not place.exists():
-        r = xhat.restore(file, prior="blackhole", solver="map", starts=starts)
-        assert r.modes is not None
-        assert isinstance(r.problem.A, BlackHole)
-        order = sorted(range(starts), key=lambda i: r.modes.seeds[i])  # type: ignore[union-attr]
-        kept.mkdir(parents=True, exist_ok=True)
-        pixel = r.problem.A.pixel / MICROARCSECOND
-        torch.save({"x": r.modes.images[order, 0], "score": r.modes.score[order], "pixel": pixel}, place)
-    found: dict[str, object] = torch.load(place)
-    return found
+
+@dataclass(frozen=True)
+class Day:
+    """What all starts came to on one day in one band, in the order of their seeds."""
+
+    x: Tensor  # (STARTS, h, w)
+    score: Tensor  # −log posterior, (STARTS,)
+    spec: str
+    A: BlackHole
+
+    def best(self, size: int) -> Tensor:
+        """The numbers of the best starts of the sets 0 to size − 1, size to 2 size − 1, and so on."""
+        first = torch.arange(0, STARTS, size)
+        return first + self.score.reshape(-1, size).argmin(1)
+
+    def measured(self, i: int) -> dict[str, float]:
+        """What `ring` says of start `i`, and whether it is a ring by the page's rule."""
+        return measured(self.x[i][None], self.A.pixel / MICROARCSECOND)
+
+
+def measured(x: Tensor, pixel: float) -> dict[str, float]:
+    """What `ring` says of an image (1, h, w), and whether it is one by the page's rule."""
+    found = ring((x[0] + 1) / 2, pixel)
+    return found | {"is": found["spread"] < 0.15 * found["diameter"] and found["centre_to_ring"] < 0.5}
+
+
+def day(file: Path, kept: Path) -> Day:
+    """All starts on `file`, those that are not in `kept` computed and put there."""
+    parts = []
+    for first in range(0, STARTS, CHUNK):
+        place = kept / f"{file.stem}_{first}.pt"
+        if not place.exists():
+            r = xhat.restore(file, prior="blackhole", solver="map", starts=CHUNK, seed=first, batch_size=8)
+            assert r.modes is not None
+            kept.mkdir(parents=True, exist_ok=True)
+            torch.save({"x": r.modes.images[:, 0], "score": r.modes.score, "seeds": r.modes.seeds}, place)
+        found = torch.load(place)
+        order = torch.tensor(found["seeds"]).argsort()
+        parts.append((found["x"][order], found["score"][order]))
+    observation = read_observation(file)
+    spec = described(observation, 64 * 64)
+    A = build(spec, OPERATORS, (1, 64, 64), observation=observation)
+    assert isinstance(A, BlackHole)
+    return Day(torch.cat([x for x, _ in parts]), torch.cat([s for _, s in parts]), spec, A)
 
 
 def alike(a: Tensor, b: Tensor) -> float:
-    """The correlation of two images at the best circular shift."""
-    a, b = ((v - v.mean()) / (v - v.mean()).norm() for v in (a, b))
-    return float(torch.fft.ifft2(torch.fft.fft2(a) * torch.fft.fft2(b).conj()).real.max())
+    """The correlation of two images (h, w) at the best shift."""
+    return float(nxcorr(a[None, None], b[None, None]))
 
 
-def shown(values: list[float]) -> str:
-    """Mean and standard deviation of pairs."""
-    v = torch.tensor(values)
-    return f"{float(v.mean()):.2f} ± {float(v.std()):.2f}"
+def shifted(x: Tensor, to: Tensor) -> Tensor:
+    """Images (n, h, w) of mean 0 and norm 1, each moved round to where it is most like `to` (h, w)."""
+    x = x - x.mean((1, 2), keepdim=True)
+    x = x / x.norm(dim=(1, 2), keepdim=True)
+    peaks = torch.fft.ifft2(torch.fft.fft2(to) * torch.fft.fft2(x).conj()).real.flatten(1).argmax(1)
+    rows = (torch.roll(v, divmod(int(p), x.shape[2]), (0, 1)) for v, p in zip(x, peaks, strict=True))
+    return torch.stack(list(rows))
+
+
+def ratios(x: Tensor) -> tuple[float, float]:
+    """F of the days and F of the sets in an analysis of variance of images (days, sets, h, w) after the best shifts.
+
+    Each is the mean square of that effect over that of what neither explains, in all pixels together, and 1 where there
+    is no such effect.
+    """
+    days, sets = x.shape[:2]
+    flat = x.flatten(0, 1)
+    reference = flat[0] - flat[0].mean()
+    for _ in range(3):
+        moved = shifted(flat, reference)
+        reference = moved.mean(0)
+    moved = moved.reshape(x.shape)
+    middle = moved.mean((0, 1))
+    of_day, of_set = moved.mean(1) - middle, moved.mean(0) - middle
+    rest = moved - middle - of_day[:, None] - of_set[None]
+    mean_square = rest.square().sum() / ((days - 1) * (sets - 1))
+    by_day = sets * of_day.square().sum() / (days - 1)
+    by_set = days * of_set.square().sum() / (sets - 1)
+    return float(by_day / mean_square), float(by_set / mean_square)
+
+
+def pairs(x: Tensor) -> tuple[float, float, float]:
+    """Mean likeness of images (days, sets, h, w): same day and other set, same set and other day, neither the same."""
+    days, sets = x.shape[:2]
+    one = [alike(x[d, i], x[d, j]) for d in range(days) for i, j in combinations(range(sets), 2)]
+    two = [alike(x[a, i], x[b, i]) for a, b in combinations(range(days), 2) for i in range(sets)]
+    neither = [
+        alike(x[a, i], x[b, j])
+        for a, b in combinations(range(days), 2)
+        for i in range(sets)
+        for j in range(sets)
+        if i != j
+    ]
+    return sum(one) / len(one), sum(two) / len(two), sum(neither) / len(neither)
+
+
+def interval(values: list[float]) -> str:
+    """Mean ± half a 95 % interval by Student."""
+    found = stats.interval(values)
+    return f"{found.value:.1f} ± {found.half:.1f}"
+
+
+def sides(values: list[float]) -> str:
+    """`interval` of angles in degrees, about their circular mean."""
+    a = [math.radians(v) for v in values]
+    middle = math.atan2(sum(map(math.sin, a)), sum(map(math.cos, a)))
+    found = interval([math.degrees(middle + math.remainder(v - middle, math.tau)) % 360 for v in a])
+    return " ± ".join(f"{float(v):.0f}" for v in found.split(" ± "))
+
+
+def shown(found: list[dict[str, float]]) -> str:
+    """Diameter, that of a thin ring, and bright side of several images, with intervals."""
+    values = ([m[k] for m in found] for k in ("diameter", "thin", "position_angle"))
+    diameter, thin, angle = values
+    return f"{interval(diameter)} | {interval(thin)} | {sides(angle)}"
 
 
 def main() -> None:
-    folder, kept, starts = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 4
-    rings = [
-        "| data | starts that end at a ring | their diameters, µas | their bright sides, ° east of north |",
-        "|---|---|---|---|",
+    folder, kept = Path(sys.argv[1]), Path(sys.argv[2])
+    table = [
+        "| data | starts that end at a ring | the best of 32 | diameter ± scatter, µas | width "
+        "| bright side, ° east of north | χ²(φ) / χ²(ln A) | −log posterior |",
+        "|---" * 8 + "|",
     ]
-    pairs = [
-        "| band | same day, other start | same start, other day | other start, other day |",
-        "|---|---|---|---|",
+    sizes = [
+        "| data | rings | diameter, µas | of the thin ring | bright side, ° east of north |",
+        "|---" * 5 + "|",
     ]
-    for band in ("lo", "hi"):
-        every = {}
-        for day, name in NAMES.items():
-            (file,) = folder.glob(f"*_{day}_{band}_*.uvfits")
-            every[day] = found = modes(file, kept, starts)
-            all_found = [measured(x[None], float(found["pixel"])) for x in found["x"]]  # type: ignore[union-attr,arg-type]
-            is_ring = [f for f in all_found if f["is"]]
-            rings.append(f"| {name} {band} | {len(is_ring)} of {starts} | {wide(is_ring)} |")
-            print(rings[-1], flush=True)
-        images = {day: found["x"] for day, found in every.items()}
-        days = list(combinations(images, 2))
-        seeds = list(combinations(range(starts), 2))
-        rows = (
-            [alike(images[d][i], images[d][j]) for d in images for i, j in seeds],
-            [alike(images[a][i], images[b][i]) for a, b in days for i in range(starts)],
-            [
-                alike(images[a][i], images[b][j])
-                for a, b in days
-                for i in range(starts)
-                for j in range(starts)
-                if i != j
-            ],
-        )
-        pairs.append(f"| {band} | {' | '.join(map(shown, rows))} |")
-        print(pairs[-1], flush=True)
-    fill(ROOT / "docs" / "black_hole.md", "modes", "\n".join([*rings, "", *pairs]))
-
-
-def wide(rings: list[dict[str, float]]) -> str:
-    """Mean and range of the diameters, and of the angles of the bright sides about their circular mean."""
-    if not rings:
-        return "– | –"
-    d = [f["diameter"] for f in rings]
-    angles = [math.radians(f["position_angle"]) for f in rings]
-    mean = math.atan2(sum(map(math.sin, angles)), sum(map(math.cos, angles)))
-    off = [math.degrees(math.remainder(a - mean, math.tau)) for a in angles]
-    middle = math.degrees(mean) % 360
-    return (
-        f"{sum(d) / len(d):.1f} ({min(d):.1f} to {max(d):.1f}) | "
-        f"{middle:.0f} ({middle + min(off):.0f} to {middle + max(off):.0f})"
-    )
+    likeness = [
+        "| band | starts of a set | sets | same day, other set | same set, other day | other set, other day "
+        "| F of days | F of sets |",
+        "|---" * 8 + "|",
+    ]
+    bests: list[dict[str, float]] = []
+    figure = Figure(figsize=(11, 6), dpi=90, layout="constrained")
+    panels = figure.subplots(2, 4)
+    for row, band in enumerate(("lo", "hi")):
+        days = {}
+        for column, (key, name) in enumerate(NAMES.items()):
+            (file,) = folder.glob(f"*_{key}_{band}_*.uvfits")
+            days[key] = d = day(file, kept)
+            rings = sum(bool(d.measured(i)["is"]) for i in range(STARTS))
+            best = int(d.best(COMMAND)[0])
+            x = d.x[best][None, None]
+            y = torch.view_as_real(torch.from_numpy(d.A.observation.vis).to(torch.complex64))[None]
+            chi = {k: float(v) for k, v in VLBI().bind(d.A.detector).fit(y, d.A(x)).items()}
+            m, sets = d.measured(best), [d.measured(int(i)) for i in d.best(CHUNK)]
+            bests.append(m)
+            table.append(
+                f"| {name} {band} | {rings} of {STARTS} | {'ring' if m['is'] else 'no ring'} "
+                f"| {m['diameter']:.1f} ± {m['spread']:.1f} | {m['width']:.1f} | {m['position_angle']:.0f} "
+                f"| {chi['chi2_cp']:.2f} / {chi['chi2_lca']:.2f} | {float(d.score[best]):.0f} |"
+            )
+            sizes.append(f"| {name} {band} | {sum(bool(s['is']) for s in sets)} of {len(sets)} | {shown(sets)} |")
+            print(table[-1], d.spec, flush=True)
+            axes = panels[row, column]
+            half = d.A.pixel / MICROARCSECOND * x.shape[-1] / 2
+            axes.imshow((x[0, 0] + 1) / 2, cmap="afmhot", vmin=0, extent=(half, -half, -half, half))
+            axes.set_title(f"{name}, {band} band", fontsize=10)
+            axes.set_xlabel("relative RA (µas)", fontsize=8)
+        for size in SIZES:
+            x = torch.stack([d.x[d.best(size)] for d in days.values()])
+            numbers = " | ".join(f"{v:.3f}" for v in pairs(x))
+            by_day, by_set = ratios(x)
+            likeness.append(f"| {band} | {size} | {x.shape[1]} | {numbers} | {by_day:.1f} | {by_set:.1f} |")
+            print(likeness[-1], flush=True)
+    sizes.append(f"| the best of 32 of all eight | {sum(bool(m['is']) for m in bests)} of 8 | {shown(bests)} |")
+    fill(PAGE, "m87", "\n".join(table))
+    fill(PAGE, "modes", "\n".join([*sizes, "", *likeness]))
+    figure.savefig(ROOT / "docs" / "m87.png")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from xhat.numerics.inner import gauss_newton
 from xhat.numerics.linalg import dot, sq
 from xhat.rng import Rng
 from xhat.science.vlbi.closure import closures
-from xhat.science.vlbi.metrics import aligned, blurred, psnr_aligned, ring
+from xhat.science.vlbi.metrics import aligned, blurred, nxcorr, psnr_aligned, ring
 from xhat.science.vlbi.noise import VLBI, complex_of
 from xhat.science.vlbi.observation import MICROARCSECOND, Observation
 from xhat.science.vlbi.operator import BlackHole
@@ -370,6 +370,25 @@ def test_a_ring_is_measured(diameter, angle):
     assert found["centre_to_ring"] < 0.05
     assert abs(found["row"] - 25) < 0.3
     assert abs(found["column"] - 22) < 0.3
+
+
+@double
+@pytest.mark.parametrize("width", [10.0, 17.0])
+def test_a_blurred_thin_ring_is_told_its_own_diameter(width):
+    """A ring of 42 µas blurred by a round Gaussian peaks inside of itself, by up to 2 µas here."""
+    line = (torch.arange(128.0) + 0.5) - 64
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    thin = torch.exp(-((torch.hypot(x, y) - 21) ** 2) / 2)  # 1 µas a pixel; itself as wide as 2.4 µas
+    found = ring((blurred(2 * thin[None, None] - 1, width)[0, 0] + 1) / 2, 1.0)
+    assert found["diameter"] < 42 - 0.5 * width**2 / (4 * math.log(2) * 42)
+    assert found["thin"] == pytest.approx(42, abs=0.5)  # the next term of the series is 0.3 for a width of 17
+
+
+def test_the_correlation_of_images_sees_neither_their_place_nor_their_scale():
+    x = images(2)
+    moved = 0.3 * torch.roll(x, (2, -3), (2, 3)) - 0.5
+    assert nxcorr(moved, x).tolist() == pytest.approx([1, 1], abs=1e-5)
+    assert float(nxcorr(x[:1], x[1:])) < 0.9
 
 
 # --- files ---

@@ -12,6 +12,7 @@ from xhat.loop import trajectory
 from xhat.noise import Gaussian
 from xhat.rng import Rng
 from xhat.schedule import EDM, VP, Flow
+from xhat.science.vlbi.noise import VLBI
 from xhat.solvers import State
 
 LADDERS = {"edm": EDM(), "vp": VP(), "flow": Flow()}
@@ -20,7 +21,11 @@ LADDERS = {"edm": EDM(), "vp": VP(), "flow": Flow()}
 def made(name: str, seeds: list[int]):
     """A classical method and a problem that it takes."""
     prior = rbf_prior().double()
-    _, like = problem(prior, seeds, "ct:angles=6" if name == "fbp" else "inpaint", Gaussian(0.1))
+    if name == "rml":
+        operator, noise = "black_hole_array:fov=128,white=0.05,interval=7200", VLBI()
+    else:
+        operator, noise = "ct:angles=6" if name == "fbp" else "inpaint", Gaussian(0.1)
+    _, like = problem(prior, seeds, operator, noise)
     return replace(BASELINES[name](), steps=8), prior, like
 
 
