@@ -1,6 +1,7 @@
 """What an observation tells of itself, and what many starts make of skies with a ring and without one."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,19 @@ def test_a_network_that_knows_rings_makes_none_where_there_is_none(kind):
     y = xhat.simulate(sky(kind, 64), sees, "vlbi", seed=1)
     r = xhat.restore(y, prior="blackhole_net", solver="map:steps=40", starts=4)
     assert not is_ring(r.first, 2.0)
+
+
+def test_negative_flux_is_said(caplog):
+    A = black_hole_array((1, 16, 16), flux=0.6)
+    told = []
+    for low in (-1.0, -1.2):
+        caplog.clear()
+        x = torch.full((1, 16, 16), low)
+        x[:, 6:10, 6:10] = 1.0
+        A.modality.files(SimpleNamespace(first=x, mean=x, posterior_std=None))
+        told.append([record.getMessage() for record in caplog.records])
+    assert told[0] == []
+    assert "negative flux" in told[1][0]
 
 
 def test_fits_of_every_image_has_its_own_scale_the_time_and_the_beam_of_the_array(tmp_path):

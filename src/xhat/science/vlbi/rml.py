@@ -72,7 +72,7 @@ class RML(Baseline[Likelihood, State]):
 
         p = ((x + 1) / 2).clamp_min(0)
         z = (p + TINY * bcast(p.flatten(1).amax(1), p)).log()
-        x = scaled(fraction(adam(energy, z, self.lr, self.inner_steps)), like)
+        x = scaled(fraction(adam(energy, z, self.lr / 2**k.before, self.inner_steps)), like)
         return State(x, x)
 
     def penalty(self, p: Image, q: Image) -> PerImage:
