@@ -34,16 +34,17 @@ class RML(Baseline[Likelihood, State]):
     p is the image as a fraction of the total flux F, positive and of sum 1 because p = softmax(z); F is the datum of
     the total flux, or what the operator knows of it, and is met exactly. q is a round Gaussian of `width` µas in the
     middle: relative entropy keeps the image there, for closure quantities do not tell where it is. `mem`, `tv` and
-    `tsv` are m, t and s. Each step is a round of `inner_steps` steps of Adam from the result of the last one, blurred
+    `tsv` are m, t and s. Each step is a round of `inner_steps` steps of Adam in z, from the result of the last one blurred
     by a round Gaussian as wide as the beam is narrow, as the field does it. The first begins at q with a second,
-    smaller Gaussian off the middle: an image that is its own mirror image has no gradient of closure phases.
+    smaller Gaussian off the middle: an image that is its own mirror image has no gradient of closure phases. Longer
+    steps than `lr` = 0.05 leave flux in single pixels.
     """
 
     seeded: ClassVar[bool] = False
 
     steps: int = 4
-    inner_steps: Annotated[int, Steps] = 400
-    lr: Annotated[float, Positive] = 0.15
+    inner_steps: Annotated[int, Steps] = 500
+    lr: Annotated[float, Positive] = 0.05
     width: Annotated[float, Positive] = 40.0
     mem: Annotated[float, NonNegative] = 300.0
     tv: Annotated[float, NonNegative] = 100.0
@@ -72,7 +73,7 @@ class RML(Baseline[Likelihood, State]):
 
         p = ((x + 1) / 2).clamp_min(0)
         z = (p + TINY * bcast(p.flatten(1).amax(1), p)).log()
-        x = scaled(fraction(adam(energy, z, self.lr / 2**k.before, self.inner_steps)), like)
+        x = scaled(fraction(adam(energy, z, self.lr, self.inner_steps)), like)
         return State(x, x)
 
     def penalty(self, p: Image, q: Image) -> PerImage:
