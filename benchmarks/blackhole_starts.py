@@ -7,7 +7,6 @@ The measurements are those of `xhat bench science-blackhole`, which has no start
 
 import sys
 
-import torch
 import xhat
 from xhat.bench import stats
 from xhat.bench.grid import load
@@ -21,7 +20,8 @@ from .page import ROOT, fill
 
 def main() -> None:
     starts = int(sys.argv[1]) if len(sys.argv) > 1 else 8
-    cell, grid = load("science-blackhole").cells()[0], load("science-blackhole")
+    grid = load("science-blackhole")
+    cell = grid.cells()[0]
     images = open_images(cell.data)
     found: dict[str, list[float]] = {}
     for name in images.names():
@@ -38,7 +38,6 @@ def main() -> None:
     body = [table_line(["prior `blackhole`", *means]), "|---" * (1 + len(means)) + "|"]
     body.append(table_line([f"map, the best of {starts} starts", *shown]))
     fill(ROOT / "docs" / "black_hole.md", "blackhole-starts", "\n".join(body))
-    torch.save(found, "/tmp/bh/starts_found.pt")
 
 
 if __name__ == "__main__":

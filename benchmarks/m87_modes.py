@@ -1,4 +1,4 @@
-"""The tables `m87` and `modes` and the figure of docs/black_hole.md: M87 on each day and in each band, what the best of
+"""The tables `m87`, `modes` and `likeness` and the figure of docs/black_hole.md: M87 on each day and in each band, what the best of
 several starts is, and how far it hangs on the random numbers instead of the day.
 
     python -m benchmarks.m87_modes FOLDER KEPT
@@ -82,9 +82,9 @@ def day(file: Path, kept: Path) -> Day:
     return Day(torch.cat([x for x, _ in parts]), torch.cat([s for _, s in parts]), spec, A)
 
 
-def alike(a: Tensor, b: Tensor) -> float:
-    """The correlation of two images (h, w) at the best shift."""
-    return float(nxcorr(a[None, None], b[None, None]))
+def alike(a: Tensor, b: Tensor) -> Tensor:
+    """The correlation at the best shift of each image of `a` (n, h, w) with each of `b` (m, h, w), (n, m)."""
+    return torch.stack([nxcorr(one.expand(len(b), 1, *one.shape), b[:, None]) for one in a])
 
 
 def shifted(x: Tensor, to: Tensor) -> Tensor:
@@ -121,16 +121,10 @@ def ratios(x: Tensor) -> tuple[float, float]:
 def pairs(x: Tensor) -> tuple[float, float, float]:
     """Mean likeness of images (days, sets, h, w): same day and other set, same set and other day, neither the same."""
     days, sets = x.shape[:2]
-    one = [alike(x[d, i], x[d, j]) for d in range(days) for i, j in combinations(range(sets), 2)]
-    two = [alike(x[a, i], x[b, i]) for a, b in combinations(range(days), 2) for i in range(sets)]
-    neither = [
-        alike(x[a, i], x[b, j])
-        for a, b in combinations(range(days), 2)
-        for i in range(sets)
-        for j in range(sets)
-        if i != j
-    ]
-    return sum(one) / len(one), sum(two) / len(two), sum(neither) / len(neither)
+    same = torch.eye(sets, dtype=torch.bool)
+    one = torch.cat([alike(v, v)[~same] for v in x])
+    across = torch.stack([alike(x[a], x[b]) for a, b in combinations(range(days), 2)])
+    return float(one.mean()), float(across[:, same].mean()), float(across[:, ~same].mean())
 
 
 def interval(values: list[float]) -> str:
@@ -205,7 +199,8 @@ def main() -> None:
             print(likeness[-1], flush=True)
     sizes.append(f"| the best of 32 of all eight | {sum(bool(m['is']) for m in bests)} of 8 | {shown(bests)} |")
     fill(PAGE, "m87", "\n".join(table))
-    fill(PAGE, "modes", "\n".join([*sizes, "", *likeness]))
+    fill(PAGE, "modes", "\n".join(sizes))
+    fill(PAGE, "likeness", "\n".join(likeness))
     figure.savefig(ROOT / "docs" / "m87.png")
 
 

@@ -34,10 +34,10 @@ class RML(Baseline[Likelihood, State]):
     p is the image as a fraction of the total flux F, positive and of sum 1 because p = softmax(z); F is the datum of
     the total flux, or what the operator knows of it, and is met exactly. q is a round Gaussian of `width` µas in the
     middle: relative entropy keeps the image there, for closure quantities do not tell where it is. `mem`, `tv` and
-    `tsv` are m, t and s. Each step is a round of `inner_steps` steps of Adam in z, from the result of the last one blurred
-    by a round Gaussian as wide as the beam is narrow, as the field does it. The first begins at q with a second,
-    smaller Gaussian off the middle: an image that is its own mirror image has no gradient of closure phases. Longer
-    steps than `lr` = 0.05 leave flux in single pixels.
+    `tsv` are m, t and s. Each step is a round of `inner_steps` steps of Adam in z, from the result of the last one
+    blurred by a round Gaussian as wide as the beam is narrow, as the field does it. The first begins at q with a
+    second, smaller Gaussian off the middle: an image that is its own mirror image has no gradient of closure phases.
+    Steps longer than `lr` = 0.05 leave flux in single pixels.
     """
 
     seeded: ClassVar[bool] = False
