@@ -1,5 +1,5 @@
-"""The tables `m87`, `modes` and `likeness` and the figure of docs/black_hole.md: M87 on each day and in each band, what the best of
-several starts is, and how far it hangs on the random numbers instead of the day.
+"""The tables `m87`, `modes` and `likeness` and the figure of docs/black_hole.md: M87 on each day and in each band, what
+the best of several starts is, and how far it hangs on the random numbers instead of the day.
 
     python -m benchmarks.m87_modes FOLDER KEPT
 
@@ -45,15 +45,12 @@ class Day:
     score: Tensor  # −log posterior, (STARTS,)
     spec: str
     A: BlackHole
+    measured: list[dict[str, float]]  # of each image, by `measured`
 
     def best(self, size: int) -> Tensor:
         """The numbers of the best starts of the sets 0 to size − 1, size to 2 size − 1, and so on."""
         first = torch.arange(0, STARTS, size)
         return first + self.score.reshape(-1, size).argmin(1)
-
-    def measured(self, i: int) -> dict[str, float]:
-        """What `ring` says of start `i`, and whether it is a ring by the page's rule."""
-        return measured(self.x[i][None], self.A.pixel / MICROARCSECOND)
 
 
 def measured(x: Tensor, pixel: float) -> dict[str, float]:
@@ -77,9 +74,12 @@ def day(file: Path, kept: Path) -> Day:
         parts.append((found["x"][order], found["score"][order]))
     observation = read_observation(file)
     spec = described(observation, 64 * 64)
-    A = build(spec, OPERATORS, (1, 64, 64), observation=observation)
+    A = build(spec, OPERATORS, (1, 64, 64), known={"observation": observation})
     assert isinstance(A, BlackHole)
-    return Day(torch.cat([x for x, _ in parts]), torch.cat([s for _, s in parts]), spec, A)
+    x, place = torch.cat([x for x, _ in parts]), kept / f"{file.stem}_rings.pt"
+    if not place.exists():
+        torch.save([measured(v[None], A.pixel / MICROARCSECOND) for v in x], place)
+    return Day(x, torch.cat([s for _, s in parts]), spec, A, torch.load(place))
 
 
 def alike(a: Tensor, b: Tensor) -> Tensor:
@@ -172,12 +172,12 @@ def main() -> None:
         for column, (key, name) in enumerate(NAMES.items()):
             (file,) = folder.glob(f"*_{key}_{band}_*.uvfits")
             days[key] = d = day(file, kept)
-            rings = sum(bool(d.measured(i)["is"]) for i in range(STARTS))
+            rings = sum(bool(m["is"]) for m in d.measured)
             best = int(d.best(COMMAND)[0])
             x = d.x[best][None, None]
             y = torch.view_as_real(torch.from_numpy(d.A.observation.vis).to(torch.complex64))[None]
             chi = {k: float(v) for k, v in VLBI().bind(d.A.detector).fit(y, d.A(x)).items()}
-            m, sets = d.measured(best), [d.measured(int(i)) for i in d.best(CHUNK)]
+            m, sets = d.measured[best], [d.measured[int(i)] for i in d.best(CHUNK)]
             bests.append(m)
             table.append(
                 f"| {name} {band} | {rings} of {STARTS} | {'ring' if m['is'] else 'no ring'} "

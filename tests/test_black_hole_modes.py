@@ -125,6 +125,15 @@ def test_a_network_that_knows_rings_makes_none_where_there_is_none(kind):
     assert not is_ring(r.first, 2.0)
 
 
+def test_an_array_that_has_not_observed_yet_tells_no_flux():
+    """Visibilities of 0 are no total of 0 Jy, to which every image would be scaled."""
+    sky = black_hole_array((1, 8, 8), white=0.01).modality
+    x = torch.zeros(1, 8, 8)
+    assert sky.total is None
+    assert sky.jansky(x) == 0.01
+    assert black_hole_array((1, 8, 8), flux=0.6).modality.total == 0.6
+
+
 def test_negative_flux_is_said(caplog):
     A = black_hole_array((1, 16, 16), flux=0.6)
     told = []

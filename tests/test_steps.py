@@ -10,10 +10,12 @@ from xhat.baselines import BASELINES
 from xhat.errors import MismatchError
 from xhat.loop import trajectory
 from xhat.noise import Gaussian
+from xhat.operators import OPERATORS
 from xhat.rng import Rng
 from xhat.schedule import EDM, VP, Flow
 from xhat.science.vlbi.noise import VLBI
 from xhat.solvers import State
+from xhat.spec import build
 
 LADDERS = {"edm": EDM(), "vp": VP(), "flow": Flow()}
 
@@ -22,10 +24,11 @@ def made(name: str, seeds: list[int]):
     """A classical method and a problem that it takes."""
     prior = rbf_prior().double()
     if name == "rml":
-        operator, noise = "black_hole_array:fov=128,white=0.05,interval=7200", VLBI()
-    else:
-        operator, noise = "ct:angles=6" if name == "fbp" else "inpaint", Gaussian(0.1)
-    _, like = problem(prior, seeds, operator, noise)
+        sees = "black_hole_array:fov=128,white=0.05,interval=7200"
+        noise = VLBI().bind(build(sees, OPERATORS, prior.shape).detector)
+        _, like = problem(prior, seeds, sees, noise)
+        return replace(BASELINES[name](), steps=8, inner_steps=3), prior, like
+    _, like = problem(prior, seeds, "ct:angles=6" if name == "fbp" else "inpaint", Gaussian(0.1))
     return replace(BASELINES[name](), steps=8), prior, like
 
 

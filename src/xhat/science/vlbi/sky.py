@@ -34,6 +34,10 @@ class Sky(Raster):
     white: float  # Jy/pixel of x = 1
     total: float | None  # Jy, if it is known: figures and FITS images are scaled to it, for closures know no flux
 
+    def __post_init__(self) -> None:
+        if self.total == 0:  # an array that has not observed yet: its visibilities are 0, and tell no flux
+            object.__setattr__(self, "total", None)
+
     def write(self, images: Mapping[str, Tensor], depth: int) -> dict[str, Put]:
         """Pictures, and FITS images with celestial axes, each of the total flux, if astropy is installed."""
         made = super().write(images, depth)
