@@ -18,7 +18,7 @@ from xhat.bench.grid import load
 from xhat.bench.images import open_images
 from xhat.bench.report.text import table_line
 from xhat.bench.schema import stream
-from xhat.metrics.registry import metric, row_of
+from xhat.metrics.registry import metric
 from xhat.science.vlbi.metrics import aligned
 from xhat.science.vlbi.skies import KINDS
 
@@ -31,31 +31,33 @@ def main() -> None:
     grid = load("science-blackhole")
     cell = grid.cells()[0]
     images = open_images(cell.data)
-    found: dict[str, list[float]] = {}
+    solvers = {"map": {"prior": cell.prior, "starts": starts}, "rml": {"prior": "none"}}
+    found: dict[str, dict[str, list[float]]] = {s: {} for s in solvers}
     shown = []
     for name in images.names()[: len(KINDS)]:
         x = images.load(name)
         y = xhat.simulate(x, cell.operator, cell.noise, seed=stream(name, 0))
-        solvers = {"map": {"prior": cell.prior, "starts": starts}, "rml": {"prior": "none"}}
-        made = {}
+        shown.append([x])
         for solver, options in solvers.items():
             place = kept / f"{solver}_{starts}_{name}.pt"
             if not place.exists():
                 r = xhat.restore(y, solver=solver, seed=stream(name, 0), **options)  # type: ignore[arg-type]
                 torch.save({"x": r.first, **{k: float(r.metrics[k]) for k in ("chi2_cp", "chi2_lca")}}, place)
-            made[solver] = torch.load(place)
-        best = made["map"]
-        scores = {m: float(metric(m)(best["x"][None], x[None])) for m in grid.metrics}
-        scores |= {k: best[k] for k in ("chi2_cp", "chi2_lca")}
-        for k, v in scores.items():
-            found.setdefault(k, []).append(v)
-        print(name, {k: round(v, 3) for k, v in scores.items()}, flush=True)
-        shown.append([x, *(aligned(made[s]["x"][None], x[None])[0] for s in solvers)])
-    means = {k: stats.interval(v) for k, v in found.items()}
-    digits = {k: 3 if (row := row_of(k)) is None else row.digits for k in means}
-    cells = [f"{m.value:.{digits[k]}f} ± {m.half:.{digits[k]}f}" for k, m in means.items()]
-    body = [table_line(["prior `blackhole`", *means]), "|---" * (1 + len(means)) + "|"]
-    body.append(table_line([f"map, the best of {starts} starts", *cells]))
+            best = torch.load(place)
+            share = float((best["x"] + 1).sum() / (x + 1).sum())
+            scaled = (best["x"] + 1) / share - 1
+            scores = {m: float(metric(m)(best["x"][None], x[None])) for m in grid.metrics}
+            scores |= {f"{m}, scaled": float(metric(m)(scaled[None], x[None])) for m in ("psnr_shift", "psnr_blur")}
+            scores |= {"flux / true": share, **{k: best[k] for k in ("chi2_cp", "chi2_lca")}}
+            for k, v in scores.items():
+                found[solver].setdefault(k, []).append(v)
+            shown[-1].append(aligned(scaled[None], x[None])[0])
+        print(name, flush=True)
+    titles = list(found["map"])
+    body = [table_line(["six skies", *titles]), "|---" * (1 + len(titles)) + "|"]
+    for solver, label in (("map", f"map, the best of {starts} starts"), ("rml", "rml")):
+        means = [stats.interval(found[solver][k]) for k in titles]
+        body.append(table_line([label, *(f"{m.value:.2f} ± {m.half:.2f}" for m in means)]))
     fill(ROOT / "docs" / "black_hole.md", "blackhole-starts", "\n".join(body))
     draw(shown, ["the sky", f"map, {starts} starts", "rml"], ROOT / "docs" / "blackhole.png")
 
