@@ -1,6 +1,7 @@
 """Regularised maximum likelihood, the imaging of the field: closure quantities, entropy and total variation."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -65,7 +66,7 @@ class RML(Baseline[Likelihood, State]):
         A, sky = array_of(like)
         x = blurred(state.x, sky.beam[1] / A.pixel) if k.before else state.x
         q = gaussian(A, self.width).to(x)
-        fraction = lambda z: z.flatten(1).softmax(1).reshape(z.shape)
+        fraction: Callable[[Tensor], Tensor] = lambda z: z.flatten(1).softmax(1).reshape(z.shape)
 
         def energy(z: Tensor) -> PerImage:
             p = fraction(z)
