@@ -330,6 +330,17 @@ def test_another_order_of_angles_is_noticed():
     assert "another order, direction or unit" in doubts(g, y[torch.randperm(90)])[0]
 
 
+def test_another_order_is_noticed_of_an_object_at_the_axis():
+    """Its centres of mass stay where they are; the widths of the views do not."""
+    at = torch.linspace(-1, 1, N, dtype=torch.float64)
+    f = ((at / 0.3) ** 2 + (at[:, None] / 0.8) ** 2 < 1).float()
+    A = OPERATORS["ct"]((1, N, N), angles=60, white=1.0)
+    y = A(2 * f[None, None] - 1)[0, 0]
+    y = y + 0.005 * torch.randn(y.shape)
+    assert doubts(A.geometry, y) == []
+    assert "the widths of the views" in doubts(A.geometry, y[torch.randperm(60)])[0]
+
+
 def test_a_drifting_beam_is_noticed():
     g, y = made()
     assert "varies by" in doubts(g, y * torch.linspace(0.8, 1.2, 90).double()[:, None])[0]

@@ -14,6 +14,7 @@ MASS = 0.03  # how much the total of a view may differ from the others', relativ
 CLEAR = 5.0  # standard errors by which an axis beside the middle is told
 CELLS = 0.25  # of a cell: so far beside is nothing to speak of
 ANGLES = 1.0  # cells by which the centres of mass may miss their sinusoid
+WIDTHS = 0.03  # how much the mean square width of a view may miss its wave, relative
 SURE = 4.0  # standard deviations of the noise that are no doubt
 BETTER = 0.6  # opposite rays that agree so much better in another geometry speak for it
 Notes = list[str]
@@ -23,8 +24,9 @@ def doubts(g: Geometry, y: Tensor, seen: Tensor | None = None) -> Notes:
     """What speaks against the geometry of line integrals `y` (angles, detectors), one line each; empty if nothing does.
 
     `seen` says which readings were measured. A parallel beam: the moments of Helgason and Ludwig (1980, 1966). The
-    total of a view is the same for all, and its centre of mass runs along a cos θ + b sin θ, where (a, b) is that of
-    the object. A fan: rays that are measured twice, once from each end, have the same integral.
+    total of a view is the same for all, its centre of mass runs along a cos θ + b sin θ, where (a, b) is that of the
+    object, and its mean square width along a + b cos 2θ + c sin 2θ. A fan: rays that are measured twice, once from each
+    end, have the same integral.
     """
     found = radians(g)
     if len(g.angles) < VIEWS or g.detectors < VIEWS:
@@ -72,6 +74,16 @@ def moments(g: Geometry, y: Tensor) -> Notes:
         notes.append(
             f"the centres of mass of the views miss every sinusoid by {rest / g.pitch:.1f} cells: the angles are in "
             "another order, direction or unit (degrees), or the object moved"
+        )
+        return notes
+    square = (cells - centre[:, None]).square()
+    width = (y * square).sum(1) / mass
+    waves = torch.stack([torch.ones_like(theta), (2 * theta).cos(), (2 * theta).sin()], 1)
+    off = float((width - waves @ torch.linalg.lstsq(waves, width[:, None]).solution[:, 0]).square().mean().sqrt())
+    if uneven <= MASS and off > max(WIDTHS * float(width.mean()), noise * float(square.square().sum(1).mean()) ** 0.5):
+        notes.append(
+            f"the widths of the views miss every a + b cos 2θ + c sin 2θ by {100 * off / float(width.mean()):.0f} %: "
+            "the angles are in another order or unit (degrees), or the object moved"
         )
         return notes
     error = rest * math.sqrt(float(torch.linalg.inv(basis.T @ basis)[2, 2]))
