@@ -2,6 +2,7 @@
 
     python -m benchmarks.damaged ten FOLDER [--page docs/simple_tools.md]
     python -m benchmarks.damaged blur FOLDER [--page docs/simple_tools.md]
+    python -m benchmarks.damaged shake FOLDER [--page docs/simple_tools.md]
     python -m benchmarks.damaged coded FOLDER [--page docs/simple_tools.md]
 
 FOLDER holds photographs, of which the middle of the first colour ones are damaged. Every task is one command of the
@@ -32,17 +33,18 @@ from .page import fill
 
 Pixels = np.ndarray  # (h, w, 3) uint8
 SIDE = 192
+SHAKEN = 256  # pixels of a shaken photograph's sides, or all that it has
 
 
-def photographs(folder: Path, count: int) -> list[tuple[str, Pixels]]:
-    """The names and the middles of the first colour photographs of `folder`, SIDE x SIDE."""
+def photographs(folder: Path, count: int, side: int = SIDE) -> list[tuple[str, Pixels]]:
+    """The names and the middles, `side` x `side`, of the first colour photographs of `folder`, of SIDE at least."""
     found = []
     for path in sorted(folder.rglob("*.png")):
         with Image.open(path) as picture:
             x = np.asarray(picture.convert("RGB"))
         if min(x.shape[:2]) >= SIDE and np.ptp(x.astype(int), axis=2).max() > 0:
-            top, left = ((n - SIDE) // 2 for n in x.shape[:2])
-            found.append((path.stem, x[top : top + SIDE, left : left + SIDE].copy()))
+            top, left = (max(0, (n - side) // 2) for n in x.shape[:2])
+            found.append((path.stem, x[top : top + side, left : left + side].copy()))
     return found[:count]
 
 
@@ -248,7 +250,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
-    photos, page = photographs(args.folder, args.count), args.page and args.page.resolve()
+    photos = photographs(args.folder, args.count, SHAKEN if args.part == "shake" else SIDE)
+    page = args.page and args.page.resolve()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         known = {"ten": ten, "coded": coded}.get(args.part)

@@ -18,6 +18,7 @@ from ...operators.kernel_blur import correlation
 from ...priors import Prior
 from ...rng import Rng
 from ...solvers.hqs import HQS
+from .search import TRUST, find_path
 from .shake import likeness, shake_kernel
 from .spectrum import Round, gaussian, gaussian_width, round_kernels, roundness
 
@@ -26,7 +27,9 @@ SMALLEST = 48  # pixels of the shorter side: less shows no kernel
 SIZES = (17, 25, 41)  # of kernels without a form, in pixels; each is searched from coarse to fine
 ROUND = 0.9  # likeness to a Gaussian or a disc from which a kernel found from edges counts as one
 AGREE = 0.75  # likeness of two kernels, found at different sizes, from which they are believed
-SURE = ((0.93, 2.0), (0.88, 4.0), (AGREE, 6.0))  # from such a likeness on a kernel is told so many times the noise
+CARE = 1.5  # times the noise that a path is told, whose kernel is nearly right
+RIM = 0.1  # of the picture's sides that say nothing of a kernel: what lies beyond is not known
+MISFIT = 0.04  # the noise at least at which a path's misfit is measured: at less wrong paths fit, at more all fit alike
 STEPS = 6  # calls of the prior for each candidate
 TOLD = 0.03  # the noise that these are told at least, in [−1, 1]: more than there is, so that misfits show
 DOUBT = 0.3  # of the residual for each unit by which a kernel fits the spectrum less well than the best
@@ -50,10 +53,11 @@ class Blur:
 def find_blur(x: Tensor, prior: Prior, sigma: float, shapes: Sequence[str] = ("gauss", "disc", "shake")) -> Blur | None:
     """The blur of a picture `x` (1 or 3, h, w) in [−1, 1] with noise `sigma`; None if no kernel makes it better.
 
-    `shapes` names what is tried. Kernels without a form come from the edges, at several sizes. Where two of them agree
-    and none is round, the blur is one of them; otherwise it is a Gaussian or a disc, whose width the spectrum tells.
-    Among the candidates that is taken through which a few steps of half-quadratic splitting under the prior explain the
-    picture best. Where its result is rough it is told more noise; if that does not help, there is no kernel.
+    `shapes` names what is tried. A quick look at the edges tells whether the blur may be round. If not, the path of a
+    camera is sought from many starts, which takes some time. Its rivals are the Gaussian and the disc whose widths the
+    spectrum tells: that is taken through which a few steps of half-quadratic splitting under the prior explain the
+    picture best. A path that few of the starts lead to is not believed, and then there is no kernel. Where the result
+    is rough it is told more noise; if that does not help, there is none either.
     """
     part = _middle(x)
     if min(part.shape[-2:]) < SMALLEST:
@@ -73,24 +77,26 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
     grey = y.mean(0)
     drawn = [shake_kernel(grey, size) for size in SIZES if 3 * size <= min(grey.shape)] if "shake" in shapes else []
     agree = max((likeness(a, b) for a, b in combinations(drawn, 2)), default=0.0)
-    if drawn and agree >= AGREE and max(map(roundness, drawn)) < ROUND:
-        caution = next(factor for least, factor in SURE if agree >= least)
-        found = [Blur("blur", k, caution * max(2 * sigma, 2 * LEVEL), False) for k in drawn]
-        return min(found, key=lambda blur: _residual(blur, y, prior, told))
+    looks_round = agree >= AGREE and max(map(roundness, drawn)) >= ROUND
     kinds = [name for name, shape in (("gaussian_blur", "gauss"), ("defocus", "disc")) if shape in shapes]
     rounds = [r for r in round_kernels(grey, max(sigma, LEVEL / 4)) if r.spec.split(":")[0] in kinds]
-    if not rounds:
-        return None
-    if drawn and agree >= AGREE:  # a Gaussian that is too wide does more harm than one that is too narrow
+    if looks_round:  # a Gaussian that is too wide does more harm than one that is too narrow
         least = gaussian_width(max(drawn, key=roundness))
         rounds = [gaussian(least, r.error) if r.spec.startswith("gauss") and r.width > least else r for r in rounds]
 
-    def misfit(r: Round) -> float:
-        blur = Blur(r.spec, r.kernel, told, True)
-        return _residual(blur, y, prior, told) * (1 + DOUBT * (r.error - rounds[0].error))
+    def by_spectrum(r: Round) -> float:
+        return _residual(y, r.kernel, prior, told) * (1 + DOUBT * (r.error - rounds[0].error))
 
-    chosen = min(rounds, key=misfit) if len(rounds) > 1 else rounds[0]
-    return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True)
+    chosen = min(rounds, key=by_spectrum) if len(rounds) > 1 else next(iter(rounds), None)
+    if drawn and not (looks_round and chosen):
+
+        def misfit(kernel: Tensor) -> float:
+            return _residual(y, kernel, prior, max(MISFIT, 2 * sigma), RIM)
+
+        path = find_path(grey, misfit)
+        if path and not (chosen and misfit(chosen.kernel) < path.misfit):
+            return Blur("blur", path.kernel, CARE * max(sigma, LEVEL), False) if path.trust >= TRUST else None
+    return chosen and Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True)
 
 
 def _middle(x: Tensor) -> Tensor:
@@ -98,11 +104,13 @@ def _middle(x: Tensor) -> Tensor:
     return x[..., top : top + WINDOW, left : left + WINDOW]
 
 
-def _residual(blur: Blur, y: Tensor, prior: Prior, told: float) -> float:
-    """How badly the prior explains `y` (c, h, w) through a kernel: the root mean square of what is left."""
-    x = _restored(y, blur.kernel, prior, told)
-    A = correlation(tuple(y.shape), blur.kernel[None], "reflect").to(y)
-    return float((y - A(x[None])[0]).square().mean().sqrt())
+def _residual(y: Tensor, kernel: Tensor, prior: Prior, told: float, rim: float = 0.0) -> float:
+    """How badly the prior explains `y` (c, h, w) through a kernel: the root mean square of what is left inside."""
+    x = _restored(y, kernel, prior, told)
+    A = correlation(tuple(y.shape), kernel[None], "reflect").to(y)
+    down, right = (round(rim * n) for n in y.shape[-2:])
+    left = (y - A(x[None])[0])[..., down : y.shape[-2] - down, right : y.shape[-1] - right]
+    return float(left.square().mean().sqrt())
 
 
 def _restored(y: Tensor, kernel: Tensor, prior: Prior, told: float) -> Tensor:

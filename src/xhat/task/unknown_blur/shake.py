@@ -4,39 +4,56 @@ Xu, Zheng and Jia, "Unnatural L0 sparse representation for natural image deblurr
 
     x = argmin ‖k ∗ x − y‖² + λ ‖∇x‖₀,    k = argmin ‖k ∗ ∇x − ∇y‖² + γ ‖k‖²,
 
-in turn and from coarse to fine, with the numbers of Pan et al., CVPR 2014. Half-quadratic splitting solves for x.
+in turn and from coarse to fine, with the numbers of Pan et al., CVPR 2014. Half-quadratic splitting solves for x. Where
+the kernel has taken form, a prior of the paths of shaking cameras stands in place of γ ‖k‖², see `paths`.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.fft import irfft2, rfft2
+from torch.fft import fft2, ifft2, irfft2, rfft2
 from torch.nn import functional as F
 
 from ...operators.kernels import on_grid
 from ...operators.reflect import fast
+from .paths import likeliest_path
 
-LAMBDA, LEAST = 4e-3, 1e-4  # λ at first and at last, for pictures in [0, 1]
+LAMBDA, LEAST = 4e-3, 2e-4  # λ at first and at last, for pictures in [0, 1]
 FALL = 1.1  # by which λ falls after each turn
 GAMMA = 2.0
 TURNS = 5  # at each scale
 RATIO = 2**-0.5  # of one scale to the next finer one
 COARSEST = 5  # pixels of the kernel at the coarsest scale
 SHARPEST = 1e5  # the last β of the splitting
+FORM = 0.6  # the share of all turns after which a kernel has taken form
+FIRST, LAST = 0.02, 0.003  # error of a kernel's entries that the prior of paths is told, at the first turn and the last
+KNOWN = 7  # pixels of a side from which on the prior knows kernels
 FAINT = 0.05  # of the kernel's largest entry: below is noise
+MARGIN = 4  # pixels around a kernel that is moved by a part of one
 LOOSE = 0.1  # of the kernel's weight: connected pieces of less are noise
 
 
-def shake_kernel(y: Tensor, size: int) -> Tensor:
+@dataclass(frozen=True)
+class Turns:
+    """How a kernel is improved: in `count` turns, from the first to the last of `weights` (λ) and `errors` (of k)."""
+
+    count: int
+    weights: tuple[float, float]
+    errors: tuple[float, float]
+
+
+def shake_kernel(y: Tensor, size: int, paths: bool = False) -> Tensor:
     """The kernel, `size` x `size` with sum 1, for correlation, of a grey picture `y` (h, w) in [−1, 1].
 
-    Where an image lies cannot be told from its blur: the kernel's weight is put on its centre.
+    With `paths` the prior of camera paths has a say in the last turns. Where an image lies cannot be told from its
+    blur: the kernel's weight is put on its centre, up to half a pixel.
     """
     y = ((y + 1) / 2).float()
     h, w = y.shape
     scales = max(0, math.floor(math.log(COARSEST / size) / math.log(RATIO)))
-    k, weight = torch.full((1, 1), 1.0), LAMBDA
+    k, weight, turn, turns = torch.full((1, 1), 1.0), LAMBDA, 0, TURNS * (scales + 1)
     for scale in range(scales, -1, -1):
         side = max(3, round(size * RATIO**scale))
         side += 1 - side % 2
@@ -49,9 +66,23 @@ def shake_kernel(y: Tensor, size: int) -> Tensor:
             k = _resized(k, side, side).clamp_min(0)
             k = k / k.sum()
         for _ in range(TURNS):
-            k = _centred(_clean(_kernel(edges(small, k, weight), small, side)))
-            weight = max(weight / FALL, LEAST)
-    return moved(k).flip(0, 1).double()
+            x, share = edges(small, k, weight), turn / (turns - 1)
+            if paths and share >= FORM and side >= KNOWN:
+                k = _path(x, small, k, FIRST ** (1 - share) * LAST**share)
+            else:
+                k = _clean(_kernel(x, small, side))
+            k, weight, turn = _centred(k), max(weight / FALL, LEAST), turn + 1
+    return k.flip(0, 1).double()
+
+
+def improved(y: Tensor, k: Tensor, turns: Turns) -> Tensor:
+    """A kernel like `k`, (side, side), both for correlation, that fits the grey picture `y` (h, w) in [−1, 1] better."""
+    y = periodic(((y + 1) / 2).float(), len(k))
+    k = k.float().flip(0, 1)
+    for i in range(turns.count):
+        weight, error = (a * (b / a) ** (i / (turns.count - 1)) for a, b in (turns.weights, turns.errors))
+        k = _centred(_path(edges(y, k, weight), y, k, error))
+    return k.flip(0, 1).double()
 
 
 def periodic(y: Tensor, least: int) -> Tensor:
@@ -96,11 +127,34 @@ def _slopes(size: torch.Size, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 def _kernel(x: Tensor, y: Tensor, side: int) -> Tensor:
     """k of the formula above, (side, side), of any sign."""
-    Dx, Dy = _slopes(y.shape, y.dtype)
-    steep, X = Dx.abs().square() + Dy.abs().square(), rfft2(x)
-    k = irfft2(steep * X.conj() * rfft2(y) / (steep * X.abs().square() + GAMMA), s=y.shape)
-    found: Tensor = k.roll((side // 2, side // 2), (0, 1))[:side, :side]
-    return found
+    cross, gram = _normal(x, y)
+    return _from_grid(cross / (gram + GAMMA), y.shape, side)
+
+
+def _path(x: Tensor, y: Tensor, k: Tensor, error: float) -> Tensor:
+    """The path of a camera next to `k`, (side, side), sum 1: ‖k ∗ ∇x − ∇y‖² is made small near `k`, then `error` removed.
+
+    One step of half-quadratic splitting, with the misfit of `k` as the noise of ∇y.
+    """
+    cross, gram = _normal(x, y)
+    K = rfft2(on_grid(k, *y.shape))
+    left = K * rfft2(x) - rfft2(y)
+    misfit = sum(float(irfft2(D * left, s=y.shape).square().mean()) for D in _slopes(y.shape, y.dtype)) / 2
+    near = misfit / error**2
+    k = likeliest_path(_from_grid((cross + near * K) / (gram + near), y.shape, len(k)), error).clamp_min(0)
+    return k / k.sum()
+
+
+def _normal(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The spectra of ∇x ⋆ ∇y and ∇x ⋆ ∇x."""
+    steep, X = sum(D.abs().square() for D in _slopes(y.shape, y.dtype)), rfft2(x)
+    return steep * X.conj() * rfft2(y), steep * X.abs().square()
+
+
+def _from_grid(K: Tensor, shape: torch.Size, side: int) -> Tensor:
+    """The kernel (side, side) of which `K` is the spectrum on a periodic grid of a `shape`."""
+    k: Tensor = irfft2(K, s=shape).roll((side // 2, side // 2), (0, 1))
+    return k[:side, :side]
 
 
 def _clean(k: Tensor) -> Tensor:
@@ -133,13 +187,16 @@ def _centred(k: Tensor) -> Tensor:
 
 
 def moved(k: Tensor) -> Tensor:
-    """`k`, two pixels wider, with its weight exactly on its centre: interpolated between pixels."""
-    k = F.pad(k, [1, 1, 1, 1])
-    for axis, far in enumerate(_middle(k)):
-        whole = math.floor(-far)
-        part = -far - whole
-        k = (1 - part) * k.roll(whole, axis) + part * k.roll(whole + 1, axis)
-    return k
+    """`k`, wider by a margin, with its weight exactly on its centre; entries may become slightly negative.
+
+    The shift is a phase of the spectrum, since interpolation between pixels would make a kernel wider.
+    """
+    k = F.pad(k.double(), [MARGIN] * 4)
+    f = torch.fft.fftfreq(len(k), dtype=k.dtype)
+    for _ in range(2):  # waves that go over the edge move the middle a little
+        down, right = _middle(k)
+        k = ifft2(fft2(k) * torch.exp(2j * math.pi * (f[:, None] * down + f * right))).real
+    return k / k.sum()
 
 
 def _resized(y: Tensor, h: int, w: int) -> Tensor:

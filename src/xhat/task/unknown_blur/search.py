@@ -1,0 +1,88 @@
+"""The path of a shaken camera, sought from many starts.
+
+The search of `shake` ends in one of many kernels, depending on its start. Of those found, the best is the one through
+which the photograph's prior explains the picture best: this knows more of photographs than that they have few edges.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...operators.kernels import splat
+from .shake import Turns, improved, likeness, moved, shake_kernel
+
+SIDE = 41  # pixels of the largest kernel
+SIZES = (13, 17, 21, 25, 31, 37)  # of kernels that are drawn from coarse to fine
+LINES, LENGTH = 6, 13  # straight paths to start from: how many headings, and pixels
+SETTLED = Turns(12, (1e-3, 2e-4), (0.01, 0.002))  # after a start
+WIDER = Turns(12, (4e-3, 2e-4), (0.01, 0.002))  # few edges first: may leave a wrong path
+FINER = Turns(16, (4e-4, 1e-4), (0.005, 0.001))
+ROUNDS = (4, 2, 2)  # how many of the best are improved in each round
+GAIN = 1e-3  # of the misfit: a round that brings less is the last
+VOTES = 5  # starts that say how far a kernel may be trusted
+TRUST = 0.9  # from which on it is
+CLOSE = 5e-3  # of the misfit: so much more is no reason to prefer a kernel that is not trusted
+
+
+@dataclass(frozen=True)
+class Path:
+    """A kernel that was found, (side, side), sum 1, for correlation, with its weight on its centre."""
+
+    kernel: Tensor
+    misfit: float
+    trust: float  # the median likeness of this kernel and those that the best starts led to, from 0 to 1
+
+
+def find_path(y: Tensor, misfit: Callable[[Tensor], float]) -> Path | None:
+    """The path of the camera that took a grey picture `y` (h, w) in [−1, 1]; None if it is too small to show one.
+
+    `misfit` says how badly a kernel explains the picture.
+    """
+    side = min(SIDE, min(y.shape) // 3)
+    side -= 1 - side % 2
+    starts = [shake_kernel(y, size, paths=True) for size in SIZES if size <= side]
+    if not starts:
+        return None
+    starts += [straight(math.pi * i / LINES, side) for i in range(LINES)]
+    found = [_judged(improved(y, resized(k, side), SETTLED), misfit) for k in starts]
+    found.sort(key=_first)
+    voters = [k for _, k in found[:VOTES]]
+    for count in ROUNDS:
+        before = found[0][0]
+        more = [improved(y, k, turns) for _, k in found[:count] for turns in (WIDER, FINER)]
+        found = sorted([*found, *(_judged(k, misfit) for k in more)], key=_first)
+        if found[0][0] > (1 - GAIN) * before:
+            break
+    close = [(k, least, _trust(k, voters)) for least, k in found if least <= (1 + CLOSE) * found[0][0]]
+    best, least, trust = next((c for c in close if c[2] >= TRUST), close[0])
+    return Path(moved(best), least, trust)
+
+
+def _trust(k: Tensor, voters: list[Tensor]) -> float:
+    return sorted(likeness(k, v) for v in voters)[len(voters) // 2]
+
+
+def straight(heading: float, side: int) -> Tensor:
+    """A camera that moved evenly along a line, (side, side), sum 1."""
+    at = torch.linspace(-LENGTH / 2, LENGTH / 2, 20 * LENGTH, dtype=torch.float64)
+    way = torch.tensor([math.sin(heading), math.cos(heading)], dtype=torch.float64)
+    return splat(at[:, None] * way + (side - 1) / 2, side)
+
+
+def resized(k: Tensor, side: int) -> Tensor:
+    """A kernel with zeros around it or without its rim, (side, side), sum 1."""
+    more = (side - len(k)) // 2
+    k = F.pad(k, [more] * 4)
+    return k / k.sum()
+
+
+def _judged(k: Tensor, misfit: Callable[[Tensor], float]) -> tuple[float, Tensor]:
+    return misfit(k), k
+
+
+def _first(found: tuple[float, Tensor]) -> float:
+    return found[0]
