@@ -12,9 +12,13 @@ from xhat.errors import DataError, SpecError
 from xhat.metrics.pixels import psnr
 from xhat.operators.blind_blur import gaussians
 from xhat.operators.kernel_blur import correlation
-from xhat.operators.kernels import motion_kernels
+from xhat.operators.kernels import motion_kernel, motion_kernels
 from xhat.operators.out_of_focus import disc
-from xhat.task.unknown_blur.choose import rough
+from xhat.schedule import Level
+from xhat.solvers.kernel_prior import shakes
+from xhat.task.unknown_blur import search
+from xhat.task.unknown_blur.choose import find_blur, rough
+from xhat.task.unknown_blur.paths import likeliest_path
 from xhat.task.unknown_blur.shake import likeness, moved, shake_kernel
 from xhat.task.unknown_blur.spectrum import round_kernels, roundness
 
@@ -28,6 +32,11 @@ def picture(top=60, left=120, side=192, of=data.astronaut):
 def blurred(x, kernel, seed=0):
     y = correlation(tuple(x.shape), kernel[None], "reflect")(x[None])[0]
     return y + SIGMA * torch.randn(y.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def square(k, side):
+    h, w = ((side - n) // 2 for n in k.shape)
+    return torch.nn.functional.pad(k, [w, w, h, h])
 
 
 def gauss(std):
@@ -60,12 +69,15 @@ def test_a_disc_has_its_radius():
 
 def test_a_kernel_is_moved_onto_its_centre():
     k = torch.zeros(9, 9)
-    k[1, 2], k[2, 2], k[2, 3] = 0.5, 0.2, 0.3
+    k[4, 3], k[4, 4], k[5, 5] = 0.5, 0.2, 0.3
     found = moved(k)
-    r = torch.arange(11.0) - 5
-    assert float((found.sum(1) * r).sum()) == pytest.approx(0, abs=1e-5)
-    assert float((found.sum(0) * r).sum()) == pytest.approx(0, abs=1e-5)
+    r = torch.arange(len(found)) - len(found) // 2
+    assert float((found.sum(1) * r).sum()) == pytest.approx(0, abs=1e-6)
+    assert float((found.sum(0) * r).sum()) == pytest.approx(0, abs=1e-6)
     assert float(found.sum()) == pytest.approx(1)
+    down, right = (found * r[:, None] ** 2).sum(), (found * r**2).sum()
+    wide = 0.5 * 0.09 + 0.2 * 0.09 + 0.3 * 0.49, 0.5 * 0.64 + 0.2 * 0.04 + 0.3 * 1.44  # of k about (4.3, 3.8)
+    assert (float(down), float(right)) == pytest.approx(wide, abs=1e-6), "it is not made wider"
 
 
 def test_likeness_knows_no_place_and_round_is_round():
@@ -76,6 +88,54 @@ def test_likeness_knows_no_place_and_round_is_round():
     assert roundness(gauss(1.7)) > 0.98
     assert roundness(disc(4.0)) > 0.98
     assert roundness(k) < 0.9
+
+
+def test_the_network_knows_paths_better_than_their_mean_and_covariance():
+    """Kernels of seeds that it was not trained on, at a noise that hides them."""
+    size, noise = 25, 0.01
+    k = torch.stack([motion_kernel(size, 0.5, 20_000_000 + i) for i in range(8)]).float()
+    y = k + noise * torch.randn(k.shape, generator=torch.Generator().manual_seed(0))
+    found = torch.stack([likeliest_path(v, noise) for v in y])
+    gauss = shakes(size, torch.float64, torch.device("cpu"))
+    flat = gauss.forward(size * y[:, None].double(), Level(0.5, 1.0, size * noise))[:, 0] / size
+    error = lambda v: float((v - k).flatten(1).norm(dim=1).mean())
+    assert error(found) < 0.8 * error(flat.float()) < 0.8 * error(y)
+
+
+def test_a_kernel_is_trusted_if_most_starts_lead_to_it(monkeypatch):
+    one, other = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5))
+    monkeypatch.setattr(search, "improved", lambda y, k, turns: k)
+    y = torch.zeros(128, 128)
+    for starts, trusted in (([one, one, one, other, other], True), ([other, other, one, other, one], False)):
+        monkeypatch.setattr(search, "_starts", lambda y, side, starts=starts: iter(starts))
+        found = search.find_path(y, lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0)
+        assert found is not None
+        assert likeness(found.kernel, one) > 0.95  # the one that fits, whether it is trusted or not
+        assert (found.trust >= search.TRUST) == trusted
+
+
+def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):
+    one, other = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5))
+    monkeypatch.setattr(search, "improved", lambda y, k, turns: k)
+    monkeypatch.setattr(search, "_starts", lambda y, side: iter([one, other, other, other]))
+    y = torch.zeros(128, 128)
+    for better, taken in ((1e-3, other), (1e-2, one)):
+        found = search.find_path(y, lambda k, better=better: 1 - better if likeness(k, one) > 0.99 else 1.0)
+        assert found is not None
+        assert likeness(found.kernel, taken) > 0.95
+
+
+@pytest.mark.slow
+def test_many_starts_find_the_path_of_a_camera():
+    """A kernel from edges alone has a likeness of about 0.9 here, and half of the gain needs more."""
+    k, x = square(motion_kernels(21, 0.5, 7)[0], 41), picture()
+    y = blurred(x, k)
+    prior = xhat.build_prior("photo", "cpu")
+    found = find_blur(y, prior, SIGMA, ("shake",))
+    assert found is not None
+    assert not found.round
+    assert likeness(found.kernel, k) > 0.95
+    assert likeness(found.kernel, k) > likeness(found.kernel.flip(0, 1), k), "it is for correlation, as the operator's"
 
 
 @pytest.mark.slow

@@ -124,10 +124,13 @@ def table(folder: Path) -> str:
     seen, held = kernels(2000, FIRST).flatten(1).double(), kernels(200, HELD)
     mean = seen.mean(0)
     gauss = GaussianPrior((1, SIDE, SIDE), seen.T.cov() + (ENTRY / SIDE) ** 2 * torch.eye(SIDE**2).double())
+    gauss = gauss.to("cpu", torch.float64)
     rows = ["| noise of an entry | as it is | the Gaussian | **the network** |", "|---|---|---|---|"]
     for s in (0.002, 0.005, 0.01, 0.02, 0.05):
         y = held + s * torch.randn(held.shape, generator=torch.Generator().manual_seed(3))
-        flat = gauss.to("cpu", torch.float64).forward((y.flatten(1).double() - mean).reshape(-1, 1, SIDE, SIDE), Level(0.5, 1.0, s))
+        flat = gauss.to("cpu", torch.float64).forward(
+            (y.flatten(1).double() - mean).reshape(-1, 1, SIDE, SIDE), Level(0.5, 1.0, s)
+        )
         ours = prior.denoise(SCALE * y[:, None], SCALE * s)[:, 0] / SCALE
         tried = (y, (flat.flatten(1) + mean).reshape(y.shape).float(), ours)
         part = [float(((k - held).flatten(1).norm(dim=1) / held.flatten(1).norm(dim=1)).mean()) for k in tried]

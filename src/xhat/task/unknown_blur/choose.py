@@ -96,7 +96,7 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
         path = find_path(grey, misfit)
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
             return Blur("blur", path.kernel, CARE * max(sigma, LEVEL), False) if path.trust >= TRUST else None
-    return chosen and Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True)
+    return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True) if chosen else None
 
 
 def _middle(x: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ which the photograph's prior explains the picture best: this knows more of photo
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -17,7 +18,13 @@ from .shake import Turns, improved, likeness, moved, shake_kernel
 
 SIDE = 41  # pixels of the largest kernel
 SIZES = (13, 17, 21, 25, 31, 37)  # of kernels that are drawn from coarse to fine
-LINES, LENGTH = 6, 13  # straight paths to start from: how many headings, and pixels
+FEW = (17, 25, 37)  # of those drawn with another course of λ: its start, and the factor by which it falls
+COURSES = ((2e-2, 1.1), (4e-3, 1.03))
+QUARTER, PART = (
+    25,
+    0.625,
+)  # the size of those drawn from a part of the picture at each corner, and the part of its sides
+LINES, LENGTH = 6, 13  # straight paths: how many headings, and pixels
 SETTLED = Turns(12, (1e-3, 2e-4), (0.01, 0.002))  # after a start
 WIDER = Turns(12, (4e-3, 2e-4), (0.01, 0.002))  # few edges first: may leave a wrong path
 FINER = Turns(16, (4e-4, 1e-4), (0.005, 0.001))
@@ -44,11 +51,9 @@ def find_path(y: Tensor, misfit: Callable[[Tensor], float]) -> Path | None:
     """
     side = min(SIDE, min(y.shape) // 3)
     side -= 1 - side % 2
-    starts = [shake_kernel(y, size, paths=True) for size in SIZES if size <= side]
-    if not starts:
+    if side < SIZES[0]:
         return None
-    starts += [straight(math.pi * i / LINES, side) for i in range(LINES)]
-    found = [_judged(improved(y, resized(k, side), SETTLED), misfit) for k in starts]
+    found = [_judged(improved(y, resized(k, side), SETTLED), misfit) for k in _starts(y, side)]
     found.sort(key=_first)
     voters = [k for _, k in found[:VOTES]]
     for count in ROUNDS:
@@ -60,6 +65,20 @@ def find_path(y: Tensor, misfit: Callable[[Tensor], float]) -> Path | None:
     close = [(k, least, _trust(k, voters)) for least, k in found if least <= (1 + CLOSE) * found[0][0]]
     best, least, trust = next((c for c in close if c[2] >= TRUST), close[0])
     return Path(moved(best), least, trust)
+
+
+def _starts(y: Tensor, side: int) -> Iterator[Tensor]:
+    """Kernels of up to `side` pixels to start from, for the picture `y` (h, w)."""
+    for size in (size for size in SIZES if size <= side):
+        yield shake_kernel(y, size, paths=True)
+    for size, (weight, fall) in product((size for size in FEW if size <= side), COURSES):
+        yield shake_kernel(y, size, True, weight, fall)
+    h, w = (round(PART * n) for n in y.shape)
+    if min(h, w) >= 3 * QUARTER:
+        for corner in (y[:h, :w], y[:h, -w:], y[-h:, :w], y[-h:, -w:]):
+            yield shake_kernel(corner, QUARTER, paths=True)
+    for i in range(LINES):
+        yield straight(math.pi * i / LINES, side)
 
 
 def _trust(k: Tensor, voters: list[Tensor]) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.fft import fft2, ifft2, irfft2, rfft2
+from torch.fft import irfft2, rfft2
 from torch.nn import functional as F
 
 from ...operators.kernels import on_grid
@@ -44,16 +44,17 @@ class Turns:
     errors: tuple[float, float]
 
 
-def shake_kernel(y: Tensor, size: int, paths: bool = False) -> Tensor:
+def shake_kernel(y: Tensor, size: int, paths: bool = False, weight: float = LAMBDA, fall: float = FALL) -> Tensor:
     """The kernel, `size` x `size` with sum 1, for correlation, of a grey picture `y` (h, w) in [−1, 1].
 
-    With `paths` the prior of camera paths has a say in the last turns. Where an image lies cannot be told from its
-    blur: the kernel's weight is put on its centre, up to half a pixel.
+    With `paths` the prior of camera paths has a say in the last turns. λ begins at `weight` and is divided by `fall`
+    after each turn. Where an image lies cannot be told from its blur: the kernel's weight is put on its centre, up to
+    half a pixel.
     """
     y = ((y + 1) / 2).float()
     h, w = y.shape
     scales = max(0, math.floor(math.log(COARSEST / size) / math.log(RATIO)))
-    k, weight, turn, turns = torch.full((1, 1), 1.0), LAMBDA, 0, TURNS * (scales + 1)
+    k, turn, turns = torch.full((1, 1), 1.0), 0, TURNS * (scales + 1)
     for scale in range(scales, -1, -1):
         side = max(3, round(size * RATIO**scale))
         side += 1 - side % 2
@@ -71,12 +72,12 @@ def shake_kernel(y: Tensor, size: int, paths: bool = False) -> Tensor:
                 k = _path(x, small, k, FIRST ** (1 - share) * LAST**share)
             else:
                 k = _clean(_kernel(x, small, side))
-            k, weight, turn = _centred(k), max(weight / FALL, LEAST), turn + 1
+            k, weight, turn = _centred(k), max(weight / fall, LEAST), turn + 1
     return k.flip(0, 1).double()
 
 
 def improved(y: Tensor, k: Tensor, turns: Turns) -> Tensor:
-    """A kernel like `k`, (side, side), both for correlation, that fits the grey picture `y` (h, w) in [−1, 1] better."""
+    """A kernel like `k`, (side, side), for correlation, that fits the grey picture `y` (h, w) in [−1, 1] better."""
     y = periodic(((y + 1) / 2).float(), len(k))
     k = k.float().flip(0, 1)
     for i in range(turns.count):
@@ -132,7 +133,7 @@ def _kernel(x: Tensor, y: Tensor, side: int) -> Tensor:
 
 
 def _path(x: Tensor, y: Tensor, k: Tensor, error: float) -> Tensor:
-    """The path of a camera next to `k`, (side, side), sum 1: ‖k ∗ ∇x − ∇y‖² is made small near `k`, then `error` removed.
+    """The path of a camera near `k`, (side, side), sum 1: ‖k ∗ ∇x − ∇y‖² is made small, then `error` is removed.
 
     One step of half-quadratic splitting, with the misfit of `k` as the noise of ∇y.
     """
@@ -189,14 +190,19 @@ def _centred(k: Tensor) -> Tensor:
 def moved(k: Tensor) -> Tensor:
     """`k`, wider by a margin, with its weight exactly on its centre; entries may become slightly negative.
 
-    The shift is a phase of the spectrum, since interpolation between pixels would make a kernel wider.
+    Keys' cubic convolution (1981) with a = −1/2, which moves the middle of the weight as far as it is asked to and
+    hardly makes a kernel wider, as a mean of neighbours would.
     """
     k = F.pad(k.double(), [MARGIN] * 4)
-    f = torch.fft.fftfreq(len(k), dtype=k.dtype)
-    for _ in range(2):  # waves that go over the edge move the middle a little
-        down, right = _middle(k)
-        k = ifft2(fft2(k) * torch.exp(2j * math.pi * (f[:, None] * down + f * right))).real
-    return k / k.sum()
+    for axis, far in enumerate(_middle(k)):
+        whole = math.floor(-far)
+        part = -far - whole
+        k = sum((_keys(abs(part - j)) * k.roll(whole + j, axis) for j in (-1, 0, 1, 2)), torch.zeros_like(k))
+    return k
+
+
+def _keys(t: float) -> float:
+    return 1 - 2.5 * t**2 + 1.5 * t**3 if t < 1 else 2 - 4 * t + 2.5 * t**2 - 0.5 * t**3
 
 
 def _resized(y: Tensor, h: int, w: int) -> Tensor:
