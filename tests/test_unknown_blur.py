@@ -103,15 +103,19 @@ def test_the_network_knows_paths_better_than_their_mean_and_covariance():
 
 
 def test_a_kernel_is_trusted_if_most_starts_lead_to_it(monkeypatch):
-    one, other = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5))
+    one, other, far = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5, 6))
     monkeypatch.setattr(search, "improved", lambda y, k, turns: k)
     y = torch.zeros(128, 128)
-    for starts, trusted in (([one, one, one, other, other], True), ([other, other, one, other, one], False)):
+    for starts, trusted in (([one, one, one, other, other], True), ([other, other, one, other, far], False)):
         monkeypatch.setattr(search, "_starts", lambda y, side, starts=starts: iter(starts))
-        found = search.find_path(y, lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0)
+        fit = lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0
+        found = search.find_path(y, fit, fit)
         assert found is not None
         assert likeness(found.kernel, one) > 0.95  # the one that fits, whether it is trusted or not
         assert (found.trust >= search.TRUST) == trusted
+        assert found.believed(sharp=1.08) == trusted  # it is better than no blur
+        assert found.believed(sharp=1.3) == (found.trust >= search.HALF_TRUST)  # much better
+        assert not found.believed(sharp=1.01)
 
 
 def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):
@@ -120,7 +124,8 @@ def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):
     monkeypatch.setattr(search, "_starts", lambda y, side: iter([one, other, other, other]))
     y = torch.zeros(128, 128)
     for better, taken in ((1e-3, other), (1e-2, one)):
-        found = search.find_path(y, lambda k, better=better: 1 - better if likeness(k, one) > 0.99 else 1.0)
+        fit = lambda k, better=better: 1 - better if likeness(k, one) > 0.99 else 1.0
+        found = search.find_path(y, fit, fit)
         assert found is not None
         assert likeness(found.kernel, taken) > 0.95
 

@@ -10,6 +10,7 @@ from ...errors import DataError, SpecError
 from ...files.jpeg_header import jpeg_header
 from ...files.measurement import Measurement
 from ...files.pictures import LEVELS, is_picture
+from ...files.webp_header import webp_loss
 from ...likelihoods import BlindGaussian
 from ...noise import Gaussian, Noise
 from ...noise.estimate import estimate_sigma
@@ -21,7 +22,7 @@ from ..look import AUTO, look
 from .choose import Blur, find_blur
 
 SHAPES = {"gauss": ("gauss",), "shake": ("shake",), None: ("gauss", "disc", "shake")}
-CODED = 2 / LEVELS  # the noise at least that a deconvolution is told of a JPEG, whose errors are not white
+CODED = 2 / LEVELS  # the noise at least that a deconvolution is told of a JPEG or WebP, whose errors are not white
 BETTER = "if you know better, give --operator gaussian_blur:std=2, defocus:radius=4 or blur:psf=FILE"
 WIDTH = "if you know better, give --deblur its width in pixels, or the picture of a point"
 
@@ -68,8 +69,10 @@ def with_kernel(
 
 def _noise(found: Measurement, noise: str | Noise | None) -> tuple[float, float]:
     """The noise of the picture, estimated unless it is given, and the least that compression may have hidden."""
-    header = jpeg_header(found.file) if found.file and not found.resized else None
-    least = max(CODED, header.loss / LEVELS / 1.5) if header else 0.0
+    file = None if found.resized else found.file
+    header = jpeg_header(file) if file else None
+    loss = header.loss if header else file and webp_loss(file)
+    least = max(CODED, loss / LEVELS / 1.5) if loss else 0.0
     if isinstance(noise, str) and noise != AUTO:
         from ..parts import as_noise
 

@@ -1,11 +1,14 @@
 """Which kernel blurred a picture, by the picture alone, and how far it may be trusted."""
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import median
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from ...errors import DataError
@@ -18,18 +21,20 @@ from ...operators.kernel_blur import correlation
 from ...priors import Prior
 from ...rng import Rng
 from ...solvers.hqs import HQS
-from .search import TRUST, find_path
+from .search import find_path
 from .shake import likeness, shake_kernel
 from .spectrum import Round, gaussian, gaussian_width, round_kernels, roundness
 
 WINDOW = 256  # pixels: so much of the middle is looked at
 SMALLEST = 48  # pixels of the shorter side: less shows no kernel
 SIZES = (17, 25, 41)  # of kernels without a form, in pixels; each is searched from coarse to fine
-ROUND = 0.9  # likeness to a Gaussian or a disc from which a kernel found from edges counts as one
+ROUND = 0.92  # likeness to a Gaussian or a disc from which kernels found from edges count as one
 AGREE = 0.75  # likeness of two kernels, found at different sizes, from which they are believed
-CARE = 1.5  # times the noise that a path is told, whose kernel is nearly right
+CARE = 2.0  # times the noise that a path is told, whose kernel is nearly right
 RIM = 0.1  # of the picture's sides that say nothing of a kernel: what lies beyond is not known
-MISFIT = 0.04  # the noise at least at which a path's misfit is measured: at less wrong paths fit, at more all fit alike
+MISFIT = (
+    0.04  # the noise at least around which a path's misfit is measured: the true kernel is best in the mean of levels
+)
 STEPS = 6  # calls of the prior for each candidate
 TOLD = 0.03  # the noise that these are told at least, in [−1, 1]: more than there is, so that misfits show
 DOUBT = 0.3  # of the residual for each unit by which a kernel fits the spectrum less well than the best
@@ -56,8 +61,9 @@ def find_blur(x: Tensor, prior: Prior, sigma: float, shapes: Sequence[str] = ("g
     `shapes` names what is tried. A quick look at the edges tells whether the blur may be round. If not, the path of a
     camera is sought from many starts, which takes some time. Its rivals are the Gaussian and the disc whose widths the
     spectrum tells: that is taken through which a few steps of half-quadratic splitting under the prior explain the
-    picture best. A path that few of the starts lead to is not believed, and then there is no kernel. Where the result
-    is rough it is told more noise; if that does not help, there is none either.
+    picture best. A path is believed if most starts lead to it, or if it explains the picture much better than no blur
+    does; otherwise there is no kernel. Where the result is rough it is told more noise; if that does not help, there is
+    none either.
     """
     part = _middle(x)
     if min(part.shape[-2:]) < SMALLEST:
@@ -77,7 +83,7 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
     grey = y.mean(0)
     drawn = [shake_kernel(grey, size) for size in SIZES if 3 * size <= min(grey.shape)] if "shake" in shapes else []
     agree = max((likeness(a, b) for a, b in combinations(drawn, 2)), default=0.0)
-    looks_round = agree >= AGREE and max(map(roundness, drawn)) >= ROUND
+    looks_round = agree >= AGREE and median(map(roundness, drawn)) >= ROUND
     kinds = [name for name, shape in (("gaussian_blur", "gauss"), ("defocus", "disc")) if shape in shapes]
     rounds = [r for r in round_kernels(grey, max(sigma, LEVEL / 4)) if r.spec.split(":")[0] in kinds]
     if looks_round:  # a Gaussian that is too wide does more harm than one that is too narrow
@@ -89,13 +95,17 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
 
     chosen = min(rounds, key=by_spectrum) if len(rounds) > 1 else next(iter(rounds), None)
     if drawn and not (looks_round and chosen):
+        least = max(MISFIT, 2 * sigma)
 
-        def misfit(kernel: Tensor) -> float:
-            return _residual(y, kernel, prior, max(MISFIT, 2 * sigma), RIM)
+        def misfit(kernel: Tensor, parts: Sequence[float] = (0.5, 1.0, 2.0)) -> float:
+            return math.prod(_residual(y, kernel, prior, part * least, RIM) for part in parts) ** (1 / len(parts))
 
-        path = find_path(grey, misfit)
+        path = find_path(grey, lambda kernel: misfit(kernel, (1.0,)), misfit)
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
-            return Blur("blur", path.kernel, CARE * max(sigma, LEVEL), False) if path.trust >= TRUST else None
+            if path.believed(misfit(torch.ones(1, 1, dtype=torch.float64))):
+                return Blur("blur", path.kernel, CARE * max(sigma, LEVEL), False)
+            if agree >= AGREE:  # else noise hides the edges, and only the spectrum is left
+                return None
     return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True) if chosen else None
 
 

@@ -24,15 +24,17 @@ QUARTER, PART = (
     25,
     0.625,
 )  # the size of those drawn from a part of the picture at each corner, and the part of its sides
-LINES, LENGTH = 6, 13  # straight paths: how many headings, and pixels
+LINES, LENGTH = 4, 13  # straight paths: how many headings, and pixels
 SETTLED = Turns(12, (1e-3, 2e-4), (0.01, 0.002))  # after a start
 WIDER = Turns(12, (4e-3, 2e-4), (0.01, 0.002))  # few edges first: may leave a wrong path
 FINER = Turns(16, (4e-4, 1e-4), (0.005, 0.001))
+DISTINCT, ALIKE = 6, 0.97  # how many of what the starts led to are judged with care; a likeness that needs no second
 ROUNDS = (4, 2, 2)  # how many of the best are improved in each round
 GAIN = 1e-3  # of the misfit: a round that brings less is the last
 VOTES = 5  # starts that say how far a kernel may be trusted
-TRUST = 0.9  # from which on it is
-CLOSE = 5e-3  # of the misfit: so much more is no reason to prefer a kernel that is not trusted
+TRUST, HALF_TRUST = 0.9, 0.6  # from which on it is, and is if it explains the picture much better than no blur
+BETTER, MUCH_BETTER = 0.96, 0.9  # times the misfit of no blur: so much at most a path must leave
+CLOSE = 2e-3  # of the misfit: so much more is no reason to prefer a kernel that is not trusted
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,24 @@ class Path:
     misfit: float
     trust: float  # the median likeness of this kernel and those that the best starts led to, from 0 to 1
 
+    def believed(self, sharp: float) -> bool:
+        """Whether enough speaks for it, if the picture has a misfit of `sharp` with no blur at all."""
+        part = self.misfit / sharp
+        return (self.trust >= TRUST and part <= BETTER) or (self.trust >= HALF_TRUST and part <= MUCH_BETTER)
 
-def find_path(y: Tensor, misfit: Callable[[Tensor], float]) -> Path | None:
+
+def find_path(y: Tensor, quick: Callable[[Tensor], float], misfit: Callable[[Tensor], float]) -> Path | None:
     """The path of the camera that took a grey picture `y` (h, w) in [−1, 1]; None if it is too small to show one.
 
-    `misfit` says how badly a kernel explains the picture.
+    `misfit` says how badly a kernel explains the picture, and `quick` says so roughly.
     """
     side = min(SIDE, min(y.shape) // 3)
     side -= 1 - side % 2
     if side < SIZES[0]:
         return None
-    found = [_judged(improved(y, resized(k, side), SETTLED), misfit) for k in _starts(y, side)]
-    found.sort(key=_first)
-    voters = [k for _, k in found[:VOTES]]
+    starts = sorted((_judged(improved(y, resized(k, side), SETTLED), quick) for k in _starts(y, side)), key=_first)
+    voters = [k for _, k in starts[:VOTES]]
+    found = sorted((_judged(k, misfit) for k in _distinct([k for _, k in starts])), key=_first)
     for count in ROUNDS:
         before = found[0][0]
         more = [improved(y, k, turns) for _, k in found[:count] for turns in (WIDER, FINER)]
@@ -65,6 +72,15 @@ def find_path(y: Tensor, misfit: Callable[[Tensor], float]) -> Path | None:
     close = [(k, least, _trust(k, voters)) for least, k in found if least <= (1 + CLOSE) * found[0][0]]
     best, least, trust = next((c for c in close if c[2] >= TRUST), close[0])
     return Path(moved(best), least, trust)
+
+
+def _distinct(kernels: list[Tensor]) -> list[Tensor]:
+    """The first few kernels that are not alike."""
+    out: list[Tensor] = []
+    for k in kernels:
+        if len(out) < DISTINCT and all(likeness(k, other) < ALIKE for other in out):
+            out.append(k)
+    return out
 
 
 def _starts(y: Tensor, side: int) -> Iterator[Tensor]:
