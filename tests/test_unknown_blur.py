@@ -17,7 +17,7 @@ from xhat.operators.out_of_focus import disc
 from xhat.schedule import Level
 from xhat.solvers.kernel_prior import shakes
 from xhat.task.unknown_blur import search
-from xhat.task.unknown_blur.choose import find_blur, rough
+from xhat.task.unknown_blur.choose import rough
 from xhat.task.unknown_blur.paths import likeliest_path
 from xhat.task.unknown_blur.shake import likeness, moved, shake_kernel
 from xhat.task.unknown_blur.spectrum import round_kernels, roundness
@@ -109,13 +109,13 @@ def test_a_kernel_is_trusted_if_most_starts_lead_to_it(monkeypatch):
     for starts, trusted in (([one, one, one, other, other], True), ([other, other, one, other, far], False)):
         monkeypatch.setattr(search, "_starts", lambda y, side, starts=starts: iter(starts))
         fit = lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0
-        found = search.find_path(y, fit, fit)
+        found = search.find_path(y, [], fit, fit)
         assert found is not None
         assert likeness(found.kernel, one) > 0.95  # the one that fits, whether it is trusted or not
         assert (found.trust >= search.TRUST) == trusted
-        assert found.believed(sharp=1.08) == trusted  # it is better than no blur
-        assert found.believed(sharp=1.3) == (found.trust >= search.HALF_TRUST)  # much better
-        assert not found.believed(sharp=1.01)
+        assert found.believed(0.93) == trusted  # it is better than no blur
+        assert found.believed(0.8) == (found.trust >= search.HALF_TRUST)  # much better
+        assert not found.believed(0.99)
 
 
 def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):
@@ -125,22 +125,9 @@ def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):
     y = torch.zeros(128, 128)
     for better, taken in ((1e-3, other), (1e-2, one)):
         fit = lambda k, better=better: 1 - better if likeness(k, one) > 0.99 else 1.0
-        found = search.find_path(y, fit, fit)
+        found = search.find_path(y, [], fit, fit)
         assert found is not None
         assert likeness(found.kernel, taken) > 0.95
-
-
-@pytest.mark.slow
-def test_many_starts_find_the_path_of_a_camera():
-    """A kernel from edges alone has a likeness of about 0.9 here, and half of the gain needs more."""
-    k, x = square(motion_kernels(21, 0.5, 7)[0], 41), picture()
-    y = blurred(x, k)
-    prior = xhat.build_prior("photo", "cpu")
-    found = find_blur(y, prior, SIGMA, ("shake",))
-    assert found is not None
-    assert not found.round
-    assert likeness(found.kernel, k) > 0.95
-    assert likeness(found.kernel, k) > likeness(found.kernel.flip(0, 1), k), "it is for correlation, as the operator's"
 
 
 @pytest.mark.slow
@@ -170,6 +157,10 @@ def test_an_unknown_blur_is_undone_by_half_at_least(kernel, caplog):
     assert set(r.record["provenance"]["guessed"]) == {"operator", "noise"}
     assert r.kernels is not None
     assert float(r.kernels.sum()) == pytest.approx(1, abs=1e-4)
+    if kernel.shape[0] != kernel.shape[1] or roundness(kernel) < 0.9:  # from edges alone a path has about 0.9
+        found, true = r.kernels[0].double(), square(kernel, 41)
+        assert likeness(found, true) > 0.95
+        assert likeness(found, true) > likeness(found.flip(0, 1), true), "it is for correlation, as the operator's"
 
 
 def test_where_there_is_no_kernel_the_picture_comes_back(monkeypatch, caplog):

@@ -100,9 +100,12 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
         def misfit(kernel: Tensor, parts: Sequence[float] = (0.5, 1.0, 2.0)) -> float:
             return math.prod(_residual(y, kernel, prior, part * least, RIM) for part in parts) ** (1 / len(parts))
 
-        path = find_path(grey, lambda kernel: misfit(kernel, (1.0,)), misfit)
+        def quick(kernel: Tensor) -> float:
+            return misfit(kernel, (1.0,))
+
+        path = find_path(grey, drawn, quick, misfit)
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
-            if path.believed(misfit(torch.ones(1, 1, dtype=torch.float64))):
+            if path.believed(quick(path.kernel) / quick(torch.ones(1, 1, dtype=torch.float64))):
                 return Blur("blur", path.kernel, CARE * max(sigma, LEVEL), False)
             if agree >= AGREE:  # else noise hides the edges, and only the spectrum is left
                 return None

@@ -29,11 +29,11 @@ SETTLED = Turns(12, (1e-3, 2e-4), (0.01, 0.002))  # after a start
 WIDER = Turns(12, (4e-3, 2e-4), (0.01, 0.002))  # few edges first: may leave a wrong path
 FINER = Turns(16, (4e-4, 1e-4), (0.005, 0.001))
 DISTINCT, ALIKE = 6, 0.97  # how many of what the starts led to are judged with care; a likeness that needs no second
-ROUNDS = (4, 2, 2)  # how many of the best are improved in each round
-GAIN = 1e-3  # of the misfit: a round that brings less is the last
+ROUNDS = (4, 3, 2, 2)  # how many of the best are improved in each round
+GAIN = 3e-4  # of the misfit: a round that brings less is the last
 VOTES = 5  # starts that say how far a kernel may be trusted
 TRUST, HALF_TRUST = 0.9, 0.6  # from which on it is, and is if it explains the picture much better than no blur
-BETTER, MUCH_BETTER = 0.96, 0.9  # times the misfit of no blur: so much at most a path must leave
+BETTER, MUCH_BETTER = 0.96, 0.9  # times the rough misfit of no blur: so much at most a path must leave
 CLOSE = 2e-3  # of the misfit: so much more is no reason to prefer a kernel that is not trusted
 
 
@@ -45,22 +45,25 @@ class Path:
     misfit: float
     trust: float  # the median likeness of this kernel and those that the best starts led to, from 0 to 1
 
-    def believed(self, sharp: float) -> bool:
-        """Whether enough speaks for it, if the picture has a misfit of `sharp` with no blur at all."""
-        part = self.misfit / sharp
+    def believed(self, part: float) -> bool:
+        """Whether enough speaks for it, if it leaves a `part` of the misfit that the picture has with no blur."""
         return (self.trust >= TRUST and part <= BETTER) or (self.trust >= HALF_TRUST and part <= MUCH_BETTER)
 
 
-def find_path(y: Tensor, quick: Callable[[Tensor], float], misfit: Callable[[Tensor], float]) -> Path | None:
+def find_path(
+    y: Tensor, drawn: list[Tensor], quick: Callable[[Tensor], float], misfit: Callable[[Tensor], float]
+) -> Path | None:
     """The path of the camera that took a grey picture `y` (h, w) in [−1, 1]; None if it is too small to show one.
 
-    `misfit` says how badly a kernel explains the picture, and `quick` says so roughly.
+    `drawn` are kernels that are known already. `misfit` says how badly a kernel explains the picture, and `quick` says
+    so roughly.
     """
     side = min(SIDE, min(y.shape) // 3)
     side -= 1 - side % 2
     if side < SIZES[0]:
         return None
-    starts = sorted((_judged(improved(y, resized(k, side), SETTLED), quick) for k in _starts(y, side)), key=_first)
+    starts = [_judged(improved(y, resized(k, side), SETTLED), quick) for k in (*drawn, *_starts(y, side))]
+    starts.sort(key=_first)
     voters = [k for _, k in starts[:VOTES]]
     found = sorted((_judged(k, misfit) for k in _distinct([k for _, k in starts])), key=_first)
     for count in ROUNDS:
