@@ -30,7 +30,7 @@ SMALLEST = 48  # pixels of the shorter side: less shows no kernel
 SIZES = (17, 25, 41)  # of kernels without a form, in pixels; each is searched from coarse to fine
 ROUND = 0.92  # likeness to a Gaussian or a disc from which kernels found from edges count as one
 AGREE = 0.75  # likeness of two kernels, found at different sizes, from which they are believed
-CARE = 2.0  # times the noise that a path is told, whose kernel is nearly right
+CARE = ((0.9, 2.0), (1.0, 3.0))  # up to such a part of the misfit with no blur a path is told so many times the noise
 RIM = 0.1  # of the picture's sides that say nothing of a kernel: what lies beyond is not known
 MISFIT = (
     0.04  # the noise at least around which a path's misfit is measured: the true kernel is best in the mean of levels
@@ -105,8 +105,10 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
 
         path = find_path(grey, drawn, quick, misfit)
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
-            if path.believed(quick(path.kernel) / quick(torch.ones(1, 1, dtype=torch.float64))):
-                return Blur("blur", path.kernel, CARE * max(sigma, LEVEL), False)
+            part = quick(path.kernel) / quick(torch.ones(1, 1, dtype=torch.float64))
+            if path.believed(part):
+                care = next(factor for most, factor in CARE if part <= most)
+                return Blur("blur", path.kernel, care * max(sigma, LEVEL), False)
             if agree >= AGREE:  # else noise hides the edges, and only the spectrum is left
                 return None
     return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True) if chosen else None
