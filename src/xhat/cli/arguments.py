@@ -121,7 +121,7 @@ PATHS = {  # arguments that are paths, by their names here
     "source": "--from",
 }
 LISTED = ("operators", "noises", "solvers", "baselines", "priors", "metrics", "schedules", "data", "suites")
-GENERATED = ("blackhole", "velocity", "vorticity")  # of this package; a plug-in may bring others
+GENERATED = ("blackhole", "skies", "velocity", "vorticity")  # of this package; a plug-in may bring others
 
 
 def command_of(name: str) -> Callable[[argparse.Namespace], int]:
