@@ -5,10 +5,13 @@ import logging
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 
 import xhat
 from xhat.errors import DataError, SpecError
+from xhat.files.pictures import to_pixels
+from xhat.files.readers.load import load
 from xhat.metrics.pixels import psnr
 from xhat.operators.blind_blur import gaussians
 from xhat.operators.kernel_blur import correlation
@@ -16,7 +19,7 @@ from xhat.operators.kernels import motion_kernel, motion_kernels
 from xhat.operators.out_of_focus import disc
 from xhat.schedule import Level
 from xhat.solvers.kernel_prior import shakes
-from xhat.task.unknown_blur import search
+from xhat.task.unknown_blur import ask, search
 from xhat.task.unknown_blur.choose import rough
 from xhat.task.unknown_blur.paths import likeliest_path
 from xhat.task.unknown_blur.shake import likeness, moved, shake_kernel
@@ -161,6 +164,17 @@ def test_an_unknown_blur_is_undone_by_half_at_least(kernel, caplog):
         found, true = r.kernels[0].double(), square(kernel, 41)
         assert likeness(found, true) > 0.95
         assert likeness(found, true) > likeness(found.flip(0, 1), true), "it is for correlation, as the operator's"
+
+
+@pytest.mark.parametrize(("suffix", "options"), [("png", {}), ("jpg", {"quality": 40}), ("webp", {"quality": 40})])
+def test_a_deconvolution_is_told_what_compression_hides(suffix, options, tmp_path):
+    file = tmp_path / f"x.{suffix}"
+    Image.fromarray(to_pixels(picture(side=64))).save(file, **options)
+    _, least = ask._noise(load(file), None)
+    assert (least >= ask.CODED) == (suffix != "png")
+    coarse = tmp_path / f"y.{suffix}"
+    Image.fromarray(to_pixels(picture(side=64))).save(coarse, **({"quality": 5} if options else {}))
+    assert (ask._noise(load(coarse), None)[1] > least) == (suffix != "png")
 
 
 def test_where_there_is_no_kernel_the_picture_comes_back(monkeypatch, caplog):

@@ -90,7 +90,7 @@ def train(steps: int, log: Path) -> ResidualUNet:
         adam.step()
         keep = min(0.999, (step + 1) / (step + 10))
         torch._foreach_lerp_(mean, [p.detach() for p in net.parameters()], 1 - keep)
-        total += float(e)
+        total += float(e.detach())
         if step % 100 == 99:
             rows.append((step + 1, f"{total / 100:.4f}"))
             print(*rows[-1], flush=True)

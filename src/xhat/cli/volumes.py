@@ -70,7 +70,7 @@ def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
         )  # fmt: skip
     volumes = {name: np.concatenate([np.asarray(images[name][i].dataobj) for i in stack.order], -1) for name in there}
     made: dict[str, Callable[[Path], object]] = {
-        PARTS[name].format(stem=stem): partial(_nifti, voxels=voxels, affine=stack.affine)
+        PARTS[name].format(stem=stem): partial(write_nifti, voxels=voxels, affine=stack.affine)
         for name, voxels in volumes.items()
     }
     shown = torch.from_numpy(volumes["restored.nii"].astype(np.float32).transpose(2, 1, 0).copy())[:, None]
@@ -103,10 +103,6 @@ def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
     files[root / last] = lambda path: records.write(path, account | {"files_sha256": hashes})
     together(files)
     return {**hashes, last: sha256(root / last)}
-
-
-def _nifti(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
-    write_nifti(path, voxels, affine)
 
 
 def _means(scores: Sequence[Mapping[str, Sequence[float | None]]]) -> dict[str, float]:

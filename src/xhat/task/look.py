@@ -70,9 +70,7 @@ def look(
     found = _with_holes(found, given)
     filled, paint = _painted(found, given)
     picture = found.pixels and is_picture(tuple(found.y.shape))
-    file = found.file if picture and not found.resized else None
-    header = jpeg_header(file) if file else None
-    loss = header.loss if header else file and webp_loss(file)
+    header, loss = compression(found)
     grain = _grain(found, header) if header and (given is None or noise in (None, AUTO)) else None
     left = {"operator": operator is None, "noise": noise is None}  # what the user leaves open
     own = {part: value for part, value in found.guessed.items() if left.get(part)}  # what the file's reader estimated
@@ -94,7 +92,7 @@ def look(
         and (noise == AUTO or missing)
         and (model := _noise(found, given, noise == AUTO, light, grain))
     ):
-        raised = beside_noise(model, given, loss or 0.0, header is None)
+        raised = beside_noise(model, given, loss, header is None)
         level = _level(model) + (f"; {_instead(raised)}" if raised else "")
         model = raised or model
         guessed["noise"] = spec_of(model, NOISES)
@@ -161,6 +159,16 @@ def _with_holes(found: Measurement, given: Given) -> Measurement:
     if is_colour(options.get("fill")):
         return replace(found, physics={**found.physics, "picture": found.y})
     return found
+
+
+def compression(found: Measurement) -> tuple[JpegHeader | None, float]:
+    """What the file of a picture as it was stored says of its compression: the header of a JPEG, and the standard
+    deviation of the errors that it made at most, in grey levels; 0 for what is neither a JPEG nor a lossy WebP.
+    """
+    if not found.file or not found.pixels or found.resized or not is_picture(tuple(found.y.shape)):
+        return None, 0.0
+    header = jpeg_header(found.file)
+    return header, header.loss if header else webp_loss(found.file) or 0.0
 
 
 def _painted(found: Measurement, given: Given) -> tuple[str, str]:

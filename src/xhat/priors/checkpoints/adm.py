@@ -16,7 +16,7 @@ from .adm_config import Release, config_of, release_of
 from .adm_net import ADMConfig, ADMUNet, packed
 from .conventions import Teacher
 from .files import Checkpoint, read
-from .plan import USUAL, NetworkPrior, Plan, table_beside, tables
+from .plan import TABLE_NEEDED, USUAL, NetworkPrior, Plan, table_beside, tables
 
 
 class ADM(NetworkPrior):
@@ -98,7 +98,7 @@ def adm_plan(
     needs = [] if config.heads or config.head_channels else ["num_heads or num_head_channels of its attention"]
     table = table_of(file, noise_schedule, steps, known)
     if not family and table is None:
-        needs.append("noise_schedule (linear or cosine)")
+        needs.append(TABLE_NEEDED)
     length = USUAL if table is None else len(table.ratios) - 1
     if not family and length != USUAL and rescale_timesteps is None:
         needs.append(

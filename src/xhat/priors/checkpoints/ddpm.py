@@ -13,7 +13,7 @@ from ..precondition import Tabulated
 from .ddpm_net import DDPMConfig, DDPMUNet
 from .files import Checkpoint, read
 from .fit import shape_of
-from .plan import NetworkPrior, Plan, no_label, table_beside, tables
+from .plan import TABLE_NEEDED, NetworkPrior, Plan, no_label, table_told
 
 # Networks that were released, by base width, multiples of it, blocks and levels with attention: what they are, and the
 # side of their images. From the configurations in the code of DDIM; all have the linear table of 1000 steps.
@@ -73,9 +73,7 @@ def ddpm_plan(
         raise SpecError(f"{file.path} is no DDPM state dict; give the path alone to have its layout recognised")
     c = config_of(file.tensors, file.path)
     known = RELEASES.get((c.model_channels, c.channel_mult, c.num_res_blocks, c.attention_levels))
-    table: Discrete | None = (
-        tables(noise_schedule or "linear", steps) if noise_schedule or steps else table_beside(file)
-    )
+    table = table_told(file, noise_schedule, steps)
     if table is None and known:
         table = Discrete()
     size = image_size or (known[1] if known else None)
@@ -91,7 +89,7 @@ def ddpm_plan(
         labels=no_label,
         precondition=None if table is None else Tabulated(prediction, table),
         schedule=table,
-        needs=() if table else ("noise_schedule (linear or cosine)",),
+        needs=() if table else (TABLE_NEEDED,),
         weights=file.weights,
         notes=file.notes,
     )

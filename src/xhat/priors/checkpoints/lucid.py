@@ -10,12 +10,11 @@ from torch import Tensor
 
 from ...errors import DataError, SpecError
 from ...ranges import Range, Side
-from ...schedule import Discrete
 from ..precondition import Tabulated
 from .files import Checkpoint, read
 from .fit import shape_of
 from .lucid_net import Heads, LucidConfig, LucidUNet
-from .plan import NetworkPrior, Plan, no_label, table_beside, tables
+from .plan import TABLE_NEEDED, NetworkPrior, Plan, no_label, table_told
 
 CLIP = 5.0  # of the ratio of signal to noise in the weights of its loss, where they are clipped
 CLOSE = 1e-3  # relative; its tables are float32
@@ -73,13 +72,11 @@ def lucid_plan(
             f"{file.path} is none of denoising-diffusion-pytorch; give the path alone to have its layout recognised"
         )
     c = config_of(file.tensors, file.path)
-    table: Discrete | None = (
-        tables(noise_schedule or "linear", steps) if noise_schedule or steps else table_beside(file)
-    )
+    table = table_told(file, noise_schedule, steps)
     predicts = prediction or predicted(file)
     needs = []
     if table is None:
-        needs.append("noise_schedule (linear or cosine)")
+        needs.append(TABLE_NEEDED)
     if predicts is None:
         needs.append("prediction (epsilon, v_prediction or sample)")
     return Plan(

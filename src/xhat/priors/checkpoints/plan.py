@@ -18,6 +18,7 @@ from .fit import fit
 
 KINDS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 USUAL = 1000  # diffusion steps
+TABLE_NEEDED = f"noise_schedule ({' or '.join(KINDS)})"  # what a plan needs whose file has no table
 
 
 def no_label(label: int) -> Tensor:
@@ -78,6 +79,14 @@ def table_beside(file: Checkpoint) -> Discrete | None:
         return None
     values = betas.double().tolist()
     return Discrete(betas=tuple(values[:-1] if values[-1] >= 1 else values))
+
+
+def table_told(file: Checkpoint, kind: str | None, steps: int | None) -> Discrete | None:
+    """The table that the options say, linear unless they name another `kind`, or else that of the file, if it has one.
+
+    Raises SpecError for an unknown kind.
+    """
+    return tables(kind or "linear", steps) if kind or steps else table_beside(file)
 
 
 class NetworkPrior(Prior):

@@ -15,7 +15,7 @@ from ...files.stacking import stacked
 from ...files.volume import Grid, Slice, levels, upright
 from ...notes import note
 from . import frames
-from .numbers import LPS, number, numbers, turned
+from .numbers import affine_of, number, numbers, turned
 
 MAGIC = b"DICM"  # after 128 bytes
 MANY = 20_000  # files of a folder that are looked at, at most
@@ -135,18 +135,11 @@ def _placed(folder: Path, slices: Sequence[tuple[Path, Any]]) -> tuple[list[tupl
         ordered = sorted(slices, key=lambda row: number(row[1].get("InstanceNumber")))
         thick = number(first.get("SpacingBetweenSlices"), number(first.get("SliceThickness"), 1.0))
         return ordered, np.diag([-across, -down, thick, 1.0])
-    affines = []
-    for _, head in slices:
-        row, column = np.array(numbers(head.get("ImageOrientationPatient"), 6)).reshape(2, 3)
-        affine = np.eye(4)
-        down, across = _spacing(head)
-        affine[:3, 0], affine[:3, 1], affine[:3, 3] = (
-            row * across,
-            column * down,
-            numbers(head.ImagePositionPatient, 3),
-        )
-        affine[:3, 2] = np.cross(row, column) * number(first.get("SliceThickness"), 1.0)
-        affines.append(LPS @ affine)
+    affines = [
+        affine_of(head.get("ImageOrientationPatient"), head.ImagePositionPatient, _spacing(head),
+                  first.get("SliceThickness"))
+        for _, head in slices
+    ]  # fmt: skip
     stack = stacked(affines, [file.name for file, _ in slices], folder)
     if len(slices) > 1 and not stack.placed:
         raise DataError(f"{folder}: its slices are 0 mm apart, all at one place, and are no volume")

@@ -14,7 +14,7 @@ from ...files.room import LARGEST, fits, regular
 from ...files.stacking import stacked
 from ...files.volume import Grid, Slice, levels, upright
 from ...notes import note
-from .numbers import LPS, number, numbers, turned
+from .numbers import affine_of, number, numbers, turned
 
 PER_FRAME, SHARED = "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"
 # What the place of a frame in its volume is called in the list of dimensions: all others tell volumes apart.
@@ -76,13 +76,10 @@ def frame(head: Any, i: int, path: Path) -> Frame:
     if spacing is None or cosines is None or place is None:
         raise DataError(f"{path}: frame {i + 1} does not say the size of its pixels, its directions or its place")
     down, across = numbers(spacing, 2)
-    row, column = np.array(numbers(cosines, 6)).reshape(2, 3)
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1], affine[:3, 3] = row * across, column * down, numbers(place, 3)
-    affine[:3, 2] = np.cross(row, column) * number(group(head, i, "PixelMeasuresSequence", "SliceThickness"), 1.0)
+    thickness = group(head, i, "PixelMeasuresSequence", "SliceThickness")
     slope = number(group(head, i, "PixelValueTransformationSequence", "RescaleSlope"), 1.0)
     intercept = number(group(head, i, "PixelValueTransformationSequence", "RescaleIntercept"))
-    return Frame(LPS @ affine, slope, intercept, volume_of(head, i))
+    return Frame(affine_of(cosines, place, (down, across), thickness), slope, intercept, volume_of(head, i))
 
 
 def group(head: Any, i: int, sequence: str, name: str) -> Any:

@@ -29,6 +29,20 @@ def numbers(value: Any, count: int) -> list[float]:
     return found
 
 
+def affine_of(cosines: Any, place: Any, spacing: tuple[float, float], thickness: Any) -> np.ndarray:
+    """The affine (4, 4) to millimetres, as NIfTI has it, of a slice with a pixel `spacing` (down, across).
+
+    `cosines` are the six of its rows and columns and `place` the three of its first pixel, as the file says them.
+    """
+    row, column = np.array(numbers(cosines, 6)).reshape(2, 3)
+    down, across = spacing
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1], affine[:3, 3] = row * across, column * down, numbers(place, 3)
+    affine[:3, 2] = np.cross(row, column) * number(thickness, 1.0)
+    out: np.ndarray = LPS @ affine
+    return out
+
+
 def turned(levels: tuple[float, float], head: Any) -> tuple[float, float]:
     """The numbers of black and white: the other way round where a file says that low numbers are bright."""
     return levels[::-1] if head.get("PhotometricInterpretation") == "MONOCHROME1" else levels

@@ -7,10 +7,8 @@ from typing import Any
 import torch
 
 from ...errors import DataError, SpecError
-from ...files.jpeg_header import jpeg_header
 from ...files.measurement import Measurement
 from ...files.pictures import LEVELS, is_picture
-from ...files.webp_header import webp_loss
 from ...likelihoods import BlindGaussian
 from ...noise import Gaussian, Noise
 from ...noise.estimate import estimate_sigma
@@ -18,7 +16,7 @@ from ...notes import advice, note
 from ...priors import Prior
 from ...solvers.base import AnySolver
 from ...spec import parse
-from ..look import AUTO, look
+from ..look import AUTO, compression, look
 from .choose import Blur, find_blur
 
 SHAPES = {"gauss": ("gauss",), "shake": ("shake",), None: ("gauss", "disc", "shake")}
@@ -69,9 +67,7 @@ def with_kernel(
 
 def _noise(found: Measurement, noise: str | Noise | None) -> tuple[float, float]:
     """The noise of the picture, estimated unless it is given, and the least that compression may have hidden."""
-    file = None if found.resized else found.file
-    header = jpeg_header(file) if file else None
-    loss = header.loss if header else file and webp_loss(file)
+    _, loss = compression(found)
     least = max(CODED, loss / LEVELS / 1.5) if loss else 0.0
     if isinstance(noise, str) and noise != AUTO:
         from ..parts import as_noise

@@ -29,12 +29,10 @@ WINDOW = 256  # pixels: so much of the middle is looked at
 SMALLEST = 48  # pixels of the shorter side: less shows no kernel
 SIZES = (17, 25, 41)  # of kernels without a form, in pixels; each is searched from coarse to fine
 ROUND = 0.92  # likeness to a Gaussian or a disc from which kernels found from edges count as one
-AGREE = 0.75  # likeness of two kernels, found at different sizes, from which they are believed
+AGREE = 0.75  # likeness of two kernels, found at different sizes, from which the edges say something
 CARE = ((0.9, 2.0), (1.0, 3.0))  # up to such a part of the misfit with no blur a path is told so many times the noise
 RIM = 0.1  # of the picture's sides that say nothing of a kernel: what lies beyond is not known
-MISFIT = (
-    0.04  # the noise at least around which a path's misfit is measured: the true kernel is best in the mean of levels
-)
+MISFIT = 0.04  # the noise at least around which a path is judged: at half, once and twice of it the true one is best
 STEPS = 6  # calls of the prior for each candidate
 TOLD = 0.03  # the noise that these are told at least, in [−1, 1]: more than there is, so that misfits show
 DOUBT = 0.3  # of the residual for each unit by which a kernel fits the spectrum less well than the best

@@ -5,9 +5,11 @@ which the photograph's prior explains the picture best: this knows more of photo
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from operator import itemgetter
+from statistics import median_high
 
 import torch
 from torch import Tensor
@@ -20,10 +22,8 @@ SIDE = 41  # pixels of the largest kernel
 SIZES = (13, 17, 21, 25, 31, 37)  # of kernels that are drawn from coarse to fine
 FEW = (17, 25, 37)  # of those drawn with another course of λ: its start, and the factor by which it falls
 COURSES = ((2e-2, 1.1), (4e-3, 1.03))
-QUARTER, PART = (
-    25,
-    0.625,
-)  # the size of those drawn from a part of the picture at each corner, and the part of its sides
+QUARTER = 25  # the size of those drawn from a part of the picture at each corner
+PART = 0.625  # of the picture's sides
 LINES, LENGTH = 4, 13  # straight paths: how many headings, and pixels
 SETTLED = Turns(12, (1e-3, 2e-4), (0.01, 0.002))  # after a start
 WIDER = Turns(12, (4e-3, 2e-4), (0.01, 0.002))  # few edges first: may leave a wrong path
@@ -38,7 +38,7 @@ CLOSE = 2e-3  # of the misfit: so much more is no reason to prefer a kernel that
 
 
 @dataclass(frozen=True)
-class Path:
+class CameraPath:
     """A kernel that was found, (side, side), sum 1, for correlation, with its weight on its centre."""
 
     kernel: Tensor
@@ -52,7 +52,7 @@ class Path:
 
 def find_path(
     y: Tensor, drawn: list[Tensor], quick: Callable[[Tensor], float], misfit: Callable[[Tensor], float]
-) -> Path | None:
+) -> CameraPath | None:
     """The path of the camera that took a grey picture `y` (h, w) in [−1, 1]; None if it is too small to show one.
 
     `drawn` are kernels that are known already. `misfit` says how badly a kernel explains the picture, and `quick` says
@@ -62,19 +62,18 @@ def find_path(
     side -= 1 - side % 2
     if side < SIZES[0]:
         return None
-    starts = [_judged(improved(y, resized(k, side), SETTLED), quick) for k in (*drawn, *_starts(y, side))]
-    starts.sort(key=_first)
-    voters = [k for _, k in starts[:VOTES]]
-    found = sorted((_judged(k, misfit) for k in _distinct([k for _, k in starts])), key=_first)
+    starts = (improved(y, resized(k, side), SETTLED) for k in (*drawn, *_starts(y, side)))
+    settled = [k for _, k in _judged(starts, quick)]
+    voters, found = settled[:VOTES], _judged(_distinct(settled), misfit)
     for count in ROUNDS:
         before = found[0][0]
         more = [improved(y, k, turns) for _, k in found[:count] for turns in (WIDER, FINER)]
-        found = sorted([*found, *(_judged(k, misfit) for k in more)], key=_first)
+        found = sorted([*found, *_judged(more, misfit)], key=itemgetter(0))
         if found[0][0] > (1 - GAIN) * before:
             break
     close = [(k, least, _trust(k, voters)) for least, k in found if least <= (1 + CLOSE) * found[0][0]]
     best, least, trust = next((c for c in close if c[2] >= TRUST), close[0])
-    return Path(moved(best), least, trust)
+    return CameraPath(moved(best), least, trust)
 
 
 def _distinct(kernels: list[Tensor]) -> list[Tensor]:
@@ -101,7 +100,7 @@ def _starts(y: Tensor, side: int) -> Iterator[Tensor]:
 
 
 def _trust(k: Tensor, voters: list[Tensor]) -> float:
-    return sorted(likeness(k, v) for v in voters)[len(voters) // 2]
+    return median_high(likeness(k, v) for v in voters)
 
 
 def straight(heading: float, side: int) -> Tensor:
@@ -118,9 +117,6 @@ def resized(k: Tensor, side: int) -> Tensor:
     return k / k.sum()
 
 
-def _judged(k: Tensor, misfit: Callable[[Tensor], float]) -> tuple[float, Tensor]:
-    return misfit(k), k
-
-
-def _first(found: tuple[float, Tensor]) -> float:
-    return found[0]
+def _judged(kernels: Iterable[Tensor], misfit: Callable[[Tensor], float]) -> list[tuple[float, Tensor]]:
+    """Kernels by their misfit, the best first."""
+    return sorted(((misfit(k), k) for k in kernels), key=itemgetter(0))

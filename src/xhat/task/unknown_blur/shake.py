@@ -10,6 +10,7 @@ the kernel has taken form, a prior of the paths of shaking cameras stands in pla
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from ...operators.kernels import on_grid
 from ...operators.reflect import fast
+from ...operators.super_resolution import cubic
 from .paths import likeliest_path
 
 LAMBDA, LEAST = 4e-3, 2e-4  # λ at first and at last, for pictures in [0, 1]
@@ -115,6 +117,7 @@ def edges(y: Tensor, k: Tensor, weight: float) -> Tensor:
     return x
 
 
+@lru_cache(8)
 def _slopes(size: torch.Size, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The spectra of the differences to the next column and the next row."""
     out = []
@@ -197,12 +200,10 @@ def moved(k: Tensor) -> Tensor:
     for axis, far in enumerate(_middle(k)):
         whole = math.floor(-far)
         part = -far - whole
-        k = sum((_keys(abs(part - j)) * k.roll(whole + j, axis) for j in (-1, 0, 1, 2)), torch.zeros_like(k))
+        near = range(-1, 3)
+        weights = cubic(part - torch.tensor(near, dtype=k.dtype))
+        k = torch.stack([w * k.roll(whole + j, axis) for w, j in zip(weights, near, strict=True)]).sum(0)
     return k
-
-
-def _keys(t: float) -> float:
-    return 1 - 2.5 * t**2 + 1.5 * t**3 if t < 1 else 2 - 4 * t + 2.5 * t**2 - 0.5 * t**3
 
 
 def _resized(y: Tensor, h: int, w: int) -> Tensor:
