@@ -141,7 +141,9 @@ def test_negative_flux_is_said(caplog):
         caplog.clear()
         x = torch.full((1, 16, 16), low)
         x[:, 6:10, 6:10] = 1.0
-        A.modality.files(SimpleNamespace(first=x, mean=x, posterior_std=None))
+        one = {"images": x[None], "first": x, "mean": x, "posterior_std": None, "reference": None, "metrics": {}}
+        account = {"y": x, "residual": torch.ones(1), "expected": torch.ones(1), "verdict": lambda i=0: "fits"}
+        A.modality.files(SimpleNamespace(**one, **account))
         told.append([record.getMessage() for record in caplog.records])
     assert told[0] == []
     assert "negative flux" in told[1][0]

@@ -77,8 +77,8 @@ class RML(Baseline[Likelihood, State]):
         x = scaled(fraction(adam(energy, z, self.lr, self.inner_steps)), like)
         return State(x, x)
 
-    def penalty(self, p: Image, q: Image) -> PerImage:
-        """What is added to −log p(y|F p), (b,)."""
+    def penalty(self, p: Image, q: Tensor) -> PerImage:
+        """What is added to −log p(y|F p), (b,), with the prior picture `q` (1, c, h, w) of the entropy."""
         dy, dx = torch.diff(p, dim=-2, append=p[..., -1:, :]), torch.diff(p, dim=-1, append=p[..., -1:])
         square = dx.square() + dy.square()
         n = p[0].numel()

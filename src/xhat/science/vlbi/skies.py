@@ -76,7 +76,7 @@ def jet(rng: Rng, x: Array, y: Array) -> Array:
     """A bright core and knots that grow and fade along a bent line."""
     turn, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.02, 0.02)
     along, beside = x * np.cos(turn) + y * np.sin(turn) + 20, y * np.cos(turn) - x * np.sin(turn)
-    picture = spot(along, beside, 14)
+    picture = spot(along, beside, 14.0)
     for k in range(1, rng.integers(3, 6)):
         place = 13.0 * k
         picture += rng.uniform(0.3, 0.8) * 0.8**k * spot(along - place, beside - bend * place**2 / 2, 12 + 3.0 * k)
