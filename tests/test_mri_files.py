@@ -9,6 +9,7 @@ import torch
 import xhat
 from test_mri import COUNTERS, XML, fastmri_file, phantom
 from xhat.errors import DataError, SpecError
+from xhat.files.hdf5 import opened
 from xhat.files.readers.load import load
 from xhat.science.mri import hdf5
 from xhat.science.mri.kspace import crop, fft2c, ifft2c, rss
@@ -48,7 +49,7 @@ def test_incomplete_data_keep_their_field_of_view_and_inversebench_squeezes(tmp_
     shown = {"reconstruction_rss": np.zeros((3, 64, 48), np.float32)}
     path = fastmri_file(tmp_path / "a.h5", (k * mask).numpy(), mask=mask.numpy(), **shown)
     assert load(f"{path}#1").image_shape == (2, 64, 64)
-    with hdf5.opened(path) as file:
+    with opened(path) as file:
         squeezed = hdf5.fastmri(file, path, 1, squeezed=True)
     torch.testing.assert_close(squeezed.y * squeezed.scale, crop(k * mask, 48, -1), atol=1e-6, rtol=1e-5)
     assert torch.equal(squeezed.physics["mask"][0], crop(mask, 48, -1))

@@ -23,6 +23,7 @@ from xhat.bench.report.write import report
 from xhat.cli.arguments import main
 from xhat.cli.options import read_options
 from xhat.errors import DataError, SpecError
+from xhat.files.hdf5 import array as array_in
 from xhat.files.inside import check_links, inside
 from xhat.files.markup import latex, markdown
 from xhat.files.pictures import load_image
@@ -31,7 +32,7 @@ from xhat.operators.masks import read_mask
 from xhat.priors import build_prior, trusted
 from xhat.priors.checkpoints.archive import FORBIDDEN
 from xhat.schedule import Level
-from xhat.science.mri import hdf5
+from xhat.science.mri.hdf5 import read as read_kspace
 from xhat.spec import without_code
 from xhat.train.images import read_images
 
@@ -49,7 +50,7 @@ def calls(tree: ast.AST):
 ONLY = {  # who alone may call what
     "torch.jit.load": "priors/checkpoints/programs.py",
     "onnxruntime.InferenceSession": "priors/checkpoints/programs.py",
-    "h5py.File": "science/mri/hdf5.py",
+    "h5py.File": "files/hdf5.py",
     "Image.open": "files/pictures.py",
 }
 NEVER = ("eval", "exec", "compile", "pickle.load", "pickle.loads", "marshal.loads", "os.system", "yaml.load")
@@ -120,12 +121,12 @@ def h5_files(folder: Path):
 
 def test_hdf5_takes_nothing_from_other_files(tmp_path):
     h5_files(tmp_path)
-    assert hdf5.read(tmp_path / "good.h5", None).y.shape[-2:] == (8, 8)
+    assert read_kspace(tmp_path / "good.h5", None).y.shape[-2:] == (8, 8)
     for name, entry in (("link", "/kspace"), ("soft", "/a/b"), ("raw", "/kspace"), ("virtual", "/kspace")):
         with pytest.raises(DataError, match=f"{name}.h5.*{entry}.* (link to another file|lie in other files)"):
-            hdf5.read(tmp_path / f"{name}.h5", None)
+            read_kspace(tmp_path / f"{name}.h5", None)
         with pytest.raises(DataError, match="other file"):
-            hdf5.array(tmp_path / f"{name}.h5", ("kspace",), None)
+            array_in(tmp_path / f"{name}.h5", ("kspace",), None)
 
 
 # Folders

@@ -9,9 +9,9 @@ import numpy as np
 
 from ...errors import DataError, Declined
 from ...files.extras import pick
+from ...files.hdf5 import opened
 from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits
-from ..mri.hdf5 import opened
 from .recorded import from_counts, measured, plain
 
 UNITS = {"mm": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3, "m": 1e3, "nm": 1e-6, "cm": 10.0}

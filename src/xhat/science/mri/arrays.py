@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...files import hdf5
 from ...files.numbers import array_of
 from ...files.room import LARGEST
-from . import bart, hdf5
+from . import bart
 
 H5_NAMES = ("s_maps", "maps", "mask")  # fastMRI's name for maps comes first
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, Declined
-from . import hdf5
+from ...files.hdf5 import opened
 from .ismrmrd import BOTH, CALIBRATION, HEAD, NOISE, OTHER
 
 
@@ -14,7 +14,7 @@ def count(path: Path) -> int:
     """The number of slices of a fastMRI or ISMRMRD file, as `hdf5.read` numbers them; any other HDF5 file is declined,
     and DataError raised for one that cannot be read.
     """
-    with hdf5.opened(path) as file:
+    with opened(path) as file:
         if "kspace" in file:
             stack = file["kspace"]
             if isinstance(stack, Mapping) or stack.ndim < 3:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ...files.hdf5 import opened
 from ...files.room import fits
-from ..mri.hdf5 import opened
 
 SIGNATURE, PLACES = b"\x89HDF\r\n\x1a\n", (0, 512)  # MATLAB writes 512 bytes of its own before it
 NUMBERS = ("double", "single", "logical", *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)))
