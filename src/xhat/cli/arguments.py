@@ -257,7 +257,12 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--solver", metavar="SPEC", help="the method; default: lmaps, and with --samples one that draws samples"
     )
-    p.add_argument("--prior", metavar="SPEC", default="photo", help="a spec, a checkpoint or a folder; default: photo")
+    p.add_argument(
+        "--prior",
+        metavar="SPEC",
+        help="a spec, a checkpoint or a folder; default: photo, and for the data of a science the prior of its images, "
+        "which is said",
+    )
     p.add_argument("--prior-config", metavar="CONFIG", help=CONFIG)
     p.add_argument("--trust", action="store_true", help=TRUST)
     p.add_argument(

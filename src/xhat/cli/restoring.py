@@ -27,6 +27,7 @@ from ..task.picture import check_picture, checkpoint_beside, names_picture
 from ..task.restoration import Restoration, check_out
 from ..task.restore import restore
 from ..task.samplers import POINT
+from ..task.usual import UNNAMED, unnamed
 from .options import read_options
 
 
@@ -176,8 +177,8 @@ def _with(spec: str, **options: object) -> str:
 
 def prior_spec(args: Namespace) -> str:
     """The prior that the arguments name; a path takes options only as the spec it stands for."""
-    prior: str = args.prior
-    if args.dtype or args.compile or args.prior_config:
+    prior: str = args.prior or UNNAMED
+    if (args.dtype or args.compile or args.prior_config) and not unnamed(prior):
         prior = path_spec(prior)
     prior = trusted(prior) if args.trust else prior
     return _with(prior, **(read_options(args.prior_config) if args.prior_config else {}))

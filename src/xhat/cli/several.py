@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..baselines.base import Baseline
 from ..effort import repeated
 from ..errors import DataError, MismatchError, SpecError, TooLongError, XhatError
 from ..figures.contact import contact, thumbnail
@@ -28,11 +29,13 @@ from ..numerics.device import pick_device
 from ..spec import factors, parse
 from ..task.account import blank, failure, hashes
 from ..task.cost import of_files
+from ..task.lists import one_for_all
 from ..task.parts import as_solver, prior_for
 from ..task.picture import check_picture, checkpoint_beside, names_picture
 from ..task.restoration import RECORD, Restoration, check_out
 from ..task.restore import restore
 from ..task.samplers import POINT
+from ..task.usual import named_prior, unnamed
 from . import volumes
 from .restoring import in_levels, options
 
@@ -205,7 +208,11 @@ def _check(works: Sequence[Work], rows: Rows[str], root: Path, args: Namespace) 
 def _restored(works: Sequence[Work], rows: Rows[str], settings: Mapping[str, Any], args: Namespace) -> int:
     given = options(args)
     solver = as_solver(given["solver"] or POINT)
-    given["prior"] = prior_for(solver, given["prior"], pick_device(args.device))
+    if unnamed(given["prior"]) and one_for_all(args.operator, [work.target.path for work in works]):
+        origin = None if isinstance(solver, Baseline) else f"{len(works)} measurements"
+        given["prior"] = named_prior(given["prior"], args.operator, given["shape"], origin)
+    if not unnamed(given["prior"]):
+        given["prior"] = prior_for(solver, given["prior"], pick_device(args.device))
     told = Table(max((len(w.name) for w in works), default=0), args.quiet)
     failed: list[tuple[str, str]] = []
     skipped, began = 0, time.monotonic()

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..baselines.base import Baseline
 from ..errors import DataError, SpecError, XhatError
 from ..files.measurement import Measurement, Source
-from ..files.pictures import is_picture
+from ..files.pictures import PICTURES, is_picture
 from ..numerics.device import pick_device
 from ..operators.base import Operator
 from ..priors import Prior
@@ -21,6 +22,7 @@ from .intake import Given, upright
 from .parts import Shape, as_solver, prior_for
 from .restoration import Restoration
 from .samplers import POINT
+from .usual import FITTED, named_prior, unnamed, usual
 
 P = ParamSpec("P")
 OWN = ("operator", "noise", "reference", "value_range")  # a list of these has one for each measurement
@@ -40,7 +42,8 @@ class Restore(Protocol[P]):
 def listwise(one: Callable[Concatenate[Source, P], Restoration]) -> Restore[P]:
     """`one`, which restores one measurement, for several, too: each as if it were given by itself.
 
-    The prior is built once. The results are a list, in the order of the measurements.
+    The prior is built once, unless nobody named it and each measurement may want its own. The results are a list, in
+    the order of the measurements.
     """
     known = signature(one)
     alone: Callable[..., Restoration] = one
@@ -52,9 +55,12 @@ def listwise(one: Callable[Concatenate[Source, P], Restoration]) -> Restore[P]:
         given: dict[str, Any] = bound.arguments
         items = several(y)
         if items is not None or (isinstance(y, np.ndarray | Tensor) and y.ndim == 4):
-            given["prior"] = prior_for(
-                as_solver(given["solver"] or POINT), given["prior"], pick_device(given["device"])
-            )
+            solver = as_solver(given["solver"] or POINT)
+            if unnamed(given["prior"]) and one_for_all(given["operator"], [y] if items is None else items):
+                told = None if isinstance(solver, Baseline) else "the measurements"
+                given["prior"] = named_prior(given["prior"], given["operator"], given["shape"], told)
+            if not unnamed(given["prior"]):
+                given["prior"] = prior_for(solver, given["prior"], pick_device(given["device"]))
             if items is None and stacked(y, given["operator"], given["prior"], given["shape"]):
                 items = list(y)
         if items is None:
@@ -69,6 +75,15 @@ def listwise(one: Callable[Concatenate[Source, P], Restoration]) -> Restore[P]:
     return restore
 
 
+def one_for_all(operator: Any, items: Sequence[Any]) -> bool:
+    """Whether the prior that nobody named is told before any of the measurements is read, and is the same for all."""
+    if operator is None:
+        files = [item for item in items if isinstance(item, str | Path)]
+        pictures = all(Path(file).suffix.lower() in PICTURES for file in files)
+        return pictures and not any(isinstance(item, Measurement) for item in items)
+    return not isinstance(operator, list) and usual(operator) not in FITTED
+
+
 def several(y: Any) -> list[Any] | None:
     """The measurements of a list, a tuple or a data set; of items (y, …) the first is taken. None if `y` is one."""
     one = (str, Path, np.ndarray, Tensor, Image.Image, Measurement, Mapping, type)  # the last two are refused
@@ -79,7 +94,7 @@ def several(y: Any) -> list[Any] | None:
     return [item[0] if isinstance(item := y[i], tuple) else item for i in range(len(y))]
 
 
-def stacked(y: Any, given: Given, prior: Prior, shape: Shape | None) -> bool:
+def stacked(y: Any, given: Given, prior: Prior | str, shape: Shape | None) -> bool:
     """Whether an array of four axes is a batch of pictures: operator or prior take one of them, and not all as one."""
     if not isinstance(y, np.ndarray | Tensor) or y.ndim != 4:
         return False
@@ -87,6 +102,8 @@ def stacked(y: Any, given: Given, prior: Prior, shape: Shape | None) -> bool:
     if isinstance(given, Operator):
         return tuple(y.shape) != given.data_shape == one
     if not is_picture(one) or not isinstance(given, str) or (shape is not None and len(shape) != 3):
+        return False
+    if isinstance(prior, str):  # nobody named it, and the operator of a science
         return False
     return shape is not None or (not _checks(prior, tuple(y.shape)) and _checks(prior, one))
 

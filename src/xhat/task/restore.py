@@ -57,6 +57,7 @@ from .samplers import POINT, no_posterior, sampler_for
 from .start import account_of, begun_at
 from .task import Task
 from .unknown_blur.ask import asks_for_kernel, with_kernel
+from .usual import UNNAMED, named_prior, unnamed
 
 SAMPLES = 100_000  # at most
 
@@ -66,7 +67,7 @@ def restore(
     y: Source,
     operator: OperatorLike | None = None,
     noise: NoiseLike | None = None,
-    prior: PriorLike = "photo",
+    prior: PriorLike = UNNAMED,
     solver: SolverLike | None = None,
     *,
     schedule: str | Schedule | None = None,
@@ -117,7 +118,8 @@ def restore(
             the file of a picture.
         prior: a spec string, the path of a folder or checkpoint, a `Prior`, a pipeline of diffusers, or any function
             (x, sigma) → x₀ that denoises x = x₀ + sigma n. A network of the noise in time steps is
-            `xhat.Denoiser.from_eps(net, alphas_cumprod)`. Classical solvers ignore it.
+            `xhat.Denoiser.from_eps(net, alphas_cumprod)`. "auto", with options behind it or not, is `photo` for
+            pictures and for the data of a science the prior of its images, which is said. Classical solvers ignore it.
         solver: a spec string, a `Solver` or its class. None is lmaps, which returns a point, for one image, and for
             several samples a solver that draws them: mmps where A is linear and the noise Gaussian, daps elsewhere.
         schedule: the noise levels to run on; None takes those of the prior.
@@ -218,6 +220,10 @@ def restore(
     noise = in_range(noise, value_range)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
     found = stacked(found, operator, shape)
+    if unnamed(prior):
+        known_shape = shape or found.image_shape or (None if truth is None else tuple(truth.shape))
+        told = None if isinstance(solver, Baseline) else found.origin
+        prior = named_prior(str(prior), operator or found.operator, known_shape, told)
     if flicker is not None and found.rate is None:
         raise SpecError("flicker is for the file of a video; for an array, the operator flicker takes gains")
     if found.rate is not None or found.grid is not None:  # the file of a video or of a volume
