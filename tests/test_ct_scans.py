@@ -1,5 +1,6 @@
 """Tomography from recorded files: counts, flat and dark fields, gaps, geometries that cannot be right."""
 
+import json
 import math
 
 import numpy as np
@@ -374,3 +375,31 @@ def test_a_pitch_that_is_taken_for_granted_is_said(caplog):
     assert caplog.text == ""
     OPERATORS["ct"]((1, 128, 128), angles=60, detectors=192).intake(y)
     assert "192 cells are taken to cover the image's diagonal, 0.948 pixels apart" in caplog.text
+
+
+def test_all_slices_become_one_volume_in_attenuations(tmp_path, monkeypatch, capsys):
+    """Each slice guesses a white of its own; in the volume they can be compared, and lie as far apart as cells do."""
+    nibabel = pytest.importorskip("nibabel")
+    monkeypatch.chdir(tmp_path)
+    A, y, *_ = scan(angles=30)
+    size = {"measurement__instrument__detector__pixel_size_x": 500.0}
+    exchange("scan.h5", np.stack([y, 2 * y, 3 * y], 1), theta=np.array(A.geometry.angles), **size)
+    run = ["--noise", "0.01", "--solver", "fbp"]
+    assert main(["restore", "scan.h5#all", *run, "-o", "out"]) == 0
+    image = nibabel.load("out/scan.nii.gz")
+    found = np.asarray(image.dataobj)
+    assert image.shape == (90, 90, 3)
+    assert np.allclose(image.header.get_zooms(), 0.5)
+    assert np.allclose(image.affine @ [44.5, 44.5, 2, 1], [0, 0, 1, 1])
+    inside = ellipse((4 / 45, 2 / 45), (9 / 45, 6 / 45), n=90)[0, 0].numpy().T > 0.99
+    assert found[inside].mean(0) == pytest.approx(0.02 * np.arange(1, 4), rel=0.02)
+    assert pytest.approx(np.load("out/scan_1/attenuation.npy")[0], rel=1e-5) == found[..., 1].T
+    record = json.loads((tmp_path / "out/scan.json").read_text())
+    assert (record["unit"], record["placed"]) == ("attenuation in 1/mm", True)
+    assert len({row["operator"] for row in record["slices"]}) == 3
+    assert "scan.nii.gz" in capsys.readouterr().out
+    assert main(["restore", "scan.h5#1-9", *run, "-o", "no"]) == 2
+    assert "scan.h5 has the slices 0 to 2" in capsys.readouterr().err
+    other = f"ct:angles={[float(v) for v in A.geometry.angles]},pixel=0.25,pitch=0.5,white=0.1".replace(" ", "")
+    assert main(["restore", "scan.h5#1", *run, "--operator", other, "--formats", "nii", "-q", "-o", "own"]) == 0
+    assert nibabel.load("own/restored.nii").header.get_zooms()[0] == 1  # the file knows nothing of such pixels

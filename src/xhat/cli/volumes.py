@@ -20,6 +20,7 @@ from ..files.stacking import stacked
 from ..files.writing import together
 from ..notes import note
 from ..operators.modality import sheet
+from ..spec import parse
 
 # What the folder of a slice holds, by what becomes of it in the volume; those of several samples are there or not.
 PARTS = {
@@ -30,8 +31,8 @@ PARTS = {
 }
 SHEET, RECORD = "{stem}.png", "{stem}.json"
 WHITE = 0.999  # quantile of the magnitudes that is white on the sheet
-OWN = ("noise", "residual_ratio", "measurement_scale", "metrics", "measurement_sha256", "operator_sha256")
-SHARED = ("operator", "solver", "prior", "prior_sha256", "seeds", "samples", "versions", "provenance")
+OWN = ("operator", "noise", "residual_ratio", "measurement_scale", "metrics", "measurement_sha256", "operator_sha256")
+SHARED = ("solver", "prior", "prior_sha256", "seeds", "samples", "versions", "provenance")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
         "voxel_mm": [float(v) for v in np.sqrt((stack.affine[:3, :3] ** 2).sum(0))],
         "affine": stack.affine.tolist(),
         "placed": stack.placed,
-        "unit": "that of the file: each slice times its measurement_scale",
+        "unit": unit(parts[0].row),
         "metrics": _means([part.row.get("metrics", {}) for part in parts]),
         **{key: parts[0].row.get(key) for key in SHARED},
         "slices": [
@@ -103,6 +104,14 @@ def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
     files[root / last] = lambda path: records.write(path, account | {"files_sha256": hashes})
     together(files)
     return {**hashes, last: sha256(root / last)}
+
+
+def unit(row: Mapping[str, Any]) -> str:
+    """What the numbers of a volume are, of one of whose slices `row` is the record."""
+    said = parse(row["operator"]) if row.get("operator") else None
+    if said and said.name == "ct" and "white" in said.options:
+        return f"attenuation in 1/{said.options.get('per', 'mm')}"
+    return "that of the file: each slice times its measurement_scale"
 
 
 def _means(scores: Sequence[Mapping[str, Sequence[float | None]]]) -> dict[str, float]:

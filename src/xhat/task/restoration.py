@@ -20,6 +20,7 @@ from ..checks import path as checked_path
 from ..errors import DataError, SpecError, WriteError
 from ..figures import panel
 from ..figures.compare import compare
+from ..figures.fields import Quantity
 from ..files import exports
 from ..files import record as records
 from ..files.exports import EXPORTS
@@ -382,9 +383,10 @@ class Restoration:
             files |= kind.write_std(std, depth)
         for form in formats:
             for stem, x in images.items():
+                numbers = kind.units(x) if isinstance(kind, Quantity) else x
                 files |= {
                     f"{stem}{tail}.{form}": partial(_export, form, voxels * self._scale, self.affine)
-                    for tail, voxels in kind.parts(x).items()
+                    for tail, voxels in kind.parts(numbers).items()
                 }
         if self.native:
             for stem, x in images.items():

@@ -25,6 +25,7 @@ from ..notes import note
 from ..numerics.device import pick_device
 from ..priors import Prior
 from ..schedule import Schedule
+from ..spec import factors, parse
 from .account import begun, ended, hashes, identity, provenance
 from .checkpoint import Checkpoint, Snapshot, window_of
 from .cost import check_cost, paced
@@ -357,6 +358,18 @@ def restore(
         rate=rate_of(found, result.images),
         grid=found.grid,
         native=found.native,
-        affine=found.affine,
+        affine=found.affine if same_pixels(job.problem.A.shape, task.operator, found) else None,
         kernels=result.kernels if kernel is None else kernel.float(),
     )
+
+
+def same_pixels(shape: Shape, operator: object, found: Measurement) -> bool:
+    """Whether the pixels of an image of `shape`, as a user has it and its operator, are those of which the file told
+    where they lie.
+    """
+    if operator is None or found.operator is None:
+        return found.image_shape in (None, shape)
+    if not isinstance(operator, str):
+        return False
+    size, told = (parse(factors(text)[-1]).options.get("pixel") for text in (operator, found.operator))
+    return size == told and found.image_shape in (None, shape)

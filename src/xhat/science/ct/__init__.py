@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ...files.readers.slices import OfSlices
 from ...registry import Plugin
 from . import described, dxchange
 from .algebraic import CGLS, SIRT
@@ -16,8 +17,7 @@ PLUGIN = Plugin(
     noises={"transmission": Transmission},
     baselines={"fbp": FBP, "sirt": SIRT, "cgls": CGLS},
     readers={
-        ".h5": dxchange.read,
-        ".hdf5": dxchange.read,
+        **dict.fromkeys((".h5", ".hdf5"), OfSlices(dxchange.read, dxchange.count)),
         ".toml": described.read,
         ".npy": described.read,
     },

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ...files.room import LARGEST, fits
 from .recorded import from_counts, measured, plain
 
 UNITS = {"mm": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3, "m": 1e3, "nm": 1e-6, "cm": 10.0}
-PIXELS = ("measurement/instrument/detector/pixel_size_x", "measurement/instrument/detector/x_actual_pixel_size")
+PIXELS = ("measurement/instrument/detector/pixel_size_{}", "measurement/instrument/detector/{}_actual_pixel_size")
 
 
 def read(path: Path, item: int | None) -> Measurement:
@@ -47,14 +48,36 @@ def scanned(file: Any, path: Path, item: int | None) -> Measurement:
     theta = angles(group, len(counts), path)
     fields = [one(stack(group, n, path), which, path) if n in group else None for n in ("data_white", "data_dark")]
     options: dict[str, Any] = {}
-    if (pixel := pixel_size(file, path)) is not None:
-        options = {"pixel": pixel, "pitch": pixel}
-    else:
-        options = {"pixel": 1, "pitch": 1}
+    pixel = pixel_size(file, path)
+    options = {"pixel": pixel or 1, "pitch": pixel or 1}
     flat, dark = (None if f is None else np.atleast_2d(f) for f in fields)
     if flat is None:
-        return measured(plain(counts, path), options, theta, None, path)
-    return from_counts(counts, flat, dark, options, theta, path)
+        found = measured(plain(counts, path), options, theta, None, path)
+    else:
+        found = from_counts(counts, flat, dark, options, theta, path)
+    if pixel is None:
+        return found
+    return replace(found, affine=placed(pixel, pixel_size(file, path, "y") or pixel, which or 0, counts.shape[-1]))
+
+
+def count(path: Path) -> int:
+    """The number of slices of `exchange/data`, as `read` numbers them. Raises DataError like `read`, and declines any
+    other file.
+    """
+    with opened(path) as file:
+        if not isinstance(file.get("exchange"), Mapping) or "data" not in file["exchange"]:
+            raise Declined(f"{path}: is not Data Exchange's of tomography (no 'exchange/data')")
+        data = stack(file["exchange"], "data", path)
+        return int(data.shape[1]) if data.ndim == 3 else 1
+
+
+def placed(pixel: float, apart: float, which: int, n: int) -> np.ndarray:
+    """The affine (4, 4) in mm of the slice `which` of n x n pixels of `pixel` mm about the axis of rotation, slices
+    `apart`, in the order of the file.
+    """
+    affine = np.diag([pixel, -pixel, apart, 1.0])
+    affine[:3, 3] = -pixel * (n - 1) / 2, pixel * (n - 1) / 2, which * apart
+    return affine
 
 
 def stack(group: Any, name: str, path: Path) -> Any:
@@ -85,9 +108,9 @@ def angles(group: Any, count: int, path: Path) -> np.ndarray:
     return np.degrees(theta) if unit.startswith("rad") else theta
 
 
-def pixel_size(file: Any, path: Path) -> float | None:
-    """The pitch of the detector in mm, None if the file does not tell it."""
-    name = next((n for n in PIXELS if n in file), None)
+def pixel_size(file: Any, path: Path, axis: str = "x") -> float | None:
+    """The pitch of the detector along `axis` in mm, None if the file does not tell it."""
+    name = next((n for n in (p.format(axis) for p in PIXELS) if n in file), None)
     if name is None:
         return None
     size = float(np.asarray(file[name][()]).reshape(-1)[0])
