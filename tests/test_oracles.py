@@ -1,6 +1,7 @@
 """Solvers against posteriors known in closed form, and against each other where two methods coincide."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -192,6 +193,25 @@ def test_daps_mode_is_the_mean_of_its_draws(prior):
     draws = SOLVERS["daps_exact"]().estimate(xt.expand(n, *SHAPE), t, prior, many, Rng(range(n)))
     mode = SOLVERS["daps_exact"](mode=True).estimate(xt, t, prior, one, Rng([]))
     assert ((draws.mean(0) - mode[0]) / (draws.std(0) / n**0.5)).abs().max() < 4.5
+
+
+@pytest.mark.parametrize("steps", [10, 50])
+def test_daps_has_twice_the_variance_of_the_prior_where_nothing_is_measured(steps):
+    """By the recursion of its variance: the flow is told ρ and meets √2 ρ, the noise of the draw and of the level."""
+    var, n = 0.25, 500
+    white = GaussianPrior((1, 4, 4), var * torch.eye(16), schedule=EDM(0.01, 20.0)).double()
+    like = likelihood(operator("denoise", (1, 4, 4)), Gaussian(1e3), torch.zeros(n, 1, 4, 4).double())
+    x = solve(SOLVERS["daps_exact"](steps=steps), white, like, Rng(range(n)))
+    ratios = [level.ratio for level in white.schedule.levels(steps)]
+    state = var + ratios[0] ** 2
+    for r, after in pairwise(ratios):
+        factor = 1.0
+        for u, v in pairwise(EDM(min(0.01, r / 2), r).levels(5)):
+            factor *= (var + u.ratio * v.ratio) / (var + u.ratio**2)  # Euler's step for this prior
+        drawn = state * factor**2 + r**2
+        state = drawn + after**2
+    assert float(x.var()) == pytest.approx(drawn, rel=0.07)  # 4 standard errors
+    assert 1.5 * var < drawn
 
 
 def test_pigdm_is_exact_for_a_standard_normal_prior_only(prior):
