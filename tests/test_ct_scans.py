@@ -377,6 +377,18 @@ def test_a_pitch_that_is_taken_for_granted_is_said(caplog):
     assert "192 cells are taken to cover the image's diagonal, 0.948 pixels apart" in caplog.text
 
 
+@pytest.mark.parametrize("axes", [(), (1,)])
+def test_a_recording_with_an_axis_of_channels_is_looked_at_as_well(axes, caplog):
+    y = torch.rand(*axes, 12, 20, generator=torch.Generator().manual_seed(0))
+    xhat.restore(y, "ct:angles=12,detectors=20", 0.1, solver="fbp", shape=(1, 16, 16))
+    assert "20 cells are taken to cover the image's diagonal" in caplog.text
+    once.cache_clear()
+    caplog.clear()
+    own = xhat.simulate(torch.zeros(1, 16, 16), "ct:angles=12,detectors=20", "gaussian:sigma=0.1")
+    xhat.restore(own, solver="fbp")
+    assert "cells are taken" not in caplog.text
+
+
 def test_all_slices_become_one_volume_in_attenuations(tmp_path, monkeypatch, capsys):
     """Each slice guesses a white of its own; in the volume they can be compared, and lie as far apart as cells do."""
     nibabel = pytest.importorskip("nibabel")

@@ -23,6 +23,7 @@ from ..metrics.registry import choose, metric
 from ..noise import Noise
 from ..notes import note
 from ..numerics.device import pick_device
+from ..operators.building import kind
 from ..priors import Prior
 from ..schedule import Schedule
 from ..spec import factors, parse
@@ -221,6 +222,8 @@ def restore(
     noise = in_range(noise, value_range)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
     found = stacked(found, operator, shape)
+    if isinstance(operator, str) and found.operator is None and found.y.ndim == 3 and assumes(operator):
+        found = replace(found, y=found.y[0]) if len(found.y) == 1 else found  # a recording, and looked at as one
     if unnamed(prior):
         known_shape = shape or found.image_shape or (None if truth is None else tuple(truth.shape))
         told = None if isinstance(solver, Baseline) else found.origin
@@ -228,16 +231,16 @@ def restore(
     if flicker is not None and found.rate is None:
         raise SpecError("flicker is for the file of a video; for an array, the operator flicker takes gains")
     if found.rate is not None or found.grid is not None:  # the file of a video or of a volume
-        kind = "frames" if found.grid is None else "slices"
-        operator = lifted_operator(operator, kind)
-        gains = light_of(found, operator, flicker) if kind == "frames" else None
-        found, scale = seen(found, operator, noise, scale, kind, gains), None
+        word = "frames" if found.grid is None else "slices"
+        operator = lifted_operator(operator, word)
+        gains = light_of(found, operator, flicker) if word == "frames" else None
+        found, scale = seen(found, operator, noise, scale, word, gains), None
         if gains and isinstance(operator, str):
             operator = lit(gains, operator)
             if flicker == AUTO:
                 found = replace(found, guessed={**found.guessed, "operator": operator})
         noise = None if noise == AUTO else noise
-        prior = prior if isinstance(solver, Baseline) else lifted_prior(prior, operator or found.operator, kind)
+        prior = prior if isinstance(solver, Baseline) else lifted_prior(prior, operator or found.operator, word)
     if cut:
         found = cut_out(found, cut)
         if truth is not None:
@@ -361,6 +364,11 @@ def restore(
         affine=found.affine if same_pixels(job.problem.A.shape, task.operator, found) else None,
         kernels=result.kernels if kernel is None else kernel.float(),
     )
+
+
+def assumes(operator: str) -> bool:
+    """Whether an operator takes something for granted of a recording, which it says of one without channels."""
+    return hasattr(kind(operator), "assumed")
 
 
 def same_pixels(shape: Shape, operator: object, found: Measurement) -> bool:
