@@ -415,3 +415,16 @@ def test_all_slices_become_one_volume_in_attenuations(tmp_path, monkeypatch, cap
     other = f"ct:angles={[float(v) for v in A.geometry.angles]},pixel=0.25,pitch=0.5,white=0.1".replace(" ", "")
     assert main(["restore", "scan.h5#1", *run, "--operator", other, "--formats", "nii", "-q", "-o", "own"]) == 0
     assert nibabel.load("own/restored.nii").header.get_zooms()[0] == 1  # the file knows nothing of such pixels
+
+
+def test_slices_of_a_file_without_a_size_of_cells_become_a_volume_and_its_units_are_said(tmp_path, monkeypatch, caplog):
+    nibabel = pytest.importorskip("nibabel")
+    monkeypatch.chdir(tmp_path)
+    A, _, counts, flat, dark = scan(angles=30)
+    exchange("scan.h5", *(np.stack([v, v], 1) for v in (counts, flat, dark)), np.array(A.geometry.angles))
+    assert main(["restore", "scan.h5#all", "--solver", "fbp", "-q", "-o", "out"]) == 0
+    assert nibabel.load("out/scan.nii.gz").shape == (90, 90, 2)
+    record = json.loads((tmp_path / "out/scan.json").read_text())
+    assert (record["unit"], record["placed"]) == ("attenuation per cell", False)
+    assert "lengths are in cells and attenuations per cell" in caplog.text
+    assert all(row["noise"].startswith("transmission:counts=") for row in record["slices"])

@@ -14,8 +14,9 @@ from ..files.folder import alone, files_in
 from ..files.pictures import LEVELS
 from ..files.room import text_of
 from ..files.video import check_writable
+from ..likelihoods import Likelihood
 from ..likelihoods.verdict import MEANS
-from ..noise import NOISES, Gaussian, Noise, Noiseless
+from ..noise import NOISES, Gaussian, Noiseless
 from ..priors import path_spec, trusted
 from ..solvers import SOLVERS
 from ..spec import Spec, parameters, parse, short, value
@@ -127,7 +128,7 @@ def summary(result: Restoration) -> str:
     knows = "" if r["prior"] == "none" else f" with {r['prior']}"
     noise = chosen(r["noise"], NOISES) if isinstance(result.problem.noise, Noiseless) else r["noise"]
     solver = chosen(r["solver"], SOLVERS, BASELINES)
-    lines = [f"{short(r['operator'])}, {noise}{in_levels(result.problem.noise)}; {solver}{knows}"]
+    lines = [f"{short(r['operator'])}, {noise}{in_levels(result.problem)}; {solver}{knows}"]
     lines.append(
         f"{calls.forwards} network forwards, {calls.backwards} backwards, {calls.operator} operator calls, "
         f"{result.seconds:.1f} s on {r['device']}"
@@ -160,9 +161,10 @@ def chosen(spec: str, *registries: Mapping[str, Any]) -> str:
     return str(Spec(said.name, {k: v for k, v in said.options.items() if usual.get(k) != literal(v)}))
 
 
-def in_levels(noise: Noise) -> str:
-    """σ of Gaussian noise also in 8-bit grey levels, as text; empty for other noise."""
-    if isinstance(noise, Gaussian) and isinstance(noise.sigma, float | int):
+def in_levels(problem: Likelihood) -> str:
+    """σ of Gaussian noise also in 8-bit grey levels, as text; empty for other noise, and for data that are none."""
+    noise = problem.noise
+    if problem.level_of_images and isinstance(noise, Gaussian) and isinstance(noise.sigma, float | int):
         return f" ({noise.sigma * LEVELS:.3g} of 255 grey levels)"
     return ""
 

@@ -341,7 +341,7 @@ class Table:
             return
         record = result.record
         what = " @ ".join(parse(part).name for part in factors(str(record["operator"])))
-        noise = in_levels(result.problem.noise).strip(" ()") or parse(str(record["noise"])).name
+        noise = in_levels(result.problem).strip(" ()") or parse(str(record["noise"])).name
         fit = result.verdict()
         self.doubtful += fit in (ROUGH, DOES_NOT)
         scores = "".join(f"  {k} {float(v[0]):.4g}" for k, v in result.metrics.items() if not k.startswith("mean_"))

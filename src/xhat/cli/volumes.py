@@ -69,7 +69,8 @@ def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
             "%s: does not say where its slices lie: they are put %.3g mm apart, the thickness of one, in its order",
             file, float(np.linalg.norm(stack.affine[:3, 2]))
         )  # fmt: skip
-    volumes = {name: np.concatenate([np.asarray(images[name][i].dataobj) for i in stack.order], -1) for name in there}
+    planes = {name: [np.atleast_3d(np.asarray(images[name][i].dataobj)) for i in stack.order] for name in there}
+    volumes = {name: np.concatenate(planes[name], -1) for name in there}
     made: dict[str, Callable[[Path], object]] = {
         PARTS[name].format(stem=stem): partial(write_nifti, voxels=voxels, affine=stack.affine)
         for name, voxels in volumes.items()
@@ -83,7 +84,7 @@ def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
         "voxel_mm": [float(v) for v in np.sqrt((stack.affine[:3, :3] ** 2).sum(0))],
         "affine": stack.affine.tolist(),
         "placed": stack.placed,
-        "unit": unit(parts[0].row),
+        "unit": unit(parts[0].row, stack.placed),
         "metrics": _means([part.row.get("metrics", {}) for part in parts]),
         **{key: parts[0].row.get(key) for key in SHARED},
         "slices": [
@@ -106,11 +107,11 @@ def join(file: str, parts: Sequence[Part], root: Path) -> dict[str, str]:
     return {**hashes, last: sha256(root / last)}
 
 
-def unit(row: Mapping[str, Any]) -> str:
-    """What the numbers of a volume are, of one of whose slices `row` is the record."""
+def unit(row: Mapping[str, Any], placed: bool) -> str:
+    """What the numbers of a volume are, of one of whose slices `row` is the record; `placed` as in `Stack`."""
     said = parse(row["operator"]) if row.get("operator") else None
     if said and said.name == "ct" and "white" in said.options:
-        return f"attenuation in 1/{said.options.get('per', 'mm')}"
+        return f"attenuation in 1/{said.options.get('per', 'mm')}" if placed else "attenuation per cell"
     return "that of the file: each slice times its measurement_scale"
 
 

@@ -24,7 +24,7 @@ from ..schedule import SCHEDULES, Schedule
 from ..solvers.base import AnySolver
 from .checkpoint import digest
 from .fingerprint import CODE, modules_of
-from .parts import METHODS, name_of
+from .parts import METHODS, as_noise, name_of
 from .results import Result, Score, results
 from .run import Job, Watch, run
 from .schema import CALLS, FIELDS, NOTHING, VERSION
@@ -58,7 +58,7 @@ def begun(
     modules |= {found.reader} if found and found.reader else set()
     return blank() | {
         "operator": name_of(task.operator or (found.operator if found else None)),
-        "noise": name_of(noise, NOISES),
+        "noise": name_of(said_noise(task, noise), NOISES),
         "solver": name_of(job.solver, METHODS),
         "prior": "none" if isinstance(job.prior, NoPrior) else name_of(task.prior),
         "schedule": "none" if isinstance(job.prior, NoPrior) else name_of(schedule, SCHEDULES),
@@ -81,6 +81,15 @@ def begun(
         "device": str(job.like.y.device),
         "provenance": provenance(prior=job.prior),
     }
+
+
+def said_noise(task: Task, noise: Noise) -> Noise:
+    """The noise as it was given, if the problem was restated with another: that of photons as a weighted Gaussian one,
+    for instance.
+    """
+    given = task.noise if task.noise is not None or task.measurement is None else task.measurement.noise
+    said = noise if given is None else as_noise(given)
+    return noise if type(said) is type(noise) else said
 
 
 def ended(found: Sequence[Result], calls: Calls, seconds: float, share: int = 1) -> Row:

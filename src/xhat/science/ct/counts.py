@@ -84,4 +84,5 @@ def stripes(y: Array, seen: Array) -> list[str]:
     off = (np.abs(middle) > STRIPE * usual) & always
     size = np.pad(np.abs(middle), 1)
     found = int((off & (size[1:-1] >= size[:-2]) & (size[1:-1] >= size[2:])).sum())  # neighbours are off by half of it
-    return [f"{found} of {y.shape[1]} cells are off in all views (stripes), which become rings"] if found else []
+    said = f"{found} of {y.shape[1]} cells are off in all views: stripes, which become rings"
+    return [f"{said}, or the edge of something round about the axis"] if found else []

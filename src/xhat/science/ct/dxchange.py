@@ -1,5 +1,6 @@
 """HDF5 files of synchrotrons in the layout of Data Exchange (De Carlo et al., J. Synchrotron Rad. 21, 2014)."""
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from ...files.measurement import Measurement
 from ...files.room import LARGEST, fits
 from .recorded import from_counts, measured, plain
 
+say = logging.getLogger("xhat").warning
 UNITS = {"mm": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3, "m": 1e3, "nm": 1e-6, "cm": 10.0}
 PIXELS = ("measurement/instrument/detector/pixel_size_{}", "measurement/instrument/detector/{}_actual_pixel_size")
 
@@ -56,6 +58,8 @@ def scanned(file: Any, path: Path, item: int | None) -> Measurement:
     else:
         found = from_counts(counts, flat, dark, options, theta, path)
     if pixel is None:
+        say("xhat: %s: does not say how far apart its cells are: lengths are in cells and attenuations per cell, "
+            "where mm is written", path)  # fmt: skip
         return found
     return replace(found, affine=placed(pixel, pixel_size(file, path, "y") or pixel, which or 0, counts.shape[-1]))
 
