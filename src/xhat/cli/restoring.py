@@ -17,6 +17,7 @@ from ..files.video import check_writable
 from ..likelihoods import Likelihood
 from ..likelihoods.verdict import MEANS
 from ..noise import NOISES, Gaussian, Noiseless
+from ..operators.modality import Complex
 from ..priors import path_spec, trusted
 from ..solvers import SOLVERS
 from ..spec import Spec, parameters, parse, short, value
@@ -164,7 +165,8 @@ def chosen(spec: str, *registries: Mapping[str, Any]) -> str:
 def in_levels(problem: Likelihood) -> str:
     """σ of Gaussian noise also in 8-bit grey levels, as text; empty for other noise, and for data that are none."""
     noise = problem.noise
-    if problem.level_of_images and isinstance(noise, Gaussian) and isinstance(noise.sigma, float | int):
+    picture = problem.level_of_images and not isinstance(problem.A.modality, Complex)
+    if picture and isinstance(noise, Gaussian) and isinstance(noise.sigma, float | int):
         return f" ({noise.sigma * LEVELS:.3g} of 255 grey levels)"
     return ""
 
