@@ -29,6 +29,7 @@ WINDOW = 256  # pixels: so much of the middle is looked at
 SMALLEST = 48  # pixels of the shorter side: less shows no kernel
 SIZES = (17, 25, 41)  # of kernels without a form, in pixels; each is searched from coarse to fine
 ROUND = 0.92  # likeness to a Gaussian or a disc from which kernels found from edges count as one
+NEARLY = 0.85  # such a likeness from which one may still be round where no path is believed
 AGREE = 0.75  # likeness of two kernels, found at different sizes, from which the edges say something
 CARE = ((0.9, 2.0), (1.0, 3.0))  # up to such a part of the misfit with no blur a path is told so many times the noise
 RIM = 0.1  # of the picture's sides that say nothing of a kernel: what lies beyond is not known
@@ -84,9 +85,10 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
     looks_round = agree >= AGREE and median(map(roundness, drawn)) >= ROUND
     kinds = [name for name, shape in (("gaussian_blur", "gauss"), ("defocus", "disc")) if shape in shapes]
     rounds = [r for r in round_kernels(grey, max(sigma, LEVEL / 4)) if r.spec.split(":")[0] in kinds]
-    if looks_round:  # a Gaussian that is too wide does more harm than one that is too narrow
-        least = gaussian_width(max(drawn, key=roundness))
-        rounds = [gaussian(least, r.error) if r.spec.startswith("gauss") and r.width > least else r for r in rounds]
+    nearly = bool(drawn) and agree >= AGREE and median(map(roundness, drawn)) >= NEARLY
+    if nearly:  # a Gaussian that is too wide does more harm than one that is too narrow
+        width = gaussian_width(max(drawn, key=roundness))
+        rounds = [gaussian(width, r.error) if r.spec.startswith("gauss") and r.width > width else r for r in rounds]
 
     def by_spectrum(r: Round) -> float:
         return _residual(y, r.kernel, prior, told) * (1 + DOUBT * (r.error - rounds[0].error))
@@ -103,11 +105,13 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
 
         path = find_path(grey, drawn, quick, misfit)
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
-            part = quick(path.kernel) / quick(torch.ones(1, 1, dtype=torch.float64))
+            unblurred = quick(torch.ones(1, 1, dtype=torch.float64))
+            part = quick(path.kernel) / unblurred
             if path.believed(part):
                 care = next(factor for most, factor in CARE if part <= most)
                 return Blur("blur", path.kernel, care * max(sigma, LEVEL), False)
-            if agree >= AGREE:  # else noise hides the edges, and only the spectrum is left
+            narrow = nearly and chosen and quick(chosen.kernel) < unblurred
+            if agree >= AGREE and not narrow:  # else noise hides the edges, and only the spectrum is left
                 return None
     return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True) if chosen else None
 
