@@ -159,6 +159,21 @@ def test_auto_is_float32_where_nothing_else_is_fast(folder, monkeypatch):
     assert FAST() in (torch.float32, torch.bfloat16)
 
 
+@pytest.mark.parametrize(
+    ("found", "gains"),
+    [
+        ({"cpu_name": "Intel Xeon", "amx_bf16": True, "avx512_bf16": True}, True),
+        ({"cpu_name": "AMD EPYC", "amx_bf16": False, "avx512_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "amx_bf16": False, "avx512_bf16": True}, False),
+        ({"cpu_name": "Intel Xeon", "amx_bf16": False, "avx512_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_bfloat16_is_taken_only_where_it_was_measured_to_gain(found, gains, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert precision.processor_has_bfloat16() == gains
+
+
 def test_bfloat16_is_close_to_float32(folder):
     """Within the rounding of some ten layers, 2⁻⁸ each; the derivative within more, as some relus switch."""
     x = picture(2, 3, 24, 24)
