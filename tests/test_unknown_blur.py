@@ -21,6 +21,7 @@ from xhat.schedule import Level
 from xhat.solvers.kernel_prior import shakes
 from xhat.task.unknown_blur import ask, search
 from xhat.task.unknown_blur.choose import rough
+from xhat.task.unknown_blur.evidence import evidence
 from xhat.task.unknown_blur.paths import likeliest_path
 from xhat.task.unknown_blur.shake import likeness, moved, shake_kernel
 from xhat.task.unknown_blur.spectrum import round_kernels, roundness
@@ -116,9 +117,39 @@ def test_a_kernel_is_trusted_if_most_starts_lead_to_it(monkeypatch):
         assert found is not None
         assert likeness(found.kernel, one) > 0.95  # the one that fits, whether it is trusted or not
         assert (found.trust >= search.TRUST) == trusted
-        assert found.believed(0.93) == trusted  # it is better than no blur
-        assert found.believed(0.8) == (found.trust >= search.HALF_TRUST)  # much better
-        assert not found.believed(0.99)
+        assert found.believed(0.93, 1.0) == trusted  # it is better than no blur
+        assert found.believed(0.8, 1.0) == (found.trust >= search.HALF_TRUST)  # much better
+        assert not found.believed(0.99, 1.0)
+        assert not found.believed(0.8, 0.1)  # whatever the edges say, if the spectrum does not
+
+
+def test_a_good_start_is_kept_where_the_edges_lead_away_from_it(monkeypatch):
+    one, other = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5))
+    monkeypatch.setattr(search, "improved", lambda y, k, turns: other)
+    monkeypatch.setattr(search, "_starts", lambda y, side: iter([one, one, one]))
+    fit = lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0
+    found = search.find_path(torch.zeros(128, 128), [], fit, fit)
+    assert found is not None
+    assert likeness(found.kernel, one) > 0.95
+    assert found.trust > search.TRUST
+
+
+@pytest.mark.parametrize("of", [data.astronaut, data.coffee, data.cat])
+def test_the_spectrum_tells_a_true_path_from_one_that_is_turned_or_longer(of):
+    k = motion_kernels(17, 0.5, 3)[0].double()
+    turned, longer = k.rot90(), torch.kron(k, torch.ones(3, 3, dtype=k.dtype) / 9)
+    x = picture(50, 100, 192, of)
+    grey = blurred(x, k).mean(0)
+    sigma = SIGMA / 3**0.5  # of the mean of three channels
+    assert evidence(grey, k, [turned, longer], sigma) == 1
+    assert evidence(grey, turned, [k, longer], sigma) < 0.95
+    assert evidence(grey, longer, [k, turned], sigma) < 0.95
+    assert evidence(x.mean(0), k, [gauss(0.5)], sigma) < search.SPECTRUM, "no path, of a picture without one"
+
+
+def test_a_flat_picture_has_no_spectrum_that_says_anything():
+    k = motion_kernels(17, 0.5, 3)[0].double()
+    assert evidence(torch.zeros(96, 96), k, [k], SIGMA) == 0.5
 
 
 def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):

@@ -25,8 +25,8 @@ def dtype_of(name: str, safe: bool = True) -> torch.dtype:
 def fast_dtype() -> torch.dtype:
     """bfloat16 where the best device multiplies matrices of it in hardware, otherwise float32.
 
-    These are processors with AMX, or AMD's with AVX512-BF16, and GPUs from NVIDIA's Ampere on. Elsewhere bfloat16 is emulated, and
-    slower.
+    These are processors with AMX, or AMD's with AVX512-BF16, and GPUs from NVIDIA's Ampere on. Elsewhere bfloat16 is
+    emulated, and slower.
     """
     device = best_device()
     if device == "cuda":

@@ -21,6 +21,7 @@ from ...operators.kernel_blur import correlation
 from ...priors import Prior
 from ...rng import Rng
 from ...solvers.hqs import HQS
+from .evidence import evidence
 from .search import find_path
 from .shake import likeness, shake_kernel
 from .spectrum import Round, gaussian, gaussian_width, round_kernels, roundness
@@ -107,7 +108,7 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
             unblurred = quick(torch.ones(1, 1, dtype=torch.float64))
             part = quick(path.kernel) / unblurred
-            if path.believed(part):
+            if path.believed(part, evidence(grey, path.kernel, drawn, sigma)):
                 care = next(factor for most, factor in CARE if part <= most)
                 return Blur("blur", path.kernel, care * max(sigma, LEVEL), False)
             narrow = nearly and chosen and quick(chosen.kernel) < unblurred

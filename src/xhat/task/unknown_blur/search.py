@@ -28,13 +28,18 @@ LINES, LENGTH = 4, 13  # straight paths: how many headings, and pixels
 SETTLED = Turns(12, (1e-3, 2e-4), (0.01, 0.002))  # after a start
 WIDER = Turns(12, (4e-3, 2e-4), (0.01, 0.002))  # few edges first: may leave a wrong path
 FINER = Turns(16, (4e-4, 1e-4), (0.005, 0.001))
+SETTLING = 12  # starts, the best, from which the edges are followed
+SAME = 0.98  # a likeness of starts that need not be judged twice
 DISTINCT, ALIKE = 6, 0.97  # how many of what the starts led to are judged with care; a likeness that needs no second
 ROUNDS = (4, 3, 2, 2)  # how many of the best are improved in each round
 GAIN = 3e-4  # of the misfit: a round that brings less is the last
 VOTES = 5  # starts that say how far a kernel may be trusted
 TRUST, HALF_TRUST = 0.9, 0.6  # from which on it is, and is if it explains the picture much better than no blur
 BETTER, MUCH_BETTER = 0.96, 0.9  # times the rough misfit of no blur: so much at most a path must leave
+SPECTRUM = 0.25  # such a part of what the spectrum may gain at least, for any trust
 CLOSE = 2e-3  # of the misfit: so much more is no reason to prefer a kernel that is not trusted
+
+Judged = tuple[float, Tensor]  # a misfit, and the kernel that has it
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,13 @@ class CameraPath:
     misfit: float
     trust: float  # the median likeness of this kernel and those that the best starts led to, from 0 to 1
 
-    def believed(self, part: float) -> bool:
-        """Whether enough speaks for it, if it leaves a `part` of the misfit that the picture has with no blur."""
+    def believed(self, part: float, spectrum: float) -> bool:
+        """Whether enough speaks for it, if it leaves a `part` of the misfit that the picture has with no blur.
+
+        `spectrum` is its `evidence`, without which neither votes nor misfit count.
+        """
+        if spectrum < SPECTRUM:
+            return False
         return (self.trust >= TRUST and part <= BETTER) or (self.trust >= HALF_TRUST and part <= MUCH_BETTER)
 
 
@@ -62,13 +72,16 @@ def find_path(
     side -= 1 - side % 2
     if side < SIZES[0]:
         return None
-    starts = (improved(y, resized(k, side), SETTLED) for k in (*drawn, *_starts(y, side)))
-    settled = [k for _, k in _judged(starts, quick)]
-    voters, found = settled[:VOTES], _judged(_distinct(settled), misfit)
+    starts = _ranked(_judged((resized(k, side) for k in (*drawn, *_starts(y, side))), quick, SAME))
+    # from a good start the edges may lead away, so it stays beside what it leads to; together they have one vote
+    settled = _judged((improved(y, k, SETTLED) for _, k in starts[:SETTLING]), quick, SAME)
+    votes = [min(pair, key=itemgetter(0)) for pair in zip(starts, settled, strict=False)]
+    voters = [k for _, k in _ranked(votes + starts[SETTLING:])[:VOTES]]
+    found = _ranked(_judged(_distinct([k for _, k in _ranked(starts + settled)]), misfit))
     for count in ROUNDS:
         before = found[0][0]
         more = [improved(y, k, turns) for _, k in found[:count] for turns in (WIDER, FINER)]
-        found = sorted([*found, *_judged(more, misfit)], key=itemgetter(0))
+        found = _ranked(found + _judged(more, misfit))
         if found[0][0] > (1 - GAIN) * before:
             break
     close = [(k, least, _trust(k, voters)) for least, k in found if least <= (1 + CLOSE) * found[0][0]]
@@ -117,6 +130,15 @@ def resized(k: Tensor, side: int) -> Tensor:
     return k / k.sum()
 
 
-def _judged(kernels: Iterable[Tensor], misfit: Callable[[Tensor], float]) -> list[tuple[float, Tensor]]:
-    """Kernels by their misfit, the best first."""
-    return sorted(((misfit(k), k) for k in kernels), key=itemgetter(0))
+def _judged(kernels: Iterable[Tensor], misfit: Callable[[Tensor], float], same: float = 2.0) -> list[Judged]:
+    """Kernels with their misfits; one of a likeness of `same` to one before shares its misfit."""
+    out: list[Judged] = []
+    for k in kernels:
+        known = next((m for m, other in out if likeness(k, other) >= same), None)
+        out.append((misfit(k) if known is None else known, k))
+    return out
+
+
+def _ranked(kernels: list[Judged]) -> list[Judged]:
+    """The best first."""
+    return sorted(kernels, key=itemgetter(0))
