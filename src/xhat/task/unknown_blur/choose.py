@@ -111,8 +111,8 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
             if path.believed(part, evidence(grey, path.kernel, drawn, sigma)):
                 care = next(factor for most, factor in CARE if part <= most)
                 return Blur("blur", path.kernel, care * max(sigma, LEVEL), False)
-            narrow = nearly and chosen and quick(chosen.kernel) < unblurred
-            if agree >= AGREE and not narrow:  # else noise hides the edges, and only the spectrum is left
+            # what is left is a round blur, unless the edges agree on another form
+            if not chosen or (agree >= AGREE and not nearly) or quick(chosen.kernel) >= unblurred:
                 return None
     return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True) if chosen else None
 
