@@ -31,6 +31,7 @@ SMALLEST = 48  # pixels of the shorter side: less shows no kernel
 SIZES = (17, 25, 41)  # of kernels without a form, in pixels; each is searched from coarse to fine
 ROUND = 0.92  # likeness to a Gaussian or a disc from which kernels found from edges count as one
 NEARLY = 0.85  # such a likeness from which one may still be round where no path is believed
+EVIDENT = 0.9  # the evidence from which a blur that is nearly round is taken for one
 AGREE = 0.75  # likeness of two kernels, found at different sizes, from which the edges say something
 CARE = ((0.9, 2.0), (1.0, 3.0))  # up to such a part of the misfit with no blur a path is told so many times the noise
 RIM = 0.1  # of the picture's sides that say nothing of a kernel: what lies beyond is not known
@@ -112,7 +113,9 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
                 care = next(factor for most, factor in CARE if part <= most)
                 return Blur("blur", path.kernel, care * max(sigma, LEVEL), False)
             # what is left is a round blur, unless the edges agree on another form
-            if not chosen or (agree >= AGREE and not nearly) or quick(chosen.kernel) >= unblurred:
+            if not chosen or quick(chosen.kernel) >= unblurred:
+                return None
+            if agree >= AGREE and not (nearly and evidence(grey, chosen.kernel, drawn, sigma) >= EVIDENT):
                 return None
     return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True) if chosen else None
 
