@@ -16,6 +16,7 @@ from xhat.priors import Prior
 from xhat.rng import Rng
 from xhat.schedule import EDM, Level
 from xhat.solvers import SOLVERS
+from xhat.spec import build
 from xhat.types import Image
 
 SHAPE = (1, 8, 8)
@@ -62,12 +63,8 @@ def main() -> None:
 def contrast(prior: Prior, spec: str) -> Tensor:
     """The root mean square of each of `RUNS` results, (RUNS,), where y tells nothing, for its noise is a thousand."""
     A = OPERATORS["denoise"](SHAPE)
-    name, _, options = spec.partition(":")
-    given = {
-        k: v == "true" if v in ("true", "false") else int(v) for k, v in (o.split("=") for o in options.split(","))
-    }
     like = likelihood(A, Gaussian(1000.0), torch.zeros(RUNS, *A.data_shape))
-    x = solve(SOLVERS[name](**given), prior, like, Rng(range(RUNS)))
+    x = solve(build(spec, SOLVERS), prior, like, Rng(range(RUNS)))
     return x.square().flatten(1).mean(1).sqrt()
 
 

@@ -17,14 +17,15 @@ from xhat.operators.blind_blur import gaussians
 from xhat.operators.kernel_blur import correlation
 from xhat.operators.kernels import motion_kernel, motion_kernels
 from xhat.operators.out_of_focus import disc
+from xhat.priors import NoPrior
 from xhat.schedule import Level
 from xhat.solvers.kernel_prior import shakes
-from xhat.task.unknown_blur import ask, search
+from xhat.task.unknown_blur import ask, choose, search
 from xhat.task.unknown_blur.choose import rough
 from xhat.task.unknown_blur.evidence import evidence
 from xhat.task.unknown_blur.paths import likeliest_path
 from xhat.task.unknown_blur.shake import likeness, moved, shake_kernel
-from xhat.task.unknown_blur.spectrum import round_kernels, roundness
+from xhat.task.unknown_blur.spectrum import gaussian, round_kernels, roundness
 
 SIGMA = 0.01
 
@@ -150,6 +151,35 @@ def test_the_spectrum_tells_a_true_path_from_one_that_is_turned_or_longer(of):
 def test_a_flat_picture_has_no_spectrum_that_says_anything():
     k = motion_kernels(17, 0.5, 3)[0].double()
     assert evidence(torch.zeros(96, 96), k, [k], SIGMA) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("agree", "form", "left", "spectrum", "taken"),
+    [
+        (0.9, 0.88, 0.99, 0.95, True),
+        (0.9, 0.88, 0.99, 0.85, False),  # the spectrum does not say so
+        (0.9, 0.88, 1.01, 0.95, False),  # no blur explains the picture better
+        (0.9, 0.80, 0.99, 0.95, False),  # the edges agree on another form
+        (0.5, 0.80, 0.99, 0.10, True),  # the edges say nothing, and the spectrum found it
+        (0.5, 0.80, 1.01, 0.10, False),
+    ],
+)
+def test_what_is_left_where_no_path_is_believed(agree, form, left, spectrum, taken, monkeypatch):
+    path = motion_kernels(17, 0.5, 3)[0].double()
+    misfits = {1: 1.0, len(path): 0.97}  # by the side of the kernel: no blur, and the path
+    for name, stub in {
+        "shake_kernel": lambda grey, size: path,
+        "likeness": lambda a, b: agree,
+        "roundness": lambda k: form,
+        "gaussian_width": lambda k: 5.0,  # it makes no Gaussian narrower
+        "round_kernels": lambda grey, floor: [gaussian(1.5, 0.5)],
+        "find_path": lambda *a: search.CameraPath(path, 0.5, 0.0),
+        "evidence": lambda *a: spectrum,
+        "_residual": lambda y, k, *a: misfits.get(len(k), left),
+    }.items():
+        monkeypatch.setattr(choose, name, stub)
+    found = choose._best(torch.zeros(3, 96, 96), NoPrior(), SIGMA, 0.03, ("gauss", "disc", "shake"))
+    assert (found.spec if found else None) == ("gaussian_blur:std=1.5" if taken else None)
 
 
 def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from ..notes import note
 from ..operators.base import Operator
 from ..operators.building import operator_spec
+from ..priors import PRIORS
+from ..ranges import parameters
 from ..spec import factors, parse
 from .parts import Shape
 
@@ -24,7 +26,7 @@ USUAL: Mapping[str, tuple[str, str]] = {
     "navier_stokes": ("vorticity", "a forced flow"),
     "scattering": ("nuclei", "micrographs of nuclei"),
 }
-FITTED = {"blackhole": 64, "vorticity": 64}  # priors of square pictures that are fitted to those of a size, its default
+FITTED = ("blackhole", "vorticity")  # priors of square pictures that are fitted to those of a `size`
 
 
 def usual(operator: object, shape: Shape | None = None, origin: str | None = None) -> str:
@@ -39,7 +41,7 @@ def usual(operator: object, shape: Shape | None = None, origin: str | None = Non
         return PICTURES
     prior, knows = USUAL[name]
     size = shape[-1] if shape and len(shape) == 3 and shape[-1] == shape[-2] else None
-    if size and prior in FITTED and size != FITTED[prior]:
+    if size and prior in FITTED and size != parameters(PRIORS[prior])["size"].default:
         prior = f"{prior}:size={size}"
     if origin is not None:
         note("%s: no prior was named: %s is taken, which knows %s; --prior names another", origin, prior, knows)

@@ -63,8 +63,9 @@ def find_blur(x: Tensor, prior: Prior, sigma: float, shapes: Sequence[str] = ("g
     camera is sought from many starts, which takes some time. Its rivals are the Gaussian and the disc whose widths the
     spectrum tells: that is taken through which a few steps of half-quadratic splitting under the prior explain the
     picture best. A path is believed if most starts lead to it, or if it explains the picture much better than no blur
-    does; otherwise there is no kernel. Where the result is rough it is told more noise; if that does not help, there is
-    none either.
+    does, and if the spectrum does not contradict it. Otherwise a round blur is left, if it explains the picture better
+    than none: where edges do not agree on a form, or are nearly round and the spectrum agrees. Where the result is
+    rough it is told more noise; if that does not help, there is no kernel either.
     """
     part = _middle(x)
     if min(part.shape[-2:]) < SMALLEST:
@@ -84,10 +85,10 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
     grey = y.mean(0)
     drawn = [shake_kernel(grey, size) for size in SIZES if 3 * size <= min(grey.shape)] if "shake" in shapes else []
     agree = max((likeness(a, b) for a, b in combinations(drawn, 2)), default=0.0)
-    looks_round = agree >= AGREE and median(map(roundness, drawn)) >= ROUND
+    form = median(map(roundness, drawn)) if agree >= AGREE else 0.0
+    looks_round, nearly = form >= ROUND, form >= NEARLY
     kinds = [name for name, shape in (("gaussian_blur", "gauss"), ("defocus", "disc")) if shape in shapes]
     rounds = [r for r in round_kernels(grey, max(sigma, LEVEL / 4)) if r.spec.split(":")[0] in kinds]
-    nearly = bool(drawn) and agree >= AGREE and median(map(roundness, drawn)) >= NEARLY
     if nearly:  # a Gaussian that is too wide does more harm than one that is too narrow
         width = gaussian_width(max(drawn, key=roundness))
         rounds = [gaussian(width, r.error) if r.spec.startswith("gauss") and r.width > width else r for r in rounds]

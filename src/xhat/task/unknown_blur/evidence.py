@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-LOW, HIGH = 0.02, 0.5  # cycles per pixel
+from .spectrum import EULER, periodogram, windows
+
 NEAR = 0.1  # up to which frequency the power tells A, whatever the noise
 BETA = tuple(1.4 + 0.2 * i for i in range(9))
 NOISE = tuple(-2.5 + 0.5 * i for i in range(9))  # ln n beside that of the noise which is estimated for the picture
 SHIFT = (-0.6, -0.3, 0.0, 0.3, 0.6)  # of ln A
-EULER = 0.5772  # the mean of −log of an exponential variable
 NOTHING = 0.005  # a gain for each frequency that says nothing
 
 
@@ -41,21 +41,12 @@ class Power:
     """The power of a grey picture `x` (h, w) behind a window, at the frequencies of one half plane off the axes."""
 
     def __init__(self, x: Tensor) -> None:
-        h, w = x.shape
-        rows, columns = (torch.hann_window(n, periodic=False, dtype=torch.float64) for n in (h, w))
-        window = rows[:, None] * columns
-        x = x.double()
-        z = (x - (x * window).sum() / window.sum()) * window
-        down, right = (torch.fft.fftfreq(n, dtype=torch.float64) for n in (h, w))
-        f = (down[:, None] ** 2 + right**2).sqrt()
-        # borders and the horizon lie on the axes
-        self.seen = (f > LOW) & (f < HIGH) & (down.abs() >= 2 / h)[:, None] & (right >= 2 / w)
-        self.f = f[self.seen]
-        power = torch.fft.fft2(z).abs().square()[self.seen] / window.square().sum()
-        self.power = power.clamp_min(torch.finfo(power.dtype).tiny)  # a flat picture has none
-        # what the window makes of |K|²: it tapers the autocorrelation
-        taper = [torch.fft.ifft(torch.fft.fft(v).abs().square()).real for v in (rows, columns)]
-        self.taper = (taper[0] / taper[0][0])[:, None] * (taper[1] / taper[1][0])
+        f, power, seen = periodogram(x)
+        self.seen = seen & (torch.fft.fftfreq(x.shape[1]) > 0)
+        self.f, self.power = f[self.seen], power[self.seen]
+        # what a window makes of |K|²: it tapers the autocorrelation
+        rows, columns = (torch.fft.ifft(torch.fft.fft(v).abs().square()).real for v in windows(*x.shape))
+        self.taper = (rows / rows[0])[:, None] * (columns / columns[0])
 
     def misfit(self, kernel: Tensor, sigma: float) -> float:
         """Whittle's −log p for each frequency, at the best A, β and noise."""

@@ -30,7 +30,8 @@ WIDER = Turns(12, (4e-3, 2e-4), (0.01, 0.002))  # few edges first: may leave a w
 FINER = Turns(16, (4e-4, 1e-4), (0.005, 0.001))
 SETTLING = 12  # starts, the best, from which the edges are followed
 SAME = 0.98  # a likeness of starts that need not be judged twice
-DISTINCT, ALIKE = 6, 0.97  # how many of what the starts led to are judged with care; a likeness that needs no second
+DISTINCT = 6  # how many of them, and of what they led to, are judged with care
+ALIKE = 0.97  # a likeness of which one is enough there
 ROUNDS = (4, 3, 2, 2)  # how many of the best are improved in each round
 GAIN = 3e-4  # of the misfit: a round that brings less is the last
 VOTES = 5  # starts that say how far a kernel may be trusted
@@ -48,7 +49,7 @@ class CameraPath:
 
     kernel: Tensor
     misfit: float
-    trust: float  # the median likeness of this kernel and those that the best starts led to, from 0 to 1
+    trust: float  # the median likeness of this kernel and the best starts, or what they led to, from 0 to 1
 
     def believed(self, part: float, spectrum: float) -> bool:
         """Whether enough speaks for it, if it leaves a `part` of the misfit that the picture has with no blur.
@@ -75,7 +76,7 @@ def find_path(
     starts = _ranked(_judged((resized(k, side) for k in (*drawn, *_starts(y, side))), quick, SAME))
     # from a good start the edges may lead away, so it stays beside what it leads to; together they have one vote
     settled = _judged((improved(y, k, SETTLED) for _, k in starts[:SETTLING]), quick, SAME)
-    votes = [min(pair, key=itemgetter(0)) for pair in zip(starts, settled, strict=False)]
+    votes = [min(pair, key=itemgetter(0)) for pair in zip(starts[:SETTLING], settled, strict=True)]
     voters = [k for _, k in _ranked(votes + starts[SETTLING:])[:VOTES]]
     found = _ranked(_judged(_distinct([k for _, k in _ranked(starts + settled)]), misfit))
     for count in ROUNDS:
@@ -130,7 +131,7 @@ def resized(k: Tensor, side: int) -> Tensor:
     return k / k.sum()
 
 
-def _judged(kernels: Iterable[Tensor], misfit: Callable[[Tensor], float], same: float = 2.0) -> list[Judged]:
+def _judged(kernels: Iterable[Tensor], misfit: Callable[[Tensor], float], same: float = math.inf) -> list[Judged]:
     """Kernels with their misfits; one of a likeness of `same` to one before shares its misfit."""
     out: list[Judged] = []
     for k in kernels:

@@ -24,6 +24,7 @@ FINER = 1.04  # of widths that a kernel is compared with
 DISCS = tuple(1.0 * 1.08**i for i in range(31))  # radii in pixels, 1 to 10
 SLOPE, SPREAD = 2.2, 0.3  # of β over photographs
 WEIGHT = 0.025  # of that knowledge beside the mean error of the fit
+FLAT = 1e-30  # the power of a picture that has none
 EULER = 0.5772  # the mean of −log of an exponential variable, as a periodogram has it
 
 
@@ -67,13 +68,18 @@ def gaussian(width: float, error: float) -> Round:
     return Round(f"gaussian_blur:std={width}", width, error, kernel)
 
 
-def rings(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean frequency, the mean log power and the number of frequencies of rings of the spectrum, float64.
+def windows(h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Hann's windows for the rows (h,) and the columns (w,) of a picture, float64."""
+    return torch.hann_window(h, False, dtype=torch.float64), torch.hann_window(w, False, dtype=torch.float64)
 
-    The axes are left out: borders and the horizon lie there.
+
+def periodogram(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The frequencies of a picture `x` (h, w) in cycles per pixel, the power behind its windows, and which to look at.
+
+    All are (h, w), the last one boolean. The axes are left out: borders and the horizon lie there.
     """
     h, w = x.shape
-    rows, columns = (torch.hann_window(n, periodic=False, dtype=torch.float64) for n in (h, w))
+    rows, columns = windows(h, w)
     window = rows[:, None] * columns
     x = x.double()
     z = (x - (x * window).sum() / window.sum()) * window
@@ -81,12 +87,18 @@ def rings(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     down, right = (torch.fft.fftfreq(n, dtype=torch.float64) for n in (h, w))
     f = (down[:, None] ** 2 + right**2).sqrt()
     axes = (down.abs() < 2 / h)[:, None] | (right.abs() < 2 / w)
+    return f, power.clamp_min(FLAT), (f > LOW) & (f < HIGH) & ~axes
+
+
+def rings(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean frequency, the mean log power and the number of frequencies of rings of the spectrum, float64."""
+    f, power, seen = periodogram(x)
     which = ((f - LOW) / (HIGH - LOW) * RINGS).long()
     found = []
     for i in range(RINGS):
-        m = (f > LOW) & (f < HIGH) & ~axes & (which == i)
+        m = seen & (which == i)
         if int(m.sum()) >= FEWEST:
-            found.append((float(f[m].mean()), float(power[m].clamp_min(1e-30).log().mean()) + EULER, float(m.sum())))
+            found.append((float(f[m].mean()), float(power[m].log().mean()) + EULER, float(m.sum())))
     table = torch.tensor(found, dtype=torch.float64).reshape(-1, 3)
     return table[:, 0], table[:, 1], table[:, 2]
 
