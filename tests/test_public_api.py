@@ -14,6 +14,7 @@ def test_public_names_are_sorted_and_there():
     """Constants, classes, functions, each from A to Z, as ruff has it."""
     assert xhat.__all__ == sorted(xhat.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
     assert all(hasattr(xhat, name) for name in xhat.__all__)
+    assert all(hasattr(xhat.metrics, name) for name in xhat.metrics.__all__)
 
 
 def test_no_function_hides_a_module_of_its_name():
@@ -30,9 +31,10 @@ def test_no_function_hides_a_module_of_its_name():
 
 def test_dir_shows_the_public_names_only():
     assert dir(xhat) == sorted(xhat.__all__)
+    assert dir(xhat.metrics) == sorted(xhat.metrics.__all__)
 
 
 def test_importing_xhat_imports_nothing_heavy_but_torch():
-    code = "import sys, xhat; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    code = "import sys, xhat, xhat.metrics; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not LATE & set(out.split())

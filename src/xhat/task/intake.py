@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError, SpecError, XhatError
+from ..errors import XhatError
+from ..files.arrays import Range, positive, scaled, upright, which_range
 from ..files.measurement import Measurement, Source
 from ..files.pictures import is_picture
 from ..files.readers.load import load
@@ -17,10 +18,7 @@ from ..operators.base import Operator
 from ..spec import factors, parse
 from .parts import NoiseLike, Shape, as_operator, number
 
-Range = tuple[float | int, float | int]
 Given = str | Operator | Callable[[Tensor], Tensor] | None
-# Where the darkest hundredth of a noisy picture in [0, 1] may lie, as a part of the lightest; in [−1, 1] black is −1.
-DARK = -0.15
 
 
 def taken(y: Source, given: Given, shape: Shape | None, values: Range | None) -> tuple[Measurement, bool]:
@@ -43,22 +41,9 @@ def taken(y: Source, given: Given, shape: Shape | None, values: Range | None) ->
     found = replace(found, y=x)
     if values is not None:
         return replace(found, y=scaled(x, values)), True
-    if is_picture(tuple(x.shape)) and _positive(x) and _like_images(given, found, shape):
-        low, high = float(x.min()), float(x.max())
-        white = 1 if high < 2 else 255
-        raise DataError(
-            f"{found.origin}: its numbers go from {low:.3g} to {high:.3g}. Say what black and white are: "
-            f"value_range=(0, {white}), or value_range=(-1, 1) if it is as bright as that in xhat's own units"
-        )
+    if is_picture(tuple(x.shape)) and positive(x) and _like_images(given, found, shape):
+        raise which_range(x, found.origin)
     return found, False
-
-
-def scaled(x: Tensor, values: Range) -> Tensor:
-    """A picture whose black and white are `values`, in [−1, 1]. Raises SpecError if white is not above black."""
-    black, white = (float(v) for v in values)
-    if not white > black:
-        raise SpecError(f"value_range is (black, white) with white above black, not {values}")
-    return (x - black) * (2 / (white - black)) - 1
 
 
 def in_range(noise: NoiseLike | None, values: Range | None) -> Any:
@@ -72,21 +57,6 @@ def _pictures(given: Given) -> bool:
     if isinstance(given, str):
         return parse(factors(given)[0]).name in OPERATORS.own
     return given is None or (isinstance(given, Operator) and is_picture(given.data_shape))
-
-
-def upright(x: Any) -> Any:
-    """An array (h, w) or (h, w, 1 | 3) as (c, h, w); others are returned as they are."""
-    if x.ndim == 2:
-        return x[None]
-    if x.ndim == 3 and x.shape[-1] in (1, 3) and x.shape[0] not in (1, 3):
-        return x.permute(2, 0, 1) if isinstance(x, Tensor) else x.transpose(2, 0, 1)
-    return x
-
-
-def _positive(x: Tensor) -> bool:
-    """Whether a picture has hardly any number below 0, which is grey in [−1, 1]; a constant one tells nothing."""
-    dark, light = (float(v) for v in np.quantile(x.numpy(), (0.01, 0.99)))
-    return dark < light and dark > DARK * light
 
 
 def _like_images(given: Given, found: Measurement, shape: Shape | None) -> bool:

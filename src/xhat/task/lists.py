@@ -13,12 +13,13 @@ from torch import Tensor
 
 from ..baselines.base import Baseline
 from ..errors import DataError, SpecError, XhatError
+from ..files.arrays import upright
 from ..files.measurement import Measurement, Source
 from ..files.pictures import PICTURES, is_picture
 from ..numerics.device import pick_device
 from ..operators.base import Operator
 from ..priors import Prior
-from .intake import Given, upright
+from .intake import Given
 from .parts import Shape, as_solver, prior_for
 from .restoration import Restoration
 from .samplers import POINT

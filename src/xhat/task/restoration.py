@@ -23,6 +23,7 @@ from ..figures.compare import compare
 from ..figures.fields import Quantity
 from ..files import exports
 from ..files import record as records
+from ..files.arrays import Range, black_white
 from ..files.exports import EXPORTS
 from ..files.folder import alone, sha256
 from ..files.kept import Kept
@@ -135,15 +136,13 @@ class Restoration:
             raise DataError(f"a {kind.name} is no picture; its numbers are in images and to_numpy()")
         return Image.fromarray(to_pixels(shown))
 
-    def to_numpy(
-        self, value_range: tuple[float | int, float | int] = (0.0, 1.0), dtype: str | type[np.generic] = "float32"
-    ) -> np.ndarray:
+    def to_numpy(self, value_range: Range | Any = (0.0, 1.0), dtype: str | type[np.generic] = "float32") -> np.ndarray:
         """The first image as an array: a picture as (h, w, 3), or (h, w) if it is grey, with its channels last.
 
         As float32, black and white of a picture become `value_range`, and nothing is clipped. With the `dtype` uint8
         or uint16 they are pixels, rounded and clipped to 0 and 255 or 65535, whatever the range. What is no picture
-        stays as it is, (*image), in its own units. Raises SpecError for another `dtype`, and DataError for pixels of
-        what is no picture.
+        stays as it is, (*image), in its own units. Raises SpecError for another `dtype` or for what is no
+        range, and DataError for pixels of what is no picture.
         """
         kind = np.dtype(dtype).name if dtype in ("float32", "uint8", "uint16") or isinstance(dtype, type) else ""
         if kind not in ("float32", "uint8", "uint16"):
@@ -155,7 +154,7 @@ class Restoration:
         x = self.first.detach().cpu().float()
         if not isinstance(self.problem.A.modality, Raster):
             return x.numpy()
-        black, white = value_range
+        black, white = black_white(value_range)
         array: np.ndarray = ((x + 1) * ((white - black) / 2) + black).permute(1, 2, 0).squeeze(-1).numpy()
         return array
 

@@ -11,6 +11,7 @@ from ..baselines.base import Baseline
 from ..checks import SEEDS, image_shape, instance, number, path, whole
 from ..errors import ANY, SpecError, TooLongError, about
 from ..files import record
+from ..files.arrays import Range
 from ..files.cut import Cut
 from ..files.folder import alone
 from ..files.kept import kept_of
@@ -34,7 +35,7 @@ from .coverage import Calibration, load_calibration
 from .cutting import cut_alike, cut_out
 from .film import Light, lifted_operator, lifted_prior, light_of, lit, rate_of, seen, stacked
 from .grey import as_grey, stored_in_colour
-from .intake import Range, in_range, taken
+from .intake import in_range, taken
 from .lists import listwise
 from .look import AUTO, look
 from .parts import (

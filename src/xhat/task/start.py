@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..checks import number
 from ..errors import ANY, MismatchError, ShapeError, SpecError, about
+from ..files.arrays import Range
 from ..files.cut import Cut
 from ..files.measurement import Measurement, Source
 from ..files.readers.load import load_reference
@@ -17,7 +18,7 @@ from ..types import Image
 from .checkpoint import digest
 from .cutting import cut_alike
 from .grey import stored_in_colour
-from .intake import Range, taken
+from .intake import taken
 from .parts import image_for
 from .run import Job
 
