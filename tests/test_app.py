@@ -194,61 +194,80 @@ def shot(browser, name: str) -> None:
         browser.save_screenshot(f"{SHOTS}/{name}-{browser.shape[0]}.png")
 
 
+def fits(browser, element, ratio: float) -> float:
+    """The width of a picture on the page, which has the ratio of its sides and is no larger than the window."""
+    width, height = element.size["width"], element.size["height"]
+    assert width / height == pytest.approx(ratio, rel=0.02)
+    inner = browser.execute_script("return [document.body.clientWidth, window.innerHeight]")
+    assert width <= inner[0]
+    assert height <= 0.76 * inner[1]
+    assert max(width / inner[0], height / inner[1]) > 0.7  # and not small, either
+    return width
+
+
 @pytest.mark.slow
-def test_a_scratch_is_painted_and_the_result_downloaded(server, browser, tmp_path):
+@pytest.mark.parametrize("tall", [False, True], ids=["wide", "tall"])
+def test_a_scratch_is_painted_and_the_result_downloaded(server, browser, tmp_path, tall):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
+    turned = lambda pair: pair[::-1] if tall else pair
+    w, h = turned((W, H))
     find = lambda id: browser.find_element(By.ID, id)
-    until = lambda f: WebDriverWait(browser, 60).until(lambda _: f())
+    until = lambda f: WebDriverWait(browser, 30).until(lambda _: f())
     browser.get(server.address)
     assert not find("ask").is_displayed()
-    shot(browser, "1-empty")
+    shot(browser, f"1-empty-{tall:d}")
 
     # dropped as a person drops it: a file in a DataTransfer
-    content = list(png(picture()))
+    content = list(png(picture().transpose(Image.Transpose.TRANSPOSE) if tall else picture()))
     browser.execute_script(
         "const d = new DataTransfer(); d.items.add(new File([new Uint8Array(arguments[0])], 'old scan.png'));"
         "document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: d, bubbles: true, cancelable: true}))",
         content,
     )
     until(lambda: find("guess").text.startswith("It looks like: noise, "))
-    shot(browser, "2-dropped")
+    shot(browser, f"2-dropped-{tall:d}")
 
     browser.find_element(By.CSS_SELECTOR, "[value=holes]").click()
     find("start").click()
     until(lambda: "Paint over" in find("error").text)
     mask = find("mask")
-    width = mask.size["width"]
-    assert mask.size["height"] == pytest.approx(width * H / W, abs=2)
+    width = fits(browser, mask, w / h)
     browser.execute_script(
-        f"document.getElementById('brush').value = {round(width * 6 / W)};"
+        f"document.getElementById('brush').value = {round(width * 6 / w)};"
         "arguments[0].scrollIntoView({block: 'center'})",
         mask,
     )
-    left, right, y = (round(n * width / W) for n in (6 - W / 2, 50 - W / 2, 19.5 - H / 2))
-    ActionChains(browser).move_to_element_with_offset(mask, left, y).click_and_hold().move_by_offset(
-        right - left, 0
+    begin, length = turned((6 - W / 2, 19.5 - H / 2)), turned((44, 0))
+    (left, top), (right, down) = ([round(n * width / w) for n in pair] for pair in (begin, length))
+    ActionChains(browser).move_to_element_with_offset(mask, left, top).click_and_hold().move_by_offset(
+        right, down
     ).release().perform()
-    shot(browser, "3-painted")
+    shot(browser, f"3-painted-{tall:d}")
     find("start").click()
     until(lambda: find("result").is_displayed() or find("error").is_displayed())
     assert not find("error").is_displayed(), find("error").text
 
-    painted = np.asarray(Image.open(tmp_path / "old scan.mask.png").convert("L"))
+    upright = lambda pixels: pixels.swapaxes(0, 1) if tall else pixels
+    painted = upright(np.asarray(Image.open(tmp_path / "old scan.mask.png").convert("L")))
     assert painted.shape == (H, W)
     assert painted[18:21, 8:48].min() == 255  # the scratch, and not much more
     assert 0.05 < (painted > 0).mean() < 0.35
     before, after = (
-        np.asarray(Image.open(tmp_path / n)).astype(int) for n in ("old scan.png", "old scan_restored.png")
+        upright(np.asarray(Image.open(tmp_path / n)).astype(int)) for n in ("old scan.png", "old scan_restored.png")
     )
     assert before[19, 10:46].min() == 255
     assert after[19, 10:46].max() < 255  # the white is gone
-    time.sleep(0.7)
+    box = lambda id: browser.execute_script(f"return document.getElementById('{id}').getBoundingClientRect()")
+    inner = browser.execute_script("return window.innerHeight")
+    until(lambda: box("after")["top"] >= 0 and box("at")["bottom"] <= inner)  # the page has gone there, and it fits
     browser.execute_script("document.getElementById('at').value = 30; document.getElementById('at').oninput()")
     assert "70%" in find("before").get_attribute("style")
-    shot(browser, "4-result")
+    for shown in ("before", "after"):
+        assert fits(browser, find(shown), w / h) == find("at").size["width"]  # the line is above the handle
+    shot(browser, f"4-result-{tall:d}")
 
     find("download").click()
     until(lambda: (tmp_path / "downloads" / "old scan_restored.png").exists())
