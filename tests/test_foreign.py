@@ -104,6 +104,46 @@ def test_a_linop_of_sigpy(real):
         assert torch.equal(xhat.restore(A(x)[0], operator=linop, **QUICK).images, r.images)
 
 
+def test_a_linop_does_not_say_whether_its_images_are_real():
+    sigpy = pytest.importorskip("sigpy")
+    weights = sigpy.linop.Multiply((6, 8), np.linspace(0.5, 1, 48).reshape(6, 8))
+    fourier = sigpy.linop.FFT((6, 8))
+    x = torch.randn(1, 6, 8, generator=G)
+    real, complex_y = (torch.from_numpy(f(x[0].numpy())) for f in (weights, fourier))
+    with pytest.raises(
+        MismatchError,
+        match=r"Multiply \[6, 8\]x\[6, 8\] gives complex numbers, and the measurement is "
+        r"real; if its images are real numbers, give xhat.from_sigpy\(linop, real=True\)",
+    ):
+        xhat.restore(real, operator=weights, **QUICK)
+    with pytest.raises(
+        MismatchError, match=r"gives real numbers, .* complex; its images may be complex: .*without real"
+    ):
+        xhat.restore(complex_y, operator=xhat.from_sigpy(weights, real=True), **QUICK)
+    with pytest.raises(MismatchError, match=r"FFT .* the measurement is real; give y as complex numbers"):
+        xhat.restore(real, operator=fourier, **QUICK)
+    exact = {**QUICK, "solver": "ddnm:steps=2", "noise": 0}
+    for y, linop in (
+        (real, weights),
+        (complex_y, fourier),
+    ):  # what the advice leads to is right; the shape says it, too
+        r = xhat.restore(y, operator=xhat.from_sigpy(linop, real=True), **exact)
+        assert torch.allclose(r.first, x, atol=2e-3)
+        assert torch.equal(xhat.restore(y, operator=linop, shape=(1, 6, 8), **exact).images, r.images)
+    assert xhat.restore(complex_y, operator=fourier, shape=(2, 6, 8), **exact).images.shape == (1, 2, 6, 8)
+
+
+@pytest.mark.parametrize("given", [3, "fft", np.eye(3), nn.Linear, None])
+def test_what_is_no_operator_of_that_library_is_said(given):
+    for make, says in (
+        (xhat.from_sigpy, "a linop of SigPy has ishape, oshape and H, which .* lacks"),
+        (xhat.from_linop, "a linear operator has matvec, rmatvec and shape, which .* lacks"),
+        (xhat.from_deepinv, "a physics of DeepInverse has A, which .* lacks"),
+    ):
+        with pytest.raises(SpecError, match=says):
+            make(given)
+
+
 class Physics(nn.Module):
     """The interface of DeepInverse: `A` is the operator, a call adds noise; images are in [0, 1]."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..registry import kind_of
-from ..spec import factors, lookup, parse, spec_of
+from ..spec import factors, lookup, needed, parse, spec_of
 from . import OPERATORS
 from .base import Operator
 from .compose import AffineComposed, Composed, LinearComposed, composed, image_shape
@@ -33,6 +33,8 @@ def build_operator(
     shape is known or the parts do not fit.
     """
     parts = factors(text)
+    for spec in map(parse, parts):
+        needed(spec.name, lookup(spec.name, OPERATORS), {*spec.options, *known}, skip=1)
     if shape is None:
         if data_shape is None:
             raise ShapeError(f"operator {text}: the shape of the image is not known; give shape=")

@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import ShapeError
+from ..errors import DataError, ShapeError
+from ..files.measurement import Measurement
 from ..numerics.build_dtype import built
 from ..types import Data, Image
 from .base import SpectralOperator
@@ -25,6 +26,13 @@ class Colorize(SpectralOperator):
 
     Q: Tensor
     s: Tensor
+
+    @classmethod
+    def understood(cls, found: Measurement) -> Measurement:
+        """A grey picture, as it is. Raises DataError for one in colour."""
+        if found.y.ndim == 3 and len(found.y) == 3:
+            raise DataError(f"{found.origin}: is in colour already; colorize gives colours to a grey picture (1, h, w)")
+        return found
 
     def __init__(self, shape: tuple[int, ...], kind: str = "mean") -> None:
         super().__init__(shape)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import MismatchError, ShapeError, SpecError
+from ..checks import instance
+from ..errors import MismatchError, ShapeError, SpecError, named
 from ..numerics.build_dtype import built
 from ..numerics.linalg import cg
 from ..types import Data, Image
@@ -56,15 +57,18 @@ class _Unknown(LinearOperator):
 class ForeignLinear(_Unknown):
     """A linear map of another library, with its adjoint: `there` takes (b, *image) to (b, *data), `back` the reverse.
 
-    `title` is what a record calls it. Raises MismatchError if `there` is not linear or `back` is not its adjoint, by a
-    test with random numbers.
+    `title` is what a record calls it, and `otherwise` is what to do where a measurement is real and its data are
+    complex, or the reverse. Raises MismatchError if `there` is not linear or `back` is not its adjoint, by a test with
+    random numbers.
     """
 
     probe: Tensor
 
-    def __init__(self, shape: Shape, title: str, there: Map, back: Map, network: nn.Module | None = None) -> None:
+    def __init__(
+        self, shape: Shape, title: str, there: Map, back: Map, network: nn.Module | None = None, otherwise: str = ""
+    ) -> None:
         super().__init__(shape)
-        self.title, self.there, self.back, self.network = title, there, back, network
+        self.title, self.there, self.back, self.network, self.otherwise = title, there, back, network, otherwise
         g = torch.Generator().manual_seed(0)
         u = torch.randn(1, *self.shape, generator=g)
         y = there(u)
@@ -78,6 +82,14 @@ class ForeignLinear(_Unknown):
         if abs(one - other) > 1e-3 * float(y.norm() * v.norm()):  # rounding of float32 is 1e-5 of it
             raise MismatchError(f"{title}: its adjoint does not fit, <Au, v> is {one:.4g} and <u, A'v> {other:.4g}")
         self.register_buffer("probe", x.contiguous())  # tells this operator from others in a record
+
+    def intake(self, y: Tensor) -> Data:
+        """Data as they are. Raises MismatchError for real ones where its own are complex, and the reverse."""
+        if y.is_complex() != self.complex_data:
+            given, found = ("complex", "real") if self.complex_data else ("real", "complex")
+            more = f"; {self.otherwise}" if self.otherwise else ""
+            raise MismatchError(f"{self.title} gives {given} numbers, and the measurement is {found}{more}")
+        return y
 
     def forward(self, x: Image) -> Data:
         return _apply(x, self.there, self.back)
@@ -138,6 +150,9 @@ def from_linop(linop: Any, shape: Shape | None = None) -> Operator:
     It runs on the CPU, image by image. Data are vectors, complex if the operator's are. Raises
     ShapeError if the shape does not fit, and MismatchError if there is no adjoint or it is wrong.
     """
+    if isinstance(linop, type) or not callable(getattr(linop, "matvec", None)) or not hasattr(linop, "shape"):
+        hint = "; a matrix is an operator as it is" if isinstance(linop, np.ndarray | Tensor) else ""
+        raise SpecError(f"a linear operator has matvec, rmatvec and shape, which {named(linop)} lacks{hint}")
     title = f"{type(linop).__name__} {tuple(linop.shape)}"
     if shape is None and len(dims := tuple(getattr(linop, "dims", ()))) > 1:
         shape = (1, *dims) if len(dims) == 2 else dims
@@ -164,16 +179,24 @@ def from_sigpy(linop: Any, real: bool = False) -> Operator:
 
         A = xhat.from_sigpy(sigpy.mri.linop.Sense(maps, weights=mask))
         r = xhat.restore(y, operator=A, noise=0.01, prior="brain")
+        A = xhat.from_sigpy(sigpy.linop.Resize((64, 64), (128, 128)), real=True)   # of pictures
 
     Parameters:
         linop: has `ishape`, `oshape` and the adjoint `H`; it runs on the CPU, image by image.
         real: its images are real numbers: (1, h, w) for an `ishape` of two axes, otherwise `ishape` itself. Without it
-            they are complex: (2, *ishape), the real and the imaginary part.
+            they are complex: (2, *ishape), the real and the imaginary part. A linop does not say it: one with real
+            weights has either. Where it is given as it is, `restore(y, operator=linop, shape=...)`, the shape says it.
 
-    Data have the shape `oshape`, and are complex if the linop's are. Raises MismatchError if the adjoint is wrong.
+    Data have the shape `oshape`. Those of complex images are complex; those of real images are what the linop makes of
+    real numbers: complex behind an FFT, real behind real weights. `restore` refuses a y of the other kind in one line
+    (MismatchError). Raises SpecError for what is no linop or another `real`, and MismatchError if the
+    adjoint is wrong.
     """
+    if isinstance(linop, type) or not (hasattr(linop, "ishape") and hasattr(linop, "oshape") and callable(linop)):
+        raise SpecError(f"a linop of SigPy has ishape, oshape and H, which {named(linop)} lacks")
+    instance("real", real, bool, "True for real images or False for complex ones")
     inner = tuple(int(n) for n in linop.ishape)
-    shape = ((1, *inner) if len(inner) == 2 else inner) if real else (2, *inner)
+    shape = _real_shape(inner) if real else (2, *inner)
 
     def there(x: Tensor) -> Tensor:
         return _rows(x, lambda v: linop(v.reshape(inner) if real else v[0] + 1j * v[1]))
@@ -182,10 +205,22 @@ def from_sigpy(linop: Any, real: bool = False) -> Operator:
         x = _rows(y, lambda v: linop.H(v))
         return _real(x).reshape(len(y), *shape) if real else torch.stack([_real(x), x.imag], 1)
 
-    A = ForeignLinear(shape, f"{type(linop).__name__} {list(linop.oshape)}x{list(linop.ishape)}", there, back)
+    title = f"{type(linop).__name__} {list(linop.oshape)}x{list(linop.ishape)}"
+    if real:
+        otherwise = "its images may be complex: xhat.from_sigpy(linop) without real=True"
+    elif np.iscomplexobj(linop(np.zeros(inner, np.float32))):
+        otherwise = "give y as complex numbers"
+    else:
+        otherwise = "if its images are real numbers, give xhat.from_sigpy(linop, real=True)"
+    A = ForeignLinear(shape, title, there, back, otherwise=otherwise)
     if not real and COMPLEX.fits(shape):
         A.modality = COMPLEX
     return A
+
+
+def _real_shape(inner: Shape) -> Shape:
+    """That of real images of a linop with this `ishape`."""
+    return (1, *inner) if len(inner) == 2 else inner
 
 
 def from_deepinv(physics: Any, shape: Shape | None = None, white: float = 1.0, black: float = 0.0) -> Operator:
@@ -207,6 +242,8 @@ def from_deepinv(physics: Any, shape: Shape | None = None, white: float = 1.0, b
     Raises ShapeError if no shape is known, SpecError for other blacks than 0 or −`white`, and MismatchError if the
     adjoint does not fit.
     """
+    if isinstance(physics, type) or not callable(getattr(physics, "A", None)):
+        raise SpecError(f"a physics of DeepInverse has A, which {named(physics)} lacks")
     title = f"{type(physics).__name__} of deepinv"
     shape = shape or getattr(physics, "img_size", None)
     if shape is None:
@@ -241,7 +278,7 @@ def foreign(given: Any, shape: Shape | None = None) -> Operator | None:
     if isinstance(given, Operator | str | type):
         return None
     if hasattr(given, "ishape") and hasattr(given, "oshape"):
-        return from_sigpy(given)
+        return from_sigpy(given, real=shape is not None and tuple(shape) == _real_shape(tuple(given.ishape)))
     if hasattr(given, "matvec") and hasattr(given, "rmatvec"):
         return from_linop(given, shape)
     if callable(getattr(given, "A", None)):

@@ -10,7 +10,7 @@ import torch
 from ..errors import DataError, SpecError, named
 from ..numerics.device import pick_device
 from ..registry import Registry
-from ..spec import build, parse, text_of
+from ..spec import build, needed, parse, text_of
 from .base import FixedShape, Prior
 from .checkpoints import FORMATS, FileDenoiser, Format, file_spec
 from .consistency import ConsistencyModel, ConsistencyPrior, FlowPrior, LayeredConsistency
@@ -66,11 +66,13 @@ __all__ = [
 def path_spec(text: str) -> str:
     """Returns `text`, or the spec that it stands for if it is a path, with or without options after it.
 
-    Raises DataError if it looks like a checkpoint file that does not exist.
+    Raises DataError if it looks like a checkpoint file that does not exist, and SpecError if it names a prior without
+    what that cannot do without.
     """
     if not text.strip():
         raise SpecError("the prior is empty: give a spec (xhat list priors), a checkpoint or a folder")
-    if text.split(":")[0].strip() in PRIORS:
+    if (named := text.split(":")[0].strip()) in PRIORS:
+        needed(named, PRIORS[named], parse(text).options)
         return text
     for end in (len(text), *(i for i, c in enumerate(text) if c == ":")):
         path, rest = text[:end], text[end + 1 :]

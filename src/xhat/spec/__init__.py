@@ -3,6 +3,7 @@
 from ..ranges import parameters
 from ._build import build, build_as, cast, checked, fits, lookup
 from ._describe import called, spec_of, written
+from ._needed import needed
 from ._own import own
 from ._text import SMALL, Spec, factors, names_code, parse, short, split, text_of, value, walk, without_code
 
@@ -18,6 +19,7 @@ __all__ = [
     "fits",
     "lookup",
     "names_code",
+    "needed",
     "own",
     "parameters",
     "parse",

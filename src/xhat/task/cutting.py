@@ -1,16 +1,19 @@
 """A part of a recorded picture is restored: what belongs to the picture is cut in the same way."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, MismatchError, XhatError
 from ..files.cut import Cut
 from ..files.jpeg_header import jpeg_header
 from ..files.measurement import Measurement
 from ..files.pictures import is_picture
-from ..notes import note
+from ..notes import advice, note
+from ..priors.base import FixedShape, Prior
 
 
 def cut_out(found: Measurement, cut: Cut) -> Measurement:
@@ -53,3 +56,47 @@ def cut_alike(truth: Tensor, found: Measurement, cut: Cut) -> Tensor:
         return truth
     part = window(truth, scale)
     return part if cut.size is None else replace(cut, size=scale * cut.size).resized(part)
+
+
+MULTIPLES = (8, 16, 32, 64)  # of pixels, that sides of images of a network are
+
+
+@contextmanager
+def advised(found: Measurement, prior: Callable[[], object]) -> Iterator[None]:
+    """Adds to a MismatchError how to cut the picture so that the prior takes it, if the prior wants another size."""
+    try:
+        yield
+    except MismatchError as e:
+        if found.file is not None and (how := _smaller(tuple(found.y.shape), prior)):
+            e.args = (f"{e}; {how}",)
+        raise
+
+
+def _smaller(shape: tuple[int, ...], prior: Callable[[], object]) -> str:
+    """The options that cut a picture of `shape` to what a prior takes; empty if it takes it, or no such part of it."""
+    if not is_picture(shape):
+        return ""
+    c, h, w = shape
+    try:
+        known = prior()
+    except XhatError:
+        return ""
+    if not isinstance(known, Prior) or _takes(known, shape):
+        return ""
+    whole = known.shape if isinstance(known, FixedShape) else known.specimen()
+    own = [tuple(whole[1:])] if whole and len(whole) == 3 else []
+    parts = [(h // k * k, w // k * k) for k in MULTIPLES if k <= min(h, w)]
+    for tall, wide in [size for size in own if size[0] <= h and size[1] <= w] + parts + own:
+        if _takes(known, (c, tall, wide)):
+            words = [f"--crop {wide}x{tall} takes the middle"] if tall <= h and wide <= w else []
+            resized = [f"--size {tall} the central square, resized"] if tall == wide else []
+            return advice(" and ".join(words + resized), " and ".join(words))
+    return ""
+
+
+def _takes(prior: Prior, shape: tuple[int, ...]) -> bool:
+    try:
+        prior.check(shape)
+    except XhatError:
+        return False
+    return True

@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import XhatError
+from ..errors import SpecError, XhatError
 from ..files.arrays import Range, positive, scaled, upright, which_range
 from ..files.measurement import Measurement, Source
 from ..files.pictures import is_picture
-from ..files.readers.load import load
+from ..files.readers.load import load, load_reference
+from ..notes import note
 from ..operators import OPERATORS
 from ..operators.base import Operator
 from ..spec import factors, parse
 from .parts import NoiseLike, Shape, as_operator, number
 
+ONLY_FLOATS = "value_range is for arrays and tensors of floats; files and pixels say themselves what white is"
 Given = str | Operator | Callable[[Tensor], Tensor] | None
 
 
@@ -44,6 +46,34 @@ def taken(y: Source, given: Given, shape: Shape | None, values: Range | None) ->
     if is_picture(tuple(x.shape)) and positive(x) and _like_images(given, found, shape):
         raise which_range(x, found.origin)
     return found, False
+
+
+def image(x: Source, given: Given, values: Range | None) -> Tensor:
+    """A true image, (*image), as `simulate` takes it: pictures of arrays in any layout, and in [−1, 1].
+
+    Numbers that look like [0, 1] or [0, 255] are taken as they are unless `values` are given, which is said. Raises
+    SpecError if `values` are given for what says itself what white is, and like `load_reference`.
+    """
+    truth = load_reference(x)
+    pixels = not isinstance(x, np.ndarray | Tensor) or x.dtype in (np.uint8, np.uint16, torch.uint8, torch.uint16)
+    if values is not None and pixels:
+        raise SpecError(ONLY_FLOATS)
+    if pixels or truth.is_complex() or not _of_pictures(given):
+        return truth
+    if not (isinstance(given, Operator) and tuple(truth.shape) == given.shape):
+        truth = upright(truth)
+    if values is not None:
+        return scaled(truth, values)
+    if is_picture(tuple(truth.shape)) and positive(truth):
+        note("the image is taken to be in [-1, 1], and is bright there; value_range=(0, 1) says that 0 is black")
+    return truth
+
+
+def _of_pictures(given: Given) -> bool:
+    """Whether the images of an operator may be pictures."""
+    if isinstance(given, str):
+        return parse(factors(given)[-1]).name in OPERATORS.own
+    return isinstance(given, Operator) and is_picture(given.shape)
 
 
 def in_range(noise: NoiseLike | None, values: Range | None) -> Any:

@@ -1,6 +1,6 @@
 """Several measurements at once: a list, a data set or a batch, each restored by itself with a part of its own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -25,6 +25,19 @@ from .restoration import Restoration
 from .samplers import POINT
 from .usual import FITTED, named_prior, unnamed, usual
 
+# How an option of `xhat restore` that is no argument of `restore` is said in Python.
+TYPED = {
+    "steps": 'solver="lmaps:steps=20"',
+    "sigma": 'noise=0.05, or noise="auto"',
+    "dtype": 'prior="photo:dtype=bfloat16"',
+    "compile": 'prior="photo:compile=true"',
+    "out": "r.save(folder) of what is returned",
+    "size": "cut=xhat.files.cut.Cut(size=64)",
+    "crop": 'cut=xhat.files.cut.Cut(crop="64x64")',
+    "mask": 'operator="inpaint:fill=mask.png"',
+    "A": "operator=A",
+    "x": "the measurement first, without a name",
+}
 P = ParamSpec("P")
 OWN = ("operator", "noise", "reference", "value_range")  # a list of these has one for each measurement
 
@@ -51,7 +64,10 @@ def listwise(one: Callable[Concatenate[Source, P], Restoration]) -> Restore[P]:
 
     @wraps(one)
     def restore(y: Any, *args: Any, **options: Any) -> Any:
-        bound = known.bind(y, *args, **options)
+        try:
+            bound = known.bind(y, *args, **options)
+        except TypeError as e:
+            raise TypeError(f"restore: {e}{instead(options)}") from None
         bound.apply_defaults()
         given: dict[str, Any] = bound.arguments
         items = several(y)
@@ -74,6 +90,11 @@ def listwise(one: Callable[Concatenate[Source, P], Restoration]) -> Restore[P]:
         return [alone(**given | {"y": item} | {k: v[i] for k, v in own.items()}) for i, item in enumerate(items)]
 
     return restore
+
+
+def instead(options: Iterable[str]) -> str:
+    """What stands in Python for those options of the command line that are no arguments of `restore`."""
+    return "".join(f"; say {TYPED[name]}" for name in options if name in TYPED)
 
 
 def one_for_all(operator: Any, items: Sequence[Any]) -> bool:

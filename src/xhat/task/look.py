@@ -32,6 +32,7 @@ EVIDENT = 12.0  # grey levels of noise that no texture is taken for: the fur of 
 GRAINY = 1.5  # noise over the loss of compression, beyond which no texture is taken for it
 LOST = 1.1  # the noise of a JPEG over that of its fine detail from which compression has taken some away
 WEBP = 0.6  # of the loss of a lossy WebP, what its errors are like as noise: 0.2 to 1 dB better on seven photographs
+MANY = 64  # numbers that are not all small by chance
 AUTO = "auto"  # the noise that is to be estimated
 SEEN = {
     "JPEG": "shows more noise than compression",
@@ -81,6 +82,7 @@ def look(
         told.append(f"{paint}: --operator {_quoted(filled)}")
     if picture and isinstance(operator, str) and found.operator is None:
         own |= _of_defaults(found, operator)
+    doubted(found, noise)
     guessed: dict[str, str] = {}
     if given is None and (picture or scale is not None):
         given, why = _operator(found, None if grain else header, scale, "JPEG" if header else "WebP" if loss else "")
@@ -140,6 +142,32 @@ def _of_defaults(found: Measurement, operator: str) -> dict[str, str]:
         option,
     )
     return {"operator": str(Spec(spec.name, {**spec.options, option: value}))}
+
+
+def doubted(found: Measurement, noise: str | Noise | None) -> None:
+    """Says so if the noise that the user names is a default that nobody chose, or more than the numbers can have.
+
+    Gaussian noise leaves a number y as small as |y| < sigma with a probability of 0.68 at most, whatever A x is: that
+    all of them are is chance for a few, and for a picture it is a sigma in other units.
+    """
+    spec = parse(noise) if isinstance(noise, str) and noise != AUTO else None
+    if spec is not None and spec.name == "gaussian" and "sigma" not in spec.options:
+        if found.pixels and is_picture(tuple(found.y.shape)):
+            usual = signature(Gaussian).parameters["sigma"].default
+            note(
+                "%s: sigma=%s is a guess: --noise auto estimates the noise, --sigma 5/255 says it", found.origin, usual
+            )
+        return
+    sigma = noise.sigma if isinstance(noise, Gaussian) else spec and spec.name == "gaussian" and spec.options["sigma"]
+    if not isinstance(sigma, float | int) or found.y.numel() < MANY:
+        return
+    largest = float(found.y.abs().max())
+    if largest < sigma:
+        note(
+            "%s: noise of sigma=%.4g is more than its numbers, which are at most %.3g; %.4g of 255 grey levels are "
+            "sigma=%.3g",
+            *(found.origin, sigma, largest, sigma, sigma / LEVELS),
+        )
 
 
 def _inpaints(given: Given) -> list[str]:

@@ -32,10 +32,10 @@ from .account import begun, ended, hashes, identity, provenance
 from .checkpoint import Checkpoint, Snapshot, window_of
 from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
-from .cutting import cut_alike, cut_out
+from .cutting import advised, cut_alike, cut_out
 from .film import Light, lifted_operator, lifted_prior, light_of, lit, rate_of, seen, stacked
 from .grey import as_grey, stored_in_colour
-from .intake import in_range, taken
+from .intake import ONLY_FLOATS, in_range, taken
 from .lists import listwise
 from .look import AUTO, look
 from .parts import (
@@ -217,9 +217,7 @@ def restore(
             truth, ranged = load_reference(true), ranged or also
         bare = true if true.truth is None else None  # in the units of its file, where no reader has scaled it
     if value_range is not None and not ranged:
-        raise SpecError(
-            "value_range is for arrays and tensors of floats; files and pixels say themselves what white is"
-        )
+        raise SpecError(ONLY_FLOATS)
     noise = in_range(noise, value_range)
     noise = noise if noise is None or isinstance(noise, str) else as_noise(noise)
     found = stacked(found, operator, shape)
@@ -299,7 +297,8 @@ def restore(
         built = prior_for(solver, prior, place)
         task = replace(task, prior=prior, solver=sampler_for(built, built.problem(task.problem().to(place))))
     with noting(noted):
-        job = task.job(device)
+        with advised(found, known):
+            job = task.job(device)
         if start is not None:
             job = replace(job, start=begun_at(job, start, start_rho, found, cut, value_range))
     names = [] if truth is None else choose(metrics or None, truth, job.problem.A.modality)

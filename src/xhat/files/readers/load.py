@@ -28,7 +28,7 @@ AXES = 8  # of an image, at most
 def load(source: Source) -> Measurement:
     """Any source as a measurement.
 
-    uint8 and uint16 arrays are pixels, with channels last as in Pillow and NumPy (channels first in a tensor). Other
+    uint8 and uint16 arrays are pixels, with channels last as in Pillow and NumPy or first as in a tensor. Other
     numbers are data in the units of y, which for images means [−1, 1]. `scan.h5#12` is item 12 of a file with several.
     Raises DataError for a source that cannot be read, is empty, or holds NaN or infinity.
     """
@@ -173,6 +173,8 @@ def _plain(v: Any) -> Any:
 
 def _from_array(array: np.ndarray, origin: object) -> Tensor:
     if array.dtype in (np.uint8, np.uint16):
+        if array.ndim == 3 and len(array) in (1, 3) and array.shape[-1] > 4:  # a picture as torch has it
+            return from_pixels(array.transpose(1, 2, 0), origin)
         volume = array[0] if array.ndim == 4 and len(array) == 1 else array
         if volume.ndim == 3 and volume.shape[-1] > 4:  # no channels: slices, each (h, w)
             white = np.iinfo(array.dtype).max

@@ -1,0 +1,20 @@
+"""What a part cannot be built without, said before Python says it in its own words."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ..errors import SpecError
+from ..ranges import parameters
+
+NAMED = (0, 1, 3)  # kinds of parameters that a spec can name: all but *args and **options
+
+
+def needed(name: str, maker: Callable[..., Any], given: Collection[str], skip: int = 0) -> None:
+    """Raises SpecError if options without a default are not `given`; the first `skip` arguments are no options."""
+    options = list(parameters(maker).items())[skip:]
+    left = [key for key, p in options if p.default is p.empty and int(p.kind) in NAMED and key not in given]
+    if not left:
+        return
+    how = ",".join(f"{key}={'FILE' if key == 'path' else '…'}" for key in left)
+    alone = ", or the file or folder alone" if left == ["path"] else ""
+    raise SpecError(f"{name} needs {' and '.join(left)}: {name}:{how}{alone}")
