@@ -15,6 +15,7 @@ from xhat.operators import OPERATORS
 from xhat.operators.building import build_operator
 from xhat.priors import PRIORS, build_prior
 from xhat.task.cutting import advised
+from xhat.task.lists import several
 from xhat.task.look import look
 
 G = torch.Generator().manual_seed(0)
@@ -118,6 +119,7 @@ def test_much_noise_is_not_doubted(caplog):
     look(
         xhat.Measurement(torch.zeros(5)), "dense:matrix=none", xhat.Gaussian(1.0)
     )  # five numbers may be small by chance
+    look(xhat.Measurement(0 * X), "denoise", xhat.Gaussian(0.1))  # nor is a sigma that is none in grey levels
     assert "is more than" not in caplog.text
 
 
@@ -177,3 +179,15 @@ def test_the_advice_is_followed(file, tmp_path, capsys):
         )
         == 0
     )
+
+
+@pytest.mark.parametrize("y", [None, b"bytes", bytearray(3), {"y": X}, 3.0, xhat.Prior, "photo.png", X])
+def test_what_is_one_thing_is_no_list(y):
+    """The content of a file is refused as bytes, and not as its first byte."""
+    assert several(y) is None
+
+
+def test_a_folder_of_pictures_is_called_so(file):
+    with pytest.raises(DataError, match=r"is a folder with 1 pictures; give one of them, or in Python a list"):
+        xhat.restore(file.parent, "denoise", 0.1, **QUICK)
+    assert len(xhat.restore([file], "denoise", 0.1, **QUICK)) == 1

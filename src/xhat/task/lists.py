@@ -107,8 +107,11 @@ def one_for_all(operator: Any, items: Sequence[Any]) -> bool:
 
 
 def several(y: Any) -> list[Any] | None:
-    """The measurements of a list, a tuple or a data set; of items (y, …) the first is taken. None if `y` is one."""
-    one = (str, Path, np.ndarray, Tensor, Image.Image, Measurement, Mapping, type)  # the last two are refused
+    """The measurements of a list, a tuple or a data set; of items (y, …) the first is taken.
+
+    None if `y` is one, or nothing that can be restored.
+    """
+    one = (str, Path, np.ndarray, Tensor, Image.Image, Measurement, Mapping, type, bytes, bytearray)
     if isinstance(y, one) or not hasattr(y, "__getitem__"):
         return None
     if not hasattr(y, "__len__"):

@@ -159,7 +159,7 @@ def doubted(found: Measurement, noise: str | Noise | None) -> None:
             )
         return
     sigma = noise.sigma if isinstance(noise, Gaussian) else spec and spec.name == "gaussian" and spec.options["sigma"]
-    if not isinstance(sigma, float | int) or found.y.numel() < MANY:
+    if not isinstance(sigma, float | int) or sigma < 1 or found.y.numel() < MANY:
         return
     largest = float(found.y.abs().max())
     if largest < sigma:

@@ -9,6 +9,7 @@ from ...checks import shown
 from ...errors import DataError, Declined
 from ...registry import Registry
 from ..measurement import Measurement
+from ..suffixes import PICTURES
 
 # A reader takes a path and the number of an item in the file (`scan.h5#12`), None if none is named, and returns a
 # `Measurement` with everything that the file says: `physics` holds arguments of the operator by name. For a file that
@@ -48,6 +49,8 @@ def read(path: Path, item: int | None, otherwise: bool = False) -> Measurement |
         raise next(iter(declined.values()))
     if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"{path}: the folder is empty")
+    if path.is_dir() and (n := sum(p.suffix.lower() in PICTURES for p in path.iterdir())):
+        raise DataError(f"{path}: is a folder with {n} pictures; give one of them, or in Python a list of their paths")
     asked = "; ".join(f"{plugin}: {str(e).removeprefix(f'{path}: ')}" for plugin, e in declined.items())
     if path.is_dir():
         raise DataError(f"{path}: holds no picture, and is no folder of measurements. Asked were {asked}")
