@@ -1,6 +1,7 @@
 """What people type first: it works, or one line names what was wrong and what would be right."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 import xhat
 from xhat import catalogue  # noqa: F401  (the sciences join)
 from xhat.cli.arguments import main
+from xhat.cli.listing import KINDS, listing
 from xhat.errors import DataError, MismatchError, SpecError
 from xhat.operators import OPERATORS
 from xhat.operators.building import build_operator
@@ -191,3 +193,27 @@ def test_a_folder_of_pictures_is_called_so(file):
     with pytest.raises(DataError, match=r"is a folder with 1 pictures; give one of them, or in Python a list"):
         xhat.restore(file.parent, "denoise", 0.1, **QUICK)
     assert len(xhat.restore([file], "denoise", 0.1, **QUICK)) == 1
+
+
+def test_what_is_no_model_is_said(file, tmp_path):
+    with pytest.raises(DataError, match=r"photo.png: is a picture; a prior is a spec"):
+        build_prior(file)
+    with pytest.raises(DataError, match=r"holds no model; the folder of one has config.json or model_index.json in it"):
+        build_prior(tmp_path)
+
+
+@pytest.mark.parametrize(("option", "more"), [("fill", ", and no colour such as red or #ff0000"), ("known", "")])
+def test_a_mask_that_is_not_there_is_called_by_its_option(file, option, more):
+    with pytest.raises(DataError, match=rf"^inpaint: {option}=reddish: there is no such file{more}$"):
+        xhat.restore(file, f"inpaint:{option}=reddish", "noiseless", **QUICK)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_name_that_is_nearly_right_is_suggested_in_every_list(kind):
+    for name in KINDS[kind]:
+        wrong = name[:-1] if len(name) > 4 else f"{name}{name[-1]}"
+        if wrong not in KINDS[kind]:
+            with pytest.raises(SpecError, match=rf"unknown .*'{re.escape(wrong)}'.*did you mean \S+\?"):
+                listing(kind, wrong)
+    with pytest.raises(SpecError, match=rf"without options; xhat list {kind} has all"):
+        listing(kind, "os:path")

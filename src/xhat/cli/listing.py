@@ -20,7 +20,7 @@ from ..registry import Builder, kind_of
 from ..schedule import SCHEDULES
 from ..solvers import SOLVERS
 from ..solvers.base import Solver
-from ..spec import parameters, text_of
+from ..spec import lookup, parameters, text_of
 from .compatibility import MEANINGS, matrix, takers
 
 KINDS: dict[str, Mapping[str, Any]] = {
@@ -47,8 +47,10 @@ def listing(kind: str, name: str | None = None, of: str | None = None) -> str:
         if kind != "solvers" or name is not None:
             raise SpecError("--for chooses among the solvers: xhat list solvers --for SPEC")
         return "\n".join(_for(of))
-    if name is not None and name not in registry:
-        raise SpecError(f"unknown name {name!r}; choose from {', '.join(sorted(registry))}")
+    if name is not None and ":" in name:
+        raise SpecError(f"{name}: what is listed has a name without options; xhat list {kind} has all")
+    if name is not None:
+        lookup(name, dict.fromkeys(registry, _for) if kind == "suites" else registry)  # says what may have been meant
     if name is not None:
         return "\n".join(entry(name, registry[name], whole=True))
     shown = "\n".join("\n".join(_brief(n, registry)) for n in sorted(registry))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import DataError, SpecError, named
+from ..files.suffixes import PICTURES
 from ..numerics.device import pick_device
 from ..registry import Registry
 from ..spec import build, needed, parse, text_of
@@ -77,6 +78,7 @@ def path_spec(text: str) -> str:
     for end in (len(text), *(i for i, c in enumerate(text) if c == ":")):
         path, rest = text[:end], text[end + 1 :]
         if (place := Path(path).expanduser()).exists():
+            check_model(place)
             spec = folder_spec(path) if place.is_dir() else file_spec(path)
             return f"{spec},{rest}" if rest else spec
     if (name := text.split(":")[0]).endswith(SUFFIXES):
@@ -87,6 +89,15 @@ def path_spec(text: str) -> str:
             f"`hf download {name} --local-dir {name.split('/')[1]}`, and give that folder"
         )
     return text
+
+
+def check_model(place: Path) -> None:
+    """Raises DataError for a picture, and for a folder in which no model can be."""
+    known = ("config.json", "model_index.json", "*/config.json")
+    if place.is_dir() and not any(True for name in known for _ in place.glob(name)):
+        raise DataError(f"{place}: holds no model; the folder of one has config.json or model_index.json in it")
+    if place.suffix.lower() in PICTURES:
+        raise DataError(f"{place}: is a picture; a prior is a spec (xhat list priors), a checkpoint or a folder")
 
 
 def trusted(text: str) -> str:

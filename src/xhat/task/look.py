@@ -6,6 +6,7 @@ What was found this way is said in one line, and recorded as a guess (`provenanc
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -184,6 +185,10 @@ def _with_holes(found: Measurement, given: Given) -> Measurement:
             f"inpaint would drop pixels of {found.origin} at random; say which are lost: inpaint:fill=mask.png (white "
             "is to be filled), inpaint:known=mask.png (white is known), inpaint:fill=#ff0000 (painted red)"
         )
+    for name in ("fill", "known"):
+        if isinstance(file := options.get(name), str) and not Path(file).exists() and not is_colour(file):
+            colour = ", and no colour such as red or #ff0000" if name == "fill" else ""
+            raise DataError(f"inpaint: {name}={file}: there is no such file{colour}")
     if is_colour(options.get("fill")):
         return replace(found, physics={**found.physics, "picture": found.y})
     return found
