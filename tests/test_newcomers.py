@@ -217,3 +217,68 @@ def test_a_name_that_is_nearly_right_is_suggested_in_every_list(kind):
                 listing(kind, wrong)
     with pytest.raises(SpecError, match=rf"without options; xhat list {kind} has all"):
         listing(kind, "os:path")
+
+
+def files_of(x, tmp_path):
+    """A picture alone in files of arrays, in layouts that people have."""
+    last = x.permute(1, 2, 0)
+    for name, v in (("first", x.numpy()), ("last", last.numpy()), ("double", last.double().numpy())):
+        np.save(tmp_path / f"{name}.npy", v)
+        yield tmp_path / f"{name}.npy"
+    np.savez(tmp_path / "one.npz", last.numpy())
+    torch.save(last, tmp_path / "x.pt")
+    yield from (tmp_path / "one.npz", tmp_path / "x.pt")
+
+
+def test_a_picture_alone_in_a_file_of_arrays_is_one_in_memory(tmp_path):
+    want = xhat.restore(X, "denoise", 0.1, **QUICK).images
+    for path in files_of(X, tmp_path):
+        r = xhat.restore(path, "denoise", 0.1, reference=path, **QUICK)
+        assert torch.allclose(r.images, want, atol=1e-6)
+        assert torch.allclose(r.reference, X, atol=1e-6)
+    for white in (1, 255):
+        for path in files_of((X + 1) / 2 * white, tmp_path):
+            with pytest.raises(
+                DataError, match=rf"Say what black and white are: value_range=\(0, {white}\), .*--value-range"
+            ):
+                xhat.restore(path, "denoise", 0.1, **QUICK)
+            r = xhat.restore(path, "denoise", "gaussian:sigma=0.1", value_range=(0, white), **QUICK)
+            assert torch.allclose(r.images, want, atol=1e-5)
+    for dtype, white in ((np.uint8, 255), (np.uint16, 65535)):  # whole numbers of 8 or 16 bits say it themselves
+        np.save(tmp_path / "pixels.npy", ((X.permute(1, 2, 0).numpy() + 1) / 2 * white).round().astype(dtype))
+        assert torch.allclose(xhat.restore(tmp_path / "pixels.npy", "denoise", 0.1, **QUICK).images, want, atol=0.01)
+
+
+def test_a_file_that_says_what_it_holds_is_not_asked(tmp_path):
+    bright = xhat.simulate(X.abs(), "denoise", 0.01)
+    bright.save(tmp_path / "y.npz")
+    assert torch.equal(xhat.restore(tmp_path / "y.npz", **QUICK).images, xhat.restore(bright, **QUICK).images)
+
+
+@pytest.mark.parametrize("text", ["0", "1,0", "a,b", "0,1,2", ""])
+def test_a_range_on_the_command_line_is_two_numbers(text, tmp_path, capsys):
+    np.save(tmp_path / "y.npy", ((X + 1) / 2).numpy())
+    out = [
+        str(tmp_path / "y.npy"),
+        "--operator",
+        "denoise",
+        "--sigma",
+        "0.1",
+        "--steps",
+        "1",
+        "-o",
+        str(tmp_path / "o.png"),
+    ]
+    assert main(["restore", *out, "--value-range", text]) == 2
+    assert "--value-range: expected black and white, such as 0,1 or 0,255, not" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_range_on_the_command_line_is_that_of_python(tmp_path):
+    np.save(tmp_path / "y.npy", ((X + 1) / 2).numpy())
+    xhat.save_image(tmp_path / "y.png", X)
+    for name, more in (("y.npy", ["--value-range", "0,1"]), ("y.png", [])):
+        words = ["restore", str(tmp_path / name), "--operator", "denoise", "--sigma", "0.1", "--steps", "1", *more]
+        assert main([*words, "-o", str(tmp_path / f"{name}.out.png"), "--device", "cpu", "-q"]) == 0
+    a, b = (np.asarray(Image.open(tmp_path / f"{n}.out.png")).astype(int) for n in ("y.npy", "y.png"))
+    assert abs(a - b).max() <= 2

@@ -331,6 +331,11 @@ def _restore_arguments(p: argparse.ArgumentParser) -> None:
         "operator's images",
     )
     p.add_argument("--shape", metavar="C,H,W", help="shape of the image, if it does not follow from the measurement")
+    p.add_argument(
+        "--value-range",
+        metavar="B,W",
+        help="what black and white are in a picture in a .npy, .npz or .pt file of floats, 0,1 or 0,255; default: -1,1",
+    )
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: auto")
     p.add_argument("--dtype", help="the option dtype of the prior, e.g. bfloat16")
     p.add_argument("--compile", action="store_true", help="set the option compile of the prior")

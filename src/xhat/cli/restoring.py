@@ -9,6 +9,7 @@ from typing import Any
 from ..baselines import BASELINES
 from ..errors import DataError, SpecError, about
 from ..files import exports
+from ..files.arrays import black_white
 from ..files.cut import Cut
 from ..files.folder import alone, files_in
 from ..files.pictures import LEVELS
@@ -78,6 +79,7 @@ def options(args: Namespace) -> dict[str, Any]:
         "window": args.window,
         "flicker": _flicker(args.flicker),
         "shape": _shape(args.shape),
+        "value_range": _range(args.value_range),
         "metrics": args.metrics.split(",") if args.metrics else None,
         "device": args.device,
         "stop_at": args.stop_at,
@@ -225,6 +227,15 @@ def _flicker(text: str | None) -> str | list[float] | None:
         raise SpecError(
             f"--flicker: expected auto, off, gains such as 1,0.93,1.1, or a file of them, not {text!r}"
         ) from e
+
+
+def _range(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return black_white([float(n) for n in text.split(",")])
+    except ValueError as e:  # a SpecError is one, too
+        raise SpecError(f"--value-range: expected black and white, such as 0,1 or 0,255, not {text!r}") from e
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

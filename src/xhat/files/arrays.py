@@ -51,5 +51,6 @@ def which_range(x: Tensor, origin: str) -> DataError:
     white = 1 if high < 2 else 255
     return DataError(
         f"{origin}: its numbers go from {low:.3g} to {high:.3g}. Say what black and white are: "
-        f"value_range=(0, {white}), or value_range=(-1, 1) if it is as bright as that in xhat's own units"
+        f"value_range=(0, {white}), or value_range=(-1, 1) if it is as bright as that in xhat's own units; "
+        f"on the command line it is --value-range 0,{white}"
     )

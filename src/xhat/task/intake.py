@@ -1,7 +1,8 @@
-"""What people have in memory as a measurement: arrays with channels last, pictures in [0, 1] or [0, 255]."""
+"""Arrays that people have as a measurement, in memory or in a file: channels last, pictures in [0, 1] or [0, 255]."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,31 +12,30 @@ from torch import Tensor
 from ..errors import SpecError, XhatError
 from ..files.arrays import Range, positive, scaled, upright, which_range
 from ..files.measurement import Measurement, Source
-from ..files.pictures import is_picture
-from ..files.readers.load import load, load_reference
+from ..files.pictures import ARRAYS, is_picture
+from ..files.readers.load import load, load_reference, split
 from ..notes import note
 from ..operators import OPERATORS
 from ..operators.base import Operator
 from ..spec import factors, parse
 from .parts import NoiseLike, Shape, as_operator, number
 
-ONLY_FLOATS = "value_range is for arrays and tensors of floats; files and pixels say themselves what white is"
+ONLY_FLOATS = "value_range is for arrays and tensors of floats; picture files and pixels say themselves what white is"
 Given = str | Operator | Callable[[Tensor], Tensor] | None
 
 
 def taken(y: Source, given: Given, shape: Shape | None, values: Range | None) -> tuple[Measurement, bool]:
     """`y` as a measurement, and whether `values`, the numbers of black and white, were used for it.
 
-    A picture of an array may have its channels last or no axis of them. Raises DataError for floats that may be a
-    picture in [0, 1] or [0, 255] if `values` are not given, and like `load`.
+    A picture of an array, in memory or alone in a file, may have its channels last or no axis of them. Raises DataError
+    for floats that may be a picture in [0, 1] or [0, 255] if `values` are not given, and like `load`.
     """
-    if not isinstance(y, np.ndarray | Tensor):
-        return load(y), False
-    pixels = y.dtype in (np.uint8, np.uint16, torch.uint8, torch.uint16)
-    if pixels and isinstance(y, Tensor) and not is_picture(tuple(y.shape)):
+    if isinstance(y, Tensor) and y.dtype in (torch.uint8, torch.uint16) and not is_picture(tuple(y.shape)):
         y = y.cpu().numpy()  # the reader of arrays knows pixels with channels last
     found = load(y)
-    if pixels or found.y.is_complex() or not _pictures(given):
+    if not isinstance(y, np.ndarray | Tensor) and not _bare(y, found):
+        return found, False
+    if found.pixels or found.y.is_complex() or not _pictures(given):
         return found, False
     x = found.y
     if not (isinstance(given, Operator) and tuple(x.shape) == given.data_shape):
@@ -46,6 +46,13 @@ def taken(y: Source, given: Given, shape: Shape | None, values: Range | None) ->
     if is_picture(tuple(x.shape)) and positive(x) and _like_images(given, found, shape):
         raise which_range(x, found.origin)
     return found, False
+
+
+def _bare(y: Source, found: Measurement) -> bool:
+    """Whether a file holds an array and nothing that says what it is."""
+    if not isinstance(y, str | Path) or split(y)[0].suffix.lower() not in ARRAYS:
+        return False
+    return found.reader is None and not (found.operator or found.image_shape or found.noise or found.physics)
 
 
 def image(x: Source, given: Given, values: Range | None) -> Tensor:

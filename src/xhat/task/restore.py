@@ -155,9 +155,9 @@ def restore(
         stop_at: a sample is final as soon as the root mean square of its residual is at most this multiple of the one
             that the noise explains.
         record_every: keep the first sample's estimate after every `record_every` steps, in `frames`; 0 keeps none.
-        value_range: what black and white are in y and `reference`, where they are arrays or tensors of floats: (0, 1),
-            (0, 255). A `noise` that is a number is in these units, too; any other is in those of [−1, 1]. Without it, a
-            picture that may be in [0, 1] is refused.
+        value_range: what black and white are in y and `reference`, where they are arrays or tensors of floats, or files
+            that hold nothing but one: (0, 1), (0, 255). A `noise` that is a number is in these units, too; any other is
+            in those of [−1, 1]. Without it, a picture that may be in [0, 1] is refused.
         progress: True shows a bar: below the cell of a notebook, otherwise on stderr, behind this text if it is one.
             None shows it in notebooks only. A function is called with a `Progress` after each step.
         checkpoint: a file in which the run is kept until its result is saved (`Restoration.save` removes the file).

@@ -121,6 +121,7 @@ def _from_file(path: Path, item: int | None) -> Measurement:
     physics = {k: _plain(v) for k, v in fields.items() if k not in KNOWN}
     return Measurement(
         y=_from_tensor(y, path) if isinstance(y, Tensor) else _from_array(y, path),
+        pixels=_counts(y),
         image_shape=_shape(fields["image_shape"], path) if "image_shape" in fields else None,
         operator=_spec("operator", fields, path),
         noise=_spec("noise", fields, path),
