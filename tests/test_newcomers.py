@@ -96,10 +96,15 @@ def test_an_option_of_the_command_line_is_answered_with_how_python_says_it():
 
 
 def test_a_noise_that_nobody_chose_is_said(caplog):
-    look(xhat.Measurement(X, pixels=True, origin="photo.png"), "denoise", "gaussian")
-    assert "photo.png: sigma=0.05 is a guess: --noise auto estimates the noise" in caplog.text
+    for name, option in (("gaussian", "sigma=0.05"), ("poisson", "peak=100")):
+        caplog.clear()
+        look(xhat.Measurement(X, pixels=True, origin="photo.png"), "denoise", name)
+        assert f"photo.png: {option}" in caplog.text
+        assert (
+            f"is a guess: --noise auto estimates the noise, --noise {name}:{option.split('=')[0]}=… says" in caplog.text
+        )
     caplog.clear()
-    for noise in ("gaussian:sigma=0.05", "noiseless", "poisson", xhat.Gaussian(0.05), "auto"):
+    for noise in ("gaussian:sigma=0.05", "noiseless", "poisson:peak=30", xhat.Gaussian(0.05), "auto"):
         look(xhat.Measurement(X, pixels=True), "denoise", noise)
     look(xhat.Measurement(X), "denoise", "gaussian")  # numbers of the user's own making
     assert "is a guess" not in caplog.text
@@ -282,3 +287,9 @@ def test_a_range_on_the_command_line_is_that_of_python(tmp_path):
         assert main([*words, "-o", str(tmp_path / f"{name}.out.png"), "--device", "cpu", "-q"]) == 0
     a, b = (np.asarray(Image.open(tmp_path / f"{n}.out.png")).astype(int) for n in ("y.npy", "y.png"))
     assert abs(a - b).max() <= 2
+
+
+def test_a_picture_that_is_too_small_to_estimate_noise_is_named(tmp_path):
+    xhat.save_image(tmp_path / "line.png", X[:, :2])
+    with pytest.raises(DataError, match=r"line.png: a picture of 2x24 pixels is too small .*; give sigma"):
+        xhat.restore(tmp_path / "line.png", **QUICK)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import DataError, SpecError
+from ..errors import DataError, SpecError, about
 from ..files.colours import is_colour
 from ..files.jpeg_header import JpegHeader, jpeg_header, stored_luma
 from ..files.measurement import Measurement
@@ -40,6 +40,7 @@ SEEN = {
     "WebP": "is a WebP that has lost detail",
     "": "is neither transparent nor a JPEG",
 }  # why a picture is denoised
+HOW_MUCH = {"gaussian": "sigma", "poisson": "peak"}  # what says how strong a noise is
 OPEN = {"gaussian_blur": "std", "defocus": "radius", "motion_blur": "seed"}  # what a blur cannot be undone without
 
 Given = str | Operator | Callable[[Tensor], Tensor] | None
@@ -152,11 +153,13 @@ def doubted(found: Measurement, noise: str | Noise | None) -> None:
     all of them are is chance for a few, and for a picture it is a sigma in other units.
     """
     spec = parse(noise) if isinstance(noise, str) and noise != AUTO else None
-    if spec is not None and spec.name == "gaussian" and "sigma" not in spec.options:
+    how = HOW_MUCH.get(spec.name) if spec is not None else None
+    if spec is not None and how is not None and how not in spec.options:
         if found.pixels and is_picture(tuple(found.y.shape)):
-            usual = signature(Gaussian).parameters["sigma"].default
+            usual = signature(NOISES[spec.name]).parameters[how].default
             note(
-                "%s: sigma=%s is a guess: --noise auto estimates the noise, --sigma 5/255 says it", found.origin, usual
+                "%s: %s=%s is a guess: --noise auto estimates the noise, --noise %s:%s=… says it",
+                *(found.origin, how, usual, spec.name, how),
             )
         return
     sigma = noise.sigma if isinstance(noise, Gaussian) else spec and spec.name == "gaussian" and spec.options["sigma"]
@@ -283,10 +286,11 @@ def _noise(
     seen = None if A.support is None else A.support[0].expand(found.y.shape).all(0, keepdim=True)
     if seen is None and found.pixels and "mask" in found.physics:
         seen = torch.as_tensor(found.physics["mask"])[None]  # what is transparent often holds nothing
-    if grain and estimate_sigma(found.y, seen) * LEVELS * LOST < grain:
-        return Gaussian(float(f"{grain / LEVELS:.3g}"))
     try:
-        return estimate_noise(found.y, seen, light)
+        with about(found.origin, (DataError,)):
+            if grain and estimate_sigma(found.y, seen) * LEVELS * LOST < grain:
+                return Gaussian(float(f"{grain / LEVELS:.3g}"))
+            return estimate_noise(found.y, seen, light)
     except DataError:
         if asked or not isinstance(given, str) or factors(given) != _inpaints(given):
             raise
