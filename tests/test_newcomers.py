@@ -55,6 +55,8 @@ def test_a_part_says_which_option_it_cannot_do_without(kind):
             build(name)
         assert "__init__" not in str(e.value)
     with pytest.raises(SpecError, match=r"ddpm needs path: ddpm:path=FILE, or the file or folder alone"):
+        build_prior("ddpm:dtype=float32")
+    with pytest.raises(SpecError, match="ddpm has no option grey"):  # what is there is looked at first
         build_prior("ddpm:grey=true")
 
 

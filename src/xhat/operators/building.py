@@ -34,7 +34,7 @@ def build_operator(
     """
     parts = factors(text)
     for spec in map(parse, parts):
-        needed(spec.name, lookup(spec.name, OPERATORS), {*spec.options, *known}, skip=1)
+        needed(spec, lookup(spec.name, OPERATORS), known, skip=1)
     if shape is None:
         if data_shape is None:
             raise ShapeError(f"operator {text}: the shape of the image is not known; give shape=")

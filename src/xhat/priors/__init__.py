@@ -73,7 +73,7 @@ def path_spec(text: str) -> str:
     if not text.strip():
         raise SpecError("the prior is empty: give a spec (xhat list priors), a checkpoint or a folder")
     if (named := text.split(":")[0].strip()) in PRIORS:
-        needed(named, PRIORS[named], parse(text).options)
+        needed(parse(text), PRIORS[named])
         return text
     for end in (len(text), *(i for i, c in enumerate(text) if c == ":")):
         path, rest = text[:end], text[end + 1 :]

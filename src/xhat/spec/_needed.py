@@ -5,16 +5,27 @@ from typing import Any
 
 from ..errors import SpecError
 from ..ranges import parameters
+from ._build import checked
+from ._text import Spec
 
 NAMED = (0, 1, 3)  # kinds of parameters that a spec can name: all but *args and **options
 
 
-def needed(name: str, maker: Callable[..., Any], given: Collection[str], skip: int = 0) -> None:
-    """Raises SpecError if options without a default are not `given`; the first `skip` arguments are no options."""
+def needed(spec: Spec, maker: Callable[..., Any], known: Collection[str] = (), skip: int = 0) -> None:
+    """Raises SpecError if options of `maker` without a default are neither in `spec` nor `known`.
+
+    The first `skip` arguments are no options. What is wrong with those that are there is said first.
+    """
+    name, given = spec
     options = list(parameters(maker).items())[skip:]
-    left = [key for key, p in options if p.default is p.empty and int(p.kind) in NAMED and key not in given]
+    left = [
+        key
+        for key, p in options
+        if p.default is p.empty and int(p.kind) in NAMED and key not in given and key not in known
+    ]
     if not left:
         return
+    checked(name, maker, given, skip)
     how = ",".join(f"{key}={'FILE' if key == 'path' else '…'}" for key in left)
     alone = ", or the file or folder alone" if left == ["path"] else ""
     raise SpecError(f"{name} needs {' and '.join(left)}: {name}:{how}{alone}")
