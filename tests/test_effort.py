@@ -27,7 +27,7 @@ BLUR = ("--operator", "gaussian_blur:std=0.5", "--noise", "gaussian:sigma=0.05")
 def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    np.save("y.npy", torch.rand(3, 32, 32).numpy())
+    np.save("y.npy", 2 * torch.rand(3, 32, 32).numpy() - 1)
     return "y.npy"
 
 
