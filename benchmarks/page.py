@@ -12,3 +12,10 @@ def fill(page: Path, name: str, body: str) -> None:
     text, n = pattern.subn(lambda m: f"{m[1]}{body.strip()}\n{m[2]}", page.read_text(encoding="utf-8"))
     assert n == 1, f"{page} has {n} places for the table {name!r}"
     page.write_text(text, encoding="utf-8")
+
+
+def table_of(page: Path, name: str) -> str:
+    """What stands in the place `name` of `page`."""
+    _, _, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    body, _, _ = rest.partition("<!-- end -->")
+    return body.strip()
