@@ -65,6 +65,28 @@ def test_arrays_are_masks():
         assert (Inpaint(SHAPE, mask=name).s[0, 0] == torch.from_numpy(HOLE)).all()
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: HOLE,
+        lambda: torch.from_numpy(HOLE8),
+        lambda: HOLE8.astype(np.float64)[None],
+        lambda: Image.fromarray(HOLE8),
+        lambda: Image.fromarray(HOLE8).convert("1"),
+        lambda: layer(0, HOLE8),
+    ],
+    ids=["booleans", "tensor", "floats", "Pillow", "bits", "on glass"],
+)
+def test_masks_of_a_program_need_no_file(made):
+    assert (Inpaint(SHAPE, fill=made()).s[0, 0] == torch.from_numpy(~HOLE)).all()
+    assert (Inpaint(SHAPE, known=made()).s[0, 0] == torch.from_numpy(HOLE)).all()
+    assert (Inpaint(SHAPE, mask=made()).s[0, 0] == torch.from_numpy(HOLE)).all()
+    with pytest.raises(ShapeError, match="the mask has 3x3 pixels"):
+        Inpaint(SHAPE, fill=np.eye(3))
+    with pytest.raises(DataError, match="the mask: a mask has shape"):
+        Inpaint(SHAPE, fill=np.ones((2, *SHAPE)))
+
+
 @pytest.mark.parametrize("how", ["soft", "jpeg", "resized"])
 def test_a_mask_that_is_not_black_and_white_leaves_no_touched_pixel(how):
     picture = Image.fromarray(HOLE8)

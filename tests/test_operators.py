@@ -269,6 +269,9 @@ def test_kernels_larger_than_the_image_are_refused(name, boundary):
     options = {"kernel": torch.rand(33, 33)} if name == "blur" else {}
     with pytest.raises(ShapeError, match="too large for an image of 8x16"):
         OPERATORS[name](SHAPE, boundary=boundary, **options)
+    if name == "blur":  # one that is separable, too
+        with pytest.raises(ShapeError, match="too large for an image of 8x16"):
+            OPERATORS[name](SHAPE, boundary=boundary, kernel=torch.ones(33, 33))
 
 
 @pytest.mark.parametrize("intensity", [0.0, 0.5, 1.0])

@@ -14,7 +14,7 @@ from ..numerics.build_dtype import built
 from ..ranges import Portion, Seeds, Side
 from .checks import Number, planes, seeds_of
 from .masked import Masked
-from .masks import painted, read_mask
+from .masks import Given, painted, read_mask
 
 
 class Inpaint(Masked):
@@ -34,8 +34,9 @@ class Inpaint(Masked):
 
     `fill` is a picture or array in which white is to be filled, or a colour painted into the measured picture, `red`
     or `#ff0000`, and the measured picture is then `picture`; `known` is one in which white is known. They may be soft,
-    transparent, saved as JPEG or resized (`masks.read_mask`). What any of them drops is dropped. `window` is the part
-    of the picture that the image is, if the masks were made for all of it.
+    transparent, saved as JPEG or resized (`masks.read_mask`). In a program each may also be an array (h, w) or a
+    picture of Pillow; an array as `mask` holds 0 and one other value, and may be (images, 1, h, w). What any of them
+    drops is dropped. `window` is the part of the picture that the image is, if the masks were made for all of it.
 
     A list of seeds draws a mask for each image. Raises ShapeError, SpecError or DataError if the mask does not fit, its
     options are out of range, or it is empty.
@@ -50,12 +51,12 @@ class Inpaint(Masked):
     def __init__(
         self,
         shape: tuple[int, ...],
-        mask: str | Path | Tensor | np.ndarray | None = None,
+        mask: Given | None = None,
         keep: Annotated[Number, Portion] = 0.3,
         box: Annotated[int, Side] | None = None,
         seed: Seeds = 0,
-        fill: str | Path | None = None,
-        known: str | Path | None = None,
+        fill: Given | None = None,
+        known: Given | None = None,
         picture: Tensor | None = None,
         window: Window | None = None,
     ) -> None:
@@ -76,8 +77,8 @@ class Inpaint(Masked):
         elif isinstance(mask, str) and mask in FIXED:
             m = fixed(mask, h, w)[None, None]
         else:
-            m = read_mask(named(mask), (h, w), False, window) if isinstance(mask, str | Path) else torch.as_tensor(mask)
-            m = binary(m)
+            exact = isinstance(mask, Tensor | np.ndarray)  # nothing in it is a soft brush
+            m = binary(torch.as_tensor(mask)) if exact else read_mask(named(mask), (h, w), False, window)
             m = m.reshape(-1, *[1] * max(0, 3 - m.ndim), *m.shape[-3:]) if m.ndim in (2, 3, 4) else m
         if m.ndim != 4 or m.shape[-2:] != (h, w) or m.shape[1] not in (1, c):
             raise ShapeError(f"the mask of shape {tuple(m.shape)} does not fit images of {c} channels, {h}x{w}")
@@ -124,8 +125,10 @@ def fixed(name: str, h: int, w: int) -> Tensor:
     return ~m if name == "expand" else m
 
 
-def named(mask: str | Path) -> Path:
-    """The file of a mask. Raises DataError that lists the other masks if there is none."""
+def named(mask: Given) -> Given:
+    """A mask, the file of which is there. Raises DataError that lists the other masks if it is not."""
+    if not isinstance(mask, str | Path):
+        return mask
     if not Path(mask).exists():
         raise DataError(f"mask must be random, box, {', '.join(FIXED)} or a file, and there is no file {mask}")
     return Path(mask)
@@ -133,8 +136,8 @@ def named(mask: str | Path) -> Path:
 
 def from_files(
     size: tuple[int, int],
-    fill: str | Path | None,
-    known: str | Path | None,
+    fill: Given | None,
+    known: Given | None,
     picture: Tensor | None,
     window: Window | None,
 ) -> Tensor | None:
@@ -142,7 +145,7 @@ def from_files(
     found = None if known is None else read_mask(named(known), size, False, window)
     if fill is None:
         return found
-    if is_colour(fill):
+    if isinstance(fill, str | Path) and is_colour(fill):
         if picture is None:
             raise SpecError(f"inpaint:fill={fill} needs the picture that the colour was painted into")
         rest = painted(picture, str(fill))

@@ -14,7 +14,7 @@ from .base import LinearOperator
 from .checks import Number, one_of, planes
 from .circulant import Circulant
 from .gaussian_blur import convolution
-from .kernels import Array, load_kernel, motion_kernels
+from .kernels import Array, fits, load_kernel, motion_kernels
 from .reflect import Reflect
 from .separable import Separable
 
@@ -61,6 +61,7 @@ def correlation(shape: tuple[int, ...], kernel: Tensor, boundary: str) -> Linear
     U, s, Vt = torch.linalg.svd(kernel[0].double())
     # A kernel of rank one up to float32 rounding is separable.
     if len(kernel) == 1 and bool((s[1:] < 1e-6 * s[0]).all()):
+        fits(kernel, h, w, room=1)
         root = s[0].sqrt()
         return Separable(shape, convolution(root * U[:, 0], h, boundary), convolution(root * Vt[0], w, boundary))
     return Reflect(shape, kernel)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import ImageColor
+from PIL.Image import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,8 +30,12 @@ MIXED = 0.1  # mean share of paint beside the brush from which its edge counts a
 MUCH = 0.6  # of a picture; a mask that drops more may be meant the other way round
 
 
-def read_mask(path: str | Path, size: tuple[int, int], fill: bool, window: Window | None = None) -> Tensor:
-    """Which pixels are known, (h, w) of bool, by a picture or a .npy or .npz file.
+Given = str | Path | Tensor | np.ndarray | Image
+"""A mask as it may be given: the file of a picture or of an array, an array (h, w), or a picture of Pillow."""
+
+
+def read_mask(given: Given, size: tuple[int, int], fill: bool, window: Window | None = None) -> Tensor:
+    """Which pixels are known, (h, w) of bool, by a picture, an array, or a file with one of them (.npy or .npz).
 
     White, or what is not 0, is to be filled if `fill`, otherwise it is known. A transparent place counts as black; if
     only the alpha channel tells places apart, opaque counts as white. Grey is decided so that no touched pixel is taken
@@ -38,21 +43,22 @@ def read_mask(path: str | Path, size: tuple[int, int], fill: bool, window: Windo
     which the mask was made, so much of the mask counts. Says so in one line if it drops most of the picture.
     Raises DataError if the file cannot be read or the mask is empty, and ShapeError if it has another form.
     """
-    white = _whiteness(Path(path))
+    origin = str(given) if isinstance(given, str | Path) else "the mask"
+    white = _whiteness(given, origin)
     if window is not None:
-        white = window(_resized(white, window.of, path))
-    white = _resized(white, size, path)
+        white = window(_resized(white, window.of, origin))
+    white = _resized(white, size, origin)
     known = white < TOUCHED if fill else white > 1 - TOUCHED
-    return checked(known, path, fill)
+    return checked(known, origin, fill)
 
 
-def _resized(white: Tensor, size: tuple[int, int], path: str | Path) -> Tensor:
+def _resized(white: Tensor, size: tuple[int, int], origin: str) -> Tensor:
     """A mask (h, w) at the size of the image. Raises ShapeError if it has another form."""
     h, w = white.shape
     if (h, w) == size:
         return white
     if abs(h * size[1] / (w * size[0]) - 1) > 0.02:
-        raise ShapeError(f"{path}: the mask has {h}x{w} pixels, the image {size[0]}x{size[1]}: not the same form")
+        raise ShapeError(f"{origin}: the mask has {h}x{w} pixels, the image {size[0]}x{size[1]}: not the same form")
     return F.interpolate(white[None, None], size, mode="bilinear", antialias=True)[0, 0]
 
 
@@ -79,12 +85,19 @@ def checked(known: Tensor, origin: object, fill: bool) -> Tensor:
     return known
 
 
-def _whiteness(path: Path) -> Tensor:
+def _whiteness(given: Given, origin: str) -> Tensor:
     """How white each pixel is, (h, w) from 0 to 1."""
-    if path.suffix.lower() in (".npy", ".npz"):
-        return _array(path)
-    x, alpha = layers(path)
-    grey = (x.mean(0) + 1) / 2
+    if isinstance(given, Tensor | np.ndarray):
+        return _scaled(given.cpu().numpy() if isinstance(given, Tensor) else given, origin)
+    if not isinstance(given, Image):
+        path = Path(given)
+        if path.suffix.lower() in (".npy", ".npz"):
+            return _scaled(array_of(path, ("mask",), LARGEST), origin)
+        x, alpha = layers(path)
+        grey = (x.mean(0) + 1) / 2
+    else:
+        x = torch.from_numpy(np.asarray(given.convert("RGBA"), np.float32) / 255)
+        grey, alpha = x[..., :3].mean(-1), x[..., 3] if given.has_transparency_data else None
     if 0 < float(grey.max()) < 1.5 / 255:
         grey = grey / grey.max()  # written with 1 for white
     if alpha is None:
@@ -94,12 +107,12 @@ def _whiteness(path: Path) -> Tensor:
     return grey * alpha
 
 
-def _array(path: Path) -> Tensor:
+def _scaled(array: np.ndarray, origin: str) -> Tensor:
+    """An array (h, w), or with sides of 1 beside them, of numbers from 0 on, as 0 to 1."""
     with np.errstate(over="ignore"):  # infinity is refused below
-        values = torch.from_numpy(np.asarray(np.real(array_of(path, ("mask",), LARGEST)), np.float32))
-    values = values.squeeze()
+        values = torch.from_numpy(np.asarray(np.real(array), np.float32)).squeeze()
     if values.ndim != 2 or not torch.isfinite(values).all() or (values < 0).any():
-        raise DataError(f"{path}: a mask has shape (h, w) and values from 0 on, not {tuple(values.shape)}")
+        raise DataError(f"{origin}: a mask has shape (h, w) and values from 0 on, not {tuple(values.shape)}")
     return values / values.max().clamp_min(1e-12)
 
 
