@@ -1,6 +1,7 @@
 """A blur that nobody knows: its kernel from the picture alone, and what is said where there is none."""
 
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -21,9 +22,11 @@ from xhat.priors import NoPrior
 from xhat.schedule import Level
 from xhat.solvers.kernel_prior import shakes
 from xhat.task.unknown_blur import ask, choose, search
+from xhat.task.unknown_blur import evidence as evidence_module
 from xhat.task.unknown_blur.choose import rough
-from xhat.task.unknown_blur.evidence import evidence
+from xhat.task.unknown_blur.evidence import Power, evidence
 from xhat.task.unknown_blur.paths import likeliest_path
+from xhat.task.unknown_blur.search import straight
 from xhat.task.unknown_blur.shake import likeness, moved, shake_kernel
 from xhat.task.unknown_blur.spectrum import gaussian, round_kernels, roundness
 
@@ -107,14 +110,27 @@ def test_the_network_knows_paths_better_than_their_mean_and_covariance():
     assert error(found) < 0.8 * error(flat.float()) < 0.8 * error(y)
 
 
+class Silent(Power):
+    """A spectrum that says nothing."""
+
+    def __init__(self):
+        super().__init__(torch.zeros(128, 128), SIGMA)
+
+    def gain(self, kernel):
+        return 0.0
+
+    def pulled(self, kernel, error):
+        return kernel
+
+
 def test_a_kernel_is_trusted_if_most_starts_lead_to_it(monkeypatch):
     one, other, far = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5, 6))
-    monkeypatch.setattr(search, "improved", lambda y, k, turns: k)
+    monkeypatch.setattr(search, "improved", lambda y, k, turns, also=None: k)
     y = torch.zeros(128, 128)
     for starts, trusted in (([one, one, one, other, other], True), ([other, other, one, other, far], False)):
         monkeypatch.setattr(search, "_starts", lambda y, side, starts=starts: iter(starts))
         fit = lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0
-        found = search.find_path(y, [], fit, fit)
+        found = search.find_path(y, Silent(), [], fit, fit)
         assert found is not None
         assert likeness(found.kernel, one) > 0.95  # the one that fits, whether it is trusted or not
         assert (found.trust >= search.TRUST) == trusted
@@ -126,10 +142,10 @@ def test_a_kernel_is_trusted_if_most_starts_lead_to_it(monkeypatch):
 
 def test_a_good_start_is_kept_where_the_edges_lead_away_from_it(monkeypatch):
     one, other = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5))
-    monkeypatch.setattr(search, "improved", lambda y, k, turns: other)
+    monkeypatch.setattr(search, "improved", lambda y, k, turns, also=None: other)
     monkeypatch.setattr(search, "_starts", lambda y, side: iter([one, one, one]))
     fit = lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0
-    found = search.find_path(torch.zeros(128, 128), [], fit, fit)
+    found = search.find_path(torch.zeros(128, 128), Silent(), [], fit, fit)
     assert found is not None
     assert likeness(found.kernel, one) > 0.95
     assert found.trust > search.TRUST
@@ -142,15 +158,71 @@ def test_the_spectrum_tells_a_true_path_from_one_that_is_turned_or_longer(of):
     x = picture(50, 100, 192, of)
     grey = blurred(x, k).mean(0)
     sigma = SIGMA / 3**0.5  # of the mean of three channels
-    assert evidence(grey, k, [turned, longer], sigma) == 1
-    assert evidence(grey, turned, [k, longer], sigma) < 0.95
-    assert evidence(grey, longer, [k, turned], sigma) < 0.95
-    assert evidence(x.mean(0), k, [gauss(0.5)], sigma) < search.SPECTRUM, "no path, of a picture without one"
+    power = Power(grey, sigma)
+    assert evidence(power, k, [turned, longer]) == 1
+    assert evidence(power, turned, [k, longer]) < 0.95
+    assert evidence(power, longer, [k, turned]) < 0.95
+    assert evidence(Power(x.mean(0), sigma), k, [gauss(0.5)]) < search.SPECTRUM, "no path, of a picture without one"
+
+
+def test_the_spectrum_pulls_a_kernel_to_where_it_explains_more():
+    k = motion_kernels(17, 0.5, 3)[0].double()
+    power = Power(blurred(picture(side=128), k).mean(0), SIGMA)
+    start = straight(0.0, 21)
+    before, (least, of) = start.clone(), power.best(start)
+    moved = power.pulled(start, 1e-4)
+    assert torch.equal(start, before), "what is given stays as it was"
+    assert float(moved.sum()) == pytest.approx(1)
+    assert power.best(moved)[0] < least
+    # a small step goes along the slope: by differences of second order along a direction of its own
+    way = torch.randn(start.shape, generator=torch.Generator().manual_seed(0), dtype=start.dtype)
+    way -= way.mean()
+    misfit = lambda v: float(power._misfit(of.power(power.f, power._transfer(v))))
+    slope = (misfit(start + 1e-5 * way) - misfit(start - 1e-5 * way)) / 2e-5
+    step = (power.pulled(start, 1e-6) - start) / (-evidence_module.COUNT * 1e-12)
+    assert float((step * way).sum()) == pytest.approx(slope, rel=1e-4)
+    far = power.pulled(start, 1.0) - start
+    assert float(far.abs().max()) == pytest.approx(evidence_module.FARTHEST * float(start.max()))
+
+
+@pytest.mark.slow
+def test_from_a_straight_line_the_spectrum_leads_nearer_to_the_path_than_edges_alone():
+    found = {None: [], "with": []}
+    for seed in (3, 5):
+        k = motion_kernels(17, 0.5, seed)[0].double()
+        grey = blurred(picture(50, 100, 160, data.cat), k).mean(0)
+        power = Power(grey, SIGMA / 3**0.5)
+        for i in range(2):
+            start = straight(math.pi * i / 2, 41)
+            for name in found:
+                end = search.improved(grey, start, search.FINER, power.pulled if name else None)
+                found[name].append(likeness(end, square(k, 41)))
+    alone, together = (sum(v) / len(v) for v in found.values())
+    assert together > alone + 0.1, found
+
+
+def test_a_kernel_drawn_from_edges_is_where_a_path_starts_and_never_the_end(monkeypatch):
+    raw, path = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5))
+    monkeypatch.setattr(search, "improved", lambda y, k, turns, also=None: path)
+    monkeypatch.setattr(search, "_starts", lambda y, side: iter([]))
+    fit = lambda k: 1.0 if likeness(k, raw) > 0.99 else 2.0  # it fits better, by strokes that no camera takes
+    found = search.find_path(torch.zeros(128, 128), Silent(), [raw], fit, fit)
+    assert found is not None
+    assert likeness(found.kernel, path) > 0.95
+
+
+def test_the_spectrum_decides_between_kernels_that_fit_alike_and_no_more():
+    k = torch.ones(1, 1, dtype=torch.float64)
+    judged = search.Judged
+    little, much = judged(k, 1.003, 0.5), judged(k, 1.02, 2.0)  # the last one as stripes have it
+    assert search._ranked([judged(k, 1.0, 0.4), little]) == [little, judged(k, 1.0, 0.4)]
+    assert search._ranked([judged(k, 1.0, 0.4), much])[0].misfit == 1.0
+    assert search._ranked([judged(k, 1.01, 0.4), judged(k, 1.0, 0.5)])[0].misfit == 1.0
 
 
 def test_a_flat_picture_has_no_spectrum_that_says_anything():
     k = motion_kernels(17, 0.5, 3)[0].double()
-    assert evidence(torch.zeros(96, 96), k, [k], SIGMA) == 0.5
+    assert evidence(Power(torch.zeros(96, 96), SIGMA), k, [k]) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -184,12 +256,12 @@ def test_what_is_left_where_no_path_is_believed(agree, form, left, spectrum, tak
 
 def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):
     one, other = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5))
-    monkeypatch.setattr(search, "improved", lambda y, k, turns: k)
+    monkeypatch.setattr(search, "improved", lambda y, k, turns, also=None: k)
     monkeypatch.setattr(search, "_starts", lambda y, side: iter([one, other, other, other]))
     y = torch.zeros(128, 128)
     for better, taken in ((1e-3, other), (1e-2, one)):
         fit = lambda k, better=better: 1 - better if likeness(k, one) > 0.99 else 1.0
-        found = search.find_path(y, [], fit, fit)
+        found = search.find_path(y, Silent(), [], fit, fit)
         assert found is not None
         assert likeness(found.kernel, taken) > 0.95
 

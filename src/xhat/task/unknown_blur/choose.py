@@ -8,7 +8,6 @@ from itertools import combinations
 from statistics import median
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from ...errors import DataError
@@ -21,7 +20,7 @@ from ...operators.kernel_blur import correlation
 from ...priors import Prior
 from ...rng import Rng
 from ...solvers.hqs import HQS
-from .evidence import evidence
+from .evidence import NO_BLUR, Power, evidence
 from .search import find_path
 from .shake import likeness, shake_kernel
 from .spectrum import Round, gaussian, gaussian_width, round_kernels, roundness
@@ -35,8 +34,9 @@ EVIDENT = 0.9  # the evidence from which a blur that is nearly round is taken fo
 AGREE = 0.75  # likeness of two kernels, found at different sizes, from which the edges say something
 CARE = ((0.9, 2.0), (1.0, 3.0))  # up to such a part of the misfit with no blur a path is told so many times the noise
 RIM = 0.1  # of the picture's sides that say nothing of a kernel: what lies beyond is not known
-MISFIT = 0.04  # the noise at least around which a path is judged: at half, once and twice of it the true one is best
+MISFIT = 0.04  # the noise at least at which a path is judged: at half and once of it the true one is best
 STEPS = 6  # calls of the prior for each candidate
+FEW = 3  # of them for each path, of which there are many: they tell paths apart as well
 TOLD = 0.03  # the noise that these are told at least, in [−1, 1]: more than there is, so that misfits show
 DOUBT = 0.3  # of the residual for each unit by which a kernel fits the spectrum less well than the best
 LEVEL = 1 / LEVELS  # one grey level
@@ -60,12 +60,12 @@ def find_blur(x: Tensor, prior: Prior, sigma: float, shapes: Sequence[str] = ("g
     """The blur of a picture `x` (1 or 3, h, w) in [−1, 1] with noise `sigma`; None if no kernel makes it better.
 
     `shapes` names what is tried. A quick look at the edges tells whether the blur may be round. If not, the path of a
-    camera is sought from many starts, which takes some time. Its rivals are the Gaussian and the disc whose widths the
-    spectrum tells: that is taken through which a few steps of half-quadratic splitting under the prior explain the
-    picture best. A path is believed if most starts lead to it, or if it explains the picture much better than no blur
-    does, and if the spectrum does not contradict it. Otherwise a round blur is left, if it explains the picture better
-    than none: where edges do not agree on a form, or are nearly round and the spectrum agrees. Where the result is
-    rough it is told more noise; if that does not help, there is no kernel either.
+    camera is sought from many starts, by edges and spectrum, which takes some time. Its rivals are the Gaussian and the
+    disc whose widths the spectrum tells: that is taken through which a few steps of half-quadratic splitting under the
+    prior explain the picture best. A path is believed if most starts lead to it, or if it explains the picture much
+    better than no blur does, and if the spectrum does not contradict it. Otherwise a round blur is left, if it explains
+    the picture better than none: where edges do not agree on a form, or are nearly round and the spectrum agrees. Where
+    the result is rough it is told more noise; if that does not help, there is no kernel either.
     """
     part = _middle(x)
     if min(part.shape[-2:]) < SMALLEST:
@@ -100,23 +100,27 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
     if drawn and not (looks_round and chosen):
         least = max(MISFIT, 2 * sigma)
 
-        def misfit(kernel: Tensor, parts: Sequence[float] = (0.5, 1.0, 2.0)) -> float:
-            return math.prod(_residual(y, kernel, prior, part * least, RIM) for part in parts) ** (1 / len(parts))
+        def misfit(kernel: Tensor, parts: Sequence[float] = (0.5, 1.0)) -> float:
+            return math.prod(_residual(y, kernel, prior, n * least, RIM, FEW) for n in parts) ** (1 / len(parts))
 
         def quick(kernel: Tensor) -> float:
             return misfit(kernel, (1.0,))
 
-        path = find_path(grey, drawn, quick, misfit)
+        def left(kernel: Tensor) -> float:
+            return _residual(y, kernel, prior, least, RIM)
+
+        power = Power(grey, sigma)
+        path = find_path(grey, power, drawn, quick, misfit)
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
-            unblurred = quick(torch.ones(1, 1, dtype=torch.float64))
-            part = quick(path.kernel) / unblurred
-            if path.believed(part, evidence(grey, path.kernel, drawn, sigma)):
+            unblurred = left(NO_BLUR)
+            part = left(path.kernel) / unblurred
+            if path.believed(part, evidence(power, path.kernel, drawn)):
                 care = next(factor for most, factor in CARE if part <= most)
                 return Blur("blur", path.kernel, care * max(sigma, LEVEL), False)
             # what is left is a round blur, unless the edges agree on another form
-            if not chosen or quick(chosen.kernel) >= unblurred:
+            if not chosen or left(chosen.kernel) >= unblurred:
                 return None
-            if agree >= AGREE and not (nearly and evidence(grey, chosen.kernel, drawn, sigma) >= EVIDENT):
+            if agree >= AGREE and not (nearly and evidence(power, chosen.kernel, drawn) >= EVIDENT):
                 return None
     return Blur(chosen.spec, chosen.kernel, max(1.3 * sigma, LEVEL), True) if chosen else None
 
@@ -126,20 +130,20 @@ def _middle(x: Tensor) -> Tensor:
     return x[..., top : top + WINDOW, left : left + WINDOW]
 
 
-def _residual(y: Tensor, kernel: Tensor, prior: Prior, told: float, rim: float = 0.0) -> float:
+def _residual(y: Tensor, kernel: Tensor, prior: Prior, told: float, rim: float = 0.0, steps: int = STEPS) -> float:
     """How badly the prior explains `y` (c, h, w) through a kernel: the root mean square of what is left inside."""
-    x = _restored(y, kernel, prior, told)
+    x = _restored(y, kernel, prior, told, steps)
     A = correlation(tuple(y.shape), kernel[None], "reflect").to(y)
     down, right = (round(rim * n) for n in y.shape[-2:])
     left = (y - A(x[None])[0])[..., down : y.shape[-2] - down, right : y.shape[-1] - right]
     return float(left.square().mean().sqrt())
 
 
-def _restored(y: Tensor, kernel: Tensor, prior: Prior, told: float) -> Tensor:
+def _restored(y: Tensor, kernel: Tensor, prior: Prior, told: float, steps: int = STEPS) -> Tensor:
     """A quick restoration of the picture `y` (c, h, w)."""
     A = correlation(tuple(y.shape), kernel[None], "reflect").to(y)
     like = prior.problem(likelihood(A, Gaussian(told), y[None]))
-    return prior.image(solve(HQS(steps=STEPS), prior, cast(LinearGaussian, like), Rng([0])))[0]
+    return prior.image(solve(HQS(steps=steps), prior, cast(LinearGaussian, like), Rng([0])))[0]
 
 
 def rough(x: Tensor, y: Tensor) -> bool:

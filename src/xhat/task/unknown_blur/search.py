@@ -1,21 +1,25 @@
 """The path of a shaken camera, sought from many starts.
 
-The search of `shake` ends in one of many kernels, depending on its start. Of those found, the best is the one through
-which the photograph's prior explains the picture best: this knows more of photographs than that they have few edges.
+The search of `shake` ends in one of many kernels, depending on its start. From there the edges lead on, alone or with
+the power of the picture's frequencies, which knows what the edges do not: a kernel from a few strong ones, or from a
+texture. Of those found, the best is the one through which the photograph's prior and the spectrum explain the picture
+best: the prior knows more of photographs than that they have few edges.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from operator import itemgetter
 from statistics import median_high
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...operators.kernels import splat
+from .evidence import Power
 from .shake import Turns, improved, likeness, moved, shake_kernel
 
 SIDE = 41  # pixels of the largest kernel
@@ -38,9 +42,17 @@ VOTES = 5  # starts that say how far a kernel may be trusted
 TRUST, HALF_TRUST = 0.9, 0.6  # from which on it is, and is if it explains the picture much better than no blur
 BETTER, MUCH_BETTER = 0.96, 0.9  # times the rough misfit of no blur: so much at most a path must leave
 SPECTRUM = 0.25  # such a part of what the spectrum may gain at least, for any trust
+SAYS = 0.065  # such a part of the misfit is worth a nat that each frequency gains
+HEARD = 0.1  # nats: what the spectrum gains more than that is not heard, since stripes and texture gain most
 CLOSE = 2e-3  # of the misfit: so much more is no reason to prefer a kernel that is not trusted
 
-Judged = tuple[float, Tensor]  # a misfit, and the kernel that has it
+
+class Judged(NamedTuple):
+    """A kernel, how badly the prior explains the picture through it, and what it gains with the spectrum."""
+
+    kernel: Tensor
+    misfit: float
+    gain: float
 
 
 @dataclass(frozen=True)
@@ -62,32 +74,48 @@ class CameraPath:
 
 
 def find_path(
-    y: Tensor, drawn: list[Tensor], quick: Callable[[Tensor], float], misfit: Callable[[Tensor], float]
+    y: Tensor,
+    power: Power,
+    drawn: list[Tensor],
+    quick: Callable[[Tensor], float],
+    misfit: Callable[[Tensor], float],
 ) -> CameraPath | None:
     """The path of the camera that took a grey picture `y` (h, w) in [−1, 1]; None if it is too small to show one.
 
-    `drawn` are kernels that are known already. `misfit` says how badly a kernel explains the picture, and `quick` says
-    so roughly.
+    `power` is that of the picture. `drawn` are kernels that are known already, and need not look like paths: they are
+    starts only. `misfit` says how badly a kernel explains the picture, and `quick` says so roughly.
     """
     side = min(SIDE, min(y.shape) // 3)
     side -= 1 - side % 2
     if side < SIZES[0]:
         return None
-    starts = _ranked(_judged((resized(k, side) for k in (*drawn, *_starts(y, side))), quick, SAME))
-    # from a good start the edges may lead away, so it stays beside what it leads to; together they have one vote
-    settled = _judged((improved(y, k, SETTLED) for _, k in starts[:SETTLING]), quick, SAME)
-    votes = [min(pair, key=itemgetter(0)) for pair in zip(starts[:SETTLING], settled, strict=True)]
-    voters = [k for _, k in _ranked(votes + starts[SETTLING:])[:VOTES]]
-    found = _ranked(_judged(_distinct([k for _, k in _ranked(starts + settled)]), misfit))
+    raw = [resized(k, side) for k in drawn]
+    lines = (improved(y, straight(math.pi * i / LINES, side), FINER, power.pulled) for i in range(LINES))
+    drafts = chain(raw, (resized(k, side) for k in _starts(y, side)), lines)
+    starts = _ranked(_judged(drafts, power, quick, SAME))
+    led: list[Judged] = []
+    leads: list[list[Judged]] = []  # where each start leads to
+    for start in starts[:SETTLING]:
+        k = start.kernel
+        ends = _judged((improved(y, k, SETTLED), improved(y, k, FINER, power.pulled)), power, quick, SAME, led)
+        if not any(k is other for other in raw):  # edges and spectrum may lead away from what was a good path
+            ends.append(start)
+        led += ends
+        leads.append(ends)
+    votes = [_ranked(ends)[0] for ends in leads]  # one for each start
+    voters = [j.kernel for j in _ranked(votes)[:VOTES]]
+    found = _ranked(_judged(_distinct([j.kernel for j in _ranked(led)]), power, misfit))
     for count in ROUNDS:
-        before = found[0][0]
-        more = [improved(y, k, turns) for _, k in found[:count] for turns in (WIDER, FINER)]
-        found = _ranked(found + _judged(more, misfit))
-        if found[0][0] > (1 - GAIN) * before:
+        before = found[0]
+        ways = ((WIDER, None), (FINER, None), (FINER, power.pulled))
+        more = [improved(y, j.kernel, turns, also) for j in found[:count] for turns, also in ways]
+        found = _ranked(found + _judged(more, power, misfit))
+        scores = _scores(found)
+        if scores[0] > (1 - GAIN) * next(v for v, j in zip(scores, found, strict=True) if j is before):
             break
-    close = [(k, least, _trust(k, voters)) for least, k in found if least <= (1 + CLOSE) * found[0][0]]
-    best, least, trust = next((c for c in close if c[2] >= TRUST), close[0])
-    return CameraPath(moved(best), least, trust)
+    close = [(j, _trust(j.kernel, voters)) for v, j in zip(scores, found, strict=True) if v <= (1 + CLOSE) * scores[0]]
+    best, trust = next((c for c in close if c[1] >= TRUST), close[0])
+    return CameraPath(moved(best.kernel), best.misfit, trust)
 
 
 def _distinct(kernels: list[Tensor]) -> list[Tensor]:
@@ -109,8 +137,6 @@ def _starts(y: Tensor, side: int) -> Iterator[Tensor]:
     if min(h, w) >= 3 * QUARTER:
         for corner in (y[:h, :w], y[:h, -w:], y[-h:, :w], y[-h:, -w:]):
             yield shake_kernel(corner, QUARTER, paths=True)
-    for i in range(LINES):
-        yield straight(math.pi * i / LINES, side)
 
 
 def _trust(k: Tensor, voters: list[Tensor]) -> float:
@@ -131,15 +157,27 @@ def resized(k: Tensor, side: int) -> Tensor:
     return k / k.sum()
 
 
-def _judged(kernels: Iterable[Tensor], misfit: Callable[[Tensor], float], same: float = math.inf) -> list[Judged]:
-    """Kernels with their misfits; one of a likeness of `same` to one before shares its misfit."""
+def _judged(
+    kernels: Iterable[Tensor],
+    power: Power,
+    misfit: Callable[[Tensor], float],
+    same: float = math.inf,
+    before: Sequence[Judged] = (),
+) -> list[Judged]:
+    """Kernels with their misfits; one of a likeness of `same` to one of these, or one `before`, shares its misfit."""
     out: list[Judged] = []
     for k in kernels:
-        known = next((m for m, other in out if likeness(k, other) >= same), None)
-        out.append((misfit(k) if known is None else known, k))
+        known = next((j.misfit for j in chain(before, out) if likeness(k, j.kernel) >= same), None)
+        out.append(Judged(k, misfit(k) if known is None else known, power.gain(k)))
     return out
+
+
+def _scores(kernels: list[Judged]) -> list[float]:
+    """How badly prior and spectrum together explain the picture through each kernel."""
+    most = max(j.gain for j in kernels)
+    return [j.misfit * math.exp(SAYS * min(most - j.gain, HEARD)) for j in kernels]
 
 
 def _ranked(kernels: list[Judged]) -> list[Judged]:
     """The best first."""
-    return sorted(kernels, key=itemgetter(0))
+    return [j for _, j in sorted(zip(_scores(kernels), kernels, strict=True), key=itemgetter(0))]

@@ -9,6 +9,7 @@ the kernel has taken form, a prior of the paths of shaking cameras stands in pla
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -78,13 +79,18 @@ def shake_kernel(y: Tensor, size: int, paths: bool = False, weight: float = LAMB
     return k.flip(0, 1).double()
 
 
-def improved(y: Tensor, k: Tensor, turns: Turns) -> Tensor:
-    """A kernel like `k`, (side, side), for correlation, that fits the grey picture `y` (h, w) in [−1, 1] better."""
+def improved(y: Tensor, k: Tensor, turns: Turns, also: Callable[[Tensor, float], Tensor] | None = None) -> Tensor:
+    """A kernel like `k`, (side, side), for correlation, that fits the grey picture `y` (h, w) in [−1, 1] better.
+
+    After each turn, `also` may move the kernel, whose entries are then known up to an error, by what else is known.
+    """
     y = periodic(((y + 1) / 2).float(), len(k))
     k = k.float().flip(0, 1)
     for i in range(turns.count):
         weight, error = (a * (b / a) ** (i / (turns.count - 1)) for a, b in (turns.weights, turns.errors))
         k = _centred(_path(edges(y, k, weight), y, k, error))
+        if also:
+            k = _like_a_path(also(k.flip(0, 1).double(), error).flip(0, 1).float(), error)
     return k.flip(0, 1).double()
 
 
@@ -145,7 +151,12 @@ def _path(x: Tensor, y: Tensor, k: Tensor, error: float) -> Tensor:
     left = K * rfft2(x) - rfft2(y)
     misfit = sum(float(irfft2(D * left, s=y.shape).square().mean()) for D in _slopes(y.shape, y.dtype)) / 2
     near = misfit / error**2
-    k = likeliest_path(_from_grid((cross + near * K) / (gram + near), y.shape, len(k)), error).clamp_min(0)
+    return _like_a_path(_from_grid((cross + near * K) / (gram + near), y.shape, len(k)), error)
+
+
+def _like_a_path(k: Tensor, error: float) -> Tensor:
+    """`k`, whose entries are known up to `error`, as the prior of paths has it; nowhere negative, sum 1."""
+    k = likeliest_path(k, error).clamp_min(0)
     return k / k.sum()
 
 
