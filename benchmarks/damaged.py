@@ -133,8 +133,8 @@ def registered(x: Pixels, truth: Pixels) -> Pixels:
     return max(x, moved, key=lambda v: psnr(v, truth))
 
 
-# what is said, the command, before, the tool, its result, ours; and ours registered, where the blur was unknown
-Row = tuple[str, str, float, str, float, float] | tuple[str, str, float, str, float, float, float]
+# what is said, the command, before, the tool, its result, ours; and ours registered, where the camera was shaken
+Row = tuple[str, str, float, str, float, *tuple[float, ...]]
 
 
 def ten(photos: list[tuple[str, Pixels]]) -> list[Row]:
@@ -243,9 +243,8 @@ def blur(photos: list[tuple[str, Pixels]], shaken: bool, only: list[str]) -> lis
             raise SystemExit(f"restore: {code}")
         known = np.asarray(Image.open("k.png"))
         said = f"{name}: {kind}, noise {sigma:g}" + (f", JPEG {quality}" if quality else "")
-        rows.append((said, "--deblur", psnr(y, x), "known kernel", psnr(known, x), psnr(ours, x)))
-        if shaken:
-            rows[-1] = (*rows[-1][:6], psnr(registered(ours, x), x))
+        found = [ours, registered(ours, x)] if shaken else [ours]
+        rows.append((said, "--deblur", psnr(y, x), "known kernel", psnr(known, x), *(psnr(v, x) for v in found)))
         print(*(f"{v:.2f}" if isinstance(v, float) else v for v in rows[-1]), sep=" | ", flush=True)
     return rows
 
@@ -281,19 +280,20 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
     args = parser.parse_args()
     photos = photographs(args.folder, args.count, SHAKEN if args.part == "shake" else SIDE)
+    if args.only and args.part not in ("blur", "shake"):
+        parser.error(f"--only is for blur and shake, not for {args.part}")
+    if unknown := set(args.only) - {name for name, _ in photos}:
+        parser.error(f"--only: no photograph is called {', '.join(sorted(unknown))}")
     page = args.page and args.page.resolve()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         known = {"ten": ten, "coded": coded}.get(args.part)
         rows = known(photos) if known else blur(photos, args.part == "shake", args.only)
         os.chdir("/")
-    print(table(rows))
+    made, place = table(rows), f"damaged-{args.part}"
+    print(made)
     if page:
-        fill(
-            page,
-            f"damaged-{args.part}",
-            merged(page, f"damaged-{args.part}", table(rows)) if args.only else table(rows),
-        )
+        fill(page, place, merged(page, place, made) if args.only else made)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def checked(known: Tensor, origin: object, fill: bool) -> Tensor:
 def _whiteness(given: Given, origin: str) -> Tensor:
     """How white each pixel is, (h, w) from 0 to 1."""
     if isinstance(given, Tensor | np.ndarray):
-        return _scaled(given.cpu().numpy() if isinstance(given, Tensor) else given, origin)
+        return _scaled(given.detach().cpu().numpy() if isinstance(given, Tensor) else given, origin)
     if not isinstance(given, Image):
         path = Path(given)
         if path.suffix.lower() in (".npy", ".npz"):

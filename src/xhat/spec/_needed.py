@@ -8,8 +8,6 @@ from ..ranges import parameters
 from ._build import checked
 from ._text import Spec
 
-NAMED = (0, 1, 3)  # kinds of parameters that a spec can name: all but *args and **options
-
 
 def needed(spec: Spec, maker: Callable[..., Any], known: Collection[str] = (), skip: int = 0) -> None:
     """Raises SpecError if options of `maker` without a default are neither in `spec` nor `known`.
@@ -17,12 +15,8 @@ def needed(spec: Spec, maker: Callable[..., Any], known: Collection[str] = (), s
     The first `skip` arguments are no options. What is wrong with those that are there is said first.
     """
     name, given = spec
-    options = list(parameters(maker).items())[skip:]
-    left = [
-        key
-        for key, p in options
-        if p.default is p.empty and int(p.kind) in NAMED and key not in given and key not in known
-    ]
+    options = [(key, p) for key, p in parameters(maker).items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    left = [key for key, p in options[skip:] if p.default is p.empty and key not in given and key not in known]
     if not left:
         return
     checked(name, maker, given, skip)

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import SpecError, XhatError
 from ..files.arrays import Range, positive, scaled, upright, which_range
 from ..files.measurement import Measurement, Source
 from ..files.pictures import ARRAYS, is_picture
-from ..files.readers.load import load, load_reference, split
+from ..files.readers.load import counts, load, split
 from ..notes import note
 from ..operators import OPERATORS
 from ..operators.base import Operator
@@ -30,7 +29,7 @@ def taken(y: Source, given: Given, shape: Shape | None, values: Range | None) ->
     A picture of an array, in memory or alone in a file, may have its channels last or no axis of them. Raises DataError
     for floats that may be a picture in [0, 1] or [0, 255] if `values` are not given, and like `load`.
     """
-    if isinstance(y, Tensor) and y.dtype in (torch.uint8, torch.uint16) and not is_picture(tuple(y.shape)):
+    if isinstance(y, Tensor) and counts(y) and not is_picture(tuple(y.shape)):
         y = y.cpu().numpy()  # the reader of arrays knows pixels with channels last
     found = load(y)
     if not isinstance(y, np.ndarray | Tensor) and not _bare(y, found):
@@ -55,14 +54,13 @@ def _bare(y: Source, found: Measurement) -> bool:
     return found.reader is None and not (found.operator or found.image_shape or found.noise or found.physics)
 
 
-def image(x: Source, given: Given, values: Range | None) -> Tensor:
-    """A true image, (*image), as `simulate` takes it: pictures of arrays in any layout, and in [−1, 1].
+def image(x: Source, truth: Tensor, given: Given, values: Range | None) -> Tensor:
+    """The `truth` that `x` holds, (*image), as `simulate` takes it: pictures of arrays in any layout, and in [−1, 1].
 
     Numbers that look like [0, 1] or [0, 255] are taken as they are unless `values` are given, which is said. Raises
-    SpecError if `values` are given for what says itself what white is, and like `load_reference`.
+    SpecError if `values` are given for what says itself what white is.
     """
-    truth = load_reference(x)
-    pixels = not isinstance(x, np.ndarray | Tensor) or x.dtype in (np.uint8, np.uint16, torch.uint8, torch.uint16)
+    pixels = not isinstance(x, np.ndarray | Tensor) or counts(x)
     if values is not None and pixels:
         raise SpecError(ONLY_FLOATS)
     if pixels or truth.is_complex() or not _of_pictures(given):

@@ -41,8 +41,9 @@ def simulate(
     Raises SpecError for an unknown name or option, DataError for a file that cannot be read, and ShapeError or
     MismatchError if the parts do not fit.
     """
-    operator = operator if isinstance(operator, str) else adopted(operator, tuple(load_reference(x).shape))
-    found = image(x, operator, value_range)
+    given_image = load_reference(x)
+    operator = adopted(operator, tuple(given_image.shape))
+    found = image(x, given_image, operator, value_range)
     noise = in_range(noise, value_range)
     whole("seed", seed, 0, SEEDS)
     truth = image_for(operator, found)

@@ -37,9 +37,9 @@ def load(source: Source) -> Measurement:
     elif isinstance(source, str | Path):
         found = _from_file(*split(source))
     elif isinstance(source, Tensor):
-        found = Measurement(_from_tensor(dense(source, "the measurement"), "the measurement"), pixels=_counts(source))
+        found = Measurement(_from_tensor(dense(source, "the measurement"), "the measurement"), pixels=counts(source))
     elif isinstance(source, np.ndarray):
-        found = Measurement(_from_array(source, "the measurement"), pixels=_counts(source))
+        found = Measurement(_from_array(source, "the measurement"), pixels=counts(source))
     elif isinstance(source, Image.Image):
         found = _from_pillow(source)
     else:
@@ -62,7 +62,7 @@ def _from_pillow(picture: Image.Image) -> Measurement:
     return Measurement(x, origin="the image", pixels=True, physics={} if alpha is None else {"mask": alpha == 1})
 
 
-def _counts(x: np.ndarray | Tensor) -> bool:
+def counts(x: np.ndarray | Tensor) -> bool:
     """Whether the numbers of an array are pixels, of 8 or 16 bits."""
     return x.dtype in (np.uint8, np.uint16, torch.uint8, torch.uint16)
 
@@ -121,7 +121,7 @@ def _from_file(path: Path, item: int | None) -> Measurement:
     physics = {k: _plain(v) for k, v in fields.items() if k not in KNOWN}
     return Measurement(
         y=_from_tensor(y, path) if isinstance(y, Tensor) else _from_array(y, path),
-        pixels=_counts(y),
+        pixels=counts(y),
         image_shape=_shape(fields["image_shape"], path) if "image_shape" in fields else None,
         operator=_spec("operator", fields, path),
         noise=_spec("noise", fields, path),

@@ -94,15 +94,14 @@ def find_path(
     drafts = chain(raw, (resized(k, side) for k in _starts(y, side)), lines)
     starts = _ranked(_judged(drafts, power, quick, SAME))
     led: list[Judged] = []
-    leads: list[list[Judged]] = []  # where each start leads to
+    votes: list[Judged] = []  # the best that each start leads to
     for start in starts[:SETTLING]:
         k = start.kernel
         ends = _judged((improved(y, k, SETTLED), improved(y, k, FINER, power.pulled)), power, quick, SAME, led)
         if not any(k is other for other in raw):  # edges and spectrum may lead away from what was a good path
             ends.append(start)
         led += ends
-        leads.append(ends)
-    votes = [_ranked(ends)[0] for ends in leads]  # one for each start
+        votes.append(_ranked(ends)[0])
     voters = [j.kernel for j in _ranked(votes)[:VOTES]]
     found = _ranked(_judged(_distinct([j.kernel for j in _ranked(led)]), power, misfit))
     for count in ROUNDS:
