@@ -81,6 +81,8 @@ def test_masks_of_a_program_need_no_file(made):
     assert (Inpaint(SHAPE, fill=made()).s[0, 0] == torch.from_numpy(~HOLE)).all()
     assert (Inpaint(SHAPE, known=made()).s[0, 0] == torch.from_numpy(HOLE)).all()
     assert (Inpaint(SHAPE, mask=made()).s[0, 0] == torch.from_numpy(HOLE)).all()
+    faint = np.maximum(HOLE8, 20)  # a twelfth of white: no brush has touched the rest, whatever white is called
+    assert (Inpaint(SHAPE, fill=faint).s[0, 0] == torch.from_numpy(~HOLE)).all()
     with pytest.raises(ShapeError, match="the mask has 3x3 pixels"):
         Inpaint(SHAPE, fill=np.eye(3))
     with pytest.raises(DataError, match="the mask: a mask has shape"):
