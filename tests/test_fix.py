@@ -1,6 +1,7 @@
 """`xhat fix` and the files around it: names, formats, colours, widths, and advice that the command understands."""
 
 import logging
+import re
 from argparse import Namespace
 from pathlib import Path
 
@@ -51,6 +52,71 @@ def test_a_tiff_stays_one(name, made):
     Path("in").mkdir()
     Image.fromarray(CAT).save(f"in/{name}")
     assert [t.out.suffix for t in targets(sources(["in"]), "out")] == [Path(made).suffix]
+
+
+@pytest.mark.parametrize("name", ["a.avif", "a", "a.jp2", "-a.png", "film.mp4", "scan.h5#12", "scan.h5#13"])
+def test_each_single_file_has_a_result_of_its_own_beside_it(name):
+    made = stands_for(f"in/{name}")[3]
+    assert (
+        made
+        == {
+            "a.avif": "in/a_fixed.png",
+            "a": "in/a_fixed.png",
+            "a.jp2": "in/a_fixed.png",
+            "-a.png": "in/-a_fixed.png",
+            "film.mp4": "in/film_mp4_fixed",
+            "scan.h5#12": "in/scan_h5#12_fixed",
+            "scan.h5#13": "in/scan_h5#13_fixed",
+        }[name]
+    )
+    assert stands_for("in/*.jpg")[3] == stands_for("a.png", "b.png")[4] == "fixed"
+
+
+def test_a_picture_whose_name_begins_with_a_dash_is_mended(capsys):
+    noisy("-a.png")
+    assert main(["fix", "./-a.png", "-q", "--steps", "1"]) == 0
+    assert Path("-a_fixed.png").exists()
+    with pytest.raises(SystemExit):
+        main(["fix", "-a.png"])
+    assert "fix: unrecognized arguments: -a.png; a file of this name is ./-a.png; xhat fix" in capsys.readouterr().err
+    assert main(["fix", "--steps", "1", "-q", "-o", "b.png", "--", "-a.png"]) == 0
+
+
+@pytest.mark.parametrize("name", ["out.heic", "out.avif", "out.PDF"])
+def test_a_kind_of_picture_that_is_not_written_makes_no_folder(name, capsys):
+    noisy("a.png")
+    assert main(["fix", "a.png", "-o", name]) == 2
+    assert f"-o {name}: pictures are written as .png, " in capsys.readouterr().err
+    assert not Path(name).exists()
+
+
+def test_a_picture_without_an_opaque_pixel_is_called_so(capsys):
+    Image.new("RGBA", (32, 32), (9, 90, 200, 128)).save("glass.png")
+    assert main(["fix", "glass.png"]) == 2
+    assert "glass.png: no pixel is opaque" in capsys.readouterr().err
+
+
+def test_advice_for_what_is_given_is_left_out(caplog):
+    noisy("a.png")
+    with caplog.at_level(logging.WARNING, "xhat"):
+        assert main(["fix", "a.png", "-q", "--sigma", "0.1", "--steps", "1"]) == 0
+    assert "if you know better, give --deblur, --enlarge, --scratches" in caplog.text
+
+
+def test_noise_that_is_given_is_used_where_no_blur_is_found(capsys):
+    Image.fromarray(CAT[:2, :3]).save("tiny.png")
+    assert main(["fix", "tiny.png", "--deblur", "--sigma", "0.1", "--steps", "1"]) == 0
+    assert "denoise, gaussian:sigma=0.1 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "0/255", "1e9", "600/255"])
+def test_advice_about_sigma_can_be_followed(text, capsys):
+    noisy("a.png")
+    assert main(["fix", "a.png", f"--sigma={text}"]) == 2
+    said = capsys.readouterr().err
+    assert f"--sigma {text}: " in said
+    for advised in re.findall(r"say (\S+/255)", said):
+        assert not advised.startswith(("0/", "-", "nan", "inf", "1e9")), said
 
 
 def test_pictures_that_differ_in_their_suffix_alone_have_results_of_their_own(caplog):

@@ -293,5 +293,7 @@ def test_a_range_on_the_command_line_is_that_of_python(tmp_path):
 
 def test_a_picture_that_is_too_small_to_estimate_noise_is_named(tmp_path):
     xhat.save_image(tmp_path / "line.png", X[:, :2])
-    with pytest.raises(DataError, match=r"line.png: a picture of 2x24 pixels is too small .*; give sigma"):
+    with pytest.raises(
+        DataError, match=r"line.png: a picture of 24x2 pixels \(width x height\) is too small .*; give sigma"
+    ):
         xhat.restore(tmp_path / "line.png", **QUICK)

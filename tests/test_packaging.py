@@ -110,6 +110,54 @@ def test_a_hint_names_no_extra_where_the_package_itself_is_broken(monkeypatch):
     assert extras.install() == "pip install xhat"
 
 
+def test_no_text_writes_an_extra_by_hand_that_is_none():
+    """Messages take theirs from `install`; what docstrings and pages name is there."""
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]
+    named = {
+        (f.name, g)
+        for f in files
+        for found in re.findall(r"xhat\[([\w,-]+)\]", f.read_text())
+        for g in found.split(",")
+    }
+    assert len(named) > 5
+    assert [(name, group) for name, group in sorted(named) if group not in EXTRAS] == []
+    for file in (ROOT / "src").rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        parts = [p for text in ast.walk(tree) if isinstance(text, ast.JoinedStr) for p in text.values]
+        assert not any(isinstance(p, ast.Constant) and re.search(r"xhat\[\w", str(p.value)) for p in parts), file
+
+
+def test_what_ships_is_as_light_as_the_check_of_the_wheel_asks():
+    most = re.search(r"sum\(sizes\.values\(\)\) < ([\d.e]+)", (ROOT / "scripts" / "check-wheel").read_text())
+    assert most is not None
+    wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    left = {f for pattern in wheel["exclude"] for f in ROOT.glob(pattern)}
+    ships = [f for f in (ROOT / "src").rglob("*") if f.is_file() and "__pycache__" not in f.parts and f not in left]
+    assert sum(f.stat().st_size for f in ships) < float(most[1])
+
+
+def test_an_sdist_takes_what_lies_at_the_root_alone():
+    """A name without a slash would fit in every folder, as README.md does."""
+    sdist = PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert [path for path in sdist if not path.startswith("/") or not (ROOT / path[1:]).exists()] == []
+
+
+def test_a_page_that_a_command_names_is_where_the_reader_finds_it(monkeypatch, tmp_path):
+    """In a clone it is a file; elsewhere an address, for a wheel has no docs."""
+    shown = [f.read_text() for f in (ROOT / "src").rglob("arguments.py")]
+    names = re.findall(r"\{page\([\"']([\w.]+)[\"']\)\}", "".join(shown))
+    assert len(names) >= 5
+    assert [name for name in names if extras.page(name) != f"docs/{name}"] == []
+    assert [line for text in shown for line in text.splitlines() if re.search(r"docs/\w+\.md", line)] == []
+    monkeypatch.setattr(extras, "__file__", str(tmp_path / "lib" / "site-packages" / "xhat" / "files" / "extras.py"))
+    extras.page.cache_clear()
+    try:
+        address = extras.page("training.md")
+    finally:
+        extras.page.cache_clear()
+    assert address == f"{PYPROJECT['project']['urls']['Repository']}/blob/main/docs/training.md"
+
+
 def test_the_citation_has_the_version_of_the_package():
     cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     assert cited is not None

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-BENCH = """examples:
+from ..files.extras import page
+
+BENCH = f"""examples:
   xhat bench quick -o runs/quick                       a suite that ships with the package
   xhat bench grid.toml -o runs/mine                    the same again computes only what is missing
   xhat bench lmaps-table1 --prior ffhq_10m.pt --data ffhq/ -o runs/table1
   xhat bench grid.toml -o runs/mine --ray local        one worker per GPU or group of cores; --ray ADDRESS: a cluster
 
-docs/benchmarks.md explains the file, the records and the metrics, docs/cluster.md Ray and Slurm.
+{page("benchmarks.md")} explains the file, the records and the metrics,
+{page("cluster.md")} Ray and Slurm.
 """
 
 REPORT = """examples:

@@ -10,6 +10,7 @@ from ..bench import arguments as bench
 from ..bench.arguments import TRUST, YES, later
 from ..effort import asked, consenting
 from ..errors import SpecError, TooMuchError
+from ..files.extras import page
 from ..train.arguments import train_arguments
 from .completion import SCRIPTS, commands, completed, script
 from .ending import Parser, ended
@@ -78,7 +79,7 @@ GENERATE = """examples:
   xhat generate velocity --count 12000 --size 128 -o pictures.npz
   xhat train denoiser pictures.npz --recipe black_hole --out mine --minutes 60
 """
-EXACT = """examples:
+EXACT = f"""examples:
   xhat exact --quick -o quick/               small problems of every kind; takes under 3 minutes
   xhat exact -o full/                        the full table; takes under 2 hours on two cores
   xhat exact -o full/                        the same again continues where it stopped
@@ -86,8 +87,8 @@ EXACT = """examples:
   xhat exact -o sbc/ --sbc                   calibration of all samplers, 400 problems of three kinds
   xhat exact -o mine/ --quick --solver exact --solver mine:Sampler    your own class, from the file mine.py here
 
-Problems are mixture:d=8,m=1 (sigma is drawn), mixture:d=8,m=1,sigma=0.1, two, grf and funnel. docs/exactness.md
-explains them, the columns of the table and its results.
+Problems are mixture:d=8,m=1 (sigma is drawn), mixture:d=8,m=1,sigma=0.1, two, grf and funnel.
+{page("exactness.md")} explains them, the columns of the table and its results.
 """
 
 
@@ -161,7 +162,9 @@ def _check_paths(args: argparse.Namespace) -> None:
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     top = Parser(
-        prog="xhat", description="What was x, given y = A(x) + noise?", epilog="xhat COMMAND --help has examples."
+        prog="xhat",
+        description="What was x, given y = A(x) + noise?",
+        epilog=f"xhat COMMAND --help has examples. Documentation: {page('index.md')}",
     )
     top.add_argument("--version", action="version", version=f"xhat {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
@@ -372,7 +375,8 @@ def _fix_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "-o",
         "--out",
-        help="as for xhat restore; default: NAME_fixed.png beside the picture (a TIFF stays one), or the folder fixed",
+        help="as for xhat restore; default: NAME_fixed.png beside the picture (a TIFF stays one), a folder "
+        "beside a film, or the folder fixed for several",
     )
     p.add_argument(
         "--scratches", metavar="MASK", help="fill what is white in this picture, or what is painted in a colour: red"

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..errors import XhatError, out_of_memory
 from ..notes import one_line
@@ -65,7 +65,16 @@ def say(text: str) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of arguments whose errors are one line, too."""
+    """A parser of arguments whose errors are one line, too, and name the command whose arguments they are."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """What `argparse` does, but a command refuses arguments that it does not know itself."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and " " in self.prog:
+            file = next((word for word in unknown if word.startswith("-") and os.path.lexists(word)), None)
+            advice = f"; a file of this name is ./{file}" if file else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{advice}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong with the arguments, and ends the program with 2."""

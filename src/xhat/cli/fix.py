@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import SpecError
 from ..files.colours import is_colour
-from ..files.suffixes import PICTURES, written
+from ..files.suffixes import PICTURES, READ, written
 from ..notes import in_words_of_fix
 
 COLOURS = ("red", "lime", "blue", "cyan", "magenta", "yellow")  # those that people paint with, of all that have names
@@ -50,7 +50,7 @@ def command(args: Namespace) -> list[str]:
         parts.append(_blur(args.deblur))
     if args.enlarge and parts:
         parts.append(f"super_resolution:factor={args.enlarge}")
-    made = ["restore", *args.pictures, "-o", str(args.out or _beside(args.pictures))]
+    made = ["restore", *map(_no_option, args.pictures), "-o", _no_option(str(args.out or _beside(args.pictures)))]
     if parts:
         made += ["--operator", " @ ".join(parts)]
     elif args.enlarge:
@@ -110,15 +110,22 @@ def _blur(text: str) -> str:
     return f"gaussian_blur:std={int(width) if width.is_integer() else width}"
 
 
+def _no_option(path: str) -> str:
+    """A path as an argument that is not taken for an option: `-photo.png` is `./-photo.png`."""
+    return f"./{path}" if path.startswith("-") else path
+
+
 def _beside(pictures: list[str]) -> str:
-    """Where results go if nobody says: beside a single picture, into the folder `fixed` for several.
+    """Where results go if nobody says: beside a single file, into the folder `fixed` for several.
 
     A picture becomes a PNG, and a TIFF stays one. Where that name is taken, by the result of `thumb.jpg` for that of
-    `thumb.png`, the suffix of the picture joins it.
+    `thumb.png`, the suffix of the picture joins it. Of a film, or of a measurement, there is a folder with its name.
     """
     path = Path(pictures[0])
-    if len(pictures) > 1 or path.is_dir() or path.suffix.lower() not in PICTURES:
+    if len(pictures) > 1 or path.is_dir() or (glob.has_magic(pictures[0]) and not path.exists()):
         return "fixed"
+    if path.suffix.lower() not in (*PICTURES, *READ):
+        return str(path.with_name(f"{path.name.replace('.', '_')}_fixed"))
     made = path.with_name(f"{path.stem}_fixed{written(path)}")
     others = (p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p.suffix.lower() in PICTURES and p != path)
     if made.exists() and any(others):

@@ -1,5 +1,6 @@
 """`xhat restore`: what its arguments mean, and how one measurement becomes a folder or a picture."""
 
+import math
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from ..files.cut import Cut
 from ..files.folder import alone, files_in
 from ..files.pictures import LEVELS
 from ..files.room import text_of
+from ..files.suffixes import PICTURES, UNWRITTEN
 from ..files.video import check_writable
 from ..likelihoods import Likelihood
 from ..likelihoods.verdict import MEANS
@@ -46,6 +48,8 @@ def run_one(args: Namespace, measurement: str) -> int:
             check_writable(args.out)
             check_picture(args.out, inputs, args.overwrite, record=args.record)
             return _restored(args, measurement, formats)
+    if args.out.suffix.lower() in UNWRITTEN and not args.out.is_dir():
+        raise SpecError(f"-o {args.out}: pictures are written as {', '.join(PICTURES)}; a folder has another name")
     with alone(args.out):
         check_out(args.out, inputs, args.overwrite)
         return _restored(args, measurement, formats)
@@ -211,8 +215,13 @@ def _gaussian(flag: str, text: str) -> str:
         sigma = float(number) * 2 / float(white) if slash else float(number)
     except (ValueError, ZeroDivisionError):
         raise SpecError(f"{flag}: expected 0.05, 12/255 or auto, not {text!r}") from None
-    if not 0 < sigma < 2:
-        raise SpecError(f"{flag} {text}: images lie in [-1, 1]; for {number} of 255 grey levels say {number}/255")
+    if not 0 < sigma < math.inf:
+        raise SpecError(
+            f"{flag} {text}: expected more than 0, such as 0.05 or 12/255; without noise say --noise noiseless"
+        )
+    if sigma >= 2:
+        grey = f"; for {number} of 255 grey levels say {number}/255" if not slash and float(number) < 255 else ""
+        raise SpecError(f"{flag} {text}: is more than images have, which lie in [-1, 1]{grey}")
     return f"gaussian:sigma={sigma:.4g}"
 
 

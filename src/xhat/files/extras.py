@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path
@@ -44,6 +45,15 @@ def _origin(direct_url: str | None, group: str) -> str:
         return quote(f"xhat{brackets} @ {url}")
     path = unquote(parts.path)
     return ("-e " if origin.get("dir_info", {}).get("editable") else "") + quote(f"{path}{brackets}")
+
+
+@cache
+def page(name: str) -> str:
+    """Where a reader finds the page `name` of the documentation: in the clone that runs, otherwise on its host."""
+    if (Path(__file__).parents[3] / "docs" / name).is_file():
+        return f"docs/{name}"
+    addresses = dict(line.split(", ", 1) for line in distribution("xhat").metadata.get_all("Project-URL") or ())
+    return f"{addresses['Repository']}/blob/main/docs/{name}"
 
 
 def extra(name: str, wanted: str, group: str = "science") -> Any:

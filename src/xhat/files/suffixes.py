@@ -3,6 +3,8 @@
 from pathlib import Path
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm")
+READ = (".avif", ".jfif", ".jp2", ".tga", "")  # of pictures, too, which are read if Pillow can, and never written
+UNWRITTEN = (*READ[:-1], ".heic", ".heif", ".jxl", ".psd", ".svg", ".pdf", ".eps", ".dng", ".exr", ".ico")
 TIFF = (".tif", ".tiff")
 
 

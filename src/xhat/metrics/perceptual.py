@@ -96,7 +96,7 @@ def lpips_alex(x: Image, reference: Image) -> PerImage:
 
 
 def stlpips(x: Image, reference: Image) -> PerImage:
-    """Shift-tolerant LPIPS on AlexNet, not LPIPS; needs no download: xhat[offline-metrics]. arXiv:2207.13686"""
+    """Shift-tolerant LPIPS on AlexNet, not LPIPS; needs no download: xhat[bench]. arXiv:2207.13686"""
     return distance(stlpips_net(), x, reference)
 
 

@@ -142,9 +142,8 @@ def _details(x: Tensor, seen: Tensor | None) -> Details:
     Where a pixel is clipped to black or white its noise is cut off, so that place is left out if enough others remain.
     """
     if min(x.shape[-2:]) < len(HIGH):
-        raise DataError(
-            f"a picture of {x.shape[-2]}x{x.shape[-1]} pixels is too small to estimate its noise; give sigma"
-        )
+        size = f"{x.shape[-1]}x{x.shape[-2]} pixels (width x height)"
+        raise DataError(f"a picture of {size} is too small to estimate its noise; give sigma")
     x = x.detach().cpu().double()
     taps = torch.tensor(HIGH, dtype=x.dtype)
     around = torch.full((len(HIGH), len(HIGH)), 1 / len(HIGH) ** 2, dtype=x.dtype)

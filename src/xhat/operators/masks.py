@@ -58,7 +58,9 @@ def _resized(white: Tensor, size: tuple[int, int], origin: str) -> Tensor:
     if (h, w) == size:
         return white
     if abs(h * size[1] / (w * size[0]) - 1) > 0.02:
-        raise ShapeError(f"{origin}: the mask has {h}x{w} pixels, the image {size[0]}x{size[1]}: not the same form")
+        raise ShapeError(
+            f"{origin}: the mask has {w}x{h} pixels (width x height), the image {size[1]}x{size[0]}: not the same form"
+        )
     return F.interpolate(white[None, None], size, mode="bilinear", antialias=True)[0, 0]
 
 

@@ -116,8 +116,8 @@ def look(
     if told:
         parts = {**own, **guessed}
         better = " and ".join(f"--{part}" for part in parts)
-        mild = "--sigma" if "noise" in parts else ""
-        better = advice(better, mild + (" or --deblur, --enlarge, --scratches" if "operator" in parts else ""))
+        mild = ("--sigma", "--deblur, --enlarge, --scratches")
+        better = advice(better, " or ".join(w for w, p in zip(mild, ("noise", "operator"), strict=True) if p in parts))
         note("%s: %s; if you know better, give %s", found.origin, "; ".join(told), better)
     return replace(
         found,
@@ -236,6 +236,10 @@ def _operator(found: Measurement, header: JpegHeader | None, scale: int | None, 
     `coding` is JPEG, WebP or nothing. Of a JPEG whose noise is evident there is no `header`.
     """
     if "mask" in found.physics:
+        if not torch.as_tensor(found.physics["mask"]).any():
+            raise DataError(
+                f"{found.origin}: no pixel is opaque, so that nothing is known; flatten it onto a background"
+            )
         return "inpaint", "has transparent pixels, which are filled"
     small = None if scale is None else f"super_resolution:factor={scale}"
     if header and header.subsampling is None and len(found.y) == 3:

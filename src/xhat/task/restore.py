@@ -21,7 +21,6 @@ from ..files.readers.load import load_reference, split
 from ..files.record import packages_of
 from ..likelihoods import PinvGaussian
 from ..metrics.registry import choose, metric
-from ..noise import Noise
 from ..notes import note
 from ..numerics.device import pick_device
 from ..operators.building import kind
@@ -265,7 +264,7 @@ def restore(
     if asks_for_kernel(made := operator or found.operator, solver):
         found, kernel = with_kernel(found, str(made), noise, lambda: built_for(known()), scale)
         operator = None
-        noise = noise if isinstance(noise, Noise) else None
+        noise = None if noise == AUTO else noise
     else:
         found = look(found, operator, noise, scale, light=not issubclass(solver.needs, PinvGaussian))
         operator = found.guessed.get("operator", operator) if isinstance(operator, str) else operator

@@ -5,6 +5,8 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
+from ..files.extras import page
+
 EXAMPLES = """examples:
   xhat train denoiser photos/ --recipe small --out mine --minutes 60
   xhat train denoiser train-images-idx3-ubyte.gz --recipe fashion --out fashion --minutes 60
@@ -16,8 +18,9 @@ EXAMPLES = """examples:
   accelerate launch -m xhat train denoiser photos/ --out mine        several GPUs or machines
   xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 --prior mine -o out/
 """
-DATA = """DATA is a folder of pictures, a tar of pictures, an .npz of uint8 or an IDX file (gzipped or not). Recipes are
-TOML files; `--set table.key=value` changes one entry. docs/training.md explains them.
+DATA = f"""DATA is a folder of pictures, a tar of pictures, an .npz of uint8 or an IDX file (gzipped or not).
+Recipes are TOML files; `--set table.key=value` changes one entry.
+{page("training.md")} explains them.
 """
 CONSISTENCY = """Makes a consistency model from a trained denoiser, by easy consistency tuning or, with
 --set consistency.method=cd, by consistency distillation.

@@ -6,6 +6,7 @@ from pathlib import Path
 from ...checks import number
 from ...errors import DataError
 from ...files import record
+from ...files.extras import install
 from ...files.folder import check_folder, check_free, sha256
 from ...files.writing import atomic
 from ...notes import tell
@@ -51,7 +52,7 @@ def report(run: Path, out: Path | None = None, megabytes: float = MEGABYTES, ove
         atomic(folder / "report.png", lambda file: plot(content, rows, file))
         written.append(folder / "report.png")
     except ImportError as e:
-        tell(f"report.png not written, it needs xhat[bench] ({e.name} is missing)")
+        tell(f"report.png not written, it needs {e.name}: {install('bench')}")
     record.write(folder / RECORD, {"files_sha256": {file.name: sha256(file) for file in written}})
     return written
 
