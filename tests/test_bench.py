@@ -100,6 +100,17 @@ def test_grid_is_crossed_and_overridden():
     assert {(c.prior, c.data) for c in over.cells()} == {("photo", "photographs")}
 
 
+def test_a_class_of_ones_own_joins_a_grid_from_the_command_line_alone(tmp_path, monkeypatch):
+    (tmp_path / "beside.py").write_text("from xhat.solvers import DDNM\n\n\nclass Mine(DDNM):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    grid = read(TINY).joined_by(["lmaps*", "beside:Mine:steps=2", "ddrm"])
+    labels = {c.label for c in grid.cells()}
+    assert labels == {c.label for c in read(TINY).cells()} | {"beside:Mine:steps=2"}
+    assert {c.label for c in only(grid.cells(), ["beside:Mine:steps=2"])} == {"beside:Mine:steps=2"}
+    with pytest.raises(SpecError, match="beside:Mine"):
+        read({**TINY, "solvers": ["beside:Mine:steps=2"]})
+
+
 def test_a_cell_is_its_numbers_not_its_names():
     cell = read(TINY).cells()[0]
     assert replace(cell, task="x", label="y", seeds=(5,), images=1).id == cell.id

@@ -11,6 +11,7 @@ BENCH = f"""examples:
   xhat bench quick -o runs/quick                       a suite that ships with the package
   xhat bench grid.toml -o runs/mine                    the same again computes only what is missing
   xhat bench lmaps-table1 --prior ffhq_10m.pt --data ffhq/ -o runs/table1
+  xhat bench quick -o runs/mine --solver lmaps --solver mine:Solver    beside your own class, from the file mine.py here
   xhat bench grid.toml -o runs/mine --ray local        one worker per GPU or group of cores; --ray ADDRESS: a cluster
 
 {page("benchmarks.md")} explains the file, the records and the metrics,
@@ -93,7 +94,13 @@ def _bench(p: ArgumentParser) -> None:
         "--data", action="append", default=[], metavar="SPEC", help="data in place of the grid's; may be repeated"
     )
     p.add_argument("--trust", action="store_true", help=TRUST)
-    p.add_argument("--solver", action="append", default=[], metavar="NAME", help="run only these solvers; * is allowed")
+    p.add_argument(
+        "--solver",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="run only these solvers; * is allowed, and module:Class joins one of your own",
+    )
     p.add_argument("--task", action="append", default=[], metavar="NAME", help="run only these tasks; * is allowed")
     p.add_argument("--images", type=int, metavar="N", help="use only the first N images of each data set")
     p.add_argument("--batch-size", default="auto", metavar="N", help="images at a time; auto: as many as memory holds")

@@ -27,6 +27,7 @@ def run_bench(args: Namespace) -> int:
         grid = replace(
             grid, images=args.images, override=(*grid.override, {"when": {}, "set": {"images": args.images}})
         )
+    grid = grid.joined_by(args.solver)
     cells = only(grid.cells(), args.solver, args.task)
     size = None if args.batch_size == "auto" else value(args.batch_size)
     if size is not None and (not isinstance(size, int) or size < 1):

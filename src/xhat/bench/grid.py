@@ -15,7 +15,7 @@ from ..files.room import text_of
 from ..noise import NOISES
 from ..ranges import Checked, Many, Range, Seed, wanted
 from ..registry import Registry
-from ..spec import build, fits, parse, spec_of, without_code
+from ..spec import build, fits, names_code, parse, spec_of, without_code
 from ..task.parts import METHODS, as_schedule, as_solver, spec_in
 
 SEEDS = 1_000_000  # of a cell, at most
@@ -130,6 +130,11 @@ class Grid(Checked):
         rules = tuple({**r, "set": {k: v for k, v in r["set"].items() if k not in gone}} for r in self.override)
         changed = replace(self, tasks=tasks, override=rules)
         return replace(changed, priors=tuple(priors) or self.priors, data=tuple(data) or self.data)
+
+    def joined_by(self, solvers: Sequence[str]) -> "Grid":
+        """The same grid and those of `solvers` that are `package.module:Class`: commands may name them, no file may."""
+        own = tuple(s for s in solvers if names_code(s) and s not in self.solvers)
+        return replace(self, solvers=(*self.solvers, *own))
 
 
 SET = ("prior", "data", "operator", "noise", "solver", "schedule", "samples", "seeds", "images", "options", "skip")

@@ -24,6 +24,8 @@ RESTORE = """examples:
   xhat restore small.png --scale 4 --sigma 2/255 -o out/
   xhat restore y.png --operator gaussian_blur --noise gaussian:sigma=0.05 -o out/
   xhat restore y.png --operator inpaint:fill=mask.png --noise noiseless --solver ddnm -o out/
+  xhat restore thumb.png --operator 'jpeg:quality=75 @ super_resolution:factor=2' --noise noiseless -o out/
+                                               made smaller, then saved as a JPEG: in A @ B, B comes first
   xhat restore y.npz --samples 8 --seed 3 --batch-size 4 --reference x.png -o out/
   xhat restore y.npz --steps 20 --dtype bfloat16 --stop-at 1.0 -o out/
   xhat restore y.npz -o out/ --resume          continues after Ctrl-C, bit for bit
