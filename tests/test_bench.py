@@ -100,6 +100,30 @@ def test_grid_is_crossed_and_overridden():
     assert {(c.prior, c.data) for c in over.cells()} == {("photo", "photographs")}
 
 
+def test_a_tie_is_no_win():
+    """Bold in a table: the best of a block, and all that paired differences do not tell from it."""
+    same = {"prior": "p", "data": "d", "task": "t", "returns": "point", "operator": "o", "noise": "n", "samples": 1}
+
+    def runs(label, psnr, **changed):
+        row = {**same, "cell": label, "label": label, "solver": label, "status": "ok", "seed": 0, **changed}
+        return [
+            {**row, "image": str(i), "metrics": {"psnr": [v]}, "calls": {"operator": 1}} for i, v in enumerate(psnr)
+        ]
+
+    def tops(*given):
+        return {line["label"] for line in summary([row for rows in given for row in rows]) if "psnr" in line["top"]}
+
+    a, b, c = [20.0, 30.0, 25.0, 28.0], [20.5, 29.6, 25.2, 27.8], [19.0, 28.9, 24.1, 27.0]
+    assert tops(runs("a", a), runs("b", b), runs("c", c)) == {
+        "a",
+        "b",
+    }  # c is worse by 1 on each image, within ± 4
+    assert tops(runs("a", a), runs("c", c)) == {"a"}
+    assert tops(runs("a", a[:1]), runs("c", c[:1])) == {"a", "c"}  # one image tells nothing
+    assert tops(runs("a", a), runs("c", c, returns="sample")) == {"a", "c"}  # the best of blocks of their own
+    assert tops(runs("a", a), runs("c", c, task="another")) == {"a", "c"}
+
+
 def test_a_class_of_ones_own_joins_a_grid_from_the_command_line_alone(tmp_path, monkeypatch):
     (tmp_path / "beside.py").write_text("from xhat.solvers import DDNM\n\n\nclass Mine(DDNM):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,7 +1,7 @@
 """From records to numbers for tables: means with 95 % intervals over images, failures, paired differences."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from statistics import mean, stdev
@@ -113,9 +113,12 @@ def cells(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """One entry per cell: names, counts, and the mean of every number that it has, as `Mean`."""
-    out = []
-    for cell, mine in cells(rows).items():
+    """One entry per cell: names, counts, and the mean of every number that it has, as `Mean`.
+
+    `top` names the metrics in which the cell is the best of its block, or not told from it (`_tops`).
+    """
+    out, found = [], cells(rows)
+    for cell, mine in found.items():
         first = mine[0]
         names = [*dict.fromkeys(m for r in mine for m in r["metrics"]), "residual_ratio", *COSTS, "seconds"]
         numbers = {n: interval(list(v.values())) for n in names if (v := values(mine, n))}
@@ -125,8 +128,32 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
         failed = [r for r in mine if r["status"] in ("diverged", "error")]
         counts = {"records": len(mine), "failed": len(failed), "fits": any(r["status"] != "n/a" for r in mine)}
         why = next((r["error"] for r in mine if r["status"] != "ok"), None)
-        out.append({"cell": cell, **same, **counts, "why": why, "numbers": numbers})
+        out.append({"cell": cell, **same, **counts, "why": why, "numbers": numbers, "top": []})
+    _tops(out, found)
     return out
+
+
+BLOCK = ("prior", "data", "task", "returns")  # what cells share that a table compares
+
+
+def _tops(lines: Sequence[dict[str, Any]], found: Mapping[str, list[Row]]) -> None:
+    """Marks, for each metric, the best mean of each block and every cell that the paired differences to it do not tell
+    from it: their 95 % interval has 0, or there is but one image.
+    """
+    blocks: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for line in lines:
+        blocks.setdefault(tuple(line[k] for k in BLOCK), []).append(line)
+    for block in blocks.values():
+        for name in dict.fromkeys(m for line in block for row in found[line["cell"]] for m in row["metrics"]):
+            known = [line for line in block if name in line["numbers"]]
+            if not known:
+                continue
+            value_of = {line["cell"]: line["numbers"][name].value for line in known}
+            best = (max if higher(name) else min)(known, key=lambda line: value_of[line["cell"]])
+            for line in known:
+                d = line is not best and paired(found[line["cell"]], found[best["cell"]], name)
+                if not d or d[0].half is None or abs(d[0].value) <= d[0].half:
+                    line["top"].append(name)
 
 
 def paired(a: Sequence[Row], b: Sequence[Row], name: str) -> tuple[Mean, int] | None:

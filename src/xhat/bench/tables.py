@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..files.rows import Row
-from .stats import Mean, digits, higher, row_for, summary, written
+from .stats import Mean, digits, row_for, summary, written
 
 ORDER = ("point", "sample")  # PSNR favours point estimates over samples, so they are not ranked together
 
@@ -21,10 +21,9 @@ class Overview:
     tasks: list[str]
     blocks: dict[str, list[tuple[str, list[dict[str, Any] | None]]]]  # point, sample → (label, cell by task)
 
-    def best(self, block: str, column: int) -> float | None:
-        """The best mean of a block in a column; None if it has none."""
-        found = [m.value for _, row in self.blocks[block] if (m := number(row[column], self.metric))]
-        return (max if higher(self.metric) else min)(found, default=None)
+    def top(self, cell: dict[str, Any] | None) -> bool:
+        """Whether a cell is the best of its block in its column, or is not told from it."""
+        return bool(cell) and self.metric in cell["top"]  # type: ignore[index]
 
 
 def number(cell: dict[str, Any] | None, metric: str) -> Mean | None:

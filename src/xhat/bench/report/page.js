@@ -20,13 +20,18 @@ function cellShown(cell) {
 function overview() {
   const blocks = ["point", "sample"].map((kind) => labels().filter((l) => here().some((c) => c.label === l && c.returns === kind)));
   const tops = (kind, task) => best(blocks[kind].map((l) => number(cellOf(task, l), metric().name)), metric().higher);
+  const top = (cell, kind, task) => { // what is known of a whole set alone, such as FID, has no paired differences
+    const name = metric().name, v = number(cell, name);
+    const told = blocks[kind].some((l) => (cellOf(task, l) || { top: [] }).top.includes(name));
+    return v !== null && (told ? cell.top.includes(name) : v === tops(kind, task));
+  };
   const kindOf = (label) => (blocks[0].includes(label) ? 0 : 1);
   const columns = [{ title: "solver", text: true, key: (l) => l, show: (l) => [l, el("span", { class: "half" }, kindOf(l) ? " sample" : " point")] }];
   tasks().forEach((task, i) => columns.push({
     title: task,
     key: (l) => number(cellOf(task, l), metric().name),
     show: (l) => cellShown(cellOf(task, l)),
-    mark: (l) => { const v = number(cellOf(task, l), metric().name); return v !== null && v === tops(kindOf(l), task) ? "best" : ""; },
+    mark: (l) => (top(cellOf(task, l), kindOf(l), task) ? "best" : ""),
     click: () => { chosen.task = i; draw(); at("detail").scrollIntoView({ behavior: "smooth", block: "center" }); },
   }));
   at("overview").replaceChildren(table(columns, blocks.filter((b) => b.length)));

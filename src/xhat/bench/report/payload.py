@@ -105,7 +105,11 @@ def _cell(line: Mapping[str, Any], groups: Sequence[tuple[str, str]], sets: Mapp
     means: dict[str, Mean] = line["numbers"]
     numbers = {k: [_short(m.value), _short(m.half), m.images] for k, m in means.items()}
     numbers |= {k: [_short(v), None, sets.get("images", 0)] for k, v in sets.items() if k != "images"}
-    return {k: line[k] for k in keys} | {"group": groups.index((line["prior"], line["data"])), "numbers": numbers}
+    return {k: line[k] for k in keys} | {
+        "group": groups.index((line["prior"], line["data"])),
+        "numbers": numbers,
+        "top": line["top"],
+    }
 
 
 def _row(r: Row, names: Sequence[str]) -> dict[str, Any]:

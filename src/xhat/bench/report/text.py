@@ -8,7 +8,7 @@ from ...files.markup import latex as tex
 from ...files.markup import markdown as md
 from ...files.rows import Row
 from ..stats import COSTS, cells, digits, paired, summary, written
-from ..tables import Overview, arrow, number, overviews, text
+from ..tables import Overview, arrow, overviews, text
 from .payload import WORDS, against, facts, metric_names
 
 
@@ -38,7 +38,8 @@ def _stated(f: Mapping[str, Any]) -> str:
     return (
         f"{f['records']} records of {f['images']} images, {f['seeds']} seeds; {f['failed']} failed, {f['unfit']} of "
         f"problems a solver is not written for (n/a). Mean over images ± half a 95 % interval; bold: best among point "
-        f"estimators, best among samplers. xhat {f['versions']['xhat']}, torch "
+        "estimators, best among samplers, and what paired differences do not tell from it. "
+        f"xhat {f['versions']['xhat']}, torch "
         f"{f['versions']['torch']}, {f['devices']}, {f['threads']} threads.{mixed}"
     )
 
@@ -58,9 +59,9 @@ def _overview(view: Overview) -> Iterator[str]:
     for kind, block in view.blocks.items():
         for label, row in block:
             shown = []
-            for i, cell in enumerate(row):
-                m, t = number(cell, view.metric), text(cell, view.metric)
-                shown.append(f"**{t}**" if m and m.value == view.best(kind, i) else t)
+            for cell in row:
+                t = text(cell, view.metric)
+                shown.append(f"**{t}**" if view.top(cell) else t)
             yield table_line([md(f"{label} ({kind})"), *shown])
 
 
@@ -126,13 +127,13 @@ def latex(content: Mapping[str, Any], rows: Sequence[Row]) -> str:
     for view in overviews(rows, metric_names(content, rows)):
         out += ["\\begin{table}", "\\centering", f"\\begin{{tabular}}{{l{'r' * len(view.tasks)}}}", "\\toprule"]
         out += [" & ".join(["solver", *map(tex, view.tasks)]) + r" \\"]
-        for kind, block in view.blocks.items():
+        for block in view.blocks.values():
             out.append("\\midrule")
             for label, row in block:
                 shown = []
-                for i, cell in enumerate(row):
-                    m, t = number(cell, view.metric), tex(text(cell, view.metric, "±"))
-                    shown.append(f"\\textbf{{{t}}}" if m and m.value == view.best(kind, i) else t)
+                for cell in row:
+                    t = tex(text(cell, view.metric, "±"))
+                    shown.append(f"\\textbf{{{t}}}" if view.top(cell) else t)
                 out.append(" & ".join([tex(label), *shown]) + r" \\")
         caption = tex(f"{arrow(view.metric)}, {view.prior} on {view.data}. {_stated(facts(rows))}")
         out += ["\\bottomrule", "\\end{tabular}", f"\\caption{{{caption}}}", "\\end{table}", ""]
