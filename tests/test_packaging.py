@@ -191,3 +191,14 @@ def test_a_readme_on_an_index_has_no_link_that_leads_nowhere():
     links = re.findall(r"\]\(([^)\s]+)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     assert links
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
+@pytest.mark.parametrize("part", ["operator", "solver", "noise"])
+def test_a_file_that_is_to_lie_in_the_package_runs_nothing_when_it_is_imported(part):
+    """A pasted block that calls a law as it is imported ends every command with a circle of imports."""
+    section = re.split(rf"## Add an? {part}\n", (ROOT / "CONTRIBUTING.md").read_text())[1]
+    file, check = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[:2]
+    tree = ast.parse(file).body
+    assert all(isinstance(s, ast.Import | ast.ImportFrom | ast.ClassDef) for s in tree)
+    assert "xhat.testing" not in {s.module for s in tree if isinstance(s, ast.ImportFrom)}
+    assert f"check_{part}(" in check
