@@ -16,12 +16,12 @@ from xhat.files.readers.load import load
 from xhat.metrics.pixels import psnr
 from xhat.operators.blind_blur import gaussians
 from xhat.operators.kernel_blur import correlation
-from xhat.operators.kernels import motion_kernel, motion_kernels
+from xhat.operators.kernels import motion_kernel, motion_kernels, on_grid
 from xhat.operators.out_of_focus import disc
 from xhat.priors import NoPrior
 from xhat.schedule import Level
 from xhat.solvers.kernel_prior import shakes
-from xhat.task.unknown_blur import ask, choose, search
+from xhat.task.unknown_blur import ask, choose, refit, search
 from xhat.task.unknown_blur import evidence as evidence_module
 from xhat.task.unknown_blur.choose import rough
 from xhat.task.unknown_blur.evidence import Power, evidence
@@ -123,6 +123,9 @@ class Silent(Power):
         return kernel
 
 
+SAME = lambda k, told, error, draw: k  # what the prior restores says nothing new of a kernel
+
+
 def test_a_kernel_is_trusted_if_most_starts_lead_to_it(monkeypatch):
     one, other, far = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5, 6))
     monkeypatch.setattr(search, "improved", lambda y, k, turns, also=None: k)
@@ -130,7 +133,7 @@ def test_a_kernel_is_trusted_if_most_starts_lead_to_it(monkeypatch):
     for starts, trusted in (([one, one, one, other, other], True), ([other, other, one, other, far], False)):
         monkeypatch.setattr(search, "_starts", lambda y, side, starts=starts: iter(starts))
         fit = lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0
-        found = search.find_path(y, Silent(), [], fit, fit)
+        found = search.find_path(y, Silent(), [], fit, fit, SAME)
         assert found is not None
         assert likeness(found.kernel, one) > 0.95  # the one that fits, whether it is trusted or not
         assert (found.trust >= search.TRUST) == trusted
@@ -145,7 +148,7 @@ def test_a_good_start_is_kept_where_the_edges_lead_away_from_it(monkeypatch):
     monkeypatch.setattr(search, "improved", lambda y, k, turns, also=None: other)
     monkeypatch.setattr(search, "_starts", lambda y, side: iter([one, one, one]))
     fit = lambda k: 1.0 if likeness(k, one) > 0.99 else 2.0
-    found = search.find_path(torch.zeros(128, 128), Silent(), [], fit, fit)
+    found = search.find_path(torch.zeros(128, 128), Silent(), [], fit, fit, SAME)
     assert found is not None
     assert likeness(found.kernel, one) > 0.95
     assert found.trust > search.TRUST
@@ -206,9 +209,69 @@ def test_a_kernel_drawn_from_edges_is_where_a_path_starts_and_never_the_end(monk
     monkeypatch.setattr(search, "improved", lambda y, k, turns, also=None: path)
     monkeypatch.setattr(search, "_starts", lambda y, side: iter([]))
     fit = lambda k: 1.0 if likeness(k, raw) > 0.99 else 2.0  # it fits better, by strokes that no camera takes
-    found = search.find_path(torch.zeros(128, 128), Silent(), [raw], fit, fit)
+    found = search.find_path(torch.zeros(128, 128), Silent(), [raw], fit, fit, SAME)
     assert found is not None
     assert likeness(found.kernel, path) > 0.95
+
+
+def test_a_kernel_is_fitted_to_what_the_prior_restores_as_long_as_that_explains_more(monkeypatch):
+    start, *ends = (square(motion_kernels(17, 0.5, seed)[0], 41) for seed in (3, 5, 6, 8))
+    monkeypatch.setattr(search, "improved", lambda y, k, turns, also=None: start)
+    monkeypatch.setattr(search, "_starts", lambda y, side: iter([start]))
+    asked = []
+
+    def fit_anew(kernel, told, error, draw):
+        assert kernel is not None
+        asked.append((told, error, draw))
+        return ends[draw]
+
+    for misfits, taken, calls in (([0.9, 0.8, 0.85], ends[1], 3), ([1.1, 0.8, 0.7], start, 1)):
+        asked.clear()
+        values = [*zip(ends, misfits, strict=True), (start, 1.0)]
+        fit = lambda k, values=values: next(m for end, m in values if likeness(k, end) > 0.99)
+        found = search.find_path(torch.zeros(128, 128), Silent(), [], fit, fit, fit_anew)
+        assert found is not None
+        assert likeness(found.kernel, taken) > 0.95
+        assert [draw for _, _, draw in asked] == list(range(calls))
+    assert asked[0][:2] == (search.NOISE[0], search.ERRORS[0])
+
+
+def wiener(y, k, beta, sigma):
+    """The posterior mean of a periodic picture of the power f^−β behind a kernel, for its own statistics."""
+    f = (torch.fft.fftfreq(len(y))[:, None] ** 2 + torch.fft.rfftfreq(len(y)) ** 2).sqrt().clamp_min(1 / len(y))
+    K = torch.fft.rfft2(on_grid(k.flip(0, 1).double(), *y.shape))
+    S = f**-beta
+    return torch.fft.irfft2(K.conj() * S / (K.abs() ** 2 * S + sigma**2) * torch.fft.rfft2(y), s=y.shape)
+
+
+def test_a_fit_to_one_half_of_a_split_picture_is_not_led_by_noise_of_the_other(monkeypatch):
+    """A picture whose posterior mean is known in closed form. Without the split the noise makes the kernel sharper."""
+    monkeypatch.setattr(refit, "like_a_path", lambda k, error: k)
+    n, beta, sigma, draw = 256, 2.2, 1.0, torch.Generator().manual_seed(0)
+    normal = lambda: torch.randn(n, n, generator=draw, dtype=torch.float64)
+    f = (torch.fft.fftfreq(n)[:, None] ** 2 + torch.fft.rfftfreq(n) ** 2).sqrt().clamp_min(1 / n)
+    k = square(motion_kernels(17, 0.5, 3)[0], 21).double()
+    K = torch.fft.rfft2(on_grid(k.flip(0, 1), n, n))
+    shares = {"split": [], "same": []}
+    for _ in range(3):
+        x = torch.fft.rfft2(normal()) * f ** (-beta / 2)
+        y, more = torch.fft.irfft2(K * x, s=(n, n)) + sigma * normal(), sigma * normal()
+        halves = {"split": (y + more, y - more, refit.SPLIT * sigma), "same": (y, y, sigma)}
+        for name, (one, other, noise) in halves.items():
+            end = refit.fitted(wiener(one, k, beta, noise).float(), other.float(), k, 10.0)
+            shares[name].append(float((end * k).sum() / (k * k).sum()))  # 1 if it is as it was, above if sharper
+    split, same = (sum(v) / len(v) for v in shares.values())
+    assert same > 1.05, shares
+    assert abs(split - 1) < 0.3 * (same - 1), shares
+
+
+def test_a_kernel_fitted_to_the_true_picture_is_nearer_to_the_true_kernel():
+    x, k = picture(50, 100, 160, data.cat), motion_kernels(17, 0.5, 3)[0].double()
+    y = blurred(x, k).mean(0)
+    start = square(k, 41) + 0.003 * torch.randn(41, 41, generator=torch.Generator().manual_seed(1))
+    end = refit.fitted(x.mean(0), y, start / start.sum(), 0.003)
+    assert float(end.sum()) == pytest.approx(1, abs=1e-5)
+    assert likeness(end, square(k, 41)) > 0.99 > likeness(start, square(k, 41))
 
 
 def test_the_spectrum_decides_between_kernels_that_fit_alike_and_no_more():
@@ -261,7 +324,7 @@ def test_of_kernels_that_fit_alike_the_trusted_one_is_taken(monkeypatch):
     y = torch.zeros(128, 128)
     for better, taken in ((1e-3, other), (1e-2, one)):
         fit = lambda k, better=better: 1 - better if likeness(k, one) > 0.99 else 1.0
-        found = search.find_path(y, Silent(), [], fit, fit)
+        found = search.find_path(y, Silent(), [], fit, fit, SAME)
         assert found is not None
         assert likeness(found.kernel, taken) > 0.95
 

@@ -28,6 +28,7 @@ from ..priors import Prior
 from ..schedule import Schedule
 from ..spec import factors, parse
 from .account import begun, ended, hashes, identity, provenance
+from .as_seen import all_as_seen
 from .checkpoint import Checkpoint, Snapshot, window_of
 from .cost import check_cost, paced
 from .coverage import Calibration, load_calibration
@@ -335,6 +336,7 @@ def restore(
                 if saver and not resume:
                     saver.remove()  # it was not agreed to: nothing is left behind
                 raise
+    end = all_as_seen(job, end)
     (result,) = results(job, end, task.truth, scores)
     modes = None
     if starts > 1:

@@ -19,8 +19,11 @@ from ...noise.estimate import estimate_sigma
 from ...operators.kernel_blur import correlation
 from ...priors import Prior
 from ...rng import Rng
+from ...solvers.base import AnySolver
 from ...solvers.hqs import HQS
+from ...solvers.lmaps import LMAPS
 from .evidence import NO_BLUR, Power, evidence
+from .refit import fitted
 from .search import find_path
 from .shake import likeness, shake_kernel
 from .spectrum import Round, gaussian, gaussian_width, round_kernels, roundness
@@ -36,6 +39,7 @@ CARE = ((0.9, 2.0), (1.0, 3.0))  # up to such a part of the misfit with no blur 
 RIM = 0.1  # of the picture's sides that say nothing of a kernel: what lies beyond is not known
 MISFIT = 0.04  # the noise at least at which a path is judged: at half and once of it the true one is best
 STEPS = 6  # calls of the prior for each candidate
+REFIT_STEPS = 12  # of them where a path is fitted to what the prior restores through it
 FEW = 3  # of them for each path, of which there are many: they tell paths apart as well
 TOLD = 0.03  # the noise that these are told at least, in [−1, 1]: more than there is, so that misfits show
 DOUBT = 0.3  # of the residual for each unit by which a kernel fits the spectrum less well than the best
@@ -44,6 +48,9 @@ STEEPER = 3.0  # times the total variation of the picture: more is no photograph
 BEYOND = 0.03  # of the numbers: so many that overshoot black and white by `OVER` show rings
 OVER = 0.15
 CAUTION = (1.0, 2.0, 4.0)  # times the noise that a kernel is told, until the result is no longer rough
+
+
+QUICK = HQS(steps=STEPS)
 
 
 @dataclass(frozen=True)
@@ -109,8 +116,13 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
         def left(kernel: Tensor) -> float:
             return _residual(y, kernel, prior, least, RIM)
 
+        def refit(kernel: Tensor, times: float, error: float, draw: int) -> Tensor:
+            noise = max(sigma, LEVEL) * Rng([draw]).randn_like(y[None])[0]
+            x = _restored(y + noise, kernel, prior, times * max(sigma, LEVEL), LMAPS(steps=REFIT_STEPS))
+            return fitted(x.mean(0), (y - noise).mean(0), kernel, error)
+
         power = Power(grey, sigma)
-        path = find_path(grey, power, drawn, quick, misfit)
+        path = find_path(grey, power, drawn, quick, misfit, refit)
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
             unblurred = left(NO_BLUR)
             part = left(path.kernel) / unblurred
@@ -132,18 +144,18 @@ def _middle(x: Tensor) -> Tensor:
 
 def _residual(y: Tensor, kernel: Tensor, prior: Prior, told: float, rim: float = 0.0, steps: int = STEPS) -> float:
     """How badly the prior explains `y` (c, h, w) through a kernel: the root mean square of what is left inside."""
-    x = _restored(y, kernel, prior, told, steps)
+    x = _restored(y, kernel, prior, told, HQS(steps=steps))
     A = correlation(tuple(y.shape), kernel[None], "reflect").to(y)
     down, right = (round(rim * n) for n in y.shape[-2:])
     left = (y - A(x[None])[0])[..., down : y.shape[-2] - down, right : y.shape[-1] - right]
     return float(left.square().mean().sqrt())
 
 
-def _restored(y: Tensor, kernel: Tensor, prior: Prior, told: float, steps: int = STEPS) -> Tensor:
+def _restored(y: Tensor, kernel: Tensor, prior: Prior, told: float, solver: AnySolver = QUICK) -> Tensor:
     """A quick restoration of the picture `y` (c, h, w)."""
     A = correlation(tuple(y.shape), kernel[None], "reflect").to(y)
     like = prior.problem(likelihood(A, Gaussian(told), y[None]))
-    return prior.image(solve(HQS(steps=steps), prior, cast(LinearGaussian, like), Rng([0])))[0]
+    return prior.image(solve(solver, prior, cast(LinearGaussian, like), Rng([0])))[0]
 
 
 def rough(x: Tensor, y: Tensor) -> bool:

@@ -44,6 +44,9 @@ BETTER, MUCH_BETTER = 0.96, 0.9  # times the rough misfit of no blur: so much at
 SPECTRUM = 0.25  # such a part of what the spectrum may gain at least, for any trust
 SAYS = 0.065  # such a part of the misfit is worth a nat that each frequency gains
 HEARD = 0.1  # nats: what the spectrum gains more than that is not heard, since stripes and texture gain most
+REFITS = 6  # how often at most a kernel is fitted to what the prior restores through it
+NOISE = (2.0, 2**0.5)  # times that of the picture, which the prior is told there, at first and at last
+ERRORS = (5e-3, 1e-3)  # of the entries of the kernel, which the prior of paths is told
 CLOSE = 2e-3  # of the misfit: so much more is no reason to prefer a kernel that is not trusted
 
 
@@ -79,11 +82,14 @@ def find_path(
     drawn: list[Tensor],
     quick: Callable[[Tensor], float],
     misfit: Callable[[Tensor], float],
+    refit: Callable[[Tensor, float, float, int], Tensor],
 ) -> CameraPath | None:
     """The path of the camera that took a grey picture `y` (h, w) in [−1, 1]; None if it is too small to show one.
 
     `power` is that of the picture. `drawn` are kernels that are known already, and need not look like paths: they are
-    starts only. `misfit` says how badly a kernel explains the picture, and `quick` says so roughly.
+    starts only. `misfit` says how badly a kernel explains the picture, and `quick` says so roughly. `refit` fits a
+    kernel to what the prior restores through it, which is told so many times the noise; its entries are known up to an
+    error, and the last number makes each draw its own. Such fits go on as long as they explain the picture better.
     """
     side = min(SIDE, min(y.shape) // 3)
     side -= 1 - side % 2
@@ -112,6 +118,13 @@ def find_path(
         scores = _scores(found)
         if scores[0] > (1 - GAIN) * next(v for v, j in zip(scores, found, strict=True) if j is before):
             break
+    for i in range(REFITS):
+        before = found[0]
+        told, error = (a * (b / a) ** (i / (REFITS - 1)) for a, b in (NOISE, ERRORS))
+        found = _ranked(found + _judged([refit(before.kernel, told, error, i)], power, misfit))
+        if found[0] is before:
+            break
+    scores = _scores(found)
     close = [(j, _trust(j.kernel, voters)) for v, j in zip(scores, found, strict=True) if v <= (1 + CLOSE) * scores[0]]
     best, trust = next((c for c in close if c[1] >= TRUST), close[0])
     return CameraPath(moved(best.kernel), best.misfit, trust)

@@ -75,7 +75,7 @@ def shake_kernel(y: Tensor, size: int, paths: bool = False, weight: float = LAMB
                 k = _path(x, small, k, FIRST ** (1 - share) * LAST**share)
             else:
                 k = _clean(_kernel(x, small, side))
-            k, weight, turn = _centred(k), max(weight / fall, LEAST), turn + 1
+            k, weight, turn = centred(k), max(weight / fall, LEAST), turn + 1
     return k.flip(0, 1).double()
 
 
@@ -88,9 +88,9 @@ def improved(y: Tensor, k: Tensor, turns: Turns, also: Callable[[Tensor, float],
     k = k.float().flip(0, 1)
     for i in range(turns.count):
         weight, error = (a * (b / a) ** (i / (turns.count - 1)) for a, b in (turns.weights, turns.errors))
-        k = _centred(_path(edges(y, k, weight), y, k, error))
+        k = centred(_path(edges(y, k, weight), y, k, error))
         if also:
-            k = _like_a_path(also(k.flip(0, 1).double(), error).flip(0, 1).float(), error)
+            k = like_a_path(also(k.flip(0, 1).double(), error).flip(0, 1).float(), error)
     return k.flip(0, 1).double()
 
 
@@ -151,10 +151,10 @@ def _path(x: Tensor, y: Tensor, k: Tensor, error: float) -> Tensor:
     left = K * rfft2(x) - rfft2(y)
     misfit = sum(float(irfft2(D * left, s=y.shape).square().mean()) for D in _slopes(y.shape, y.dtype)) / 2
     near = misfit / error**2
-    return _like_a_path(_from_grid((cross + near * K) / (gram + near), y.shape, len(k)), error)
+    return like_a_path(_from_grid((cross + near * K) / (gram + near), y.shape, len(k)), error)
 
 
-def _like_a_path(k: Tensor, error: float) -> Tensor:
+def like_a_path(k: Tensor, error: float) -> Tensor:
     """`k`, whose entries are known up to `error`, as the prior of paths has it; nowhere negative, sum 1."""
     k = likeliest_path(k, error).clamp_min(0)
     return k / k.sum()
@@ -195,7 +195,7 @@ def _middle(k: Tensor) -> tuple[float, float]:
     return float((k.sum(1) * r).sum()), float((k.sum(0) * r).sum())
 
 
-def _centred(k: Tensor) -> Tensor:
+def centred(k: Tensor) -> Tensor:
     """`k` moved by whole pixels so that its weight lies on its centre."""
     down, right = _middle(k)
     return k.roll((-round(down), -round(right)), (0, 1))
