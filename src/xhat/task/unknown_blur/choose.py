@@ -1,6 +1,7 @@
 """Which kernel blurred a picture, by the picture alone, and how far it may be trusted."""
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from typing import cast
 
 from torch import Tensor
 
+from ...effort import duration
 from ...errors import DataError
 from ...files.pictures import LEVELS
 from ...likelihoods import LinearGaussian, likelihood
 from ...loop import solve
 from ...noise import Gaussian
 from ...noise.estimate import estimate_sigma
+from ...notes import note
 from ...operators.kernel_blur import correlation
 from ...priors import Prior
 from ...rng import Rng
@@ -41,6 +44,7 @@ MISFIT = 0.04  # the noise at least at which a path is judged: at half and once 
 STEPS = 6  # calls of the prior for each candidate
 REFIT_STEPS = 12  # of them where a path is fitted to what the prior restores through it
 FEW = 3  # of them for each path, of which there are many: they tell paths apart as well
+SEARCH = 110  # times as long as one candidate of `STEPS` calls takes the search for a path
 TOLD = 0.03  # the noise that these are told at least, in [−1, 1]: more than there is, so that misfits show
 DOUBT = 0.3  # of the residual for each unit by which a kernel fits the spectrum less well than the best
 LEVEL = 1 / LEVELS  # one grey level
@@ -121,10 +125,12 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
             x = _restored(y + noise, kernel, prior, times * max(sigma, LEVEL), LMAPS(steps=REFIT_STEPS))
             return fitted(x.mean(0), (y - noise).mean(0), kernel, error)
 
+        began = time.perf_counter()
+        unblurred = left(NO_BLUR)
+        note("the path of a shaken camera is sought: about %s", duration(SEARCH * (time.perf_counter() - began)))
         power = Power(grey, sigma)
         path = find_path(grey, power, drawn, quick, misfit, refit)
         if path and not (chosen and misfit(chosen.kernel) < path.misfit):
-            unblurred = left(NO_BLUR)
             part = left(path.kernel) / unblurred
             if path.believed(part, evidence(power, path.kernel, drawn)):
                 care = next(factor for most, factor in CARE if part <= most)

@@ -3,7 +3,8 @@
 The search of `shake` ends in one of many kernels, depending on its start. From there the edges lead on, alone or with
 the power of the picture's frequencies, which knows what the edges do not: a kernel from a few strong ones, or from a
 texture. Of those found, the best is the one through which the photograph's prior and the spectrum explain the picture
-best: the prior knows more of photographs than that they have few edges.
+best: the prior knows more of photographs than that they have few edges. That one is fitted to what the prior restores
+through it (`refit`), as long as this explains the picture better.
 """
 
 import math
