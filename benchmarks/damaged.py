@@ -162,11 +162,7 @@ def ten(photos: list[tuple[str, Pixels]]) -> list[Row]:
     big = lambda how: np.asarray(Image.fromarray(small).resize((SIDE, SIDE), how))
     add("enlarge my thumbnail", "thumb.png", "--enlarge 4", big(0), "Lanczos", big(1), x)
     x = next(pick)
-    m = np.zeros((SIDE, SIDE), np.uint8)
-    cv2.putText(m, "24.12.'98", (90, 175), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 3)
-    m = np.where(m > 0, np.uint8(255), np.uint8(0))  # OpenCV smooths letters
-    y = saved(np.where(m[..., None] > 0, np.uint8([255, 140, 0]), x), "stamp.png")
-    saved(m, "mask.png")
+    y, m = stamped(x)
     add("the date stamp must go", "stamp.png", "--scratches mask.png", y, "Telea", telea(y, m), x)
     x = next(pick)
     dark = (x * 0.4).round().astype(np.uint8)
@@ -197,6 +193,25 @@ def ten(photos: list[tuple[str, Pixels]]) -> list[Row]:
 
 
 CODED = ((15, ".jpg", 85), (10, ".jpg", 60), (0, ".webp", 30), (0, ".webp", 60))  # noise, format, quality
+
+
+def stamped(x: Pixels) -> tuple[Pixels, Pixels]:
+    """A photograph with the date, saved as `stamp.png`, and where the date is, saved as `mask.png`."""
+    m = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.putText(m, "24.12.'98", (90, 175), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 3)
+    m = np.where(m > 0, np.uint8(255), np.uint8(0))  # OpenCV smooths letters
+    return saved(np.where(m[..., None] > 0, np.uint8([255, 140, 0]), x), "stamp.png"), saved(m, "mask.png")
+
+
+def stamps(photos: list[tuple[str, Pixels]]) -> list[Row]:
+    """The date on each photograph."""
+    rows: list[Row] = []
+    for name, x in photos:
+        y, m = stamped(x)
+        ours = fixed("stamp.png", "--scratches", "mask.png")
+        rows.append((name, "--scratches mask.png", psnr(y, x), "Telea", psnr(telea(y, m), x), psnr(ours, x)))
+        print(*(f"{v:.2f}" if isinstance(v, float) else v for v in rows[-1]), sep=" | ", flush=True)
+    return rows
 
 
 def coded(photos: list[tuple[str, Pixels]]) -> list[Row]:
@@ -273,7 +288,7 @@ def merged(page: Path, name: str, new: str) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("ten", "blur", "shake", "coded"))
+    parser.add_argument("part", choices=("ten", "stamp", "blur", "shake", "coded"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--page", type=Path)
@@ -287,7 +302,7 @@ def main() -> None:
     page = args.page and args.page.resolve()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        known = {"ten": ten, "coded": coded}.get(args.part)
+        known = {"ten": ten, "stamp": stamps, "coded": coded}.get(args.part)
         rows = known(photos) if known else blur(photos, args.part == "shake", args.only)
         os.chdir("/")
     made, place = table(rows), f"damaged-{args.part}"
