@@ -10,10 +10,15 @@ from PIL import Image, ImageFilter
 import xhat
 from xhat.errors import DataError, ShapeError, SpecError
 from xhat.files.readers.load import load, load_reference
+from xhat.likelihoods import likelihood
+from xhat.noise import Gaussian, Noiseless
 from xhat.operators import OPERATORS
+from xhat.operators.denoise import Denoise
+from xhat.operators.film import Scratches
 from xhat.operators.inpaint import Inpaint
 from xhat.operators.masks import painted
 from xhat.spec import build
+from xhat.task.as_seen import as_seen
 from xhat.task.look import look
 
 SIZE = (40, 60)
@@ -210,3 +215,17 @@ def test_pixels_seen_without_noise_are_given_back_as_they_were(solver, tmp_path,
     assert float(r.residual) == 0
     noisy = xhat.restore("x.png", "inpaint:fill=hole.png", 0.1, solver=solver)
     assert not torch.equal(noisy.first[:, seen], load("x.png").y[:, seen]), "noise is removed everywhere"
+
+
+@pytest.mark.parametrize("A", [Inpaint((3, 8, 8), keep=0.5), Scratches((3, 4, 32, 32), count=2)])
+def test_only_what_a_mask_shows_and_only_without_noise_is_put_back(A):
+    truth, x = torch.rand(1, *A.shape), torch.rand(2, *A.shape)
+    y = A(truth)
+    found = as_seen(x, likelihood(A, Noiseless(), y))
+    shown = (A.s > 0).expand_as(x)
+    assert shown.any()
+    assert not shown.all()
+    assert torch.equal(found[shown], truth.expand_as(x)[shown])
+    assert torch.equal(found[~shown], x[~shown])
+    assert torch.equal(as_seen(x, likelihood(A, Gaussian(0.01), y)), x)
+    assert torch.equal(as_seen(x, likelihood(Denoise(A.shape), Noiseless(), y)), x)

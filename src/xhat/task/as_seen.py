@@ -18,18 +18,14 @@ from .run import Job
 
 
 def as_seen(x: Image, like: Likelihood) -> Image:
-    """Images (b, *image) with the measured numbers where a mask shows them without noise, and as they are elsewhere."""
+    """Images (b, *image) of one measurement, with its numbers where a mask shows them without noise."""
     if not isinstance(like.noise, Noiseless) or not isinstance(like.A, Inpaint | Scratches):
         return x
     return torch.where(like.A.s.to(x.device) > 0, like.y.to(x), x)
 
 
 def all_as_seen(job: Job, end: Snapshot) -> Snapshot:
-    """A finished run with its images `as_seen`; of latents it stays as it is."""
+    """A finished run of one measurement with its images `as_seen`; of latents it stays as it is."""
     if job.like is not job.problem:
         return end
-    images, first = [], 0
-    for x in end.images:
-        images.append(as_seen(x, job.problem.take(torch.tensor(job.source[first : first + len(x)]))))
-        first += len(x)
-    return replace(end, images=images)
+    return replace(end, images=[as_seen(x, job.problem) for x in end.images])

@@ -26,7 +26,7 @@ from ...solvers.base import AnySolver
 from ...solvers.hqs import HQS
 from ...solvers.lmaps import LMAPS
 from .evidence import NO_BLUR, Power, evidence
-from .refit import fitted
+from .refit import refitted
 from .search import find_path
 from .shake import likeness, shake_kernel
 from .spectrum import Round, gaussian, gaussian_width, round_kernels, roundness
@@ -109,7 +109,7 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
 
     chosen = min(rounds, key=by_spectrum) if len(rounds) > 1 else next(iter(rounds), None)
     if drawn and not (looks_round and chosen):
-        least = max(MISFIT, 2 * sigma)
+        least, noise = max(MISFIT, 2 * sigma), max(sigma, LEVEL)
 
         def misfit(kernel: Tensor, parts: Sequence[float] = (0.5, 1.0)) -> float:
             return math.prod(_residual(y, kernel, prior, n * least, RIM, FEW) for n in parts) ** (1 / len(parts))
@@ -121,9 +121,8 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
             return _residual(y, kernel, prior, least, RIM)
 
         def refit(kernel: Tensor, times: float, error: float, draw: int) -> Tensor:
-            noise = max(sigma, LEVEL) * Rng([draw]).randn_like(y[None])[0]
-            x = _restored(y + noise, kernel, prior, times * max(sigma, LEVEL), LMAPS(steps=REFIT_STEPS))
-            return fitted(x.mean(0), (y - noise).mean(0), kernel, error)
+            solver, told = LMAPS(steps=REFIT_STEPS), times * noise
+            return refitted(y, kernel, noise, lambda half: _restored(half, kernel, prior, told, solver), error, draw)
 
         began = time.perf_counter()
         unblurred = left(NO_BLUR)
@@ -134,7 +133,7 @@ def _best(y: Tensor, prior: Prior, sigma: float, told: float, shapes: Sequence[s
             part = left(path.kernel) / unblurred
             if path.believed(part, evidence(power, path.kernel, drawn)):
                 care = next(factor for most, factor in CARE if part <= most)
-                return Blur("blur", path.kernel, care * max(sigma, LEVEL), False)
+                return Blur("blur", path.kernel, care * noise, False)
             # what is left is a round blur, unless the edges agree on another form
             if not chosen or left(chosen.kernel) >= unblurred:
                 return None

@@ -10,14 +10,28 @@ is fitted to the other where all of its pixels are seen, v being the misfit of t
 removes the error e of its entries.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from ...numerics.linalg import cg
+from ...rng import Rng
 from .shake import centred, like_a_path
 
 SPLIT = 2**0.5  # times the noise of y: what its two parts have
 CG_STEPS = 25
+
+
+def refitted(
+    y: Tensor, k: Tensor, sigma: float, restored: Callable[[Tensor], Tensor], error: float, draw: int
+) -> Tensor:
+    """The kernel `k`, `fitted` to one half of the picture `y` (c, h, w) and to what is `restored` from the other.
+
+    `sigma` is the noise of y, and SPLIT `sigma` that of a half. `draw` is the seed of the split.
+    """
+    noise = sigma * Rng([draw]).randn_like(y[None])[0]
+    return fitted(restored(y + noise).mean(0), (y - noise).mean(0), k, error)
 
 
 def fitted(x: Tensor, y: Tensor, k: Tensor, error: float) -> Tensor:

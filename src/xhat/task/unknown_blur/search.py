@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from ...operators.kernels import splat
 from .evidence import Power
-from .shake import Turns, improved, likeness, moved, shake_kernel
+from .refit import SPLIT
+from .shake import Turns, between, improved, likeness, moved, shake_kernel
 
 SIDE = 41  # pixels of the largest kernel
 SIZES = (13, 17, 21, 25, 31, 37)  # of kernels that are drawn from coarse to fine
@@ -46,7 +47,7 @@ SPECTRUM = 0.25  # such a part of what the spectrum may gain at least, for any t
 SAYS = 0.065  # such a part of the misfit is worth a nat that each frequency gains
 HEARD = 0.1  # nats: what the spectrum gains more than that is not heard, since stripes and texture gain most
 REFITS = 6  # how often at most a kernel is fitted to what the prior restores through it
-NOISE = (2.0, 2**0.5)  # times that of the picture, which the prior is told there, at first and at last
+NOISE = (2.0, SPLIT)  # times that of the picture, which the prior is told there, at first and at last
 ERRORS = (5e-3, 1e-3)  # of the entries of the kernel, which the prior of paths is told
 CLOSE = 2e-3  # of the misfit: so much more is no reason to prefer a kernel that is not trusted
 
@@ -121,7 +122,7 @@ def find_path(
             break
     for i in range(REFITS):
         before = found[0]
-        told, error = (a * (b / a) ** (i / (REFITS - 1)) for a, b in (NOISE, ERRORS))
+        told, error = (between(ends, i, REFITS) for ends in (NOISE, ERRORS))
         found = _ranked(found + _judged([refit(before.kernel, told, error, i)], power, misfit))
         if found[0] is before:
             break

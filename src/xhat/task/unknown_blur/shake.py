@@ -47,6 +47,13 @@ class Turns:
     errors: tuple[float, float]
 
 
+def between(ends: tuple[float, float], i: int, count: int) -> float:
+    """The `i`-th of `count` values from the first of `ends` to the last, by equal factors."""
+    first, last = ends
+    share = i / (count - 1)
+    return first * math.pow(last / first, share)
+
+
 def shake_kernel(y: Tensor, size: int, paths: bool = False, weight: float = LAMBDA, fall: float = FALL) -> Tensor:
     """The kernel, `size` x `size` with sum 1, for correlation, of a grey picture `y` (h, w) in [−1, 1].
 
@@ -87,7 +94,7 @@ def improved(y: Tensor, k: Tensor, turns: Turns, also: Callable[[Tensor, float],
     y = periodic(((y + 1) / 2).float(), len(k))
     k = k.float().flip(0, 1)
     for i in range(turns.count):
-        weight, error = (a * (b / a) ** (i / (turns.count - 1)) for a, b in (turns.weights, turns.errors))
+        weight, error = (between(ends, i, turns.count) for ends in (turns.weights, turns.errors))
         k = centred(_path(edges(y, k, weight), y, k, error))
         if also:
             k = like_a_path(also(k.flip(0, 1).double(), error).flip(0, 1).float(), error)
