@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipelines import spot_denoiser
 from xhat.priors import PRIORS, Prior, build_prior, path_spec
 from xhat.spec import parameters
 
@@ -89,6 +90,12 @@ def golden(golden_file):
             return Golden({k: torch.from_numpy(arrays[k]) for k in arrays.files})
 
     return load
+
+
+@pytest.fixture(scope="session")
+def diffusers_denoiser(tmp_path_factory) -> Path:
+    """A folder with a small `UNet2DModel` that denoises, in the layout of the diffusers library."""
+    return spot_denoiser(tmp_path_factory.mktemp("diffusers"))
 
 
 @pytest.fixture

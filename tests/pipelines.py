@@ -1,11 +1,14 @@
-"""Tiny random pipelines in the layout of the diffusers library, built on the fly."""
+"""Tiny pipelines in the layout of the diffusers library, built on the fly: random ones, and one that denoises."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from recipes import NETWORK
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TOKENS = 12
@@ -120,3 +123,26 @@ def latent_diffusion(folder: Path, kind: str = "AutoencoderKL", **config: object
 
 def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def spot_denoiser(folder: Path) -> Path:
+    """A `UNet2DModel` that `xhat train denoiser` wrote and that denoises one picture, the spot that networks are tried
+    on: some seconds are enough for that.
+    """
+    from xhat.priors.trial import smooth
+    from xhat.train.denoiser import train_denoiser
+    from xhat.train.loop import Limit
+    from xhat.train.recipe import read_recipe
+    from xhat.train.session import Options
+
+    spots = smooth((3, 16, 16)).permute(0, 2, 3, 1).numpy() + np.linspace(0, 0.1, 24)[:, None, None, None]
+    np.savez(folder / "spots.npz", ((spots + 1) * 127.5).round().astype(np.uint8))
+    (folder / "recipe.toml").write_text(NETWORK)
+    changes = [
+        "optimiser.lr=1e-2", "optimiser.warmup=10", "diffusion.p_std=0.5", "data.validation=8",
+        "watching.validation=4", "watching.samples=1", "watching.sampling_steps=2",
+    ]  # fmt: skip
+    out = folder / "spot"
+    options = Options(out, Limit(steps=240), device="cpu", quiet=True)
+    train_denoiser(folder / "spots.npz", read_recipe(str(folder / "recipe.toml"), changes), options)
+    return out

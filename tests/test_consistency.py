@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import xhat.priors
 from conftest import untried
 from oracles import problem, rbf_prior
 from xhat.cli.arguments import main
@@ -182,11 +181,11 @@ def test_class_conditional_networks_want_a_label(folder, tmp_path):
             untried(f"consistency:{spec}", "cpu")
 
 
-def test_folders_are_told_apart(folder):
+def test_folders_are_told_apart(folder, diffusers_denoiser):
     with pytest.raises(SpecError, match="folder itself"):
         untried(f"diffusers:path={folder}", "cpu")
     with pytest.raises(SpecError, match="folder itself"):
-        untried(f"consistency:path={Path(xhat.priors.__file__).parent / 'faces' / 'denoiser'}", "cpu")
+        untried(f"consistency:path={diffusers_denoiser}", "cpu")
     with pytest.raises(MismatchError, match=r"\(3, 16, 16\)"):
         untried(str(folder), "cpu").check((3, 32, 32))
 

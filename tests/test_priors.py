@@ -148,7 +148,7 @@ def test_a_grey_picture_stays_grey(photo):
 
 def test_grey_noise_is_made_white_for_a_network_of_colour(monkeypatch):
     """A network that was not trained on grey noise takes it for texture. With chroma noise it is given 3 rho^2 I."""
-    faces = untried("diffusers:path=" + str(Path(xhat.priors.__file__).parent / "faces" / "denoiser"), "cpu")
+    faces = untried(str(Path(xhat.priors.__file__).parent / "faces" / "denoiser"), "cpu")
     seen = []
     monkeypatch.setattr(faces, "denoise", lambda u, rho: seen.append((u, rho)) or u)
     faces(0.5 * randn(1, 1, 64, 64, seed=5), level(0.5))

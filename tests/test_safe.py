@@ -426,9 +426,9 @@ def test_weights_of_onnx_lie_beside_it(tmp_path, monkeypatch):
 # Folders of diffusers, tars
 
 
-def test_a_folder_of_diffusers_keeps_to_itself(tmp_path):
-    here = tmp_path / "faces"
-    shutil.copytree(ROOT / "src/xhat/priors/faces/denoiser", here)
+def test_a_folder_of_diffusers_keeps_to_itself(tmp_path, diffusers_denoiser):
+    here = tmp_path / "own"
+    shutil.copytree(diffusers_denoiser, here)
     build_prior(str(here), "cpu")
     weights = next(here.rglob("*.safetensors"))
     index = weights.with_name(f"{weights.name}.index.json")
@@ -438,11 +438,10 @@ def test_a_folder_of_diffusers_keeps_to_itself(tmp_path):
             build_prior(str(here), "cpu")
 
 
-@pytest.mark.parametrize("name", ["faces/denoiser", "photo"])
-def test_weights_are_no_link_out_of_a_folder(tmp_path, name):
-    """Of diffusers, and of a network trained here."""
-    here = tmp_path / name
-    shutil.copytree(ROOT / "src/xhat/priors" / name, here)
+@pytest.mark.parametrize("kind", ["diffusers", "network"])
+def test_weights_are_no_link_out_of_a_folder(tmp_path, kind, diffusers_denoiser):
+    here = tmp_path / kind
+    shutil.copytree(diffusers_denoiser if kind == "diffusers" else ROOT / "src/xhat/priors/photo", here)
     weights = next(here.rglob("*.safetensors"))
     weights.rename(tmp_path / "w.safetensors")
     weights.symlink_to(tmp_path / "w.safetensors")

@@ -18,7 +18,7 @@ from xhat.priors.shipped import SHIPPED
 from xhat.priors.trial import LEVELS, LIMIT, smooth, tried, worst
 from xhat.schedule import Discrete, Level
 
-FACES = build_prior(f"diffusers:path={Path(xhat.__file__).parent / 'priors' / 'faces' / 'denoiser'}", "cpu")
+FACES = build_prior(str(Path(xhat.__file__).parent / "priors" / "faces" / "denoiser"), "cpu")
 PHOTO = build_prior("photo", "cpu")
 LINEAR, COSINE = Discrete(), Discrete("squaredcos_cap_v2")
 LONG = Discrete("squaredcos_cap_v2", steps=4000)
@@ -132,9 +132,9 @@ def test_a_file_is_tried_and_the_options_are_named(tmp_path):
     assert not build_prior(f"{file}:trust=true,sigma_max=1,trial=false", "cpu").tried
 
 
-def test_a_folder_with_another_prediction_is_refused(tmp_path):
+def test_a_folder_with_another_prediction_is_refused(tmp_path, diffusers_denoiser):
     """The networks of EDM know two predictions, which differ by a sign."""
-    shutil.copytree(Path(xhat.__file__).parent / "priors" / "faces" / "denoiser", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(diffusers_denoiser, tmp_path, dirs_exist_ok=True)
     file = tmp_path / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
     with pytest.raises(MismatchError, match=f"DiffusersPrior {tmp_path} does not .*it denoises if prediction=epsilon"):
@@ -142,21 +142,21 @@ def test_a_folder_with_another_prediction_is_refused(tmp_path):
     assert build_prior(f"{tmp_path}:trial=false", "cpu").trial is False
 
 
-def test_what_is_not_tried():
+def test_what_is_not_tried(diffusers_denoiser):
     """Closed forms, and networks over latents."""
     for prior in (PowerLaw(), build_prior("blackhole", "cpu")):
         tried(prior)
         assert not prior.tried
-    network = DiffusersPrior(Path(xhat.__file__).parent / "priors" / "faces" / "denoiser")
+    network = DiffusersPrior(diffusers_denoiser)
     Autoencoded(network, Identity())
     tried(network)
     assert not network.tried
 
 
-def test_a_prior_is_tried_once_and_counts_nothing(monkeypatch):
+def test_a_prior_is_tried_once_and_counts_nothing(monkeypatch, diffusers_denoiser):
     from xhat.numerics.calls import counting
 
-    prior = DiffusersPrior(Path(xhat.__file__).parent / "priors" / "faces" / "denoiser")
+    prior = DiffusersPrior(diffusers_denoiser)
     calls = []
     judged = prior.judged
     monkeypatch.setattr(prior, "judged", lambda u, rho: calls.append(rho) or judged(u, rho))

@@ -18,11 +18,17 @@ HELD_OUT = 24
 # the large photographs without its marks count for several, as each has many more crops to offer.
 WEIGHTS = {"bsds": (0.8, 0.6), "imagenet": (0.25, 0.5), "open": (6.0, 3.0), "wallpapers": (5.0, 3.0)}
 
+FREE = ("open", "wallpapers")
+"""The kinds whose licences allow every use; the others are for research, or state none."""
+
 
 class Photographs:
-    """Photographs in memory, (h, w, 3) uint8 each, drawn with given probabilities."""
+    """Photographs in memory, (h, w, 3) uint8 each, drawn with given probabilities; with `free` of the kinds FREE only.
 
-    def __init__(self, data: Path, wallpapers: Path | None, crop: int) -> None:
+    Those held out are the same either way.
+    """
+
+    def __init__(self, data: Path, wallpapers: Path | None, crop: int, free: bool = False) -> None:
         self.pictures: list[NDArray[np.uint8]] = []
         self.held_out: list[NDArray[np.uint8]] = []
         weights: list[float] = []
@@ -33,6 +39,8 @@ class Photographs:
                 if bsds % 16 == 0 and len(self.held_out) < HELD_OUT:
                     self.held_out.append(np.asarray(im))
                     continue
+            if free and kind not in FREE:
+                continue
             for scale, weight in zip((1.0, 0.5), WEIGHTS[kind], strict=True):
                 size = (round(im.width * scale), round(im.height * scale))
                 if min(size) >= crop:

@@ -2,10 +2,12 @@
 
     python train.py OUT --data DATA [--wallpapers FOLDER] --minutes 100 [--init WEIGHTS] [--widths 64,128,256] ...
     python train.py OUT --data DATA --resume --minutes 200
+    python train.py OUT --data DATA --wallpapers FOLDER --init WEIGHTS --only last --free --lr 2e-4 --minutes 25
 
-OUT gets `checkpoint.pt` (everything that --resume needs), `log.csv` (PSNR in dB of the averaged weights) and, at the
-end, `model.pt` with the averaged weights. The learning rate falls to zero at the end of --minutes, which count the
-training only: loading, compiling, watching and the pauses between runs are left out.
+Where the processor multiplies in bfloat16, the network does, too. OUT gets `checkpoint.pt` (everything that --resume
+needs), `log.csv` (PSNR in dB of the averaged weights) and, at the end, `model.pt` with the averaged weights. The
+learning rate falls to zero at the end of --minutes, which count the training only: loading, compiling, watching and
+the pauses between runs are left out.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from photographs import Photographs, centre, marks
 from safetensors.torch import load_file
 from torch import Tensor
 
+from xhat.numerics.precision import processor_has_bfloat16
 from xhat.priors.residual_unet import ResidualUNet
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
@@ -52,7 +55,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--blocks", default="2,1,2")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--plain", action="store_true", help="EDM's loss itself, without the logarithm")
-    parser.add_argument("--first-phase-only", action="store_true", help="64 x 64 crops throughout, to compare shapes")
+    parser.add_argument("--only", choices=("first", "last"), help="crops of the first or the last phase throughout")
+    parser.add_argument("--free", action="store_true", help="photographs under free licences alone")
     parser.add_argument("--every", type=float, default=5.0, help="minutes between rows of the log and checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -95,6 +99,7 @@ class Run:
         self.adam = torch.optim.AdamW(self.net.parameters(), options.lr, (0.9, 0.99), weight_decay=0.0, fused=True)
         self.rng = np.random.default_rng(options.seed)
         self.step_count, self.crops, self.seconds = 0, 0, 0.0
+        self.mixed = processor_has_bfloat16()
         # One graph for each size of crop; the compiler joins the passes between the convolutions into one.
         self.loss = torch.compile(partial(objective, self.net, options.plain), dynamic=False)
 
@@ -107,7 +112,7 @@ class Run:
         # Grey pictures under grey noise, which the network would take for texture otherwise.
         grey = batch // 6
         x[:grey], noise[:grey] = x[:grey].mean(1, keepdim=True), noise[:grey, :1]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.mixed):
             loss = self.loss(x, noise, noise_levels(batch))
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0, foreach=True)
@@ -155,7 +160,7 @@ def watch(net: ResidualUNet, images: Tensor) -> list[float]:
     """Mean PSNR in dB of D(x0 + s n, s) at each of LEVELS, for images (n, 3, h, w), always the same noise."""
     n = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
     out = []
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=processor_has_bfloat16()):
         for s in LEVELS:
             pairs = zip(images.split(8), n.split(8), strict=True)
             parts = [psnr(denoise(net, x + s * e, torch.tensor([s])), x) for x, e in pairs]
@@ -168,7 +173,7 @@ def main(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     checkpoint, log = options.out / "checkpoint.pt", options.out / "log.csv"
-    photographs = Photographs(options.data, options.wallpapers, crop=64)
+    photographs = Photographs(options.data, options.wallpapers, crop=64, free=options.free)
     sets = {
         "held out": torch.stack([centre(p, 128) for p in photographs.held_out]),
         "Set5 and Set14": marks(options.data / "photos_eval"),
@@ -196,7 +201,7 @@ def main(options: argparse.Namespace) -> None:
 
     if not saved:
         report()
-    phases = PHASES[:1] if options.first_phase_only else PHASES
+    phases = {"first": PHASES[:1], "last": [(0.0, *PHASES[-1][1:])], None: PHASES}[options.only]
     compiled: set[int] = set()
     steady = options.out / "steady.pt"
     last = run.seconds
