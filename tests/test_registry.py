@@ -164,6 +164,14 @@ def test_an_operator_remembers_the_spec_that_builds_it(text, shape):
     assert operator_spec(A.take(torch.tensor([0]))) == text
 
 
+def test_an_operator_and_a_prior_show_what_they_were_made_of():
+    """The options that were given; an array as its shape, and a part in a line of its own, once."""
+    assert repr(OPERATORS["gaussian_blur"]((3, 8, 8), std=1.5)) == "GaussianBlur((3, 8, 8), std=1.5)"
+    assert repr(OPERATORS["blur"]((3, 8, 8), torch.eye(3))).endswith("((3, 8, 8), Tensor (3, 3))")
+    assert repr(build("powerlaw:std=0.3", PRIORS)) == "PowerLaw(std=0.3)"
+    assert repr(build("magnitude:prior=(powerlaw:std=0.3)", PRIORS)).count("PowerLaw(std=0.3)") == 1
+
+
 def test_a_tensor_in_a_spec_is_told_by_its_numbers():
     kernel = torch.ones(3, 3)
     one, other = (operator_spec(OPERATORS["blur"]((3, 16, 16), k)) for k in (kernel, kernel.cumsum(0)))

@@ -121,6 +121,15 @@ def test_an_annotation_changes_no_fingerprint():
     assert NOW.fingerprint(SOLVERS["dps"]()) == then.fingerprint(SOLVERS["dps"]())
 
 
+def test_what_a_part_looks_like_changes_no_fingerprint():
+    base = "class A:\n    def run(self):\n        return 1\n"
+    shown = base + "    def extra_repr(self):\n        return 'a'\n"
+    one, other, formula = (
+        Code(lambda _, t=t: t).hash("m") for t in (base, shown, shown.replace("return 1", "return 2"))
+    )
+    assert one == other != formula
+
+
 def test_a_field_and_its_default_are_no_annotations():
     base = "@dataclass\nclass A:\n    a: int\n    b: int = 1\n"
     others = (("b: int = 1", "b: int = 2"), ("b: int", "c: int"), ("    a: int\n", ""))

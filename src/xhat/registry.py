@@ -255,6 +255,19 @@ class Recorded(Checked):
         object.__setattr__(made, "given", Given(cls, args, options))  # an nn.Module takes no attributes so early
         return made
 
+    def extra_repr(self) -> str:
+        """The arguments of that call, which `repr` shows between the brackets of an operator or a prior.
+
+        An array or a tensor is shown as its kind and shape; the parts of a module follow in lines of their own.
+        """
+
+        def short(value: object) -> str:
+            shape = getattr(value, "shape", None)
+            return repr(value) if shape is None else f"{type(value).__name__} {tuple(shape)}"
+
+        named = [("", a) for a in self.given.args] + [(f"{k}=", v) for k, v in self.given.options.items()]
+        return ", ".join(name + short(value) for name, value in named if not hasattr(value, "named_children"))
+
 
 def kind_of(part: Any) -> type:
     """The class that a part of a registry builds: itself, or what its builder promises."""

@@ -1,4 +1,5 @@
-"""A fingerprint of the code that decides a run: it changes with a formula, not with a docstring, comment or annotation.
+"""A fingerprint of the code that decides a run: it changes with a formula, not with a docstring, comment or annotation,
+and not with how a part is shown.
 
 It covers the modules of the parts of the run (solver, operator, noise, prior, schedule, metrics), the loop and the
 runner, and all that these import inside their own package. A package's `__init__` only joins names, so an import of a
@@ -148,7 +149,7 @@ def running(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def untyped(tree: ast.Module) -> ast.Module:
-    """A module's tree without annotations, `cast` of `typing`, and the imports that only these used.
+    """A module's tree without annotations, `cast` of `typing`, the imports that only these used, and `extra_repr`.
 
     The fields of a dataclass keep their names. What an annotation says of a field, such as the numbers it may take,
     decides whether a run begins, and never what it computes.
@@ -192,7 +193,9 @@ class _Untyping(ast.NodeTransformer):
         node.annotation = None
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
+        if node.name == "extra_repr":
+            return None
         self.note(node.returns)
         node.returns = None
         return self.generic_visit(node)
