@@ -513,7 +513,7 @@ def test_at_the_smallest_level_the_consistency_function_is_the_identity(recipe):
 
 
 def test_the_distance_of_tuning_shrinks_to_none_and_keeps_above_the_floor():
-    t, o = torch.tensor([0.004, 0.1, 1.0, 80.0]), Consistency()
+    t, o = torch.tensor([0.004, 0.1, 1.0, 80.0]), Consistency(stages=8)
     gaps = [1 - nearer(t, done, o, 0.002) / t for done in (0.0, 0.3, 0.6, 0.99, 1.0)]
     assert all((a >= b - 1e-7).all() for a, b in pairwise(gaps))  # never grows
     assert all((nearer(t, d, o, 0.002) >= 0.002).all() for d in (0.0, 0.5, 1.0))

@@ -53,8 +53,8 @@ SHIPPED: dict[str, Builder[Any]] = {
     "faces": consistency(
         "faces",
         "LFWcrop",
-        "Colour faces, 64 × 64, in [−1, 1] (LFWcrop): a denoiser and its consistency model, rough, after 45 and 16 "
-        "minutes\nof training on one core.",
+        "Colour faces, 64 × 64, in [−1, 1] (LFWcrop): a denoiser and, for the solvers that jump, its\n"
+        "consistency model; samples are faces with crooked features.",
     ),
     "nuclei": trained(
         "nuclei",

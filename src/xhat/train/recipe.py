@@ -115,7 +115,7 @@ class Consistency(Checked):
     q: Annotated[float, Range(above=1)] = 2.0  # 1 − r/t shrinks as q^−stage
     k: Annotated[float, Finite] = 8.0
     b: Annotated[float, Finite] = 1.0
-    stages: Annotated[int, Steps] = 8
+    stages: Annotated[int, Steps] = 4
     levels: Annotated[int, Range(2, 100_000)] = 18  # number of noise levels of cd
     mu: Annotated[float, Momentum] = 0.95  # cd's target is the average μ target + (1 − μ) f
     huber: Annotated[float, Positive] = 5.4e-4  # c per √n of the pseudo-Huber loss (Song & Dhariwal, 2023)
