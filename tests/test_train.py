@@ -585,6 +585,14 @@ def test_a_consistency_folder_is_a_pipeline_of_diffusers_and_a_prior_here(method
     assert list(last["psnr"]) == ["0.05", "0.1", "0.2", "0.5", "1.0", "3.0", "80.0"]
 
 
+@pytest.mark.usefixtures("out")
+def test_a_denoiser_elsewhere_is_refused_before_a_step_is_taken(capsys):
+    """The finished folder could not name it: such a run once failed at its first look."""
+    assert tune(out="elsewhere/cm") == 2
+    assert "choose --out cm, or copy out to elsewhere/out first" in capsys.readouterr().err
+    assert not Path("elsewhere").exists()
+
+
 @pytest.mark.parametrize("method", ["ect", "cd"])
 @pytest.mark.usefixtures("out")
 @pytest.mark.slow

@@ -130,6 +130,7 @@ def train_consistency(source: str | Path, recipe: Recipe, options: Options, data
     family = FAMILIES[kind_in(root)]
     accelerator = accelerator_of(options)  # float32 unless asked: see docs/training.md
     check_out(options)
+    check_beside(root, options.out)
     teacher = family.load(root, "float32").to(accelerator.device)
     if not isinstance(teacher.precondition, Karras) or teacher.precondition.prediction != "epsilon":
         raise SpecError(f"{root}: a consistency model is trained from an EDM denoiser (EDMEulerScheduler, epsilon)")
@@ -143,6 +144,18 @@ def train_consistency(source: str | Path, recipe: Recipe, options: Options, data
     session = ConsistencySession(net, recipe, dataset, options, teacher, root, "" if data is None else Path(data).name)
     same = identity(recipe, dataset, teacher=digest(teacher.net.parameters()))
     return session.train(objective(recipe, o, teacher, net), accelerator, same, "a consistency model")
+
+
+def check_beside(source: Path, out: Path) -> None:
+    """Raises SpecError unless the denoiser's folder `source` lies beside the folder `out`, or in it.
+
+    The model names it, and no folder leads farther away.
+    """
+    if not source.resolve().is_relative_to(out.resolve().parent):
+        raise SpecError(
+            f"a consistency model and its denoiser stay together: choose --out {source.parent / out.name}, or copy "
+            f"{source} to {out.parent / source.name} first"
+        )
 
 
 def objective(recipe: Recipe, o: Consistency, teacher: PixelPrior, net: Any) -> Objective:
