@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MismatchError, SpecError
+from ..files.inside import bounds
 from ..metrics.pixels import decibels
 from ..priors import ConsistencyFolder, ConsistencyPrior, FlowPrior
 from ..priors.base import FixedShape
@@ -151,7 +152,7 @@ def check_beside(source: Path, out: Path) -> None:
 
     The model names it, and no folder leads farther away.
     """
-    if not source.resolve().is_relative_to(out.resolve().parent):
+    if not source.resolve().is_relative_to(bounds(out.resolve().parent)):
         raise SpecError(
             f"a consistency model and its denoiser stay together: choose --out {source.parent / out.name}, or copy "
             f"{source} to {out.parent / source.name} first"
